@@ -1,0 +1,73 @@
+package comm
+
+// App is the tenant: one application with its settings. Everything else belongs to one App.
+type App struct {
+	ID            ID
+	Slug          string
+	Name          string
+	Active        bool // an inactive app's keys are refused and its queued messages wait
+	Sandbox       bool // the logger takes every message
+	OnUnknown     UnknownPolicy
+	RatePerMinute int // submissions per fixed minute
+	ShardSpread   int // 1, or over how many shards a giant app is spread
+	QueuePaused   bool
+	WebhookURL    string
+	WebhookSecret []byte // sealed; nil when none
+	AllowedFrom   []string
+	CreatedAt     Micros
+	UpdatedAt     Micros
+}
+
+// Mode is the mode that a message accepted now is pinned to.
+func (a *App) Mode() Mode {
+	if a.Sandbox {
+		return Sandbox
+	}
+	return Live
+}
+
+// Key is an app's API key. Only its hash is known.
+type Key struct {
+	ID          ID
+	App         ID
+	Hash        [32]byte // SHA-256 of the whole key text
+	Prefix      string   // what may be shown: "cs_test_ab12"
+	LastFour    string
+	Scopes      Scopes
+	Provisioned bool // issued by provisioning: rotateKey ends it
+	CreatedAt   Micros
+	ExpiresAt   Micros // 0 = never
+	RevokedAt   Micros // 0 = not revoked
+}
+
+// Usable says whether the key opens anything at the instant now.
+func (k *Key) Usable(now Micros) bool {
+	return (k.RevokedAt == 0 || now < k.RevokedAt) && (k.ExpiresAt == 0 || now < k.ExpiresAt)
+}
+
+// ProviderConfig is a configured account at a provider, an app's own or (with
+// a zero App) one of the server-level chain.
+type ProviderConfig struct {
+	ID        ID
+	App       ID     // zero: server-level
+	Type      string // "SMTP": the adapter's name
+	Channel   Channel
+	Name      string
+	Priority  int // lower is tried first; ties by age
+	Active    bool
+	Settings  map[string]string // fields without secrets, as text
+	Secrets   []byte            // sealed JSON object of the secret fields; nil when none
+	KeyID     string            // which key of the ring sealed Secrets
+	Limits    ProviderLimits
+	Version   int // +1 at every change: senders are opened again
+	CreatedAt Micros
+	UpdatedAt Micros
+}
+
+// ProviderLimits are what an operator allows this configuration. Zero means no limit of that sort.
+type ProviderLimits struct {
+	RatePerSecond int
+	RatePerDay    int
+	MaxConcurrent int
+	Pinned        bool // the operator's pin: used first and never opened by the breaker
+}

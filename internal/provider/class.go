@@ -1,0 +1,59 @@
+package provider
+
+// Class is what a provider's answer means: the closed set of seven.
+type Class uint8
+
+// The classes.
+const (
+	// Accepted: the provider took responsibility.
+	Accepted Class = iota + 1
+	// PermanentMessage: bad everywhere (invalid recipient, malformed content).
+	PermanentMessage
+	// PermanentHere: this account cannot send it, another could.
+	PermanentHere
+	// Account: credentials, credit, suspension: the configuration is ill, not the message.
+	Account
+	// RateLimited: refused before processing because of rate; nothing was sent.
+	RateLimited
+	// Transient: failed, and certainly nothing was sent.
+	Transient
+	// Ambiguous: nobody can tell whether it was sent.
+	Ambiguous
+)
+
+// Rule is one row of the class table; every decision that depends on a class is one of its columns.
+type Rule struct {
+	Class      Class
+	Name       string
+	FailOver   bool // try the next configuration of the chain in the same round
+	RetryLater bool // another round may succeed
+	Fails      bool // ends the message at once
+	CountRound bool // a round of only such answers counts towards the back-off
+	Unknown    bool // the app's onUnknownOutcome decides
+	Breaker    bool // counts as an error of the configuration's breaker
+	OpenNow    bool // opens the breaker at once and warns the tenant
+	Throttle   bool // the configuration waits (Retry-After); the message loses nothing
+}
+
+// Rules is the class table.
+func Rules() [7]Rule {
+	return [7]Rule{
+		{Class: Accepted, Name: "accepted"},
+		{Class: PermanentMessage, Name: "permanent-message", Fails: true},
+		{Class: PermanentHere, Name: "permanent-here", FailOver: true},
+		{Class: Account, Name: "account", FailOver: true, RetryLater: true, CountRound: true, Breaker: true, OpenNow: true},
+		{Class: RateLimited, Name: "rate-limited", FailOver: true, RetryLater: true, Throttle: true},
+		{Class: Transient, Name: "transient", FailOver: true, RetryLater: true, CountRound: true, Breaker: true},
+		{Class: Ambiguous, Name: "ambiguous", RetryLater: true, CountRound: true, Unknown: true, Breaker: true},
+	}
+}
+
+// Rule answers the class's row. A value that is no class is treated as Ambiguous.
+func (c Class) Rule() Rule {
+	if c < Accepted || c > Ambiguous {
+		c = Ambiguous
+	}
+	return Rules()[c-1]
+}
+
+func (c Class) String() string { return c.Rule().Name }

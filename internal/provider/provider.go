@@ -1,0 +1,137 @@
+// Package provider is the contract between the dispatcher and the adapters
+// that speak to email and SMS providers: what an adapter declares (its fields,
+// once), what a sender promises, and the seven classes that an answer can have.
+//
+// It promises that everything which differs between providers is behind
+// Sender and Field. It does not choose providers (chain), keep limits or
+// breakers (dispatch), or open connections: adapters get a dialer.
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// Adapter is the code for one type of provider, registered once.
+type Adapter struct {
+	Type    string // "SMTP": the API's providerType; in messages it is lower-case
+	Title   string // for people
+	Channel comm.Channel
+	Fields  []Field
+	// Check adds rules that span fields; it names each wrong field and why.
+	Check func(Settings) map[string]string
+	// Open makes a sender for one configuration. It dials nothing.
+	Open func(Settings, Env) (Sender, error)
+}
+
+// FieldKind is how a field is checked and shown.
+type FieldKind uint8
+
+// The kinds of fields.
+const (
+	Text FieldKind = iota + 1
+	Int
+	Bool
+	Host
+	URL
+	Mailbox
+)
+
+// Field is one setting of a provider configuration. Validation, forms, the
+// command line, masking, encryption and the documentation follow from it.
+type Field struct {
+	Name     string // the JSON name
+	Label    string
+	Help     string
+	Kind     FieldKind
+	Required bool
+	Secret   bool // sealed in the store, never returned
+	Default  string
+	Min, Max int // Int: bounds; Text: Max length in bytes
+}
+
+// Settings is a configuration's fields by name, as text, secrets opened. Never log it.
+type Settings map[string]string
+
+// LogValue masks the settings in every log line.
+func (Settings) LogValue() slog.Value { return slog.StringValue("<settings>") }
+
+// String masks the settings in every formatted text.
+func (Settings) String() string { return "<settings>" }
+
+// GoString masks the settings under %#v.
+func (Settings) GoString() string { return "<settings>" }
+
+// Env is what the world offers to a sender.
+type Env struct {
+	// Dial opens a connection through the guarded door.
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	Hostname string // what we call ourselves in EHLO
+	Log      *slog.Logger
+	MaxIdle  int // sessions kept open
+}
+
+// Sender is an adapter opened with one configuration's settings. It is safe
+// for concurrent use.
+type Sender interface {
+	// Send hands one message over, once: no hidden repeats. It returns an
+	// *Error with its class unless the provider accepted. It obeys ctx, except
+	// that an SMTP sender waits for the answer to the final dot as long as ctx
+	// and the protocol allow. An error that is no *Error counts as Ambiguous.
+	Send(ctx context.Context, m *Message) (Receipt, error)
+	// Close ends idle sessions; calls under way end by themselves.
+	Close() error
+}
+
+// Message is what a sender needs to know.
+type Message struct {
+	ID      comm.ID
+	App     comm.ID
+	Attempt int
+	Channel comm.Channel
+	Content *comm.Content
+	Files   []comm.Attachment
+	// Date is the message's acceptance: equal on every attempt, so that repeats are byte-identical.
+	Date time.Time
+}
+
+// Receipt is the provider's acceptance.
+type Receipt struct {
+	Ref    string // the provider's id; may be empty
+	Detail string // redacted answer for people, at most 256 bytes
+}
+
+// Error is a refusal or failure with its class.
+type Error struct {
+	Class      Class
+	Code       string        // the provider's or protocol's code, such as "550 5.1.1"
+	Text       string        // redacted sentence for people: no secrets, no addresses
+	RetryAfter time.Duration // with RateLimited; 0 = not said
+	HardBounce bool          // the recipient does not exist: may be suppressed
+	Cause      error         // logged, never shown
+}
+
+func (e *Error) Error() string {
+	if e.Code != "" {
+		return fmt.Sprintf("%s (%s): %s", e.Class, e.Code, e.Text)
+	}
+	return fmt.Sprintf("%s: %s", e.Class, e.Text)
+}
+
+// Unwrap gives the cause to errors.Is and errors.As.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Classify reads the class out of any error: an error without one is Ambiguous.
+func Classify(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Class: Ambiguous, Code: "unclassified", Text: "the adapter gave no reason", Cause: err}
+}

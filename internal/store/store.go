@@ -1,0 +1,393 @@
+// Package store is the contract between the engines and a database: narrow
+// roles, one per consumer, and every promise that an implementation makes.
+//
+// A method is one use case and one transaction; no transaction crosses the
+// seam. Methods of hot roles take slices, one item is a slice of one. Stores
+// decide nothing that is not written here: they apply what an engine computed
+// if the row is still in the expected state, and say so if it is not. Every
+// method is safe for concurrent use unless it says otherwise.
+//
+// Errors: *comm.Error for mistakes that a client can see; ErrUncertain when
+// nobody can tell whether a transaction was committed (connection lost at
+// COMMIT); any other error means that nothing was stored.
+//
+// Both implementations run the suite in storetest. Integers are microseconds
+// and enumerations; JSON is opaque text; text is compared byte for byte.
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// ErrUncertain says that a commit's answer was lost: the transaction may or
+// may not have happened. Look before acting again.
+var ErrUncertain = errors.New("the outcome of the transaction is unknown")
+
+// Store is every role; only the wiring and the suite ask for it whole.
+type Store interface {
+	Intake
+	Queue
+	Shards
+	Messages
+	Apps
+	Keys
+	Providers
+	Suppressions
+	Settings
+
+	// Now is the database's clock: the only clock that due times, leases and expiry know.
+	Now(ctx context.Context) (comm.Micros, error)
+	// Ping answers nil when a write could be committed now.
+	Ping(ctx context.Context) error
+	// Migrate brings the schema to this binary's version. Several nodes may
+	// call it at once. On SQLite a copy of the file is made first when there is anything to migrate.
+	Migrate(ctx context.Context) error
+	// Close waits for running transactions and closes every connection.
+	Close() error
+}
+
+// Announcer is an optional ability: telling other nodes at once what polling
+// would find within a second. Losing an announcement loses nothing.
+type Announcer interface {
+	// Announce tells every other node that these units have rows from Due on.
+	Announce(ctx context.Context, wakes []Wake) error
+	// Listen calls heard for each announcement of another node until ctx ends.
+	// It reconnects by itself; after a gap it calls heard with nil: poll.
+	Listen(ctx context.Context, heard func([]Wake)) error
+}
+
+// Wake says that a unit may have new rows, the earliest due at Due.
+type Wake struct {
+	Unit comm.Unit
+	Due  comm.Micros
+}
+
+// Intake is what accepting needs.
+type Intake interface {
+	// Accept stores each submission (content, state, queue row, idempotency
+	// row, event 1) in one durable transaction and answers in order.
+	//
+	// In this order for each: an idempotency key that exists answers Replay
+	// (equal fingerprint; the message's status of now) or Conflict, and counts
+	// for nothing; else the app's rate counts one, and over the limit the
+	// answer is RateLimited and nothing is stored; else New. Two submissions of
+	// one call with one key are one New and one Replay. Created, due and expiry
+	// times are the database's.
+	//
+	// An error means that none is stored (or ErrUncertain); one submission that
+	// cannot be stored makes the whole call fail: the caller isolates it.
+	Accept(ctx context.Context, subs []Submission) ([]Accepted, error)
+}
+
+// Submission is one message to accept.
+type Submission struct {
+	App           comm.ID
+	ID            comm.ID
+	Shard         comm.Shard
+	Channel       comm.Channel
+	Lane          comm.Lane
+	Mode          comm.Mode
+	OnUnknown     comm.UnknownPolicy
+	Node          string
+	ScheduledAt   comm.Micros // 0 = now
+	TTL           int64       // microseconds after the later of acceptance and ScheduledAt; 0 = none
+	HasKey        bool
+	KeyHash       [16]byte // of the idempotency key; unique per app and mode
+	Fingerprint   [16]byte // of the parsed request
+	Recipient     string   // normalised for comparing with suppressions
+	Payload       []byte   // EncodeContent
+	Files         []comm.Attachment
+	RatePerMinute int
+}
+
+// AcceptResult says what became of a submission.
+type AcceptResult uint8
+
+// The results.
+const (
+	New AcceptResult = iota + 1
+	Replay
+	Conflict
+	RateLimited
+)
+
+// Accepted answers one submission.
+type Accepted struct {
+	Result    AcceptResult
+	ID        comm.ID // New, Replay: the stored message
+	Status    comm.Status
+	Due       comm.Micros // New
+	RateUsed  int         // submissions of the app in this minute, with this one
+	RateReset comm.Micros // when the minute ends
+}
+
+// Queue is what the dispatcher needs. Only the owner of a shard calls it for that shard.
+type Queue interface {
+	// Units lists the units of these shards that have queue rows, by loose
+	// index scan, each with the due of its first row.
+	Units(ctx context.Context, shards []comm.Shard) ([]Wake, error)
+	// Window reads at most limit queue rows of a unit after the cursor in
+	// (due, id) order, future ones included, without locks.
+	Window(ctx context.Context, u comm.Unit, after Head, limit int) ([]Head, error)
+	// Turn applies finishes and starts in one transaction under the fence: if
+	// any of t.Leases is not owned by t.Node under that epoch, nothing happens
+	// and the error is *LostShards. Otherwise each item is applied if its row is
+	// as expected; results are in order.
+	Turn(ctx context.Context, t Turn) (TurnResult, error)
+	// Orphans lists messages that are SENDING in these shards under an epoch
+	// older than the lease's: attempts whose outcome nobody recorded. At most limit.
+	Orphans(ctx context.Context, leases []Lease, limit int) ([]comm.State, error)
+	// Late files results whose shard was lost meanwhile, without fence: event
+	// late_result; a result that proves acceptance settles the message (T17,
+	// T18) and removes its pending retry.
+	Late(ctx context.Context, node string, results []LateResult) error
+	// SetHolds replaces the reasons that node gave for units that cannot send,
+	// so that any node can answer why a message waits.
+	SetHolds(ctx context.Context, node string, holds []Hold) error
+}
+
+// Head is a queue row: a message of a unit and when it is due.
+type Head struct {
+	Due comm.Micros
+	ID  comm.ID
+}
+
+// Before orders heads as the queue does.
+func (h Head) Before(o Head) bool { return h.Due < o.Due || h.Due == o.Due && h.ID.Compare(o.ID) < 0 }
+
+// Lease is a shard that a node owns under an epoch.
+type Lease struct {
+	Shard comm.Shard
+	Epoch int64
+}
+
+// Turn is one group of the dispatcher's writes.
+type Turn struct {
+	Node     string
+	Leases   []Lease // every shard that an item touches
+	Finishes []Finish
+	Starts   []Start
+}
+
+// Start asks to begin an attempt. The store makes the checks of Check in the
+// same transaction, writes attempt_started (or the end that a check demands)
+// and answers what the call needs.
+type Start struct {
+	Unit comm.Unit
+	Head Head
+	// Attempt is 0 for a queued message (row QUEUED, due as in Head), or the
+	// number of the open attempt that just failed in this round (row SENDING).
+	Attempt int
+	// Failed is the failed attempt's event (attempt_failed); with Attempt only.
+	Failed     *Outcome
+	Provider   string
+	ProviderID comm.ID
+	// Live says that a real provider will be called: refused with ModeChanged
+	// unless the message and the app are live.
+	Live bool
+}
+
+// Verdict is what attempt start found.
+type Verdict uint8
+
+// The verdicts. Only Go calls the provider.
+const (
+	Go          Verdict = iota + 1
+	Gone                // not in the expected state any more: forget it
+	Ended               // a check ended it (suppressed, cancelled, expired, content gone): stored
+	ModeChanged         // mode or activity of the app differ from what the caller believed: read the app again
+)
+
+// Started answers one Start.
+type Started struct {
+	Verdict Verdict
+	State   comm.State // after the start (Go) or the end (Ended)
+	Payload []byte     // Go: the stored content
+	Files   []comm.Attachment
+}
+
+// Finish asks to record an outcome.
+type Finish struct {
+	App  comm.ID
+	ID   comm.ID
+	Unit comm.Unit
+	// From is SENDING with the number of the open attempt, or QUEUED (no
+	// provider, content unreadable) with the due that was seen.
+	From    comm.Status
+	Attempt int
+	Due     comm.Micros
+	Want    Outcome
+	// IfCancelled is written instead of Want when a cancel wish is set.
+	IfCancelled *Outcome
+}
+
+// Outcome is one event and the state that it leads to.
+type Outcome struct {
+	To         comm.Status
+	Cause      comm.Cause
+	Due        comm.Micros // To == QUEUED: when the next attempt may start
+	Round      int         // rounds finished with only transient results, from now on
+	Set        comm.Flags
+	Provider   string
+	ProviderID comm.ID
+	Ref        string
+	ErrorCode  string
+	ErrorText  string // redacted; what the message shows
+	Detail     string // redacted; what the event shows
+}
+
+// TurnResult answers a Turn, in order.
+type TurnResult struct {
+	Now      comm.Micros // database clock of the transaction
+	Finished []bool      // false: the row was not as expected; file it with Late
+	Started  []Started
+}
+
+// LostShards says that the fence refused a whole turn.
+type LostShards struct{ Shards []comm.Shard }
+
+func (*LostShards) Error() string { return "shards are owned by another node now" }
+
+// LateResult is what a call of a lost shard answered.
+type LateResult struct {
+	App, ID  comm.ID
+	Attempt  int
+	Accepted bool // the provider certainly took it
+	Outcome  Outcome
+}
+
+// Hold is why a unit does not send and until when (0 = until somebody acts).
+type Hold struct {
+	Unit   comm.Unit
+	Reason string // a word of WaitReasons
+	Until  comm.Micros
+}
+
+// Shards is ownership. The lease belongs to the node, not to each shard, so
+// that heartbeats never touch the rows that turns lock.
+type Shards interface {
+	// Beat prolongs the node's lease from the database's now and lists the live nodes (workers) and who owns what.
+	Beat(ctx context.Context, n NodeInfo) (Cluster, error)
+	// Take makes the node owner of those of the shards that are free: no owner,
+	// an unknown one, or one whose lease has ended; never those of a live node.
+	// It answers the leases won, each under a new epoch.
+	Take(ctx context.Context, node string, shards []comm.Shard) ([]Lease, error)
+	// Release gives up shards that the node owns under these epochs; others are left alone.
+	Release(ctx context.Context, node string, leases []Lease) error
+	// Leave removes the node, its holds and its remaining ownership.
+	Leave(ctx context.Context, node string) error
+}
+
+// NodeInfo is what a node says of itself at each heartbeat.
+type NodeInfo struct {
+	Node    string // unique to this process start
+	Role    string // "api", "worker", "all"
+	Version string
+	Lease   int64 // microseconds
+}
+
+// Cluster is what a heartbeat sees.
+type Cluster struct {
+	Now     comm.Micros
+	Workers []string // live nodes that take shards, sorted
+	Owners  [comm.ShardCount]Ownership
+	// ConfigVersion changes whenever an app, key, provider configuration or setting changed.
+	ConfigVersion int64
+}
+
+// Ownership is one shard's row. Free says that Take would win it now.
+type Ownership struct {
+	Node  string
+	Epoch int64
+	Free  bool
+}
+
+// Messages is reading and changing single messages for their app. A message
+// of another app does not exist.
+type Messages interface {
+	// Message reads one with content and events; not_found otherwise.
+	Message(ctx context.Context, app, id comm.ID) (*comm.Message, error)
+	// List reads a page, newest first, without events and without reading bodies it does not need.
+	List(ctx context.Context, app comm.ID, f Filter) ([]comm.Message, error)
+	// Cancel applies comm.CancelVerdict; the state answered is the one after it.
+	Cancel(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.CancelResult, error)
+	// Retry applies comm.RetryVerdict: generation+1, due now.
+	Retry(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.RetryResult, error)
+	// Hold is the stored reason why a unit does not send; ok is false when there is none.
+	Hold(ctx context.Context, u comm.Unit) (h Hold, ok bool, err error)
+	// Captures lists what the sandbox took for an app, newest first, with content.
+	Captures(ctx context.Context, app comm.ID, f Filter) ([]comm.Message, error)
+}
+
+// Filter narrows a list. Zero values do not filter.
+type Filter struct {
+	Status        comm.Status
+	Channel       comm.Channel
+	CreatedAfter  comm.Micros // exclusive
+	CreatedBefore comm.Micros // exclusive
+	Before        comm.ID     // keyset: only older ones
+	Limit         int
+}
+
+// Apps is the tenants. Every change counts the configuration version up.
+type Apps interface {
+	// AppByID and AppBySlug answer not_found when there is none.
+	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
+	AppBySlug(ctx context.Context, slug string) (*comm.App, error)
+	// AppList pages through all apps by id.
+	AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error)
+	// CreateApp stores the app and its first key (nil: none) in one
+	// transaction; created is false when the slug exists, and then nothing is stored.
+	CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created bool, err error)
+	// UpdateApp writes every field of a that can change; not_found otherwise.
+	UpdateApp(ctx context.Context, a *comm.App) error
+}
+
+// Keys is the API keys.
+type Keys interface {
+	// KeyByHash answers the key whatever its state; not_found otherwise.
+	KeyByHash(ctx context.Context, hash [32]byte) (*comm.Key, error)
+	// RotateKeys stores k and ends every key that provisioning issued to the app at endOld, in one transaction.
+	RotateKeys(ctx context.Context, k *comm.Key, endOld comm.Micros) error
+	// AppKeys lists an app's keys, oldest first.
+	AppKeys(ctx context.Context, app comm.ID) ([]comm.Key, error)
+}
+
+// Providers is the configured accounts. A zero app means the server-level chain.
+type Providers interface {
+	// ProviderConfigs lists an app's configurations in chain order (priority, then age).
+	ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error)
+	ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error)
+	CreateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
+	// UpdateProviderConfig writes c if its stored version is c.Version, which it counts up; conflict otherwise.
+	UpdateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
+	DeleteProviderConfig(ctx context.Context, app, id comm.ID) error
+}
+
+// Suppressions is the addresses that an app must not write to.
+type Suppressions interface {
+	// Suppress adds; added is false when it was there.
+	Suppress(ctx context.Context, s Suppression) (added bool, err error)
+	Unsuppress(ctx context.Context, app comm.ID, ch comm.Channel, address string) (removed bool, err error)
+	Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error)
+}
+
+// Suppression is one address, normalised for comparing.
+type Suppression struct {
+	App       comm.ID
+	Channel   comm.Channel
+	Address   string
+	Reason    string
+	CreatedAt comm.Micros
+}
+
+// Settings is small server-wide values, such as the canary of the key ring.
+type Settings interface {
+	// Setting answers "" when there is none.
+	Setting(ctx context.Context, name string) (string, error)
+	// InitSetting stores value unless there is one, and answers what is stored.
+	InitSetting(ctx context.Context, name, value string) (string, error)
+}
