@@ -1,0 +1,148 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// isolated marks an error as safe to answer by trying smaller groups.
+type isolated struct{ cause error }
+
+func (e *isolated) Error() string { return e.cause.Error() }
+func (e *isolated) Unwrap() error { return e.cause }
+
+// Isolate marks an error of Commit with two promises: nothing of the group was
+// stored, and the fault may lie with a single item (a violated constraint, a
+// value that does not fit). The group is then halved until only the items at
+// fault remain; they alone get the error, and every other item is committed. A
+// group with k bad items of n costs about 2 k log2(n) further calls of Commit.
+//
+// Do not mark what fails every group alike, such as a lost connection, nor
+// anything after which a part may have been stored, such as a commit without an
+// answer. errors.Is and errors.As see through the mark. Isolate(nil) is nil.
+func Isolate(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &isolated{err}
+}
+
+func isolates(err error) bool {
+	if err == nil {
+		return false
+	}
+	var mark *isolated
+	return errors.As(err, &mark)
+}
+
+// Run commits what callers hand in until ctx ends; then it refuses new items,
+// commits all that wait, and returns nil. A panic of Commit becomes a
+// *PanicError for the callers of its group, and Run goes on. Call it once; a
+// second call returns an error.
+func (g *Group[In, Out]) Run(ctx context.Context) error {
+	if !g.started.CompareAndSwap(false, true) {
+		return errors.New("batch: Run was called twice")
+	}
+	c := &committer[In, Out]{group: g, ctx: context.WithoutCancel(ctx)}
+	for ctx.Err() == nil {
+		if c.tick() {
+			continue
+		}
+		select {
+		case <-g.wake:
+		case <-ctx.Done():
+		}
+	}
+	g.close()
+	for c.tick() {
+	}
+	return nil
+}
+
+func (g *Group[In, Out]) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	close(g.closing)
+}
+
+// committer holds what Run reuses from group to group.
+type committer[In, Out any] struct {
+	group *Group[In, Out]
+	ctx   context.Context
+	calls []*call[In, Out]
+	items []In
+}
+
+// tick commits one group of what waits; false if nothing does.
+func (c *committer[In, Out]) tick() bool {
+	c.take()
+	if len(c.calls) == 0 {
+		return false
+	}
+	c.commit(c.calls, c.items)
+	// Keep the memory of the slices but not what they pointed to.
+	clear(c.calls)
+	clear(c.items)
+	c.calls, c.items = c.calls[:0], c.items[:0]
+	return true
+}
+
+// take moves the oldest waiting calls into the group, up to its bounds.
+func (c *committer[In, Out]) take() {
+	g := c.group
+	g.mu.Lock()
+	bytes := 0
+	for next := g.first; next != nil && len(c.calls) < g.config.MaxItems; next = g.first {
+		bytes += next.size
+		if g.config.MaxBytes > 0 && bytes > g.config.MaxBytes && len(c.calls) > 0 {
+			break
+		}
+		g.unlink(next)
+		c.calls = append(c.calls, next)
+		c.items = append(c.items, next.in)
+	}
+	g.mu.Unlock()
+	for range c.calls {
+		<-g.room
+	}
+}
+
+// commit hands a group to Commit and answers its callers, halving it as long as
+// the error allows.
+func (c *committer[In, Out]) commit(calls []*call[In, Out], items []In) {
+	outs, err := c.attempt(items)
+	if len(calls) > 1 && isolates(err) {
+		// Commit may have reordered the slice; the calls still know their items.
+		for i, call := range calls {
+			items[i] = call.in
+		}
+		half := len(calls) / 2
+		c.commit(calls[:half], items[:half])
+		c.commit(calls[half:], items[half:])
+		return
+	}
+	if err == nil && len(outs) != len(items) {
+		err = fmt.Errorf("batch: commit returned %d answers for %d items", len(outs), len(items))
+	}
+	for i, call := range calls {
+		if err != nil {
+			call.err = err
+		} else {
+			call.out = outs[i]
+		}
+		// Not touched after this: its caller owns it again.
+		call.done.answered()
+	}
+}
+
+// attempt calls Commit and turns a panic into an error.
+func (c *committer[In, Out]) attempt(items []In) (outs []Out, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			outs, err = nil, newPanicError(value)
+		}
+	}()
+	return c.group.config.Commit(c.ctx, items)
+}
