@@ -8,6 +8,7 @@ type Check struct {
 	ContentGone bool
 	Expired     bool
 	Cancelled   bool // cancel wish
+	Unknown     bool // an earlier attempt of this generation ended unknown
 	Continuing  bool // an attempt of this round just failed (state SENDING)
 }
 
@@ -15,6 +16,8 @@ type Check struct {
 // The order is part of the contract: cancel, content, expiry, suppression.
 func (c Check) End() (Status, Cause) {
 	switch {
+	case c.Cancelled && c.Unknown:
+		return Failed, CauseOutcomeUnknown
 	case c.Cancelled && c.Continuing:
 		return Cancelled, CauseCancelledAfterCleanFailure
 	case c.Cancelled:

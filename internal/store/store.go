@@ -26,6 +26,9 @@ import (
 // may not have happened. Look before acting again.
 var ErrUncertain = errors.New("the outcome of the transaction is unknown")
 
+// ErrLeaseLost says that the node's lease had ended before it was prolonged.
+var ErrLeaseLost = errors.New("the node's lease has ended")
+
 // Store is every role; only the wiring and the suite ask for it whole.
 type Store interface {
 	Intake
@@ -80,6 +83,17 @@ type Intake interface {
 	// An error means that none is stored (or ErrUncertain); one submission that
 	// cannot be stored makes the whole call fail: the caller isolates it.
 	Accept(ctx context.Context, subs []Submission) ([]Accepted, error)
+	// KnownKey looks an idempotency key up without counting anything, so that a
+	// replay is recognised before any check whose answer changes with time;
+	// not_found when the key is unused.
+	KnownKey(ctx context.Context, app comm.ID, mode comm.Mode, hash [16]byte) (Known, error)
+}
+
+// Known is the message that an idempotency key stands for.
+type Known struct {
+	ID          comm.ID
+	Status      comm.Status
+	Fingerprint [16]byte
 }
 
 // Submission is one message to accept.
@@ -116,12 +130,15 @@ const (
 
 // Accepted answers one submission.
 type Accepted struct {
-	Result    AcceptResult
-	ID        comm.ID // New, Replay: the stored message
-	Status    comm.Status
-	Due       comm.Micros // New
-	RateUsed  int         // submissions of the app in this minute, with this one
-	RateReset comm.Micros // when the minute ends
+	Result AcceptResult
+	ID     comm.ID // New, Replay: the stored message
+	Status comm.Status
+	Due    comm.Micros // New
+	// Suppressed says of a New one that its recipient is on the app's list now:
+	// only for a warning, attempt start decides.
+	Suppressed bool
+	RateUsed   int         // submissions of the app in this minute, with this one
+	RateReset  comm.Micros // when the minute ends
 }
 
 // Queue is what the dispatcher needs. Only the owner of a shard calls it for that shard.
@@ -135,10 +152,14 @@ type Queue interface {
 	// Turn applies finishes and starts in one transaction under the fence: if
 	// any of t.Leases is not owned by t.Node under that epoch, nothing happens
 	// and the error is *LostShards. Otherwise each item is applied if its row is
-	// as expected; results are in order.
+	// as expected; results are in order. Content is read before the transaction
+	// begins, so that a client that stops reading never holds the fence. A start
+	// that finds its message elsewhere removes the stale queue row of its head.
 	Turn(ctx context.Context, t Turn) (TurnResult, error)
-	// Orphans lists messages that are SENDING in these shards under an epoch
-	// older than the lease's: attempts whose outcome nobody recorded. At most limit.
+	// Orphans lists messages that are SENDING in these shards under an epoch not
+	// newer than the lease's: attempts whose outcome is not recorded. Those of an
+	// older epoch are unknown; those of the caller's own epoch are its calls in
+	// flight, or starts whose commit it never learnt of. At most limit, oldest first.
 	Orphans(ctx context.Context, leases []Lease, limit int) ([]comm.State, error)
 	// Late files results whose shard was lost meanwhile, without fence: event
 	// late_result; a result that proves acceptance settles the message (T17,
@@ -181,6 +202,7 @@ type Start struct {
 	// Attempt is 0 for a queued message (row QUEUED, due as in Head), or the
 	// number of the open attempt that just failed in this round (row SENDING).
 	Attempt int
+	Epoch   int64 // with Attempt: the epoch that the row carries
 	// Failed is the failed attempt's event (attempt_failed); with Attempt only.
 	Failed     *Outcome
 	Provider   string
@@ -218,6 +240,7 @@ type Finish struct {
 	// provider, content unreadable) with the due that was seen.
 	From    comm.Status
 	Attempt int
+	Epoch   int64 // SENDING: the epoch that the row carries (an orphan's is older than the lease's)
 	Due     comm.Micros
 	Want    Outcome
 	// IfCancelled is written instead of Want when a cancel wish is set.
@@ -269,11 +292,14 @@ type Hold struct {
 // Shards is ownership. The lease belongs to the node, not to each shard, so
 // that heartbeats never touch the rows that turns lock.
 type Shards interface {
-	// Beat prolongs the node's lease from the database's now and lists the live nodes (workers) and who owns what.
+	// Beat prolongs the node's lease from the database's now and lists the live
+	// nodes (workers) and who owns what. A lease that has ended is not prolonged:
+	// the error is ErrLeaseLost, and the process goes on under a new node name.
 	Beat(ctx context.Context, n NodeInfo) (Cluster, error)
 	// Take makes the node owner of those of the shards that are free: no owner,
-	// an unknown one, or one whose lease has ended; never those of a live node.
-	// It answers the leases won, each under a new epoch.
+	// an unknown one, one whose lease has ended, or the node itself (a take whose
+	// answer was lost); never those of another live node, and none when the
+	// taker's own lease has ended. It answers the leases won, each under a new epoch.
 	Take(ctx context.Context, node string, shards []comm.Shard) ([]Lease, error)
 	// Release gives up shards that the node owns under these epochs; others are left alone.
 	Release(ctx context.Context, node string, leases []Lease) error

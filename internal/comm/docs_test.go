@@ -1,0 +1,99 @@
+package comm
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the generated documents")
+
+// TestDocsAreCurrent keeps docs/states.md and docs/errors.md true: they are generated from the tables of this package.
+func TestDocsAreCurrent(t *testing.T) {
+	for path, want := range map[string]string{"../../docs/states.md": statesDoc(), "../../docs/errors.md": errorsDoc()} {
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != want {
+			t.Errorf("%s is stale; run: make docs", path)
+		}
+	}
+}
+
+func statesDoc() string {
+	var b strings.Builder
+	b.WriteString("# States of a message\n\nGenerated from `internal/comm/state.go`; a test fails when this page is stale. Any change that is not listed is a bug.\n\n```mermaid\nstateDiagram-v2\n")
+	type pair struct{ from, to Status }
+	causes := map[pair][]string{}
+	var order []pair
+	for _, e := range Edges() {
+		p := pair{e.From, e.To}
+		if causes[p] == nil {
+			order = append(order, p)
+		}
+		causes[p] = append(causes[p], e.Cause.String())
+	}
+	for _, p := range order {
+		from := p.from.String()
+		if p.from == None {
+			from = "[*]"
+		}
+		fmt.Fprintf(&b, "  %s --> %s: %s\n", from, p.to, strings.Join(causes[p], ", "))
+	}
+	b.WriteString("```\n\n| state | meaning |\n|---|---|\n")
+	for _, s := range [][2]string{
+		{"QUEUED", "accepted; waits for its time, its retry or its turn"},
+		{"SENDING", "one node has stored the start of an attempt; a provider call may be running"},
+		{"SENT", "a provider accepted it (the sandbox logger: `providerName: \"sandbox\"`)"},
+		{"DELIVERED", "a provider's report says that it arrived"},
+		{"FAILED", "refused for good, retries exhausted, expired, or outcome unknown under policy FAIL; RETRY may reopen it"},
+		{"SUPPRESSED", "the recipient is on the app's opt-out list; no provider call was made after the check"},
+		{"CANCELLED", "cancelled before any provider could have accepted it; RETRY may reopen it"},
+	} {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", s[0], s[1])
+	}
+	b.WriteString("\n| # | from | to | event | who | guard |\n|---|---|---|---|---|---|\n")
+	for _, e := range Edges() {
+		from := e.From.String()
+		if e.From == None {
+			from = "-"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | `%s` | %s | %s |\n", e.Name, from, e.To, e.Cause, e.Who, e.Guard)
+	}
+	b.WriteString("\nEvents that change no state:")
+	changing := map[Cause]bool{}
+	for _, e := range Edges() {
+		changing[e.Cause] = true
+	}
+	sep := " "
+	for _, c := range Causes() {
+		if !changing[c] {
+			b.WriteString(sep + "`" + c.String() + "`")
+			sep = ", "
+		}
+	}
+	b.WriteString(".\n")
+	return b.String()
+}
+
+func errorsDoc() string {
+	kinds := map[Kind]int{Internal: 500, Invalid: 400, Unauthenticated: 401, Forbidden: 403, Missing: 404, Conflict: 409, TooLarge: 413,
+		Unsupported: 415, Method: 405, Unprocessable: 422, Limited: 429, Unavailable: 503, Timeout: 408}
+	var b strings.Builder
+	b.WriteString("# Error codes\n\nGenerated from `internal/comm/codes.go`; a test fails when this page is stale.\n\n" +
+		"Every error is `{\"error\": \"…\", \"details\": {\"code\": \"…\", …}}`: `error` is for people, `details.code` for machines.\n\n" +
+		"| status | code | sentence |\n|---|---|---|\n")
+	for _, c := range Codes() {
+		fmt.Fprintf(&b, "| %d | `%s` | %s |\n", kinds[c.Kind], c.Code, c.Text)
+	}
+	return b.String()
+}

@@ -1,0 +1,145 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+func checkCases() []testCase {
+	cases := []testCase{
+		{"live needs a live message and a live, active app", modeCheck},
+		{"an inactive app starts nothing, sandbox included", inactiveCheck},
+		{"a suppression stops the next attempt", suppressionCheck},
+	}
+	for bits := range 32 {
+		c := comm.Check{Suppressed: bits&1 != 0, Expired: bits&2 != 0, Cancelled: bits&4 != 0, Unknown: bits&8 != 0, Continuing: bits&16 != 0}
+		cases = append(cases, testCase{fmt.Sprintf("attempt start as comm.Check says: %+v", c), func(w *world) { checkMatrix(w, c) }})
+	}
+	return cases
+}
+
+// checkMatrix brings a message into the situation and compares the store's verdict with the pure function.
+func checkMatrix(w *world, c comm.Check) {
+	a := w.app(true)
+	w.own()
+	ttl := int64(0)
+	if c.Expired {
+		ttl = (400 * time.Millisecond).Microseconds()
+	}
+	s := w.one(a, func(s *store.Submission) { s.TTL = ttl })
+	var open store.Started
+	attempt := 0
+	if c.Unknown {
+		open, attempt = w.start(s), 1
+		f := w.finishOf(s, 1, unknownOutcome(w.now()+1))
+		w.turn([]store.Finish{f}, nil)
+	}
+	if c.Continuing || c.Cancelled {
+		open = w.start(s)
+		attempt++
+	}
+	if c.Cancelled {
+		_, _, err := w.s.Cancel(w.ctx, a.ID, s.ID, "app")
+		w.must(err)
+		if !c.Continuing { // back to the queue with the wish kept
+			f := w.finishOf(s, attempt, store.Outcome{To: comm.Queued, Cause: comm.CauseReleased, Due: w.now() + 1})
+			w.turn([]store.Finish{f}, nil)
+		}
+	}
+	if c.Suppressed {
+		_, err := w.s.Suppress(w.ctx, store.Suppression{App: a.ID, Channel: s.Channel, Address: s.Recipient, Reason: "manual", CreatedAt: w.now()})
+		w.must(err)
+	}
+	start := w.startOf(s)
+	if c.Continuing {
+		start.Attempt, start.Epoch = attempt, open.State.Epoch
+		start.Failed = &store.Outcome{Cause: comm.CauseAttemptFailed, ErrorCode: "550"}
+	}
+	if c.Expired {
+		w.waitPast(w.message(s).ExpiresAt)
+	}
+	got := w.turn(nil, []store.Start{start}).Started[0]
+	to, cause := c.End()
+	m := w.message(s)
+	if to == comm.None {
+		if got.Verdict != store.Go || m.Status != comm.Sending {
+			w.Fatalf("verdict %d, %s", got.Verdict, m.Status)
+		}
+		return
+	}
+	if last := m.Events[len(m.Events)-1]; got.Verdict != store.Ended || m.Status != to || last.Type != cause || w.queued(s) {
+		w.Fatalf("verdict %d, %s by %s; want %s by %s", got.Verdict, m.Status, last.Type, to, cause)
+	}
+}
+
+// waitPast waits until the database's clock has passed the instant.
+func (w *world) waitPast(at comm.Micros) {
+	w.Helper()
+	for w.now() <= at {
+		time.Sleep(at.Sub(w.now()) + time.Millisecond)
+	}
+}
+
+func modeCheck(w *world) {
+	w.own()
+	live, sandbox := w.app(false), w.app(true)
+	inLive, inSandbox := w.one(live), w.one(sandbox)
+	asLive := func(s store.Submission) store.Start { st := w.startOf(s); st.Live = true; return st }
+	if r := w.turn(nil, []store.Start{asLive(inSandbox)}).Started[0]; r.Verdict != store.ModeChanged {
+		w.Fatalf("a sandbox app's message went live: %+v", r)
+	}
+	// The app leaves the sandbox: the message accepted before stays a sandbox message.
+	sandbox.Sandbox = false
+	w.must(w.s.UpdateApp(w.ctx, sandbox))
+	if r := w.turn(nil, []store.Start{asLive(inSandbox)}).Started[0]; r.Verdict != store.ModeChanged {
+		w.Fatalf("a sandbox message went live: %+v", r)
+	}
+	w.start(inSandbox)
+	// The app goes back to the sandbox: the live message must not reach a real provider.
+	live.Sandbox = true
+	w.must(w.s.UpdateApp(w.ctx, live))
+	if r := w.turn(nil, []store.Start{asLive(inLive)}).Started[0]; r.Verdict != store.ModeChanged {
+		w.Fatalf("a live message of a sandbox app went live: %+v", r)
+	}
+	if m := w.message(inLive); m.Status != comm.Queued || len(m.Events) != 1 || !w.queued(inLive) {
+		w.Fatalf("%+v", m.State)
+	}
+	w.start(inLive)
+}
+
+func inactiveCheck(w *world) {
+	w.own()
+	a := w.app(true)
+	s := w.one(a)
+	a.Active = false
+	w.must(w.s.UpdateApp(w.ctx, a))
+	if r := w.turn(nil, []store.Start{w.startOf(s)}).Started[0]; r.Verdict != store.ModeChanged {
+		w.Fatalf("%+v", r)
+	}
+	a.Active = true
+	w.must(w.s.UpdateApp(w.ctx, a))
+	w.start(s)
+}
+
+func suppressionCheck(w *world) {
+	w.own()
+	a, b := w.app(true), w.app(true)
+	s := w.one(a)
+	sameAddress := w.submission(b)
+	sameAddress.Recipient = s.Recipient
+	otherChannel := w.submission(a)
+	otherChannel.Recipient, otherChannel.Channel = s.Recipient, comm.SMS
+	w.accept(sameAddress, otherChannel)
+	_, err := w.s.Suppress(w.ctx, store.Suppression{App: a.ID, Channel: comm.Email, Address: s.Recipient, Reason: "complaint", CreatedAt: w.now()})
+	w.must(err)
+	r := w.turn(nil, []store.Start{w.startOf(s), w.startOf(sameAddress), w.startOf(otherChannel)})
+	if r.Started[0].Verdict != store.Ended || r.Started[1].Verdict != store.Go || r.Started[2].Verdict != store.Go {
+		w.Fatalf("%+v", r.Started)
+	}
+	if m := w.message(s); m.Status != comm.Suppressed || m.Attempts != 0 || w.queued(s) {
+		w.Fatalf("%+v", m.State)
+	}
+}

@@ -1,0 +1,147 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+func messageCases() []testCase {
+	return []testCase{
+		{"CANCEL ends a queued message and removes its queue row", cancelQueued},
+		{"CANCEL of a sent message is refused without an event", cancelSent},
+		{"CANCEL in flight keeps the wish once", cancelFlight},
+		{"CANCEL after an unknown attempt fails the message", cancelUnknown},
+		{"RETRY opens a new generation", retryFailed},
+		{"RETRY is refused for what is not failed or cancelled", retryRefused},
+		{"RETRY of an expired message is refused", retryExpired},
+	}
+}
+
+func (w *world) cancel(s store.Submission) (comm.State, comm.CancelResult) {
+	w.Helper()
+	st, res, err := w.s.Cancel(w.ctx, s.App, s.ID, "app")
+	w.must(err)
+	return st, res
+}
+
+func cancelQueued(w *world) {
+	a := w.app(true)
+	w.own()
+	s := w.one(a)
+	start := w.startOf(s)
+	st, res := w.cancel(s)
+	if res != comm.CancelDone || st.Status != comm.Cancelled || w.queued(s) {
+		w.Fatalf("%d %s", res, st.Status)
+	}
+	if _, res = w.cancel(s); res != comm.CancelAgain {
+		w.Fatalf("second CANCEL: %d", res)
+	}
+	if r := w.turn(nil, []store.Start{start}).Started[0]; r.Verdict != store.Gone {
+		w.Fatalf("a cancelled message started: %+v", r)
+	}
+	m := w.message(s)
+	if last := m.Events[len(m.Events)-1]; len(m.Events) != 2 || last.Type != comm.CauseCancelled || last.Actor != "app" || m.Due != 0 {
+		w.Fatalf("%+v", m.Events)
+	}
+}
+
+func cancelSent(w *world) {
+	a := w.app(true)
+	w.own()
+	s := w.one(a)
+	w.start(s)
+	w.turn([]store.Finish{w.finishOf(s, 1, sentOutcome())}, nil)
+	if st, res := w.cancel(s); res != comm.CancelTooLate || st.Status != comm.Sent {
+		w.Fatalf("%d %s", res, st.Status)
+	}
+	if m := w.message(s); len(m.Events) != 3 {
+		w.Fatalf("%v", causes(m))
+	}
+}
+
+func cancelFlight(w *world) {
+	a := w.app(true)
+	w.own()
+	s := w.one(a)
+	w.start(s)
+	for range 2 {
+		if st, res := w.cancel(s); res != comm.CancelFlight || !st.Flags.Has(comm.CancelWanted) {
+			w.Fatalf("%d %+v", res, st)
+		}
+	}
+	m := w.message(s)
+	if len(m.Events) != 3 || m.Events[2].Type != comm.CauseCancelRequested || m.Status != comm.Sending {
+		w.Fatalf("%v", causes(m))
+	}
+}
+
+func cancelUnknown(w *world) {
+	a := w.app(true)
+	w.own()
+	s := w.unknownQueued(a)
+	st, res := w.cancel(s)
+	if res != comm.CancelMaybe || st.Status != comm.Failed || st.ErrorCode != "outcome_unknown" || w.queued(s) {
+		w.Fatalf("%d %+v", res, st)
+	}
+	m := w.message(s)
+	if m.Events[len(m.Events)-1].Type != comm.CauseOutcomeUnknown {
+		w.Fatalf("%v", causes(m))
+	}
+}
+
+func retryFailed(w *world) {
+	a := w.app(true)
+	w.own()
+	s := w.one(a)
+	w.start(s)
+	w.turn([]store.Finish{w.finishOf(s, 1, store.Outcome{To: comm.Failed, Cause: comm.CauseOutcomeUnknown, Round: 3,
+		Set: comm.UnknownInGeneration | comm.UnknownEver, ErrorCode: "outcome_unknown", ErrorText: "Nobody can tell."})}, nil)
+	before := w.now()
+	st, res, err := w.s.Retry(w.ctx, a.ID, s.ID, "app")
+	w.must(err)
+	if res != comm.RetryDone || st.Status != comm.Queued || st.Generation != 2 || st.Round != 0 || st.RoundSince != 0 || st.Attempts != 1 ||
+		st.Flags.Has(comm.UnknownInGeneration) || st.Flags.Has(comm.CancelWanted) || !st.Flags.Has(comm.UnknownEver) || st.ErrorCode != "" || st.Due < before {
+		w.Fatalf("%d %+v", res, st)
+	}
+	if h := w.head(s); h.Due != st.Due {
+		w.Fatalf("queue row %+v, due %d", h, st.Due)
+	}
+	m := w.message(s)
+	if last := m.Events[len(m.Events)-1]; last.Type != comm.CauseRetryRequested || last.Generation != 2 || last.From != comm.Failed {
+		w.Fatalf("%+v", last)
+	}
+	if got := w.start(s); got.State.Attempts != 2 || got.State.RoundSince == 0 {
+		w.Fatalf("%+v", got.State)
+	}
+}
+
+func retryRefused(w *world) {
+	a := w.app(true)
+	w.own()
+	s := w.one(a)
+	for range 2 {
+		if _, res, err := w.s.Retry(w.ctx, a.ID, s.ID, "app"); err != nil || res != comm.RetryRefused {
+			w.Fatalf("%d %v", res, err)
+		}
+	}
+	w.cancel(s)
+	if _, res, err := w.s.Retry(w.ctx, a.ID, s.ID, "app"); err != nil || res != comm.RetryDone {
+		w.Fatalf("cancelled: %d %v", res, err)
+	}
+	if _, res, err := w.s.Retry(w.ctx, a.ID, s.ID, "app"); err != nil || res != comm.RetryRefused {
+		w.Fatalf("queued again: %d %v", res, err)
+	}
+	_ = w.message(s)
+}
+
+func retryExpired(w *world) {
+	a := w.app(true)
+	s := w.one(a, func(s *store.Submission) { s.TTL = (50 * time.Millisecond).Microseconds() })
+	w.cancel(s)
+	w.waitPast(w.message(s).ExpiresAt)
+	if st, res, err := w.s.Retry(w.ctx, a.ID, s.ID, "app"); err != nil || res != comm.RetryExpired || st.Status != comm.Cancelled {
+		w.Fatalf("%d %v", res, err)
+	}
+}
