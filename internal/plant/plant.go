@@ -1,0 +1,28 @@
+// Package plant holds deliberate bugs. They exist only in binaries built with
+// the tag "planted", where the environment variable PLANTED_BUG names the one
+// that is active; `commserver prove` must find each of them, or it proves
+// nothing. In every other build Active is a constant false and the code behind
+// it is not in the binary.
+package plant
+
+// Bug names a planted bug.
+type Bug string
+
+// The bugs, numbered as in docs/reliability.md.
+const (
+	// AnswerBeforeCommit (P1): 202 is sent before the transaction is committed.
+	AnswerBeforeCommit Bug = "P1"
+	// NoFence (P3): an outcome is written without checking who owns the shard.
+	NoFence Bug = "P3"
+	// TimeoutIsClean (P5): a lost answer after the end of the data counts as a clean failure.
+	TimeoutIsClean Bug = "P5"
+	// SelectThenInsert (P6): an idempotency key is looked up, but its row is not unique.
+	SelectThenInsert Bug = "P6"
+	// EventAfterCommit (P7): the event is written in a transaction after the one that changes the state.
+	EventAfterCommit Bug = "P7"
+)
+
+// Bugs lists every planted bug.
+func Bugs() []Bug {
+	return []Bug{AnswerBeforeCommit, NoFence, TimeoutIsClean, SelectThenInsert, EventAfterCommit}
+}

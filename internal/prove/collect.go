@@ -1,0 +1,135 @@
+package prove
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Message is what the server says of a message.
+type Message struct {
+	ID                string  `json:"id"`
+	Status            string  `json:"status"`
+	Attempts          int     `json:"attempts"`
+	PossibleDuplicate bool    `json:"possibleDuplicate"`
+	ErrorCode         *string `json:"errorCode"`
+	Events            []Event `json:"events"`
+}
+
+// Event is one line of a message's log.
+type Event struct {
+	Sequence int     `json:"sequence"`
+	Type     string  `json:"type"`
+	From     *string `json:"from"`
+	To       *string `json:"to"`
+	At       string  `json:"at"`
+}
+
+func (m *Message) final() bool { return m.Status != "QUEUED" && m.Status != "SENDING" }
+
+// settle sends every request that never got an answer once more, on healthy
+// nodes: the same key must lead to exactly one message.
+func (r *run) settle(ctx context.Context) error {
+	web := &http.Client{Timeout: 30 * time.Second}
+	return r.each(r.history.all(), func(e *Entry) error {
+		if e.OK > 0 {
+			return nil
+		}
+		for range 50 {
+			if r.post(ctx, web, 0, e, e.Name) {
+				return nil
+			}
+			pause(ctx, 200*time.Millisecond)
+		}
+		return fmt.Errorf("request %s is not answered by healthy nodes", e.Key)
+	})
+}
+
+// collect reads every message until all are final or the drain time is over.
+func (r *run) collect(ctx context.Context) (map[string]*Message, error) {
+	var mu sync.Mutex
+	out := map[string]*Message{}
+	entries := r.history.all()
+	web := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+	defer web.CloseIdleConnections()
+	for deadline := time.Now().Add(r.cfg.Drain); ; {
+		var open []*Entry
+		err := r.each(entries, func(e *Entry) error {
+			for id := range e.IDs {
+				m, err := r.get(ctx, web, e, id)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				out[id] = m
+				if m != nil && !m.final() {
+					open = append(open, e)
+				}
+				mu.Unlock()
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(open) == 0 || time.Now().After(deadline) {
+			return out, nil
+		}
+		entries = open
+		pause(ctx, 500*time.Millisecond)
+	}
+}
+
+// get reads one message; nil when the server does not know it.
+func (r *run) get(ctx context.Context, web *http.Client, e *Entry, id string) (*Message, error) {
+	var last error
+	for range 20 {
+		status, body, err := r.call(ctx, web, 0, r.apps[e.App], http.MethodGet, "/api/v1/messages/"+id, nil)
+		switch {
+		case err == nil && status == http.StatusOK:
+			m := &Message{}
+			if err := json.Unmarshal(body, m); err != nil {
+				return nil, fmt.Errorf("message %s: %w", id, err)
+			}
+			return m, nil
+		case err == nil && status == http.StatusNotFound:
+			return nil, nil
+		}
+		last = fmt.Errorf("message %s: %d %w", id, status, err)
+		pause(ctx, 200*time.Millisecond)
+	}
+	return nil, last
+}
+
+// each runs f over the entries, eight at a time.
+func (r *run) each(entries []*Entry, f func(*Entry) error) error {
+	work := make(chan *Entry)
+	errs := make(chan error, 8)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for e := range work {
+				if err := f(e); err != nil {
+					select {
+					case errs <- err:
+					default:
+					}
+				}
+			}
+		})
+	}
+	for _, e := range entries {
+		work <- e
+	}
+	close(work)
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
