@@ -1,0 +1,89 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Print writes what is in force as a table, with secrets masked.
+func Print(w io.Writer, c Config) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	rows := [][3]string{{"OPTION", "VALUE", "FROM"}}
+	for _, s := range c.settings {
+		value := s.Value
+		if value == "" {
+			value = "-"
+		}
+		rows = append(rows, [3]string{s.Name, value, s.From})
+	}
+	for _, r := range rows {
+		if _, err := fmt.Fprintf(t, "%s\t%s\t%s\n", r[0], r[1], r[2]); err != nil {
+			return fmt.Errorf("print configuration: %w", err)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("print configuration: %w", err)
+	}
+	return nil
+}
+
+// Reference is docs/config.md: every option, made from the table.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+<!-- Generated from internal/config; change the table there and run "make docs". -->
+
+Nothing has to be set to try CommServer. Every option below is
+
+- an environment variable (` + "`COMMS_DATA_DIR=/var/lib/commserver`" + `),
+- a flag of ` + "`commserver serve`" + ` (` + "`--data-dir /var/lib/commserver`" + `), which wins over the variable,
+- a variable with ` + "`_FILE`" + ` at its end that names a file holding the value (` + "`COMMS_ADMIN_KEY_FILE=/run/secrets/admin-key`" + `).
+
+Secrets are never taken from a flag, because every user of the machine could read them there: use the variable, its
+` + "`_FILE`" + ` form or the flag with ` + "`-file`" + ` at its end. An empty variable counts as not set. An unknown ` + "`COMMS_…`" + ` variable or a
+value that cannot be read stops the start with a message that names it. ` + "`commserver config`" + ` prints what is in force, and from
+where, with secrets masked.
+
+Durations are a number and a unit: ` + "`500ms`, `10s`, `5m`, `24h`, `30d`" + `.
+`)
+	group := ""
+	for _, o := range Options() {
+		if o.Group != group {
+			group = o.Group
+			b.WriteString("\n## " + group + "\n\n| variable and flag | type | default | meaning |\n|---|---|---|---|\n")
+		}
+		b.WriteString("| " + referenceName(o) + " | " + o.Type + " | " + referenceDefault(o) + " | " + o.Help + " |\n")
+	}
+	b.WriteString(`
+## Variables that the server ignores
+
+` + "`" + strings.Join(clientVariables(), "`, `") + "`" + ` belong to programs that call CommServer, and to the client commands of
+` + "`commserver`" + `. They may stand in the same environment.
+
+Memory is tuned by the variables of the Go runtime: ` + "`GOMEMLIMIT`" + ` (for example ` + "`GOMEMLIMIT=400MiB`" + ` in a container of 512 MiB) and ` + "`GOGC`" + `.
+`)
+	return b.String()
+}
+
+func referenceName(o Option) string {
+	names := []string{"`" + o.Env() + "`"}
+	for _, flag := range []string{o.Flag(), o.FileFlag()} {
+		if flag != "" {
+			names = append(names, "`--"+flag+"`")
+		}
+	}
+	return strings.Join(names, "<br>")
+}
+
+func referenceDefault(o Option) string {
+	switch {
+	case o.DefaultNote != "":
+		return o.DefaultNote
+	case o.Default == "":
+		return "empty"
+	}
+	return "`" + o.Default + "`"
+}
