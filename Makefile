@@ -1,0 +1,68 @@
+# What each target is for stands in CONTRIBUTING.md; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+
+# Product packages run under the race detector. What lies below test/ drives whole
+# processes, where it finds little and costs much.
+PRODUCT = $(shell go list ./... | grep -v /test/)
+WHOLE = $(shell go list ./... | grep /test/)
+# Packages whose tests need no PostgreSQL.
+UNIT = $(shell go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v '/test/' | cut -d' ' -f1)
+SOURCES = $$(git ls-files --cached --others --exclude-standard '*.go')
+PROSE = $$(git ls-files --cached --others --exclude-standard '*.md' '*.go' '*.yaml' '*.sh' '*.sql' Makefile | sort -u)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: build
+build: ## one static binary, ./commserver
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o commserver ./cmd/commserver
+
+.PHONY: check
+check: lint ## fast checks before a commit: vet, lint, format, unit and architecture tests
+	@go test -short -timeout 5m $(UNIT)
+
+.PHONY: lint
+lint: .tools/built ## vet, staticcheck, our list of analyzers, format, spelling
+	@unformatted=$$(gofmt -l $(SOURCES)); [ -z "$$unformatted" ] || { echo "not formatted (run: make fmt):"; echo "$$unformatted"; exit 1; }
+	@go vet ./...
+	@go vet -vettool=$(CURDIR)/.tools/lint ./...
+	@.tools/staticcheck ./...
+	@.tools/misspell -error $(PROSE)
+
+.PHONY: fmt
+fmt: ## format the source
+	@gofmt -w $(SOURCES)
+
+.PHONY: setup
+setup: ## install what the tests need (as root), or say what is missing
+	@scripts/setup.sh
+
+.PHONY: test
+test: setup ## every test, on SQLite and PostgreSQL; under 20 minutes on two cores
+	@go run ./test/withpg go run ./test/count \
+		-- go test -json -race -timeout 18m $(PRODUCT) \
+		-- go test -json -timeout 18m $(WHOLE)
+
+.PHONY: nightly
+nightly: setup ## the same at full sizes; takes hours
+	@COMMS_TEST_FULL=1 go run ./test/withpg go run ./test/count \
+		-- go test -json -race -count=1 -timeout 6h $(PRODUCT) \
+		-- go test -json -count=1 -timeout 6h $(WHOLE)
+
+.PHONY: measure
+measure: setup build ## measure speed on both stores; records docs/benchmarks.md
+	@go run ./test/withpg ./commserver bench
+
+.PHONY: docs
+docs: ## write the generated pages of docs/ again
+	@go test -run '^TestDocsAreCurrent$$' $$(grep -rl 'func TestDocsAreCurrent' --include='*_test.go' . | xargs -n1 dirname | sort -u) -update
+
+# The lint programs, in the versions of tools/go.mod, apart from the product's modules.
+.tools/built: tools/go.mod tools/go.sum $(wildcard tools/*/*.go)
+	@mkdir -p .tools
+	@go build -C tools -o ../.tools/ ./lint tool
+	@touch $@

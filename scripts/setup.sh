@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Makes sure that what the tests need is on this machine. As root it installs what
+# is missing from Debian's packages; otherwise it prints the one line that does, and
+# fails. To need more, add a line to the table at the end.
+set -euo pipefail
+
+missing=()
+
+# need PACKAGE TEST…: the package is missing unless the test succeeds.
+need() {
+  local package=$1
+  shift
+  "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+have_postgres() {
+  command -v initdb && command -v postgres && return
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' && return
+  compgen -G '/usr/pgsql-*/bin/initdb' && return
+  compgen -G '/usr/local/pgsql/bin/initdb' && return
+  compgen -G '/opt/homebrew/opt/postgresql@*/bin/initdb' && return
+  compgen -G '/usr/local/opt/postgresql@*/bin/initdb'
+}
+
+have_exim() { command -v exim4 || command -v exim || test -x /usr/sbin/exim4; }
+
+have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
+
+#    Debian package        how to see that it is there       what for
+need postgresql            have_postgres                   # the PostgreSQL half of the tests
+need exim4-daemon-light    have_exim                       # a mail server that we did not write
+need gcc                   have_compiler                   # the race detector
+need libc6-dev             test -e /usr/include/stdlib.h   # likewise
+
+if [ "$(uname -s)" = Darwin ]; then # its compiler brings the headers along
+  kept=()
+  for package in ${missing[@]+"${missing[@]}"}; do
+    [ "$package" = libc6-dev ] || kept+=("$package")
+  done
+  missing=(${kept[@]+"${kept[@]}"})
+fi
+
+if [ ${#missing[@]} -eq 0 ]; then
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+  echo "setup: the tests need more than this machine has; run: sudo apt-get install ${missing[*]}" >&2
+  exit 1
+fi
+
+echo "setup: installing ${missing[*]}" >&2
+# The tests start servers of their own, so the package need not start one.
+if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+  mkdir -p /etc/postgresql-common
+  echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+fi
+export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+  tail -n 30 "$log" >&2
+  echo "setup: apt-get could not install ${missing[*]}" >&2
+  exit 1
+fi
