@@ -26,6 +26,9 @@ type Adapter struct {
 	Fields  []Field
 	// Check adds rules that span fields; it names each wrong field and why.
 	Check func(Settings) map[string]string
+	// CallTimeout is the total time that one Send may take; 0 = 30 s. SMTP needs
+	// more, because the answer to the final dot may take 10 minutes (RFC 5321, 4.5.3.2.6).
+	CallTimeout time.Duration
 	// Open makes a sender for one configuration. It dials nothing.
 	Open func(Settings, Env) (Sender, error)
 }

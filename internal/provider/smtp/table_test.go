@@ -1,0 +1,234 @@
+package smtp
+
+import (
+	"bufio"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/provider"
+)
+
+// TestReplyTable sends every row of the table through the reader of replies
+// and the table, and proves that no row is without a case.
+func TestReplyTable(t *testing.T) {
+	t.Parallel()
+	const (
+		message, here, account  = provider.PermanentMessage, provider.PermanentHere, provider.Account
+		transient, ambiguous    = provider.Transient, provider.Ambiguous
+		soon, greylisted, later = time.Minute, 5 * time.Minute, time.Hour
+	)
+	used := map[string]bool{}
+	for _, c := range []struct {
+		at    phase
+		reply string
+		class provider.Class
+		hard  bool
+		after time.Duration
+	}{
+		// "421 at any time", 4xx greeting
+		{greeting, "421 4.3.2 too many connections", transient, false, soon},
+		{rcptTo, "421 4.7.0 try again later", transient, false, soon},
+		{final, "421 4.4.2 closing", transient, false, soon},
+		{greeting, "450 not now", transient, false, soon},
+		{hello, "451 not now", transient, false, soon},
+		// 554 greeting, 550/554 5.7.1 at greeting or EHLO
+		{greeting, "554 no SMTP service here", account, false, 0},
+		{greeting, "554 5.7.1 blocked", account, false, 0},
+		{hello, "550 5.7.1 your address is listed", account, false, 0},
+		{startTLS, "454 TLS not available", transient, false, 0},
+		{startTLS, "501 no parameters", account, false, 0},
+		// AUTH
+		{authentication, "535 5.7.8 bad credentials", account, false, 0},
+		{authentication, "534 5.7.9 application password required", account, false, 0},
+		{authentication, "530 5.7.0 must issue STARTTLS first", account, false, 0},
+		{authentication, "538 5.7.11 encryption required", account, false, 0},
+		{authentication, "432 4.7.12 password transition needed", account, false, 0},
+		{authentication, "454 4.7.0 temporary failure", transient, false, 0},
+		{authentication, "421 4.7.0 later", transient, false, soon},
+		// MAIL FROM
+		{mailFrom, "550 5.1.7 bad sender syntax", here, false, 0},
+		{mailFrom, "553 5.1.8 bad sender domain", here, false, 0},
+		{mailFrom, "550 5.7.1 not allowed", here, false, 0},
+		{mailFrom, "530 5.7.0 authentication required", here, false, 0},
+		{mailFrom, "553 sender not owned by user", here, false, 0},
+		{mailFrom, "452 4.3.1 insufficient storage", transient, false, 0},
+		{mailFrom, "451 local error", transient, false, 0},
+		{mailFrom, "552 5.3.4 size", here, false, 0},
+		{mailFrom, "501 5.5.4 syntax", here, false, 0},
+		{mailFrom, "550 5.4.5 daily user sending limit exceeded", account, false, 0},
+		{rcptTo, "550 5.7.708 access denied, traffic not accepted", account, false, 0},
+		{final, "550 5.1.8 access denied, bad outbound sender", account, false, 0},
+		// RCPT: the recipient
+		{rcptTo, "550 5.1.1 user unknown", message, true, 0},
+		{rcptTo, "550 5.1.2 bad domain", message, true, 0},
+		{rcptTo, "550 5.1.3 bad syntax", message, true, 0},
+		{rcptTo, "553 5.1.3 bad syntax", message, true, 0},
+		{rcptTo, "501 5.1.3 bad syntax", message, true, 0},
+		{rcptTo, "550 5.1.6 moved", message, true, 0},
+		{rcptTo, "556 5.1.10 null MX", message, true, 0},
+		{rcptTo, "550 5.2.1 disabled", message, true, 0},
+		{rcptTo, "550 5.1.4 ambiguous", message, false, 0},
+		{rcptTo, "550 5.2.0 mailbox trouble", message, false, 0},
+		{rcptTo, "552 5.2.2 full", transient, false, later},
+		{rcptTo, "452 4.2.2 full", transient, false, later},
+		{rcptTo, "452 5.2.2 the basic code decides on retrying", transient, false, later},
+		{final, "552 5.2.2 full", transient, false, later},
+		{rcptTo, "550 5.1.8 sender domain unknown, said late", here, false, 0},
+		// RCPT: policy
+		{rcptTo, "550 5.7.1 refused", here, false, 0},
+		{rcptTo, "550 5.7.26 unauthenticated", here, false, 0},
+		{rcptTo, "554 5.7.1 relay access denied", here, false, 0},
+		{rcptTo, "550 5.7.1 blocked by the recipient", message, false, 0},
+		{rcptTo, "550 5.4.4 unable to route", here, false, 0},
+		{rcptTo, "550 5.3.0 other", here, false, 0},
+		{rcptTo, "552 5.2.3 too long", here, false, 0},
+		// RCPT: later
+		{rcptTo, "450 4.2.0 greylisted", transient, false, greylisted},
+		{rcptTo, "451 4.7.1 come again", transient, false, greylisted},
+		{rcptTo, "450 4.1.1 Greylisting in action", transient, false, greylisted},
+		{rcptTo, "452 4.5.3 too many recipients", transient, false, 0},
+		{rcptTo, "451 4.3.0 local", transient, false, 0},
+		// RCPT without an enhanced code
+		{rcptTo, "550 No such user here", message, true, 0},
+		{rcptTo, "550 relaying is not permitted", here, false, 0},
+		{rcptTo, "550 no", message, false, 0},
+		{rcptTo, "551 not local", message, false, 0},
+		{rcptTo, "553 bad mailbox name", message, false, 0},
+		{rcptTo, "552 exceeded storage", transient, false, later},
+		{rcptTo, "554 transaction failed", here, false, 0},
+		{rcptTo, "503 bad sequence", here, false, 0},
+		// DATA and after it
+		{final, "550 5.7.1 spam", here, false, 0},
+		{final, "554 5.6.0 content", here, false, 0},
+		{final, "550 5.7.26 DMARC", here, false, 0},
+		{final, "552 5.3.4 size", here, false, 0},
+		{final, "552 5.2.3 size", here, false, 0},
+		{final, "550 5.1.1 unknown after all", message, true, 0},
+		{final, "554 failed", here, false, 0},
+		{final, "451 4.3.0 not taken", transient, false, 0},
+		{final, "452 not taken", transient, false, 0},
+		{final, "450 not taken", transient, false, 0},
+		{data, "554 no valid recipients", here, false, 0},
+		{data, "451 later", transient, false, 0},
+		{final, "354 what", ambiguous, false, 0},
+		{mailFrom, "354 what", transient, false, 0},
+		{greeting, "250 what", transient, false, 0},
+	} {
+		t.Run(strings.ReplaceAll(c.reply, " ", "_"), func(t *testing.T) {
+			w := &wire{in: bufio.NewReader(strings.NewReader(c.reply + "\r\n"))}
+			r, err := w.reply()
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := judge(c.at, &r)
+			used[row.name] = true
+			if row.class != c.class || row.hard != c.hard || row.after != c.after {
+				t.Errorf("row %q: %s hard %t after %v; want %s %t %v", row.name, row.class, row.hard, row.after, c.class, c.hard, c.after)
+			}
+		})
+	}
+	for _, r := range rules() {
+		if !used[r.name] {
+			t.Errorf("row %q has no case", r.name)
+		}
+		if r.what == "" || r.hard && r.class != provider.PermanentMessage {
+			t.Errorf("row %q is not sound", r.name)
+		}
+	}
+}
+
+func TestReplies(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", maxReplyLine)
+	for _, c := range []struct {
+		name, in   string
+		code, text string
+		bad        bool
+	}{
+		{"one line", "250 2.1.0 Ok\r\n", "250 2.1.0", "Ok", false},
+		{"no text", "250\r\n", "250", "", false},
+		{"bare LF", "250 Ok\n", "250", "Ok", false},
+		{"lines", "550-5.1.1 no\r\n550-5.1.1 such\r\n550 5.1.1 user\r\n", "550 5.1.1", "no such user", false},
+		{"class follows the basic code", "450 5.2.1 x\r\n", "450 4.2.1", "x", false},
+		{"no enhanced code", "250 2.0 Ok\r\n", "250", "2.0 Ok", false},
+		{"an address is no code", "220 1.2.3.4 ESMTP\r\n", "220", "1.2.3.4 ESMTP", false},
+		{"cut off after a whole line", "250-queued\r\n250 a", "250", "queued", true},
+		{"nothing", "", "", "", true},
+		{"cut off", "250 Ok", "", "", true},
+		{"codes differ", "250-a\r\n550 b\r\n", "", "", true},
+		{"no code", "hello\r\n", "", "", true},
+		{"code too small", "150 a\r\n", "", "", true},
+		{"code too large", "999 a\r\n", "", "", true},
+		{"no separator", "250x\r\n", "", "", true},
+		{"HTTP", "HTTP/1.1 400 Bad Request\r\n", "", "", true},
+		{"line too long", "250 " + long + "\r\n", "", "", true},
+		{"without end", strings.Repeat("250-a\r\n", 200), "", "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := &wire{in: bufio.NewReaderSize(strings.NewReader(c.in), maxReplyLine)}
+			r, err := w.reply()
+			if (err != nil) != c.bad {
+				t.Fatalf("error %v", err)
+			}
+			if err == nil && (r.String() != c.code || r.text != c.text) {
+				t.Errorf("got %s %q", r.String(), r.text)
+			}
+		})
+	}
+}
+
+func FuzzReply(f *testing.F) {
+	f.Add("250-a\r\n250 2.0.0 b\r\n")
+	f.Fuzz(func(t *testing.T, in string) {
+		w := &wire{in: bufio.NewReaderSize(strings.NewReader(in), maxReplyLine)}
+		r, err := w.reply()
+		if err == nil && (r.code < 200 || r.code > 599 || len(r.text) > maxReplyText+2*maxReplyLine) {
+			t.Errorf("code %d, text of %d", r.code, len(r.text))
+		}
+		judge(final, &r)
+	})
+}
+
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	v := veil{secrets: []string{"hunter22", "bob"}, words: []string{"info", "ab"}}
+	for in, want := range map[string]string{
+		"<ama@example.com>: no":          "[address] no",
+		"pw HUNTER22x bobby":             "pw [hidden]x [hidden]by",
+		"User info unknown, information": "User [hidden] unknown, information",
+		"tab\tand\x00nul\r\nline":        "tab and nul line",
+		"bad \xff utf8":                  "bad utf8",
+		"ab stays":                       "ab stays",
+		"info":                           "[hidden]",
+	} {
+		if got := v.redact(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestDots(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"a\r\n":             "a\r\n.\r\n",
+		".\r\n..\r\n.a":     "..\r\n...\r\n..a\r\n.\r\n",
+		"\r\n.\r\n\r\n":     "\r\n..\r\n\r\n.\r\n",
+		"":                  ".\r\n",
+		"a.b\r\n\r\n.c\r\n": "a.b\r\n\r\n..c\r\n.\r\n",
+	} {
+		for cut := range len(in) + 1 { // however the content is split into writes
+			var out strings.Builder
+			d := &dotWriter{out: bufio.NewWriter(&out)}
+			for _, p := range []string{in[:cut], in[cut:]} {
+				if n, err := d.Write([]byte(p)); err != nil || n != len(p) {
+					t.Fatal(n, err)
+				}
+			}
+			if err := d.end(); err != nil || out.String() != want {
+				t.Errorf("%q cut at %d: %q, want %q", in, cut, out.String(), want)
+			}
+		}
+	}
+}
