@@ -1,0 +1,194 @@
+// Package chain says which provider configurations a message may take, in
+// which order and why, and in which words a waiting message explains itself.
+//
+// Everything is pure: the same input gives the same chain, so that the preview
+// in the API and the dispatcher cannot differ. It knows no clock, keeps no
+// health of providers (the dispatcher does, and passes it in) and calls nobody.
+package chain
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// Sandbox is the provider name of the logger, which takes every message that
+// is not sent for real. Its configuration id is zero.
+const Sandbox = "sandbox"
+
+// Fallback is what a live app without any provider does (COMMS_LIVE_FALLBACK).
+type Fallback uint8
+
+// The fallbacks. The zero value is the default.
+const (
+	FallbackSandbox Fallback = iota // the logger takes it, with warnings
+	FallbackFail                    // FAILED no_provider
+)
+
+// Condition is whether a configuration can take a call now. The zero value: it can.
+type Condition struct {
+	Reason string      // a word of WaitReasons; "" = it can
+	Until  comm.Micros // 0 = until somebody acts or a call ends
+	// Brief waits are worth waiting for: the next configuration is for refusals
+	// and outages, not for a full second or a busy session.
+	Brief bool
+}
+
+// Input is all that the order depends on.
+type Input struct {
+	App     *comm.App
+	Mode    comm.Mode // of the message; 0 = the app's
+	Channel comm.Channel
+	// Own are the app's configurations, Server the server-level ones, in any order and of any channel.
+	Own, Server []comm.ProviderConfig
+	Fallback    Fallback
+	// Condition is the present health; nil means that everything can take a call.
+	Condition func(*comm.ProviderConfig) Condition
+	// Tried says which configurations this round has called already; nil means none.
+	Tried func(comm.ID) bool
+}
+
+// Candidate is a configuration in its place, with the reason for the place.
+type Candidate struct {
+	Config *comm.ProviderConfig
+	Why    string
+	Wait   Condition // Brief, or zero
+}
+
+// Exclusion is a configuration that the chain leaves out now.
+type Exclusion struct {
+	Config *comm.ProviderConfig
+	Why    string
+	Wait   Condition // set when it will come back by itself or by an operator's act
+}
+
+// Chain is the answer.
+type Chain struct {
+	Logger     bool        // the sandbox logger takes the message
+	NoProvider bool        // nothing to send with, and the operator wants that to fail
+	Own        bool        // the app's own configurations apply, not the server-level ones
+	Why        string      // the sentence for the whole chain
+	Candidates []Candidate // first is tried first
+	Excluded   []Exclusion
+	// Wait is the first hindrance to end when no candidate is left but some
+	// exclusion will come back: the message waits. Zero otherwise.
+	Wait Condition
+}
+
+// The sentences of Why.
+const (
+	whySandboxApp     = "the app is in sandbox mode"
+	whySandboxMessage = "the message was accepted in sandbox mode"
+	whyFallback       = "the live app has no provider for this channel; the sandbox takes it"
+	whyNoProvider     = "the live app has no provider for this channel"
+	whyOwn            = "the app's own providers"
+	whyServer         = "the server's providers, because the app has none for this channel"
+	whyPinned         = "pinned by the operator"
+	whyFirst          = "first by priority"
+	whyNext           = "next by priority"
+	whyTried          = "called in this round already"
+	whyInactive       = "switched off"
+)
+
+// Pick puts the configurations in order. The app's own active configurations of
+// the channel make the chain, else the server-level ones; pinned ones come
+// first, then lower priority, then age.
+func Pick(in Input) Chain {
+	mode := in.Mode
+	switch {
+	case mode == comm.Sandbox:
+		return Chain{Logger: true, Why: whySandboxMessage}
+	case in.App.Sandbox:
+		return Chain{Logger: true, Why: whySandboxApp}
+	}
+	out := Chain{Own: true, Why: whyOwn}
+	list := Order(in.Own, in.Channel)
+	if len(list) == 0 {
+		out.Own, out.Why = false, whyServer
+		list = Order(in.Server, in.Channel)
+	}
+	if len(list) == 0 {
+		out.Why, out.Logger = whyFallback, true
+		if in.Fallback == FallbackFail {
+			out.Why, out.Logger, out.NoProvider = whyNoProvider, false, true
+		}
+		return out
+	}
+	out.Candidates = make([]Candidate, 0, len(list))
+	for _, c := range list {
+		out.place(c, in)
+	}
+	if len(out.Candidates) == 0 {
+		out.Wait = earliest(out.Excluded)
+	}
+	return out
+}
+
+func (out *Chain) place(c *comm.ProviderConfig, in Input) {
+	if in.Tried != nil && in.Tried(c.ID) {
+		out.Excluded = append(out.Excluded, Exclusion{Config: c, Why: whyTried})
+		return
+	}
+	var now Condition
+	if in.Condition != nil {
+		now = in.Condition(c)
+	}
+	if now.Reason != "" && !now.Brief {
+		out.Excluded = append(out.Excluded, Exclusion{Config: c, Why: WaitText(now.Reason), Wait: now})
+		return
+	}
+	why := whyNext
+	switch {
+	case c.Limits.Pinned:
+		why = whyPinned
+	case len(out.Candidates) == 0 && len(out.Excluded) == 0:
+		why = whyFirst
+	}
+	out.Candidates = append(out.Candidates, Candidate{Config: c, Why: why, Wait: now})
+}
+
+// earliest is the hindrance that ends first. A known end is earlier than an open one.
+func earliest(all []Exclusion) (first Condition) {
+	for _, e := range all {
+		switch w := e.Wait; {
+		case w.Reason == "":
+		case first.Reason == "", w.Until != 0 && (first.Until == 0 || w.Until < first.Until):
+			first = w
+		}
+	}
+	return first
+}
+
+// Order answers the active configurations of a channel as the chain tries them:
+// pinned ones first, then lower priority, then age, then id.
+func Order(configs []comm.ProviderConfig, ch comm.Channel) []*comm.ProviderConfig {
+	var out []*comm.ProviderConfig
+	for i := range configs {
+		if c := &configs[i]; c.Active && c.Channel == ch {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b *comm.ProviderConfig) int {
+		if a.Limits.Pinned != b.Limits.Pinned {
+			if a.Limits.Pinned {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.CreatedAt, b.CreatedAt), a.ID.Compare(b.ID))
+	})
+	return out
+}
+
+// Inactive lists what Order leaves out for a channel because it is switched
+// off, for the preview.
+func Inactive(configs []comm.ProviderConfig, ch comm.Channel) []Exclusion {
+	var out []Exclusion
+	for i := range configs {
+		if c := &configs[i]; !c.Active && c.Channel == ch {
+			out = append(out, Exclusion{Config: c, Why: whyInactive})
+		}
+	}
+	return out
+}

@@ -1,0 +1,154 @@
+package chain
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+func config(name string, priority int, edit ...func(*comm.ProviderConfig)) comm.ProviderConfig {
+	c := comm.ProviderConfig{Name: name, Channel: comm.Email, Priority: priority, Active: true, CreatedAt: 1}
+	copy(c.ID[:], name)
+	for _, e := range edit {
+		e(&c)
+	}
+	return c
+}
+
+func off(c *comm.ProviderConfig)    { c.Active = false }
+func sms(c *comm.ProviderConfig)    { c.Channel = comm.SMS }
+func pinned(c *comm.ProviderConfig) { c.Limits.Pinned = true }
+func young(c *comm.ProviderConfig)  { c.CreatedAt = 2 }
+
+func names(c Chain) string {
+	var out []string
+	for _, x := range c.Candidates {
+		out = append(out, x.Config.Name)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestPick(t *testing.T) {
+	t.Parallel()
+	live, sandboxed := &comm.App{}, &comm.App{Sandbox: true}
+	ab := []comm.ProviderConfig{config("b", 2), config("a", 1)}
+	down := func(which ...string) func(*comm.ProviderConfig) Condition {
+		return func(c *comm.ProviderConfig) Condition {
+			if i := slices.Index(which, c.Name); i >= 0 {
+				return Condition{Reason: WaitDown, Until: comm.Micros(100 - i)}
+			}
+			return Condition{}
+		}
+	}
+	for _, tc := range []struct {
+		name   string
+		in     Input
+		want   string
+		logger bool
+		none   bool
+		wait   Condition
+		out    int
+	}{
+		{name: "priority orders", in: Input{App: live, Own: ab}, want: "a b"},
+		{name: "age breaks ties", in: Input{App: live, Own: []comm.ProviderConfig{config("n", 1, young), config("z", 1)}}, want: "z n"},
+		{name: "id breaks the rest", in: Input{App: live, Own: []comm.ProviderConfig{config("z", 1), config("n", 1)}}, want: "n z"},
+		{name: "pinned first", in: Input{App: live, Own: append(slices.Clone(ab), config("p", 9, pinned))}, want: "p a b"},
+		{name: "own before server", in: Input{App: live, Own: ab, Server: []comm.ProviderConfig{config("s", 0)}}, want: "a b"},
+		{name: "server when own are off", in: Input{App: live, Own: []comm.ProviderConfig{config("x", 1, off)}, Server: []comm.ProviderConfig{config("s", 0)}}, want: "s"},
+		{name: "server when own are of the other channel", in: Input{App: live, Own: []comm.ProviderConfig{config("x", 1, sms)}, Server: []comm.ProviderConfig{config("s", 0)}}, want: "s"},
+		{name: "own that are down do not open the server's", in: Input{App: live, Own: ab, Server: []comm.ProviderConfig{config("s", 0)}, Condition: down("a", "b")}, out: 2, wait: Condition{Reason: WaitDown, Until: 99}},
+		{name: "sandbox app", in: Input{App: sandboxed, Own: ab}, logger: true},
+		{name: "sandbox message of a live app", in: Input{App: live, Mode: comm.Sandbox, Own: ab}, logger: true},
+		{name: "live message of a sandbox app", in: Input{App: sandboxed, Mode: comm.Live, Own: ab}, logger: true},
+		{name: "nothing, fall back", in: Input{App: live}, logger: true},
+		{name: "nothing, fail", in: Input{App: live, Fallback: FallbackFail}, none: true},
+		{name: "sandbox message with nothing never fails", in: Input{App: live, Mode: comm.Sandbox, Fallback: FallbackFail}, logger: true},
+		{name: "down is skipped", in: Input{App: live, Own: ab, Condition: down("a")}, want: "b", out: 1},
+		{name: "tried is skipped", in: Input{App: live, Own: ab, Tried: func(id comm.ID) bool { return id[0] == 'a' }}, want: "b", out: 1},
+		{name: "all tried: nothing to wait for", in: Input{App: live, Own: ab, Tried: func(comm.ID) bool { return true }}, out: 2},
+		{name: "brief waits keep the place", in: Input{App: live, Own: ab, Condition: func(c *comm.ProviderConfig) Condition {
+			return Condition{Reason: WaitBusy, Brief: c.Name == "a"}
+		}}, want: "a", out: 1},
+		{name: "open end is later than a known one", in: Input{App: live, Own: ab, Condition: func(c *comm.ProviderConfig) Condition {
+			if c.Name == "a" {
+				return Condition{Reason: WaitCredentials}
+			}
+			return Condition{Reason: WaitThrottled, Until: 7}
+		}}, out: 2, wait: Condition{Reason: WaitThrottled, Until: 7}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tc.in.Channel = comm.Email
+			got := Pick(tc.in)
+			if names(got) != tc.want || got.Logger != tc.logger || got.NoProvider != tc.none || got.Wait != tc.wait || len(got.Excluded) != tc.out {
+				t.Errorf("got %q logger %v none %v wait %+v excluded %d", names(got), got.Logger, got.NoProvider, got.Wait, len(got.Excluded))
+			}
+			if got.Why == "" {
+				t.Error("the chain does not say why")
+			}
+			for _, c := range got.Candidates {
+				if c.Why == "" {
+					t.Errorf("%s does not say why it is there", c.Config.Name)
+				}
+			}
+			for _, e := range got.Excluded {
+				if e.Why == "" {
+					t.Errorf("%s does not say why it is left out", e.Config.Name)
+				}
+			}
+		})
+	}
+}
+
+func TestInactiveAreNamed(t *testing.T) {
+	t.Parallel()
+	got := Inactive([]comm.ProviderConfig{config("a", 1), config("b", 1, off), config("c", 1, off, sms)}, comm.Email)
+	if len(got) != 1 || got[0].Config.Name != "b" || got[0].Why == "" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestWaitingFor(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		s     comm.State
+		hold  string
+		until comm.Micros
+		word  string
+		till  comm.Micros
+	}{
+		{name: "sent", s: comm.State{Status: comm.Sent}, hold: WaitDown},
+		{name: "sending", s: comm.State{Status: comm.Sending, Due: 200}},
+		{name: "scheduled", s: comm.State{Status: comm.Queued, Due: 200, ScheduledAt: 200}, word: WaitSchedule, till: 200},
+		{name: "scheduled, whatever holds the unit", s: comm.State{Status: comm.Queued, Due: 200, ScheduledAt: 200}, hold: WaitDown, word: WaitSchedule, till: 200},
+		{name: "retry", s: comm.State{Status: comm.Queued, Due: 200, ScheduledAt: 50, Attempts: 1}, word: WaitRetry, till: 200},
+		{name: "due", s: comm.State{Status: comm.Queued, Due: 100}, word: WaitTurn},
+		{name: "held", s: comm.State{Status: comm.Queued, Due: 100}, hold: WaitThrottled, until: 150, word: WaitThrottled, till: 150},
+		{name: "held, stale end", s: comm.State{Status: comm.Queued, Due: 50}, hold: WaitThrottled, until: 60, word: WaitThrottled},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			word, till := WaitingFor(&tc.s, tc.hold, tc.until, 100)
+			if word != tc.word || till != tc.till {
+				t.Errorf("got %q until %d", word, till)
+			}
+		})
+	}
+}
+
+func TestEveryWordHasASentence(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, w := range WaitReasons() {
+		if w.Word == "" || seen[w.Word] || !strings.HasSuffix(w.Text, ".") || WaitText(w.Word) != w.Text {
+			t.Errorf("bad row %+v", w)
+		}
+		seen[w.Word] = true
+	}
+	if WaitText("new_word") != "new_word" {
+		t.Error("an unknown word must stand for itself")
+	}
+}

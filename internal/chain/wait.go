@@ -1,0 +1,74 @@
+package chain
+
+import "github.com/commserver/commserver/internal/comm"
+
+// The words for why a message waits. They are stored with holds and shown as
+// waitingFor: never rename one.
+const (
+	WaitSchedule    = "schedule"
+	WaitRetry       = "retry"
+	WaitTurn        = "turn"
+	WaitAppPaused   = "app_paused"
+	WaitQueuePaused = "queue_paused"
+	WaitThrottled   = "provider_throttled"
+	WaitDown        = "provider_down"
+	WaitRate        = "provider_rate"
+	WaitBusy        = "provider_busy"
+	WaitCredentials = "credentials_unavailable"
+	WaitAdapter     = "provider_unsupported"
+)
+
+// WaitReason is one row of the vocabulary.
+type WaitReason struct {
+	Word string // stable, for machines
+	Text string // a sentence for people
+}
+
+// WaitReasons is every reason why a queued message does not start.
+func WaitReasons() []WaitReason { return waitReasons[:] }
+
+var waitReasons = [...]WaitReason{
+	{WaitSchedule, "It waits for its scheduled time."},
+	{WaitRetry, "The last attempt failed; the next one starts at the time shown."},
+	{WaitTurn, "It is due and waits for its turn."},
+	{WaitAppPaused, "The app is switched off; its messages wait until it is active again."},
+	{WaitQueuePaused, "An operator paused the app's queue."},
+	{WaitThrottled, "The provider asked us to slow down."},
+	{WaitDown, "The provider fails too often or refuses the account; it is tried again from time to time."},
+	{WaitRate, "The configured rate of the provider is used up for now."},
+	{WaitBusy, "All connections that the provider configuration allows are in use."},
+	{WaitCredentials, "The provider's credentials cannot be read; check the encryption keys."},
+	{WaitAdapter, "This program does not know the provider's type or cannot use its settings."},
+}
+
+// WaitText is the sentence of a word; the word itself when it is unknown.
+func WaitText(word string) string {
+	for _, w := range waitReasons {
+		if w.Word == word {
+			return w.Text
+		}
+	}
+	return word
+}
+
+// WaitingFor says what a message waits for at now and until when (0 = not
+// known). hold and until are the stored reason why its unit does not send, ""
+// when there is none. A message that is not QUEUED waits for nothing.
+func WaitingFor(s *comm.State, hold string, until, now comm.Micros) (word string, till comm.Micros) {
+	switch {
+	case s.Status != comm.Queued:
+		return "", 0
+	case s.Due > now && s.ScheduledAt != 0 && s.Due == s.ScheduledAt:
+		return WaitSchedule, s.Due
+	case s.Due > now && s.Attempts > 0:
+		return WaitRetry, s.Due
+	case s.Due > now:
+		return WaitSchedule, s.Due
+	case hold != "":
+		if until != 0 && until < now {
+			until = 0 // the stored reason is about to be replaced
+		}
+		return hold, until
+	}
+	return WaitTurn, 0
+}

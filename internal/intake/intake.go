@@ -1,0 +1,264 @@
+// Package intake accepts messages: it validates a request, normalises what is
+// in it, mints the id, and hands it to the store in groups of whatever arrives
+// at the same moment.
+//
+// It promises that a message is reported as accepted only after the store's
+// durable commit; that a request which breaks a rule stores nothing and names
+// the field and a stable code; and that one message that cannot be stored does
+// not fail its neighbours. A replay of an idempotency key is recognised before
+// any check whose answer changes with time.
+//
+// It does not send, does not decide on suppressions (the start of an attempt
+// does; here they are a warning), and does not know HTTP.
+package intake
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/commserver/commserver/internal/address"
+	"github.com/commserver/commserver/internal/batch"
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Store keeps accepted messages.
+type Store interface {
+	Accept(ctx context.Context, subs []store.Submission) ([]store.Accepted, error)
+	KnownKey(ctx context.Context, app comm.ID, mode comm.Mode, hash [16]byte) (store.Known, error)
+}
+
+// Looker finds out whether a message is stored when the answer of a commit was lost.
+type Looker interface {
+	Message(ctx context.Context, app, id comm.ID) (*comm.Message, error)
+}
+
+// Configs lists provider configurations; a zero app means the server-level chain.
+type Configs interface {
+	ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error)
+}
+
+// Templates renders a stored template.
+type Templates interface {
+	// Render answers template_not_found, template_channel_mismatch or
+	// missing_variables as *comm.Error.
+	Render(ctx context.Context, app comm.ID, ch comm.Channel, key string, vars []Variable) (Rendered, error)
+}
+
+// Rendered is a template with its values filled in.
+type Rendered struct {
+	Subject, Body, Text string
+	Version             int
+}
+
+// NoTemplates is Templates of a server on which no template is registered.
+type NoTemplates struct{}
+
+// Render answers template_not_found.
+func (NoTemplates) Render(context.Context, comm.ID, comm.Channel, string, []Variable) (Rendered, error) {
+	return Rendered{}, comm.E("template_not_found").Field("templateKey", "no such template")
+}
+
+// Config is what a Service needs.
+type Config struct {
+	Store     Store
+	Look      Looker
+	Configs   Configs
+	Templates Templates
+	Phones    address.Phones
+	Node      string         // this process, for the event log
+	Fallback  chain.Fallback // what a live app without any provider does
+	// Pushed is called after the commit of each new message, to wake the dispatcher. It must not block.
+	Pushed func(comm.Unit, store.Head)
+	Now    func() time.Time // nil: time.Now
+}
+
+// Service accepts messages. It is safe for concurrent use.
+type Service struct {
+	cfg    Config
+	group  *batch.Group[store.Submission, store.Accepted]
+	chains *chains
+}
+
+// Bounds of one commit group, by count and by bytes of content.
+const (
+	groupItems = 512
+	groupBytes = 4 << 20
+)
+
+// New makes a Service. Messages move once Run is called.
+func New(cfg Config) *Service {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Pushed == nil {
+		cfg.Pushed = func(comm.Unit, store.Head) {}
+	}
+	s := &Service{cfg: cfg, chains: newChains(cfg.Configs, cfg.Now)}
+	s.group = batch.New(batch.Config[store.Submission, store.Accepted]{
+		Commit: s.commit, Size: sizeOf, MaxItems: groupItems, MaxBytes: groupBytes,
+	})
+	return s
+}
+
+// Run commits what Accept hands in until ctx ends, then what still waits. It
+// must outlive every caller of Accept.
+func (s *Service) Run(ctx context.Context) error { return s.group.Run(ctx) }
+
+// Invalidate forgets what is remembered of provider configurations.
+func (s *Service) Invalidate() { s.chains.forget() }
+
+func sizeOf(sub store.Submission) int {
+	n := len(sub.Payload)
+	for i := range sub.Files {
+		n += len(sub.Files[i].Content)
+	}
+	return n
+}
+
+func (s *Service) commit(ctx context.Context, subs []store.Submission) ([]store.Accepted, error) {
+	out, err := s.cfg.Store.Accept(ctx, subs)
+	if err != nil && !errors.Is(err, store.ErrUncertain) && !everybody(err) {
+		err = batch.Isolate(err) // nothing was stored; one of them may be at fault
+	}
+	return out, err
+}
+
+// everybody says whether an error would meet every member of the group alike,
+// so that asking again one by one only costs time.
+func everybody(err error) bool {
+	if known, ok := errors.AsType[*comm.Error](err); ok && known.Kind == comm.Unavailable {
+		return true // the store says so itself: disk full, shutting down
+	}
+	_, network := errors.AsType[net.Error](err) // a connection lost or refused; deadlines of contexts are one, too
+	return network || errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// Result answers one request.
+type Result struct {
+	ID           comm.ID
+	Status       comm.Status
+	Deduplicated bool
+	Encoding     string // SMS
+	Segments     int    // SMS
+	Warnings     []Warning
+	Rate         Rate
+	Err          error // *comm.Error; the other fields but Rate are then empty
+}
+
+// Warning says what the caller should know about an accepted message.
+type Warning struct{ Code, Text string }
+
+// Rate is the app's use of its rate per minute; a zero Limit means that it is not known.
+type Rate struct {
+	Limit, Remaining int
+	Reset            int // seconds until the minute ends, at least 1
+}
+
+// Accept validates and stores each request for the app, in order. It returns
+// when every one is durably stored or refused.
+func (s *Service) Accept(ctx context.Context, app *comm.App, reqs []Request) []Result {
+	results := make([]Result, len(reqs))
+	if len(reqs) == 1 { // the common case, without the bookkeeping of many
+		p, err := s.prepare(ctx, app, &reqs[0], &results[0])
+		if err == nil && p != nil {
+			var got store.Accepted
+			got, err = s.group.Do(ctx, p.sub)
+			s.answer(ctx, app, p, got, err, &results[0])
+		} else if err != nil {
+			results[0].Err = err
+		}
+		return results
+	}
+	var subs []store.Submission
+	var prepared []*prepared
+	var places []int
+	for i := range reqs {
+		p, err := s.prepare(ctx, app, &reqs[i], &results[i])
+		if err != nil {
+			results[i].Err = err
+		} else if p != nil {
+			subs, prepared, places = append(subs, p.sub), append(prepared, p), append(places, i)
+		}
+	}
+	outs, errs := s.group.DoAll(ctx, subs)
+	for n, i := range places {
+		var err error
+		if errs != nil {
+			err = errs[n]
+		}
+		var out store.Accepted
+		if n < len(outs) {
+			out = outs[n]
+		}
+		s.answer(ctx, app, prepared[n], out, err, &results[i])
+	}
+	return results
+}
+
+// answer turns the store's word on one submission into its Result.
+func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got store.Accepted, err error, r *Result) {
+	if err != nil {
+		if errors.Is(err, store.ErrUncertain) && s.stored(ctx, app, p) {
+			return
+		}
+		r.Err = unavailable(err)
+		return
+	}
+	if got.RateReset != 0 {
+		left := got.RateReset.Sub(comm.At(s.cfg.Now()))
+		r.Rate = Rate{Limit: app.RatePerMinute, Remaining: max(0, app.RatePerMinute-got.RateUsed), Reset: int(min(60, max(1, (left+time.Second-1)/time.Second)))}
+	}
+	switch got.Result {
+	case store.New:
+		r.ID, r.Status = got.ID, got.Status
+		r.Encoding, r.Segments, r.Warnings = p.encoding, p.segments, p.warnings
+		if got.Suppressed {
+			r.Warnings = append(r.Warnings, Warning{"recipient_suppressed", "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."})
+		}
+		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID})
+	case store.Replay:
+		r.ID, r.Status, r.Deduplicated = got.ID, got.Status, true
+		r.Encoding, r.Segments = p.encoding, p.segments
+	case store.Conflict:
+		r.Err = comm.E("idempotency_key_reused")
+	case store.RateLimited:
+		e := comm.E("rate_limited", "The app's rate of %d messages per minute is used up; retry later.", app.RatePerMinute)
+		e.RetryAfter = max(1, r.Rate.Reset)
+		r.Err = e
+	default:
+		r.Err = comm.E("internal").Because(errors.New("the store gave no result"))
+	}
+}
+
+// stored looks after a lost commit answer whether the message is there. When
+// it is, r was accepted and its dispatcher is woken.
+func (s *Service) stored(ctx context.Context, app *comm.App, p *prepared) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	defer cancel()
+	m, err := s.cfg.Look.Message(ctx, app.ID, p.sub.ID)
+	if err != nil {
+		return false
+	}
+	p.result.ID, p.result.Status = m.State.ID, m.Status
+	p.result.Encoding, p.result.Segments, p.result.Warnings = p.encoding, p.segments, p.warnings
+	s.cfg.Pushed(p.unit(), store.Head{Due: m.Due, ID: m.State.ID})
+	return true
+}
+
+// lookTimeout bounds the look-up after a lost commit answer.
+const lookTimeout = 2 * time.Second
+
+// unavailable is the answer when a message could not be stored; the cause goes to the log.
+func unavailable(err error) error {
+	if known, ok := errors.AsType[*comm.Error](err); ok {
+		return known
+	}
+	e := comm.E("unavailable").Because(err)
+	e.RetryAfter = 1
+	return e
+}

@@ -1,0 +1,139 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/commserver/commserver/internal/address"
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// checkSender applies the rules of a live app: which senders it may use, and
+// what happens when there is nothing to send with.
+func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) error {
+	own, server, err := s.chains.of(ctx, app.ID)
+	if err != nil {
+		return unavailable(fmt.Errorf("read the provider configurations: %w", err))
+	}
+	picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: p.sub.Channel, Own: own, Server: server, Fallback: s.cfg.Fallback})
+	switch {
+	case picked.NoProvider:
+		p.warnings = append(p.warnings, Warning{"no_provider", "The app is live but has no provider for this channel, and neither has the server: the message will fail."})
+	case picked.Logger:
+		p.warnings = append(p.warnings, Warning{"no_provider", "The app is live but has no provider for this channel, and neither has the server: the sandbox will take the message, nothing is really sent."})
+	}
+	if p.content.From == "" || picked.Own || picked.Logger || picked.NoProvider {
+		return nil
+	}
+	if allowedFrom(app.AllowedFrom, p.content.From, p.sub.Channel) {
+		return nil
+	}
+	for _, c := range picked.Candidates {
+		if sameSender(c.Config.Settings, p.content.From, p.sub.Channel) {
+			return nil
+		}
+	}
+	return comm.E("from_not_allowed", "This sender is not allowed for the app on the server's providers: leave from out, use an allowed sender, or add a provider configuration of your own.").
+		Field("from", "is not among the app's allowed senders")
+}
+
+// allowedFrom compares with the operator's list: an address, a domain (with or without @) or an SMS sender id.
+func allowedFrom(allowed []string, from string, ch comm.Channel) bool {
+	if ch == comm.SMS {
+		return slices.Contains(allowed, from)
+	}
+	box, err := address.ParseMailbox(from)
+	if err != nil {
+		return false
+	}
+	for _, a := range allowed {
+		a = strings.ToLower(a)
+		if a == box.Email.Key || strings.TrimPrefix(a, "@") == box.Email.Domain() {
+			return true
+		}
+	}
+	return false
+}
+
+// sameSender says whether from is the configuration's own sender.
+func sameSender(settings map[string]string, from string, ch comm.Channel) bool {
+	if ch == comm.SMS {
+		return settings["senderId"] == from || settings["from"] == from
+	}
+	ours, err := address.ParseMailbox(settings["from"])
+	if err != nil {
+		return false
+	}
+	theirs, err := address.ParseMailbox(from)
+	return err == nil && ours.Email.Key == theirs.Email.Key
+}
+
+// chainsLive is how long provider configurations are remembered; a change in
+// this process or a new configuration version forgets them earlier.
+const chainsLive = 5 * time.Second
+
+// chains remembers the provider configurations of live apps.
+type chains struct {
+	configs Configs
+	now     func() time.Time
+
+	mu         sync.Mutex
+	generation int
+	byApp      map[comm.ID]remembered
+}
+
+type remembered struct {
+	configs []comm.ProviderConfig
+	until   time.Time
+}
+
+// maxRemembered bounds the memory; past it everything is forgotten once.
+const maxRemembered = 10_000
+
+func newChains(configs Configs, now func() time.Time) *chains {
+	return &chains{configs: configs, now: now, byApp: map[comm.ID]remembered{}}
+}
+
+func (c *chains) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	clear(c.byApp)
+}
+
+// of answers the app's own configurations and the server-level ones. They are shared: read only.
+func (c *chains) of(ctx context.Context, app comm.ID) (own, server []comm.ProviderConfig, err error) {
+	if own, err = c.one(ctx, app); err != nil {
+		return nil, nil, err
+	}
+	server, err = c.one(ctx, comm.ID{})
+	return own, server, err
+}
+
+func (c *chains) one(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error) {
+	c.mu.Lock()
+	got, ok := c.byApp[app]
+	generation := c.generation
+	c.mu.Unlock()
+	if ok && c.now().Before(got.until) {
+		return got.configs, nil
+	}
+	configs, err := c.configs.ProviderConfigs(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation == generation { // else it may be older than the change that made us forget
+		if len(c.byApp) >= maxRemembered {
+			clear(c.byApp)
+		}
+		c.byApp[app] = remembered{configs, c.now().Add(chainsLive)}
+	}
+	return configs, nil
+}

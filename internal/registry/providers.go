@@ -1,0 +1,232 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/seal"
+)
+
+// Masked stands for a secret in every answer. Sent back in a change it means
+// "leave it".
+const Masked = "********"
+
+// DefaultPriority is the place of a configuration that does not ask for one.
+const DefaultPriority = 100
+
+// Bounds of a configuration.
+const (
+	maxPriority    = 1_000_000
+	maxConfigs     = 100
+	maxPerSecond   = 100_000
+	maxPerDay      = 1_000_000_000
+	maxConcurrency = 10_000
+)
+
+// ProviderChange is what is asked of a provider configuration; nil members are
+// left as they are, or take their default in a new one.
+type ProviderChange struct {
+	Type     *string // cannot be changed later
+	Name     *string
+	Priority *int64
+	Active   *bool
+	// Config holds the adapter's fields: string, float64, bool, or nil to remove one.
+	Config         map[string]any
+	PerSecond      *int64
+	PerDay         *int64
+	MaxConcurrency *int64
+	Pinned         *bool
+}
+
+// Provider is a configuration as it may be shown.
+type Provider struct {
+	comm.ProviderConfig
+	Fields map[string]any // typed as the adapter declares them, secrets masked
+}
+
+// ProviderList lists an app's configurations in the order of its chain. A zero app: server-level.
+func (s *Service) ProviderList(ctx context.Context, app comm.ID) ([]Provider, error) {
+	configs, err := s.cfg.Providers.ProviderConfigs(ctx, app)
+	if err != nil {
+		return nil, fmt.Errorf("list provider configurations: %w", err)
+	}
+	out := make([]Provider, len(configs))
+	for i := range configs {
+		out[i] = s.show(&configs[i])
+	}
+	return out, nil
+}
+
+// ProviderByID reads one configuration of the app; not_found otherwise.
+func (s *Service) ProviderByID(ctx context.Context, app, id comm.ID) (Provider, error) {
+	c, err := s.cfg.Providers.ProviderConfig(ctx, app, id)
+	if err != nil {
+		return Provider{}, err
+	}
+	return s.show(c), nil
+}
+
+// CreateProvider stores a new configuration.
+func (s *Service) CreateProvider(ctx context.Context, app comm.ID, change ProviderChange) (Provider, error) {
+	if change.Type == nil {
+		return Provider{}, comm.E("invalid_config").Field("providerType", "is missing")
+	}
+	adapter, ok := s.adapter(*change.Type)
+	if !ok {
+		return Provider{}, comm.E("invalid_config").Field("providerType", "is not known here; see the documentation for the types")
+	}
+	have, err := s.cfg.Providers.ProviderConfigs(ctx, app)
+	if err != nil {
+		return Provider{}, fmt.Errorf("list provider configurations: %w", err)
+	}
+	if len(have) >= maxConfigs {
+		return Provider{}, comm.E("invalid_config", "An app has at most %d provider configurations.", maxConfigs)
+	}
+	now := s.now()
+	c := &comm.ProviderConfig{
+		ID: comm.NewID(now), App: app, Type: adapter.Type, Channel: adapter.Channel, Name: adapter.Title,
+		Priority: DefaultPriority, Active: true, Settings: map[string]string{}, Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	if err := s.apply(c, adapter, provider.Settings{}, change); err != nil {
+		return Provider{}, err
+	}
+	if err := s.cfg.Providers.CreateProviderConfig(ctx, c); err != nil {
+		return Provider{}, fmt.Errorf("create the provider configuration: %w", err)
+	}
+	s.cfg.Changed()
+	return s.show(c), nil
+}
+
+// UpdateProvider changes a configuration; secrets that are not sent stay.
+func (s *Service) UpdateProvider(ctx context.Context, app, id comm.ID, change ProviderChange) (Provider, error) {
+	c, err := s.cfg.Providers.ProviderConfig(ctx, app, id)
+	if err != nil {
+		return Provider{}, err
+	}
+	if change.Type != nil && *change.Type != c.Type {
+		return Provider{}, comm.E("invalid_config").Field("providerType", "cannot be changed; create another configuration")
+	}
+	adapter, ok := s.adapter(c.Type)
+	if !ok {
+		return Provider{}, comm.E("invalid_config").Field("providerType", "is not known to this version of the server")
+	}
+	secrets, err := s.OpenSecrets(c)
+	if err != nil {
+		return Provider{}, fmt.Errorf("open the stored secrets: %w", err)
+	}
+	if err := s.apply(c, adapter, secrets, change); err != nil {
+		return Provider{}, err
+	}
+	c.UpdatedAt = s.now()
+	if err := s.cfg.Providers.UpdateProviderConfig(ctx, c); err != nil {
+		return Provider{}, err
+	}
+	s.cfg.Changed()
+	return s.show(c), nil
+}
+
+// DeleteProvider removes a configuration of the app; not_found otherwise.
+func (s *Service) DeleteProvider(ctx context.Context, app, id comm.ID) error {
+	if err := s.cfg.Providers.DeleteProviderConfig(ctx, app, id); err != nil {
+		return err
+	}
+	s.cfg.Changed()
+	return nil
+}
+
+// OpenSecrets opens the secret fields of a configuration, for the dispatcher.
+func (s *Service) OpenSecrets(c *comm.ProviderConfig) (map[string]string, error) {
+	if len(c.Secrets) == 0 {
+		return map[string]string{}, nil
+	}
+	plain, err := s.credentials.Open(seal.Sealed{KeyID: c.KeyID, Box: c.Secrets}, credentialsPlace(c))
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	if err := json.Unmarshal(plain, &out); err != nil {
+		return nil, errors.New("the sealed secrets are not what was stored") // the cause would quote them
+	}
+	return out, nil
+}
+
+func credentialsPlace(c *comm.ProviderConfig) seal.Place {
+	return seal.Place{App: c.App.String(), Record: c.ID.String(), Field: "secrets"}
+}
+
+func (s *Service) adapter(name string) (*provider.Adapter, bool) {
+	for i := range s.cfg.Adapters {
+		if s.cfg.Adapters[i].Type == name {
+			return &s.cfg.Adapters[i], true
+		}
+	}
+	return nil, false
+}
+
+// apply puts the change into c after every check, and seals the secrets.
+func (s *Service) apply(c *comm.ProviderConfig, adapter *provider.Adapter, secrets provider.Settings, change ProviderChange) error {
+	e := comm.E("invalid_config")
+	checkFrame(e, c, change)
+	settings := provider.Settings(maps.Clone(c.Settings))
+	secrets = maps.Clone(secrets)
+	s.mergeFields(e, adapter, settings, secrets, change.Config)
+	s.checkFields(e, adapter, settings, secrets)
+	if len(e.Fields) > 0 {
+		return e
+	}
+	c.Settings, c.Secrets, c.KeyID = settings, nil, ""
+	if len(secrets) == 0 {
+		return nil
+	}
+	plain, err := json.Marshal(map[string]string(secrets))
+	if err != nil {
+		return fmt.Errorf("encode the secrets: %w", err)
+	}
+	sealed, err := s.credentials.Seal(plain, credentialsPlace(c))
+	if err != nil {
+		return fmt.Errorf("seal the secrets: %w", err)
+	}
+	c.Secrets, c.KeyID = sealed.Box, sealed.KeyID
+	return nil
+}
+
+// checkFrame applies what every configuration has, whatever its type.
+func checkFrame(e *comm.Error, c *comm.ProviderConfig, change ProviderChange) {
+	if change.Name != nil {
+		if why := checkName(*change.Name); why != "" {
+			e.Field("name", why)
+		}
+		c.Name = *change.Name
+	}
+	if change.Active != nil {
+		c.Active = *change.Active
+	}
+	if change.Pinned != nil {
+		c.Limits.Pinned = *change.Pinned
+	}
+	for _, n := range []struct {
+		name  string
+		value *int64
+		into  *int
+		top   int64
+	}{
+		{"priority", change.Priority, &c.Priority, maxPriority},
+		{"ratePerSecond", change.PerSecond, &c.Limits.RatePerSecond, maxPerSecond},
+		{"ratePerDay", change.PerDay, &c.Limits.RatePerDay, maxPerDay},
+		{"maxConcurrency", change.MaxConcurrency, &c.Limits.MaxConcurrent, maxConcurrency},
+	} {
+		if n.value == nil {
+			continue
+		}
+		if *n.value < 0 || *n.value > n.top {
+			e.Field(n.name, fmt.Sprintf("must be 0 to %d", n.top))
+			continue
+		}
+		*n.into = int(*n.value)
+	}
+}

@@ -1,0 +1,249 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/commserver/commserver/internal/apikey"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/seal"
+)
+
+// Bounds and defaults of an app.
+const (
+	DefaultRate   = 600
+	MaxRate       = 1_000_000
+	maxSlug       = 40
+	maxOverlap    = 24 * 60 * 60
+	minSecret     = 16
+	maxSecret     = 200
+	defaultScopes = comm.ScopeSend | comm.ScopeRead
+)
+
+// slugs are lower-case words joined by dashes.
+var slugs = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// reserved slugs would read like a part of the server.
+var reserved = []string{"admin", "api", "app", "apps", "console", "docs", "healthz", "metrics", "provision", "readyz", "root", "sandbox", "server", "static", "system", "www"}
+
+// Provision asks for an app to exist.
+type Provision struct {
+	Name, Slug                string
+	Rate                      *int64 // per minute; nil: DefaultRate for a new app, unchanged for an old one
+	Scopes                    []string
+	HasScopes                 bool
+	WebhookURL, WebhookSecret *string
+	RotateKey                 bool  // issue a new key although the app exists
+	UpdateExisting            bool  // refresh rate limit and webhook settings of an existing app
+	OverlapSeconds            int64 // how long old keys still work after RotateKey
+}
+
+// Provisioned answers a Provision.
+type Provisioned struct {
+	App               *comm.App
+	APIKey            string // raw, this once; "" when none was issued
+	WebhookSecret     string // generated, this once; "" when none was
+	AlreadyRegistered bool
+}
+
+// Provision makes the app, or finds it. Concurrent calls for one slug make one app.
+func (s *Service) Provision(ctx context.Context, p Provision) (*Provisioned, error) {
+	scopes, err := checkProvision(&p)
+	if err != nil {
+		return nil, err
+	}
+	app, err := s.cfg.Apps.AppBySlug(ctx, p.Slug)
+	if err == nil {
+		return s.provisionExisting(ctx, app, p, scopes)
+	}
+	if !isMissing(err) {
+		return nil, fmt.Errorf("look up the app: %w", err)
+	}
+	now := s.now()
+	app = &comm.App{
+		ID: comm.NewID(now), Slug: p.Slug, Name: p.Name, Active: true, Sandbox: true,
+		RatePerMinute: DefaultRate, ShardSpread: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	out := &Provisioned{App: app}
+	if out.WebhookSecret, err = s.applyProvision(app, p); err != nil {
+		return nil, err
+	}
+	if scopes == 0 {
+		scopes = defaultScopes
+	}
+	text, key := s.mint(app, scopes)
+	created, err := s.cfg.Apps.CreateApp(ctx, app, key)
+	if err != nil {
+		return nil, fmt.Errorf("create the app: %w", err)
+	}
+	if !created { // another call was faster
+		if app, err = s.cfg.Apps.AppBySlug(ctx, p.Slug); err != nil {
+			return nil, fmt.Errorf("look up the app: %w", err)
+		}
+		return s.provisionExisting(ctx, app, p, scopes)
+	}
+	s.cfg.Changed()
+	out.APIKey = text
+	s.cfg.Log.Info("app provisioned", "app", app.ID, "slug", app.Slug)
+	return out, nil
+}
+
+func (s *Service) provisionExisting(ctx context.Context, app *comm.App, p Provision, scopes comm.Scopes) (*Provisioned, error) {
+	out := &Provisioned{App: app, AlreadyRegistered: true}
+	var err error
+	if p.UpdateExisting && (p.Rate != nil || p.WebhookURL != nil || p.WebhookSecret != nil) {
+		if out.WebhookSecret, err = s.applyProvision(app, p); err != nil {
+			return nil, err
+		}
+		app.UpdatedAt = s.now()
+		if err := s.cfg.Apps.UpdateApp(ctx, app); err != nil {
+			return nil, fmt.Errorf("update the app: %w", err)
+		}
+		s.cfg.Changed()
+		s.cfg.Log.Info("app updated by provisioning", "app", app.ID, "slug", app.Slug)
+	}
+	if !p.RotateKey {
+		return out, nil
+	}
+	if scopes == 0 {
+		if scopes, err = s.lastScopes(ctx, app.ID); err != nil {
+			return nil, err
+		}
+	}
+	text, key := s.mint(app, scopes)
+	end := key.CreatedAt.Add(time.Duration(p.OverlapSeconds) * time.Second)
+	if err := s.cfg.Keys.RotateKeys(ctx, key, end); err != nil {
+		return nil, fmt.Errorf("rotate the keys: %w", err)
+	}
+	s.cfg.Changed()
+	out.APIKey = text
+	s.cfg.Log.Log(ctx, slog.LevelWarn, "provisioning rotated the key of an existing app", "app", app.ID, "slug", app.Slug, "overlap_seconds", p.OverlapSeconds)
+	return out, nil
+}
+
+// lastScopes are those of the newest key that provisioning issued.
+func (s *Service) lastScopes(ctx context.Context, app comm.ID) (comm.Scopes, error) {
+	keys, err := s.cfg.Keys.AppKeys(ctx, app)
+	if err != nil {
+		return 0, fmt.Errorf("list the app's keys: %w", err)
+	}
+	for _, k := range slices.Backward(keys) {
+		if k.Provisioned {
+			return k.Scopes, nil
+		}
+	}
+	return defaultScopes, nil
+}
+
+func (s *Service) mint(app *comm.App, scopes comm.Scopes) (string, *comm.Key) {
+	now := s.now()
+	m := apikey.Mint(!app.Sandbox)
+	return m.Text, &comm.Key{ID: comm.NewID(now), App: app.ID, Hash: m.Hash, Prefix: m.Prefix, LastFour: m.Last4, Scopes: scopes, Provisioned: true, CreatedAt: now}
+}
+
+func (s *Service) applyProvision(app *comm.App, p Provision) (generated string, err error) {
+	if p.Rate != nil {
+		app.RatePerMinute = int(*p.Rate)
+	}
+	if p.WebhookURL == nil && p.WebhookSecret == nil {
+		return "", nil
+	}
+	return s.setWebhook(app, p.WebhookURL, p.WebhookSecret)
+}
+
+// setWebhook puts the app's default endpoint in place. A secret is generated
+// when there is an address but no secret, old or new.
+func (s *Service) setWebhook(app *comm.App, address, secret *string) (generated string, err error) {
+	if address != nil && *address != "" {
+		u, err := s.cfg.Web.CheckURL(*address)
+		if err != nil {
+			return "", comm.E("invalid_webhook_url").Field("webhookUrl", err.Error())
+		}
+		app.WebhookURL = u.String()
+	} else if address != nil {
+		app.WebhookURL = ""
+	}
+	value := ""
+	switch {
+	case secret != nil:
+		if len(*secret) < minSecret || len(*secret) > maxSecret {
+			return "", comm.E("invalid_field").Field("webhookSecret", "has 16 to 200 bytes")
+		}
+		value = *secret
+	case app.WebhookURL != "" && app.WebhookSecret == nil:
+		value = newWebhookSecret()
+		generated = value
+	default:
+		return "", nil
+	}
+	sealed, err := s.webhooks.Seal([]byte(value), webhookPlace(app))
+	if err != nil {
+		return "", fmt.Errorf("seal the webhook secret: %w", err)
+	}
+	app.WebhookSecret = append(append([]byte(sealed.KeyID), '\n'), sealed.Box...)
+	return generated, nil
+}
+
+func webhookPlace(app *comm.App) seal.Place {
+	return seal.Place{App: app.ID.String(), Record: app.ID.String(), Field: "webhookSecret"}
+}
+
+const webhookSecretBytes = 32
+
+// newWebhookSecret is in the form of the Standard Webhooks specification.
+func newWebhookSecret() string {
+	var b [webhookSecretBytes]byte
+	_, _ = rand.Read(b[:])
+	return "whsec_" + base64.StdEncoding.EncodeToString(b[:])
+}
+
+func checkProvision(p *Provision) (comm.Scopes, error) {
+	e := comm.E("invalid_field")
+	if why := checkName(p.Name); why != "" {
+		e.Field("name", why)
+	}
+	if why := checkSlug(p.Slug); why != "" {
+		e.Field("slug", why)
+	}
+	if p.Rate != nil && (*p.Rate < 1 || *p.Rate > MaxRate) {
+		e.Field("ratePerMinute", "must be 1 to 1000000")
+	}
+	if p.OverlapSeconds < 0 || p.OverlapSeconds > maxOverlap {
+		e.Field("rotateOverlapSeconds", "must be 0 to 86400")
+	}
+	var scopes comm.Scopes
+	for i, name := range p.Scopes {
+		one, ok := comm.ParseScope(name)
+		if !ok {
+			e.Field(fmt.Sprintf("scopes[%d]", i), "must be one of "+strings.Join(comm.AllScopes.Names(), ", "))
+		}
+		scopes |= one
+	}
+	if p.HasScopes && len(p.Scopes) == 0 {
+		e.Field("scopes", "must not be empty; leave it out for SEND and READ")
+	}
+	if len(e.Fields) > 0 {
+		return 0, e
+	}
+	return scopes, nil
+}
+
+func checkSlug(slug string) string {
+	if len(slug) < 2 || len(slug) > maxSlug || !slugs.MatchString(slug) {
+		return "must be 2 to 40 lower-case letters, digits and single dashes between them"
+	}
+	if slices.Contains(reserved, slug) {
+		return "is reserved"
+	}
+	if _, err := comm.ParseID(slug); err == nil {
+		return "looks like an id"
+	}
+	return ""
+}

@@ -1,0 +1,189 @@
+// Package registry keeps the tenants' settings: apps, the keys that
+// provisioning issues, and provider configurations.
+//
+// It promises that nothing is stored that breaks a rule, that secrets are
+// sealed before they reach the store and never come back out in an answer, that
+// a raw key or generated secret is shown once, and that every stored change is
+// announced through Config.Changed. It never connects to anything: hosts and
+// URLs are judged by how they look, the guarded dialer decides when they are used.
+package registry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/guard"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/seal"
+)
+
+// Apps stores apps.
+type Apps interface {
+	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
+	AppBySlug(ctx context.Context, slug string) (*comm.App, error)
+	CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created bool, err error)
+	UpdateApp(ctx context.Context, a *comm.App) error
+}
+
+// Keys stores API keys.
+type Keys interface {
+	RotateKeys(ctx context.Context, k *comm.Key, endOld comm.Micros) error
+	AppKeys(ctx context.Context, app comm.ID) ([]comm.Key, error)
+}
+
+// Providers stores provider configurations.
+type Providers interface {
+	ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error)
+	ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error)
+	CreateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
+	UpdateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
+	DeleteProviderConfig(ctx context.Context, app, id comm.ID) error
+}
+
+// Config is what a Service needs.
+type Config struct {
+	Apps      Apps
+	Keys      Keys
+	Providers Providers
+	Adapters  []provider.Adapter
+	Ring      *seal.Ring
+	// Mail judges hosts and ports of mail servers, Web webhook addresses and base
+	// URLs: the dialers that the connections will be made with.
+	Mail, Web *guard.Dialer
+	Fallback  chain.Fallback
+	// Changed is called after every stored change.
+	Changed func()
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger
+}
+
+// Service changes settings by the rules. It is safe for concurrent use.
+type Service struct {
+	cfg         Config
+	credentials *seal.Sealer
+	webhooks    *seal.Sealer
+}
+
+// Purposes of sealed values: a value sealed for one cannot be opened for another.
+const (
+	purposeCredentials = "provider-config"
+	purposeWebhooks    = "webhook-secret"
+)
+
+// New makes a Service.
+func New(cfg Config) *Service {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Changed == nil {
+		cfg.Changed = func() {}
+	}
+	return &Service{cfg: cfg, credentials: cfg.Ring.For(purposeCredentials), webhooks: cfg.Ring.For(purposeWebhooks)}
+}
+
+func (s *Service) now() comm.Micros { return comm.At(s.cfg.Now()) }
+
+// Warning says what the caller should know about a change that was made.
+type Warning struct{ Code, Text string }
+
+// AppChange is what an app may change of itself; nil means "leave it".
+type AppChange struct {
+	Sandbox    *bool
+	OnUnknown  *comm.UnknownPolicy
+	WebhookURL *string // "" removes it
+}
+
+// AppChanged is the app after a change.
+type AppChanged struct {
+	App *comm.App
+	// WebhookSecret is set when one was generated: it is shown this once.
+	WebhookSecret string
+	Warnings      []Warning
+}
+
+// App reads an app as it is stored now.
+func (s *Service) App(ctx context.Context, id comm.ID) (*comm.App, error) {
+	return s.cfg.Apps.AppByID(ctx, id)
+}
+
+// UpdateApp applies a change to the app.
+func (s *Service) UpdateApp(ctx context.Context, id comm.ID, change AppChange) (*AppChanged, error) {
+	app, err := s.cfg.Apps.AppByID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &AppChanged{App: app}
+	leaving := app.Sandbox && change.Sandbox != nil && !*change.Sandbox
+	if change.Sandbox != nil {
+		app.Sandbox = *change.Sandbox
+	}
+	if change.OnUnknown != nil {
+		app.OnUnknown = *change.OnUnknown
+	}
+	if change.WebhookURL != nil {
+		if out.WebhookSecret, err = s.setWebhook(app, change.WebhookURL, nil); err != nil {
+			return nil, err
+		}
+	}
+	app.UpdatedAt = s.now()
+	if err := s.cfg.Apps.UpdateApp(ctx, app); err != nil {
+		return nil, fmt.Errorf("update the app: %w", err)
+	}
+	s.cfg.Changed()
+	if leaving {
+		out.Warnings, err = s.liveWarnings(ctx, app)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// liveWarnings says for which channels a live app has nothing to send with.
+func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]Warning, error) {
+	own, err := s.cfg.Providers.ProviderConfigs(ctx, app.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read the app's providers: %w", err)
+	}
+	server, err := s.cfg.Providers.ProviderConfigs(ctx, comm.ID{})
+	if err != nil {
+		return nil, fmt.Errorf("read the server's providers: %w", err)
+	}
+	var out []Warning
+	for _, ch := range []comm.Channel{comm.Email, comm.SMS} {
+		picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback})
+		if picked.Logger || picked.NoProvider {
+			what := "the sandbox takes such messages, nothing is really sent"
+			if picked.NoProvider {
+				what = "such messages will fail"
+			}
+			out = append(out, Warning{"no_provider", "The app is live but has no provider for " + ch.String() + ", and neither has the server: " + what + "."})
+		}
+	}
+	return out, nil
+}
+
+// maxName bounds names of apps and configurations, in characters.
+const maxName = 100
+
+// checkName answers why a name is not usable, "" when it is.
+func checkName(name string) string {
+	if strings.TrimSpace(name) == "" || strings.TrimSpace(name) != name {
+		return "must not be empty or begin or end with a space"
+	}
+	if utf8.RuneCountInString(name) > maxName {
+		return "has at most 100 characters"
+	}
+	for _, r := range name {
+		if r < ' ' || r == 0x7f {
+			return "must not hold control characters"
+		}
+	}
+	return ""
+}

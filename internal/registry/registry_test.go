@@ -1,0 +1,133 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/guard"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store/sqlite"
+)
+
+func open(t *testing.T) (*Service, *sqlite.Store, *int) {
+	t.Helper()
+	ctx := context.Background()
+	st, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "t.db"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := st.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	text, err := seal.GenerateRing("k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := seal.ParseRing(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An adapter with every kind of field and a rule over two of them.
+	adapter := provider.Adapter{Type: "TEST", Title: "Test", Channel: comm.Email, Fields: []provider.Field{
+		{Name: "host", Kind: provider.Host, Required: true}, {Name: "port", Kind: provider.Int, Min: 1, Max: 65535}, {Name: "secure", Kind: provider.Bool},
+		{Name: "baseUrl", Kind: provider.URL}, {Name: "from", Kind: provider.Mailbox}, {Name: "apiKey", Kind: provider.Text, Secret: true, Max: 20}, {Name: "user", Kind: provider.Text},
+	}, Check: func(s provider.Settings) map[string]string {
+		if s["user"] != "" && s["apiKey"] == "" {
+			return map[string]string{"apiKey": "goes with user"}
+		}
+		return nil
+	}}
+	changed := new(int)
+	s := New(Config{Apps: st, Keys: st, Providers: st, Adapters: []provider.Adapter{adapter}, Ring: ring, Mail: &guard.Dialer{Ports: guard.SMTPPorts()},
+		Web: &guard.Dialer{Ports: guard.WebPorts()}, Changed: func() { *changed++ }, Log: slog.New(slog.DiscardHandler)})
+	return s, st, changed
+}
+
+func TestEveryKindOfField(t *testing.T) {
+	t.Parallel()
+	s, _, changed := open(t)
+	app := comm.NewID(comm.At(time.Now()))
+	kind := "TEST"
+	for name, c := range map[string]struct {
+		config map[string]any
+		wrong  string
+	}{
+		"all good":         {map[string]any{"host": "mail.example.com", "port": 25.0, "secure": true, "baseUrl": "https://api.example.com/v1", "from": "A <a@x.example>", "apiKey": "k", "user": "u"}, ""},
+		"url to a file":    {map[string]any{"host": "mail.example.com", "baseUrl": "file:///etc/passwd"}, "config.baseUrl"},
+		"gopher":           {map[string]any{"host": "mail.example.com", "baseUrl": "gopher://x.example"}, "config.baseUrl"},
+		"private url":      {map[string]any{"host": "mail.example.com", "baseUrl": "https://10.0.0.1/"}, "config.baseUrl"},
+		"ssh port":         {map[string]any{"host": "mail.example.com", "port": 22.0}, "config.port"},
+		"long secret":      {map[string]any{"host": "mail.example.com", "apiKey": strings.Repeat("k", 21)}, "config.apiKey"},
+		"line break":       {map[string]any{"host": "mail.example.com", "user": "a\r\nb"}, "config.user"},
+		"rule over fields": {map[string]any{"host": "mail.example.com", "user": "u"}, "config.apiKey"},
+		"list":             {map[string]any{"host": []any{"mail.example.com"}}, "config.host"},
+		"missing":          {map[string]any{}, "config.host"},
+	} {
+		_, err := s.CreateProvider(context.Background(), app, ProviderChange{Type: &kind, Config: c.config})
+		e, _ := errors.AsType[*comm.Error](err)
+		if c.wrong == "" && err != nil || c.wrong != "" && (e == nil || e.Code != "invalid_config" || e.Fields[c.wrong] == "") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if list, err := s.ProviderList(context.Background(), app); err != nil || len(list) != 1 || *changed != 1 {
+		t.Errorf("%d stored, %d changes, %v", len(list), *changed, err)
+	}
+}
+
+func TestSecretsOfAnotherRowDoNotOpen(t *testing.T) {
+	t.Parallel()
+	s, st, _ := open(t)
+	ctx := context.Background()
+	app, kind := comm.NewID(comm.At(time.Now())), "TEST"
+	p, err := s.CreateProvider(ctx, app, ProviderChange{Type: &kind, Config: map[string]any{"host": "mail.example.com", "apiKey": "planted"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := st.ProviderConfig(ctx, app, p.ID)
+	if err != nil || bytes.Contains(c.Secrets, []byte("planted")) {
+		t.Fatalf("%v", err)
+	}
+	moved := *c
+	moved.App = comm.NewID(comm.At(time.Now()))
+	if _, err := s.OpenSecrets(&moved); err == nil {
+		t.Error("a secret moved to another app opened")
+	}
+	if got, err := s.OpenSecrets(c); err != nil || got["apiKey"] != "planted" {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
+func TestWebhookSecretIsSealedAndGeneratedOnce(t *testing.T) {
+	t.Parallel()
+	s, st, _ := open(t)
+	ctx := context.Background()
+	made, err := s.Provision(ctx, Provision{Name: "One", Slug: "one", WebhookURL: new("https://example.com/hook")})
+	if err != nil || !strings.HasPrefix(made.WebhookSecret, "whsec_") {
+		t.Fatalf("%+v %v", made, err)
+	}
+	app, err := st.AppBySlug(ctx, "one")
+	if err != nil || len(app.WebhookSecret) == 0 || bytes.Contains(app.WebhookSecret, []byte(made.WebhookSecret)) || app.WebhookURL != "https://example.com/hook" {
+		t.Fatalf("%+v %v", app, err)
+	}
+	again, err := s.UpdateApp(ctx, app.ID, AppChange{WebhookURL: new("https://example.com/other")})
+	if err != nil || again.WebhookSecret != "" || again.App.WebhookURL != "https://example.com/other" {
+		t.Errorf("%+v %v", again, err)
+	}
+	gone, err := s.UpdateApp(ctx, app.ID, AppChange{WebhookURL: new("")})
+	if err != nil || gone.App.WebhookURL != "" {
+		t.Errorf("%+v %v", gone, err)
+	}
+}
