@@ -10,9 +10,9 @@ import (
 
 var update = flag.Bool("update", false, "write the generated documents")
 
-// TestDocsAreCurrent keeps docs/states.md and docs/errors.md true: they are generated from the tables of this package.
+// TestDocsAreCurrent keeps docs/states.md true: it is generated from the tables of this package.
 func TestDocsAreCurrent(t *testing.T) {
-	for path, want := range map[string]string{"../../docs/states.md": statesDoc(), "../../docs/errors.md": errorsDoc()} {
+	for path, want := range map[string]string{"../../docs/states.md": statesDoc()} {
 		if *update {
 			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
@@ -82,18 +82,5 @@ func statesDoc() string {
 		}
 	}
 	b.WriteString(".\n")
-	return b.String()
-}
-
-func errorsDoc() string {
-	kinds := map[Kind]int{Internal: 500, Invalid: 400, Unauthenticated: 401, Forbidden: 403, Missing: 404, Conflict: 409, TooLarge: 413,
-		Unsupported: 415, Method: 405, Unprocessable: 422, Limited: 429, Unavailable: 503, Timeout: 408}
-	var b strings.Builder
-	b.WriteString("# Error codes\n\nGenerated from `internal/comm/codes.go`; a test fails when this page is stale.\n\n" +
-		"Every error is `{\"error\": \"…\", \"details\": {\"code\": \"…\", …}}`: `error` is for people, `details.code` for machines.\n\n" +
-		"| status | code | sentence |\n|---|---|---|\n")
-	for _, c := range Codes() {
-		fmt.Fprintf(&b, "| %d | `%s` | %s |\n", kinds[c.Kind], c.Code, c.Text)
-	}
 	return b.String()
 }

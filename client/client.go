@@ -1,0 +1,268 @@
+// Package client is the Go client of CommServer's HTTP API.
+//
+// It promises that repeating is safe: Send makes an idempotency key when none
+// is given, so a request whose answer was lost is asked again without sending a
+// second message. Errors of the server are *Error values with the stable code.
+// It needs the standard library only and is safe for concurrent use.
+//
+// It keeps no queue: when CommServer cannot be reached, Send says so and the
+// caller's own record of the event is what survives.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Defaults of Options.
+const (
+	DefaultTimeout = 15 * time.Second
+	DefaultRetries = 3
+)
+
+// Options describe a Client.
+type Options struct {
+	BaseURL string // http://localhost:3008
+	App     string // the app's id or slug
+	Key     string // its API key; keep it on servers
+	// ProvisioningKey is needed for Provision only.
+	ProvisioningKey string
+	HTTP            *http.Client  // nil: a client of its own
+	Timeout         time.Duration // of one try; 0: DefaultTimeout
+	Retries         int           // further tries after the first; 0: DefaultRetries, negative: none
+	// Wait pauses between tries; nil: it sleeps, or ends with ctx. For tests.
+	Wait func(ctx context.Context, d time.Duration) error
+}
+
+// Client calls one server for one app.
+type Client struct {
+	base *url.URL
+	o    Options
+}
+
+// New makes a Client. It connects to nothing.
+func New(o Options) (*Client, error) {
+	base, err := url.Parse(o.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("read the base URL: %w", err)
+	}
+	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return nil, errors.New("the base URL must look like http://localhost:3008")
+	}
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{Transport: transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.Retries == 0 {
+		o.Retries = DefaultRetries
+	}
+	if o.Wait == nil {
+		o.Wait = sleep
+	}
+	return &Client{base: base, o: o}, nil
+}
+
+// idleConnections keeps a busy program from opening a connection per message.
+const idleConnections = 64
+
+func transport() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = idleConnections, idleConnections
+	return t
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.o.HTTP.CloseIdleConnections() }
+
+// Error is a refusal by the server.
+type Error struct {
+	Status     int
+	Code       string            // stable, such as "rate_limited"
+	Message    string            // a sentence for people
+	Fields     map[string]string // path of each wrong field and why
+	Details    map[string]any    // everything in details
+	RetryAfter time.Duration     // 0: not said
+	RequestID  string            // quote it to the operator
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s (%d %s, request %s)", e.Message, e.Status, e.Code, e.RequestID)
+}
+
+// Code is the stable code of an error of the server, "" for any other error.
+func Code(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// call is one request; safe says that repeating it cannot do harm.
+type call struct {
+	method, path string
+	query        url.Values
+	body         any
+	safe         bool
+	provisioning bool
+}
+
+// do makes the call, repeats it where that is safe and useful, and decodes the
+// answer into out. It answers the status.
+func (c *Client) do(ctx context.Context, call call, out any) (int, error) {
+	var body []byte
+	if call.body != nil {
+		var err error
+		if body, err = json.Marshal(call.body); err != nil {
+			return 0, fmt.Errorf("encode the request: %w", err)
+		}
+	}
+	for try := 0; ; try++ {
+		status, err := c.once(ctx, call, body, out)
+		if err == nil || try >= c.o.Retries || !call.safe || ctx.Err() != nil {
+			return status, err
+		}
+		wait, again := pause(err, try)
+		if !again {
+			return status, err
+		}
+		if waitErr := c.o.Wait(ctx, wait); waitErr != nil {
+			return status, errors.Join(err, waitErr)
+		}
+	}
+}
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 32 << 20
+
+func (c *Client) once(ctx context.Context, call call, body []byte, out any) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	target := c.base.JoinPath(call.path)
+	target.RawQuery = call.query.Encode()
+	req, err := http.NewRequestWithContext(ctx, call.method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return 0, fmt.Errorf("make the request: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if call.provisioning {
+		req.Header.Set("X-Provisioning-Key", c.o.ProvisioningKey)
+	} else {
+		req.Header.Set("X-App-ID", c.o.App)
+		req.Header.Set("X-API-Key", c.o.Key)
+	}
+	res, err := c.o.HTTP.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("call %s %s: %w", call.method, call.path, err)
+	}
+	defer func() { _ = res.Body.Close() }() // everything needed was read by then
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return res.StatusCode, fmt.Errorf("read the answer of %s %s: %w", call.method, call.path, err)
+	}
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return res.StatusCode, refusal(res, data)
+	}
+	if out == nil || len(data) == 0 {
+		return res.StatusCode, nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return res.StatusCode, fmt.Errorf("decode the answer of %s %s: %w", call.method, call.path, err)
+	}
+	return res.StatusCode, nil
+}
+
+func refusal(res *http.Response, data []byte) *Error {
+	var body struct {
+		Error   string         `json:"error"`
+		Details map[string]any `json:"details"`
+	}
+	e := &Error{Status: res.StatusCode, RequestID: res.Header.Get("X-Request-Id")}
+	if err := json.Unmarshal(data, &body); err != nil || body.Error == "" {
+		e.Message = "the server answered " + res.Status
+		return e // not ours: a proxy's answer, perhaps
+	}
+	e.Message, e.Details = body.Error, body.Details
+	e.Code, _ = body.Details["code"].(string)
+	if fields, ok := body.Details["fields"].(map[string]any); ok {
+		e.Fields = map[string]string{}
+		for path, why := range fields {
+			e.Fields[path] = fmt.Sprint(why)
+		}
+	}
+	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return e
+}
+
+// Bounds of the pauses between tries. A server that asks for more patience than
+// maxPause gets none: the caller decides.
+const (
+	firstPause = 200 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// pause says whether an error may pass by itself, and how long to wait.
+func pause(err error, try int) (time.Duration, bool) {
+	if e, ok := errors.AsType[*Error](err); ok {
+		switch {
+		case e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable:
+			if e.RetryAfter > 0 {
+				return e.RetryAfter, e.RetryAfter <= maxPause
+			}
+		case e.Status != http.StatusBadGateway && e.Status != http.StatusGatewayTimeout && e.Status != http.StatusRequestTimeout:
+			return 0, false
+		}
+	}
+	d := min(firstPause<<min(try, 6), maxPause)
+	return d/2 + jitter(d/2), true
+}
+
+// jitter keeps many clients from coming back together.
+func jitter(d time.Duration) time.Duration {
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(d)+1))
+	if err != nil {
+		return d
+	}
+	return time.Duration(n.Int64())
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// newKey makes an idempotency key for a message that has none.
+func newKey() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
+	return "auto-" + hex.EncodeToString(b[:])
+}
+
+func escape(id string) string { return url.PathEscape(strings.TrimSpace(id)) }

@@ -1,0 +1,216 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// TestRoutesAreTheContract proves that what is served is what is documented, with the same credentials.
+func TestRoutesAreTheContract(t *testing.T) {
+	t.Parallel()
+	c := readContract(t)
+	documented := map[string]map[string]any{}
+	for path, methods := range dig(c.doc, "paths") {
+		for method, operation := range methods.(map[string]any) {
+			documented[strings.ToUpper(method)+" "+path] = operation.(map[string]any)
+		}
+	}
+	for _, route := range newWorld(t).api.Routes() {
+		name := route.Method + " " + strings.Replace(route.Path, "/{$}", "/", 1)
+		operation, ok := documented[name]
+		if !ok {
+			t.Errorf("%s is served, but not in the contract", name)
+			continue
+		}
+		delete(documented, name)
+		security, _ := json.Marshal(operation["security"])
+		want := map[Who]string{Anyone: `[]`, AnApp: `[{"apiKey":[],"appId":[]},{"appId":[],"bearer":[]}]`, Provisioner: `[{"provisioningKey":[]}]`}[route.Who]
+		if string(security) != want {
+			t.Errorf("%s: security %s, want %s", name, security, want)
+		}
+		if scope, _ := operation["x-scope"].(string); scope != route.Scope.String() {
+			t.Errorf("%s: scope %q, want %q", name, scope, route.Scope)
+		}
+		if operation["operationId"] == nil || operation["summary"] == nil {
+			t.Errorf("%s: operationId or summary is missing", name)
+		}
+	}
+	for name := range documented {
+		t.Errorf("%s is in the contract, but not served", name)
+	}
+}
+
+// TestExamplesGetTheDocumentedAnswer sends every example request of the
+// contract: its status is the one beside it, and the answer fits its schema.
+func TestExamplesGetTheDocumentedAnswer(t *testing.T) {
+	t.Parallel()
+	c := readContract(t)
+	examples := 0
+	for path, methods := range dig(c.doc, "paths") {
+		for method, operation := range methods.(map[string]any) {
+			media := dig(operation, "requestBody", "content", "application/json")
+			for name, example := range dig(media, "examples") {
+				examples++
+				t.Run(method+path+"/"+name, func(t *testing.T) {
+					t.Parallel()
+					playExample(t, c, strings.ToUpper(method), path, operation.(map[string]any), example.(map[string]any))
+				})
+			}
+		}
+	}
+	if examples < 10 {
+		t.Errorf("only %d examples", examples)
+	}
+}
+
+func playExample(t *testing.T, c *contract, method, path string, operation, example map[string]any) {
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	id := w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id")
+	if strings.Contains(path, "provider-configs") {
+		id = w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id")
+	}
+	body, err := json.Marshal(example["value"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := example["x-status"].(string)
+	if schema := dig(operation, "requestBody", "content", "application/json", "schema"); want[0] == '2' {
+		if wrong := c.check(schema, example["value"], "request"); len(wrong) > 0 {
+			t.Errorf("the example does not fit its schema: %s", wrong)
+		}
+	}
+	got := w.do(one, method, strings.Replace(path, "{id}", id, 1), string(body), map[string]string{"X-Provisioning-Key": provisioningKey})
+	if strconv.Itoa(got.status) != want {
+		t.Errorf("%d, documented %s: %s", got.status, want, got.raw)
+	}
+	c.answer(t, method, path, got)
+}
+
+// answer holds an answer against the contract.
+func (c *contract) answer(t *testing.T, method, path string, got answer) {
+	t.Helper()
+	response := dig(c.doc, "paths", path, strings.ToLower(method), "responses", strconv.Itoa(got.status))
+	if response == nil {
+		t.Errorf("%s %s: status %d is not documented: %s", method, path, got.status, got.raw)
+		return
+	}
+	schema := dig(response, "content", "application/json", "schema")
+	if schema == nil {
+		if len(got.raw) > 0 {
+			t.Errorf("%s %s %d: a body that is not documented: %s", method, path, got.status, got.raw)
+		}
+		return
+	}
+	if wrong := c.check(schema, any(got.body), "answer"); len(wrong) > 0 {
+		t.Errorf("%s %s %d: %s", method, path, got.status, strings.Join(wrong, "\n\t"))
+	}
+}
+
+// TestAnswersFitTheContract walks through every route with real answers, good and bad.
+func TestAnswersFitTheContract(t *testing.T) {
+	t.Parallel()
+	c := readContract(t)
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	message := w.do(one, "POST", "/api/v1/messages", emailBody, nil).str("id")
+	config := w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id")
+	for i := range 3 {
+		w.do(one, "POST", "/api/v1/messages", sms(fmt.Sprintf(`"idempotencyKey":"%d","metadata":{"a":[1,{"b":null}]},"tags":["x"]`, i)), nil)
+	}
+	w.do(one, "PATCH", "/api/v1/messages/"+message, `{"action":"CANCEL"}`, nil)
+	ids := map[string]string{"message": message, "provider": config}
+	for _, route := range w.api.Routes() {
+		name := route.Method + " " + route.Path
+		path := strings.Replace(route.Path, "/{$}", "/", 1)
+		p := probes()[name]
+		url := strings.Replace(path, "{id}", ids[p.id], 1)
+		if name == "PATCH /api/v1/messages/{id}" {
+			p.body = `{"action":"RETRY"}`
+		}
+		for _, who := range []tenant{one, {}, {one.app, w.key(one.app, comm.ScopeTemplates)}} {
+			if route.Who != AnApp && who.app == nil {
+				continue
+			}
+			headers := map[string]string{}
+			if route.Who == Provisioner {
+				p.body, headers["X-Provisioning-Key"] = flowbase, provisioningKey
+			}
+			if route.Method == http.MethodDelete && who.key == one.key {
+				continue // needed by the routes after it; its good answer is checked below
+			}
+			c.answer(t, route.Method, path, w.do(who, route.Method, url, p.body, headers))
+		}
+		if p.id != "" {
+			c.answer(t, route.Method, path, w.do(one, route.Method, strings.Replace(path, "{id}", "nothing", 1), p.body, nil))
+		}
+		if p.body != "" && route.Who == AnApp {
+			c.answer(t, route.Method, path, w.do(one, route.Method, url, `{"nope":1}`, nil))
+			c.answer(t, route.Method, path, w.do(one, route.Method, url, p.body, map[string]string{"Content-Type": "text/plain"}))
+			c.answer(t, route.Method, path, w.do(one, route.Method, url, `"`+strings.Repeat("x", 2<<20)+`"`, nil))
+		}
+	}
+	c.answer(t, "PATCH", "/api/v1/messages/{id}", w.do(one, "PATCH", "/api/v1/messages/"+message, `{"action":"RETRY"}`, nil))
+	c.answer(t, "POST", "/api/v1/messages", w.do(one, "POST", "/api/v1/messages", sms(`"idempotencyKey":"0"`), nil))
+	c.answer(t, "GET", "/api/v1/messages", w.do(one, "GET", "/api/v1/messages?limit=1", "", nil))
+	c.answer(t, "DELETE", "/api/v1/provider-configs/{id}", w.do(one, "DELETE", "/api/v1/provider-configs/"+config, "", nil))
+}
+
+// TestProviderTypesAreInTheContract keeps the enumeration of types true.
+func TestProviderTypesAreInTheContract(t *testing.T) {
+	t.Parallel()
+	c := readContract(t)
+	listed := dig(c.schemas, "NewProviderConfig", "properties", "providerType")["enum"]
+	if got := fmt.Sprint(listed); got != "[SMTP]" {
+		t.Errorf("%s", got)
+	}
+}
+
+var update = flag.Bool("update", false, "write the generated documents")
+
+// TestDocsAreCurrent keeps docs/errors.md true: it is generated from the table of codes and the table of statuses.
+func TestDocsAreCurrent(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString("# Error codes\n\nGenerated from `internal/comm/codes.go` and `internal/httpapi/errors.go`; a test fails when this page is stale.\n\n" +
+		"Every error is `{\"error\": \"…\", \"details\": {\"code\": \"…\", …}}`: `error` is for people, `details.code` for machines.\n\n" +
+		"| status | code | sentence |\n|---|---|---|\n")
+	for _, code := range comm.Codes() {
+		status, ok := statuses[code.Kind]
+		if !ok {
+			t.Errorf("kind %d of %s has no status", code.Kind, code.Code)
+		}
+		fmt.Fprintf(&b, "| %d | `%s` | %s |\n", status, code.Code, code.Text)
+	}
+	const path = "../../docs/errors.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != b.String() {
+		t.Errorf("%s is stale; run: make docs", path)
+	}
+}
+
+// TestStatusesAreKnown keeps the table from holding a kind twice or a status that the contract never names.
+func TestStatusesAreKnown(t *testing.T) {
+	t.Parallel()
+	if n := len(slices.Compact(slices.Sorted(maps.Values(statuses)))); n != len(statuses) {
+		t.Errorf("%d kinds share %d statuses", len(statuses), n)
+	}
+}

@@ -1,0 +1,103 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/httpserver"
+)
+
+// statuses is the one table from kinds of mistakes to HTTP; docs/errors.md is generated from it.
+var statuses = map[comm.Kind]int{
+	comm.Internal:        http.StatusInternalServerError,
+	comm.Invalid:         http.StatusBadRequest,
+	comm.Unauthenticated: http.StatusUnauthorized,
+	comm.Forbidden:       http.StatusForbidden,
+	comm.Missing:         http.StatusNotFound,
+	comm.Conflict:        http.StatusConflict,
+	comm.TooLarge:        http.StatusRequestEntityTooLarge,
+	comm.Unsupported:     http.StatusUnsupportedMediaType,
+	comm.Method:          http.StatusMethodNotAllowed,
+	comm.Unprocessable:   http.StatusUnprocessableEntity,
+	comm.Limited:         http.StatusTooManyRequests,
+	comm.Unavailable:     http.StatusServiceUnavailable,
+	comm.Timeout:         http.StatusRequestTimeout,
+}
+
+// fail writes an error in the guide's shape. What is our fault is logged here,
+// with its cause, and shown without.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e, ok := errors.AsType[*comm.Error](err)
+	if !ok {
+		e = comm.E("internal")
+	}
+	id := httpserver.RequestID(r.Context())
+	details := map[string]any{"code": e.Code}
+	maps.Copy(details, e.Details)
+	if len(e.Fields) > 0 {
+		details["fields"] = e.Fields
+	}
+	switch e.Kind {
+	case comm.Internal:
+		details["requestId"] = id
+		a.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request", id), slog.String("route", r.Pattern), slog.Any("error", err))
+	case comm.Unavailable:
+		a.cfg.Log.LogAttrs(r.Context(), slog.LevelWarn, "request refused for now", slog.String("request", id), slog.String("route", r.Pattern), slog.Any("error", err))
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	write(w, statuses[e.Kind], struct {
+		Error   string         `json:"error"`
+		Details map[string]any `json:"details"`
+	}{e.Text, details})
+}
+
+// contentType of every answer, shared: never written to.
+var contentType = []string{"application/json; charset=utf-8"}
+
+// write answers v as JSON.
+func write(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		// Only a type that we wrote wrongly can fail: the recovery answers 500.
+		panic(err)
+	}
+	writeRaw(w, status, append(body, '\n'))
+}
+
+func writeRaw(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = contentType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may be gone: nothing can be told to it then
+}
+
+// readBody reads a JSON body and says in our words why it cannot.
+func readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, limit int64) error {
+	err := httpserver.ReadJSON(w, r, buf, limit)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, httpserver.ErrUnsupported):
+		return comm.E("unsupported_media_type")
+	case errors.Is(err, httpserver.ErrTooLarge):
+		return tooLarge(limit)
+	case errors.Is(err, httpserver.ErrTooSlow):
+		return comm.E("timeout").Because(err)
+	}
+	return comm.E("invalid_json", "The request body broke off.").Because(err)
+}
+
+func tooLarge(limit int64) error {
+	return comm.E("body_too_large", "The request body is larger than %d MiB.", limit>>20)
+}

@@ -1,0 +1,80 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/commserver/commserver/api"
+	"github.com/commserver/commserver/internal/auth"
+)
+
+// healthz is GET /healthz: the process runs and answers.
+func (a *API) healthz(w http.ResponseWriter, _ *http.Request, _ *auth.Caller) error {
+	write(w, http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
+// readyz is GET /readyz: this node can accept and, if it is a worker, send.
+func (a *API) readyz(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
+	checks, ok := a.ready.look(r.Context(), a.cfg.Now(), a.cfg.Log)
+	status, word := http.StatusOK, "ready"
+	if !ok {
+		status, word = http.StatusServiceUnavailable, "unready"
+	}
+	write(w, status, struct {
+		Status string            `json:"status"`
+		Checks map[string]string `json:"checks"`
+	}{word, checks})
+	return nil
+}
+
+// Readiness is looked at by anybody, without a key: its result is kept for a
+// moment so that asking often costs nothing.
+const (
+	readyKept    = time.Second
+	readyTimeout = 2 * time.Second
+)
+
+type readiness struct {
+	checks []Check
+
+	mu     sync.Mutex
+	until  time.Time
+	result map[string]string
+	ok     bool
+}
+
+func (c *readiness) look(ctx context.Context, now time.Time, log *slog.Logger) (map[string]string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Before(c.until) {
+		return c.result, c.ok
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
+	defer cancel()
+	c.result, c.ok = map[string]string{}, true
+	for _, check := range c.checks {
+		c.result[check.Name] = "ok"
+		if err := check.Run(ctx); err != nil {
+			c.result[check.Name], c.ok = "failed", false
+			log.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("check", check.Name), slog.Any("error", err))
+		}
+	}
+	c.until = now.Add(readyKept)
+	return c.result, c.ok
+}
+
+// openapi is GET /api/openapi: the contract.
+func (a *API) openapi(w http.ResponseWriter, _ *http.Request, _ *auth.Caller) error {
+	writeRaw(w, http.StatusOK, api.OpenAPI())
+	return nil
+}
+
+// root is GET /: a hint for people who open the address in a browser.
+func (a *API) root(w http.ResponseWriter, _ *http.Request, _ *auth.Caller) error {
+	write(w, http.StatusOK, map[string]string{"name": "CommServer", "contract": a.cfg.PublicURL + "/api/openapi", "health": a.cfg.PublicURL + "/readyz"})
+	return nil
+}

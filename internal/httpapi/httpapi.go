@@ -1,0 +1,155 @@
+// Package httpapi is the JSON door: it checks who is asking, decodes, calls an
+// engine, and encodes the answer. routes.go is the table of everything it serves.
+//
+// It promises that every answer is JSON in the documented shape, that every
+// error goes through one table and one writer, and that no route can be reached
+// without the credentials its row names. It holds no rules and no SQL.
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/strictjson"
+)
+
+// Auth says who is asking.
+type Auth interface {
+	App(ctx context.Context, h http.Header, from netip.Addr) (*auth.Caller, error)
+	Provisioning(h http.Header, from netip.Addr) error
+}
+
+// Intake accepts messages.
+type Intake interface {
+	Accept(ctx context.Context, app *comm.App, reqs []intake.Request) []intake.Result
+}
+
+// Check is one part of readiness.
+type Check struct {
+	Name string
+	Run  func(ctx context.Context) error
+}
+
+// Config is what an API needs.
+type Config struct {
+	Auth     Auth
+	Intake   Intake
+	Registry *registry.Service
+	Messages store.Messages
+	// Checks make up /readyz; each runs at most once a second.
+	Checks []Check
+	// Pushed is called after a RETRY, to wake the dispatcher. It must not block.
+	Pushed         func(comm.Unit, store.Head)
+	PublicURL      string
+	TrustedProxies []netip.Prefix
+	Now            func() time.Time // nil: time.Now
+	Log            *slog.Logger
+}
+
+// API serves the routes.
+type API struct {
+	cfg     Config
+	buffers sync.Pool
+	ready   readiness
+}
+
+// New makes an API.
+func New(cfg Config) *API {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Pushed == nil {
+		cfg.Pushed = func(comm.Unit, store.Head) {}
+	}
+	a := &API{cfg: cfg}
+	a.buffers.New = func() any { return new(bytes.Buffer) }
+	a.ready.checks = cfg.Checks
+	return a
+}
+
+// Handler serves every route, with request ids, security headers and the access log.
+func (a *API) Handler() http.Handler {
+	routed := httpserver.Routes(func(mux *http.ServeMux) {
+		for _, route := range a.routes() {
+			mux.Handle(route.Method+" "+route.Path, a.serve(route))
+		}
+	}, a.refuse)
+	return httpserver.Wrap(routed, httpserver.Options{
+		Log: a.cfg.Log, TrustedProxies: a.cfg.TrustedProxies, HSTS: strings.HasPrefix(a.cfg.PublicURL, "https://"),
+		Panicked: func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, comm.E("internal")) },
+	})
+}
+
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {
+	if status == http.StatusMethodNotAllowed {
+		a.fail(w, r, comm.E("method_not_allowed"))
+		return
+	}
+	a.fail(w, r, comm.E("not_found", "No such path here; see /api/openapi for those that exist."))
+}
+
+// serve checks the credentials that the route asks for, and writes the error of its handler.
+func (a *API) serve(route Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var caller *auth.Caller
+		var err error
+		switch route.Who {
+		case AnApp:
+			if caller, err = a.cfg.Auth.App(r.Context(), r.Header, httpserver.ClientAddr(r.Context())); err == nil {
+				err = caller.Require(route.Scope)
+			}
+		case Provisioner:
+			err = a.cfg.Auth.Provisioning(r.Header, httpserver.ClientAddr(r.Context()))
+		}
+		if err == nil {
+			err = route.handle(w, r, caller)
+		}
+		if err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+// Limits of a request body. Attachment content counts only for the larger one.
+const (
+	maxBody  = 1 << 20
+	maxFiles = 16 << 20
+	// maxPooled is up to which size a buffer is kept for the next request.
+	maxPooled = 64 << 10
+)
+
+// decode reads a small JSON body into v. codes are as in strictjson.Decode.
+func (a *API) decode(w http.ResponseWriter, r *http.Request, v any, codes map[string]string) error {
+	buf := a.buffer()
+	defer a.release(buf)
+	if err := readBody(w, r, buf, maxBody); err != nil {
+		return err
+	}
+	return strictjson.Decode(buf.Bytes(), v, codes)
+}
+
+func (a *API) buffer() *bytes.Buffer {
+	buf, _ := a.buffers.Get().(*bytes.Buffer)
+	buf.Reset()
+	return buf
+}
+
+func (a *API) release(buf *bytes.Buffer) {
+	if buf.Cap() <= maxPooled {
+		a.buffers.Put(buf)
+	}
+}
+
+func (a *API) now() comm.Micros { return comm.At(a.cfg.Now()) }

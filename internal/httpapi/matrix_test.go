@@ -1,0 +1,124 @@
+package httpapi
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// probe is how the matrix calls a route: with a valid body, and with {id}
+// replaced by something that belongs to the first app.
+type probe struct {
+	body   string
+	id     string // "message", "provider" or "" when the path has no id
+	status int    // with every scope, as the owner
+}
+
+// probes must name every route that an app can call: a route without an entry fails the test.
+func probes() map[string]probe {
+	config := `{"providerType":"SMTP","name":"Company SMTP","priority":1,"config":{"host":"mail.example.com","port":587,"username":"u","password":"secret-of-one","from":"MyApp <no-reply@example.com>"}}`
+	return map[string]probe{
+		"POST /api/v1/messages":                {body: sms(""), status: 202},
+		"GET /api/v1/messages":                 {status: 200},
+		"GET /api/v1/messages/{id}":            {id: "message", status: 200},
+		"PATCH /api/v1/messages/{id}":          {body: `{"action":"CANCEL"}`, id: "message", status: 200},
+		"GET /api/v1/sandbox/messages":         {status: 200},
+		"GET /api/v1/sandbox/messages/{id}":    {id: "message", status: 404}, // nothing was captured
+		"GET /api/v1/app":                      {status: 200},
+		"PATCH /api/v1/app":                    {body: `{"onUnknownOutcome":"FAIL"}`, status: 200},
+		"POST /api/v1/provider-configs":        {body: config, status: 201},
+		"GET /api/v1/provider-configs":         {status: 200},
+		"GET /api/v1/provider-configs/{id}":    {id: "provider", status: 200},
+		"PATCH /api/v1/provider-configs/{id}":  {body: `{"name":"Renamed"}`, id: "provider", status: 200},
+		"DELETE /api/v1/provider-configs/{id}": {id: "provider", status: 204},
+	}
+}
+
+// TestEveryRouteIsClosed holds every route against: no credentials, every
+// single scope, and another app's key with this app's ids.
+func TestEveryRouteIsClosed(t *testing.T) {
+	t.Parallel()
+	all := probes()
+	for _, route := range newWorld(t).api.Routes() {
+		name := route.Method + " " + route.Path
+		switch route.Who {
+		case AnApp:
+		case Provisioner, Anyone:
+			continue
+		default:
+			t.Errorf("%s: nobody is named who may use it", name)
+			continue
+		}
+		p, ok := all[name]
+		if !ok {
+			t.Errorf("%s: no entry in the matrix", name)
+			continue
+		}
+		if route.Scope == 0 {
+			t.Errorf("%s: an app's route needs a scope", name)
+		}
+		delete(all, name)
+		t.Run(name, func(t *testing.T) { t.Parallel(); closed(t, route, p) })
+	}
+	for name := range all {
+		t.Errorf("%s: in the matrix, not in the routes", name)
+	}
+}
+
+func closed(t *testing.T, route Route, p probe) {
+	w := newWorld(t)
+	one, two := w.tenant("one", comm.AllScopes), w.tenant("two", comm.AllScopes)
+	ids := map[string]string{
+		"message":  w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id"),
+		"provider": w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id"),
+	}
+	path := strings.Replace(route.Path, "{id}", ids[p.id], 1)
+	if got := w.do(tenant{}, route.Method, path, p.body, nil); got.status != 401 || string(got.raw) != unauthenticatedBody {
+		t.Errorf("without credentials: %d %s", got.status, got.raw)
+	}
+	if got := w.do(tenant{one.app, two.key}, route.Method, path, p.body, nil); got.status != 401 {
+		t.Errorf("with another app's key: %d %s", got.status, got.raw)
+	}
+	for _, name := range comm.AllScopes.Names() {
+		scope, _ := comm.ParseScope(name)
+		if scope == route.Scope {
+			continue
+		}
+		got := w.do(tenant{one.app, w.key(one.app, scope)}, route.Method, path, p.body, nil)
+		if got.status != 403 || got.code() != "insufficient_scope" || !strings.Contains(string(got.raw), route.Scope.String()) {
+			t.Errorf("with scope %s alone: %d %s", name, got.status, got.raw)
+		}
+	}
+	if p.id != "" {
+		got := w.do(two, route.Method, path, p.body, nil)
+		absent := w.do(two, route.Method, strings.Replace(route.Path, "{id}", comm.NewID(1_795_000_000_000_000).String(), 1), p.body, nil)
+		if got.status != 404 || string(got.raw) != string(absent.raw) {
+			t.Errorf("as another app: %d %s, for an unknown id %s", got.status, got.raw, absent.raw)
+		}
+	}
+	owner := tenant{one.app, w.key(one.app, route.Scope)}
+	if got := w.do(owner, route.Method, path, p.body, nil); got.status != p.status {
+		t.Errorf("as the owner with %s alone: %d %s", route.Scope, got.status, got.raw)
+	}
+}
+
+func TestPanicAnswers500AndTheProcessLives(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	w.api.cfg.Messages = nil // every read panics now
+	got := w.do(one, "GET", "/api/v1/messages", "", nil)
+	details, _ := got.body["details"].(map[string]any)
+	if got.status != 500 || got.code() != "internal" || details["requestId"] != got.header.Get("X-Request-Id") || strings.Contains(string(got.raw), "nil pointer") {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+	if !strings.Contains(w.log.String(), "a handler panicked") {
+		t.Error("the panic is not in the log")
+	}
+	r := httptest.NewRequest("GET", "/healthz", nil)
+	if got := w.send(r); got.status != 200 {
+		t.Errorf("afterwards: %d", got.status)
+	}
+}

@@ -1,0 +1,246 @@
+package httpapi
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// createMessage is POST /api/v1/messages.
+func (a *API) createMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	request, err := a.readMessage(w, r)
+	if err != nil {
+		return err
+	}
+	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
+		return err
+	}
+	results := a.cfg.Intake.Accept(r.Context(), caller.App, []intake.Request{*request})
+	res := &results[0]
+	setRate(w.Header(), res.Rate)
+	if res.Err != nil {
+		return res.Err
+	}
+	status := http.StatusAccepted
+	if res.Deduplicated {
+		status = http.StatusOK
+	}
+	writeRaw(w, status, appendAccepted(make([]byte, 0, acceptedSize), res))
+	return nil
+}
+
+// readMessage reads and decodes one message. Attachment content has a larger limit than the rest.
+func (a *API) readMessage(w http.ResponseWriter, r *http.Request) (*intake.Request, error) {
+	buf := a.buffer()
+	defer a.release(buf)
+	if err := readBody(w, r, buf, maxFiles); err != nil {
+		return nil, err
+	}
+	if buf.Len() > maxBody && !bytes.Contains(buf.Bytes(), []byte(`"attachments"`)) {
+		return nil, tooLarge(maxBody)
+	}
+	request, err := intake.Decode(buf.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	if buf.Len()-request.FileText() > maxBody {
+		return nil, tooLarge(maxBody)
+	}
+	return request, nil
+}
+
+// acceptedSize is room for an answer without warnings.
+const acceptedSize = 128
+
+// appendAccepted writes the answer by hand: it is the one that is written most.
+func appendAccepted(b []byte, res *intake.Result) []byte {
+	b = append(b, `{"id":"`...)
+	b, _ = res.ID.AppendText(b)
+	b = append(b, `","status":"`...)
+	b = append(b, res.Status.String()...)
+	b = append(b, '"')
+	if res.Deduplicated {
+		b = append(b, `,"deduplicated":true`...)
+	}
+	if res.Segments > 0 {
+		b = append(b, `,"segments":`...)
+		b = strconv.AppendInt(b, int64(res.Segments), 10)
+		b = append(b, `,"encoding":"`...)
+		b = append(b, res.Encoding...)
+		b = append(b, '"')
+	}
+	if len(res.Warnings) > 0 {
+		b = append(b, `,"warnings":[`...)
+		for i, warning := range res.Warnings {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, `{"code":"`...)
+			b = append(b, warning.Code...)
+			b = append(b, `","message":`...)
+			b, _ = jsontext.AppendQuote(b, warning.Text) // our own text: always valid
+			b = append(b, '}')
+		}
+		b = append(b, ']')
+	}
+	return append(b, "}\n"...)
+}
+
+// setRate writes the rate headers; net/http's canonical spelling of RateLimit-… is used so that nothing has to be converted.
+func setRate(h http.Header, rate intake.Rate) {
+	if rate.Limit == 0 {
+		return
+	}
+	h["Ratelimit-Limit"] = []string{strconv.Itoa(rate.Limit)}
+	h["Ratelimit-Remaining"] = []string{strconv.Itoa(rate.Remaining)}
+	h["Ratelimit-Reset"] = []string{strconv.Itoa(rate.Reset)}
+}
+
+// getMessage is GET /api/v1/messages/{id}.
+func (a *API) getMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	view, err := a.fullMessage(r, caller, id)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, view)
+	return nil
+}
+
+func (a *API) fullMessage(r *http.Request, caller *auth.Caller, id comm.ID) (*messageView, error) {
+	m, err := a.cfg.Messages.Message(r.Context(), caller.App.ID, id)
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := a.waiting(r, caller.App, &m.State, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &messageView{messageItem: newItem(m, waiting), Body: bodyOf(m), Events: newEvents(m.Events), AttemptLog: newAttemptLog(m.Events)}, nil
+}
+
+// listMessages is GET /api/v1/messages.
+func (a *API) listMessages(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	q, err := readQuery(r, "status", "channel", "createdAfter", "createdBefore", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	filter, limit, err := q.filter(caller.App.ID, "messages")
+	if err != nil {
+		return err
+	}
+	page, err := a.cfg.Messages.List(r.Context(), caller.App.ID, filter)
+	if err != nil {
+		return err
+	}
+	holds := map[comm.Unit]store.Hold{}
+	out := listView[messageItem]{Data: make([]messageItem, 0, limit)}
+	for i := range page {
+		if i == limit {
+			out.NextCursor = text(q.cursor(caller.App.ID, "messages", page[limit-1].State.ID))
+			break
+		}
+		waiting, err := a.waiting(r, caller.App, &page[i].State, holds)
+		if err != nil {
+			return err
+		}
+		out.Data = append(out.Data, newItem(&page[i], waiting))
+	}
+	write(w, http.StatusOK, out)
+	return nil
+}
+
+// changeMessage is PATCH /api/v1/messages/{id}.
+func (a *API) changeMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Action intake.Text `json:"action"`
+	}
+	if err := a.decode(w, r, &body, map[string]string{"action": "invalid_action"}); err != nil {
+		return err
+	}
+	var state comm.State
+	switch body.Action.Value {
+	case "CANCEL":
+		state, err = a.cancel(r, caller, id)
+	case "RETRY":
+		state, err = a.retry(r, caller, id)
+	default:
+		err = comm.E("invalid_action").Field("action", "must be CANCEL or RETRY")
+	}
+	if err != nil {
+		return err
+	}
+	view, err := a.fullMessage(r, caller, id)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, struct {
+		messageView
+		MayDuplicate bool `json:"mayDuplicate"`
+	}{*view, body.Action.Value == "RETRY" && state.Flags.Has(comm.UnknownEver)})
+	return nil
+}
+
+// actor is who the event log names for changes through this API.
+const actor = "app"
+
+func (a *API) cancel(r *http.Request, caller *auth.Caller, id comm.ID) (comm.State, error) {
+	state, result, err := a.cfg.Messages.Cancel(r.Context(), caller.App.ID, id, actor)
+	if err != nil {
+		return state, err
+	}
+	switch result {
+	case comm.CancelDone, comm.CancelAgain:
+		return state, nil
+	case comm.CancelFlight:
+		return state, invalidState(&state, "in_flight", "A provider call is running; no further attempt will start. Look at the message again for its end.")
+	case comm.CancelMaybe:
+		return state, invalidState(&state, "may_have_been_sent", "An earlier attempt may have reached the provider; no further attempt will start, but the message cannot be called cancelled.")
+	}
+	return state, invalidState(&state, "too_late", "Only a QUEUED message can be cancelled; this one is "+state.Status.String()+".")
+}
+
+func (a *API) retry(r *http.Request, caller *auth.Caller, id comm.ID) (comm.State, error) {
+	state, result, err := a.cfg.Messages.Retry(r.Context(), caller.App.ID, id, actor)
+	if err != nil {
+		return state, err
+	}
+	switch result {
+	case comm.RetryDone:
+		unit := comm.Unit{Shard: state.Shard, App: state.App, Channel: state.Channel, Lane: state.Lane}
+		a.cfg.Pushed(unit, store.Head{Due: state.Due, ID: state.ID})
+		return state, nil
+	case comm.RetryExpired:
+		return state, invalidState(&state, "expired", "The message's ttlSeconds have passed; send a new one.")
+	case comm.RetryGone:
+		return state, invalidState(&state, "content_gone", "The message's content has been removed; send a new one.")
+	}
+	return state, invalidState(&state, "not_retryable", "Only a FAILED or CANCELLED message can be retried; this one is "+state.Status.String()+".")
+}
+
+func invalidState(s *comm.State, reason, text string) error {
+	return comm.E("invalid_state", "%s", text).With("status", s.Status.String()).With("reason", reason)
+}
+
+// pathID reads the id of the path: what is no id names nothing.
+func pathID(r *http.Request) (comm.ID, error) {
+	id, err := comm.ParseID(r.PathValue("id"))
+	if err != nil {
+		return id, comm.E("not_found")
+	}
+	return id, nil
+}

@@ -1,0 +1,146 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/strictjson"
+)
+
+// providerView is a provider configuration; secrets are masked.
+type providerView struct {
+	ID             comm.ID        `json:"id"`
+	ProviderType   string         `json:"providerType"`
+	Channel        string         `json:"channel"`
+	Name           string         `json:"name"`
+	Priority       int            `json:"priority"`
+	IsActive       bool           `json:"isActive"`
+	Config         map[string]any `json:"config"`
+	CallbackURL    text           `json:"callbackUrl"` // null: this type of provider reports nothing later
+	RatePerSecond  number         `json:"ratePerSecond"`
+	RatePerDay     number         `json:"ratePerDay"`
+	MaxConcurrency number         `json:"maxConcurrency"`
+	Pinned         bool           `json:"pinned"`
+	CreatedAt      instant        `json:"createdAt"`
+	UpdatedAt      instant        `json:"updatedAt"`
+}
+
+func newProvider(p *registry.Provider) providerView {
+	return providerView{
+		ID: p.ID, ProviderType: p.Type, Channel: p.Channel.String(), Name: p.Name, Priority: p.Priority, IsActive: p.Active, Config: p.Fields,
+		RatePerSecond: number(p.Limits.RatePerSecond), RatePerDay: number(p.Limits.RatePerDay), MaxConcurrency: number(p.Limits.MaxConcurrent),
+		Pinned: p.Limits.Pinned, CreatedAt: instant(p.CreatedAt), UpdatedAt: instant(p.UpdatedAt),
+	}
+}
+
+// providerBody is what POST and PATCH take.
+type providerBody struct {
+	ProviderType   strictjson.Opt[string]         `json:"providerType"`
+	Name           strictjson.Opt[string]         `json:"name"`
+	Priority       strictjson.Opt[int64]          `json:"priority"`
+	IsActive       strictjson.Opt[bool]           `json:"isActive"`
+	Config         strictjson.Opt[map[string]any] `json:"config"`
+	RatePerSecond  strictjson.Opt[int64]          `json:"ratePerSecond"`
+	RatePerDay     strictjson.Opt[int64]          `json:"ratePerDay"`
+	MaxConcurrency strictjson.Opt[int64]          `json:"maxConcurrency"`
+	Pinned         strictjson.Opt[bool]           `json:"pinned"`
+}
+
+func (a *API) readProvider(w http.ResponseWriter, r *http.Request) (c registry.ProviderChange, err error) {
+	var b providerBody
+	codes := map[string]string{"providerType": "invalid_config", "config": "invalid_config", "priority": "invalid_config"}
+	if err := a.decode(w, r, &b, codes); err != nil {
+		return c, err
+	}
+	c = registry.ProviderChange{
+		Type: given(b.ProviderType), Name: given(b.Name), Priority: given(b.Priority), Active: given(b.IsActive), Config: b.Config.Value,
+		PerSecond: limit(b.RatePerSecond), PerDay: limit(b.RatePerDay), MaxConcurrency: limit(b.MaxConcurrency), Pinned: given(b.Pinned),
+	}
+	return c, nil
+}
+
+// limit reads null as "no limit", which is stored as zero.
+func limit(o strictjson.Opt[int64]) *int64 {
+	if o.Null {
+		return new(int64)
+	}
+	return given(o)
+}
+
+// createProvider is POST /api/v1/provider-configs.
+func (a *API) createProvider(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	change, err := a.readProvider(w, r)
+	if err != nil {
+		return err
+	}
+	p, err := a.cfg.Registry.CreateProvider(r.Context(), caller.App.ID, change)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusCreated, newProvider(&p))
+	return nil
+}
+
+// listProviders is GET /api/v1/provider-configs: all of them (at most 100), in the order of the chain.
+func (a *API) listProviders(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	if _, err := readQuery(r); err != nil {
+		return err
+	}
+	list, err := a.cfg.Registry.ProviderList(r.Context(), caller.App.ID)
+	if err != nil {
+		return err
+	}
+	out := listView[providerView]{Data: make([]providerView, len(list))}
+	for i := range list {
+		out.Data[i] = newProvider(&list[i])
+	}
+	write(w, http.StatusOK, out)
+	return nil
+}
+
+// getProvider is GET /api/v1/provider-configs/{id}.
+func (a *API) getProvider(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	p, err := a.cfg.Registry.ProviderByID(r.Context(), caller.App.ID, id)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, newProvider(&p))
+	return nil
+}
+
+// changeProvider is PATCH /api/v1/provider-configs/{id}.
+func (a *API) changeProvider(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	change, err := a.readProvider(w, r)
+	if err != nil {
+		return err
+	}
+	p, err := a.cfg.Registry.UpdateProvider(r.Context(), caller.App.ID, id, change)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, newProvider(&p))
+	return nil
+}
+
+// deleteProvider is DELETE /api/v1/provider-configs/{id}.
+func (a *API) deleteProvider(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	if err := a.cfg.Registry.DeleteProvider(r.Context(), caller.App.ID, id); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

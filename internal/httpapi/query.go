@@ -1,0 +1,135 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Page sizes.
+const (
+	defaultLimit = 20
+	maxLimit     = 100
+)
+
+// query is a request's query, each parameter known and given at most once.
+type query map[string]string
+
+func readQuery(r *http.Request, known ...string) (query, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, comm.E("invalid_query", "The query is not written correctly; escape its values.")
+	}
+	q := query{}
+	for name, list := range values {
+		switch {
+		case !slices.Contains(known, name):
+			return nil, badQuery(clip(name), "is not known here; known are "+strings.Join(known, ", "))
+		case len(list) > 1:
+			return nil, badQuery(name, "is given more than once")
+		}
+		q[name] = list[0]
+	}
+	return q, nil
+}
+
+const maxClip = 60
+
+func clip(s string) string {
+	if len(s) > maxClip {
+		s = strings.ToValidUTF8(s[:maxClip], "") + "…"
+	}
+	return s
+}
+
+func badQuery(name, why string) error { return comm.E("invalid_query").Field(name, why) }
+
+// filter reads the parameters of a list. The filter asks for one row more than
+// limit: its presence says that there is a next page.
+func (q query) filter(app comm.ID, list string) (f store.Filter, limit int, err error) {
+	limit = defaultLimit
+	if s, ok := q["limit"]; ok {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxLimit {
+			return f, 0, badQuery("limit", "must be 1 to 100")
+		}
+	}
+	if s, ok := q["status"]; ok {
+		if f.Status, ok = comm.ParseStatus(s); !ok {
+			return f, 0, badQuery("status", "must be QUEUED, SENDING, SENT, DELIVERED, FAILED, SUPPRESSED or CANCELLED")
+		}
+	}
+	if s, ok := q["channel"]; ok {
+		if f.Channel, ok = comm.ParseChannel(s); !ok {
+			return f, 0, badQuery("channel", "must be EMAIL or SMS")
+		}
+	}
+	if f.CreatedAfter, err = q.instant("createdAfter"); err != nil {
+		return f, 0, err
+	}
+	if f.CreatedBefore, err = q.instant("createdBefore"); err != nil {
+		return f, 0, err
+	}
+	if s, ok := q["cursor"]; ok {
+		if f.Before, ok = q.open(app, list, s); !ok {
+			return f, 0, comm.E("invalid_cursor")
+		}
+	}
+	f.Limit = limit + 1
+	return f, limit, nil
+}
+
+func (q query) instant(name string) (comm.Micros, error) {
+	s, ok := q[name]
+	if !ok {
+		return 0, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0, badQuery(name, "must be an ISO 8601 time with a zone, such as 2026-07-03T10:00:00Z")
+	}
+	return max(1, comm.At(t)), nil
+}
+
+const (
+	idBytes    = len(comm.ID{})
+	checkBytes = 8
+)
+
+// cursor names the last item of a page. It carries no trust: whatever it says,
+// only rows of the calling app are read. The check beside it binds it to the
+// app, the list and the filters, so that a cursor is never used by mistake
+// where it does not belong.
+func (q query) cursor(app comm.ID, list string, last comm.ID) string {
+	check := q.check(app, list, last)
+	return base64.RawURLEncoding.EncodeToString(append(last[:], check[:]...))
+}
+
+func (q query) open(app comm.ID, list, text string) (last comm.ID, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(raw) != idBytes+checkBytes {
+		return last, false
+	}
+	copy(last[:], raw)
+	check := q.check(app, list, last)
+	return last, subtle.ConstantTimeCompare(check[:], raw[idBytes:]) == 1
+}
+
+func (q query) check(app comm.ID, list string, last comm.ID) (out [checkBytes]byte) {
+	b := append([]byte(list), 0)
+	b = append(append(b, app[:]...), last[:]...)
+	for _, name := range []string{"status", "channel", "createdAfter", "createdBefore"} {
+		b = append(append(b, q[name]...), 0)
+	}
+	sum := sha256.Sum256(b)
+	copy(out[:], sum[:])
+	return out
+}

@@ -1,0 +1,189 @@
+package httpapi
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+const flowbase = `{"name":"FlowBase","slug":"flowbase","ratePerMinute":120,"scopes":["SEND","READ","PROVIDERS","TEMPLATES"]}`
+
+func provision(w *world, body string) answer {
+	return w.do(tenant{}, "POST", "/api/provision/apps", body, map[string]string{"X-Provisioning-Key": provisioningKey})
+}
+
+func TestProvisionAsInTheGuide(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := provision(w, flowbase)
+	app, _ := got.body["app"].(map[string]any)
+	if got.status != 201 || app["slug"] != "flowbase" || app["sandboxMode"] != true || !strings.HasPrefix(got.str("apiKey"), "cs_test_") || got.body["alreadyRegistered"] != false {
+		t.Fatalf("%d %s", got.status, got.raw)
+	}
+	stored, err := w.store.AppBySlug(context.Background(), "flowbase")
+	if err != nil || stored.RatePerMinute != 120 {
+		t.Fatalf("%+v %v", stored, err)
+	}
+	flow := tenant{stored, got.str("apiKey")}
+	if sent := w.do(flow, "POST", "/api/v1/messages", smsBody, nil); sent.status != 202 {
+		t.Errorf("%d %s", sent.status, sent.raw)
+	}
+	again := provision(w, flowbase)
+	if again.status != 200 || again.body["apiKey"] != nil || again.body["alreadyRegistered"] != true {
+		t.Errorf("%d %s", again.status, again.raw)
+	}
+	rotated := provision(w, `{"name":"FlowBase","slug":"flowbase","rotateKey":true,"updateExisting":true,"ratePerMinute":240}`)
+	if rotated.status != 200 || rotated.str("apiKey") == "" || rotated.str("apiKey") == flow.key {
+		t.Fatalf("%d %s", rotated.status, rotated.raw)
+	}
+	if old := w.do(flow, "GET", "/api/v1/app", "", nil); old.status != 401 {
+		t.Errorf("the old key still works: %d", old.status)
+	}
+	now := w.do(tenant{stored, rotated.str("apiKey")}, "GET", "/api/v1/provider-configs", "", nil)
+	if now.status != 200 {
+		t.Errorf("the new key lost its scopes: %d %s", now.status, now.raw)
+	}
+	if app := w.do(tenant{stored, rotated.str("apiKey")}, "GET", "/api/v1/app", "", nil); app.body["ratePerMinute"] != 240.0 {
+		t.Errorf("%s", app.raw)
+	}
+}
+
+func TestProvisionOverlapKeepsTheOldKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := provision(w, flowbase)
+	stored, err := w.store.AppBySlug(context.Background(), "flowbase")
+	if err != nil {
+		t.Fatal(err)
+	}
+	provision(w, `{"name":"FlowBase","slug":"flowbase","rotateKey":true,"rotateOverlapSeconds":60}`)
+	if old := w.do(tenant{stored, first.str("apiKey")}, "GET", "/api/v1/app", "", nil); old.status != 200 {
+		t.Errorf("%d %s", old.status, old.raw)
+	}
+}
+
+func TestManyProvisionersOneApp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	statuses, keys := map[int]int{}, 0
+	for range 30 {
+		wg.Go(func() {
+			got := provision(w, flowbase)
+			mu.Lock()
+			defer mu.Unlock()
+			statuses[got.status]++
+			if got.body["apiKey"] != nil {
+				keys++
+			}
+		})
+	}
+	wg.Wait()
+	if statuses[201] != 1 || statuses[200] != 29 || keys != 1 {
+		t.Errorf("%v, %d keys", statuses, keys)
+	}
+}
+
+func TestBadProvisioning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, set := range map[string]map[string]string{
+		"no key": {}, "wrong key": {"X-Provisioning-Key": "wrong"}, "app key header": {"X-API-Key": provisioningKey}, "bearer": {"Authorization": "Bearer " + provisioningKey},
+	} {
+		if got := w.do(tenant{}, "POST", "/api/provision/apps", flowbase, set); got.status != 401 || string(got.raw) != unauthenticatedBody {
+			t.Errorf("%s: %d %s", name, got.status, got.raw)
+		}
+	}
+	valid := map[string]string{"name": `"X"`, "slug": `"abc"`}
+	for _, members := range []string{
+		`"slug":"Flow Base"`, `"slug":".."`, `"slug":"admin"`, `"slug":"` + strings.Repeat("a", 100) + `"`, `"slug":"-a"`, `"slug":null`, `"slug":"c0123456789abcdefghijklmn"`, `"name":""`, `"name":" x"`, `"name":"a\nb"`,
+		`"ratePerMinute":0`, `"ratePerMinute":-1`, `"ratePerMinute":1e12`, `"ratePerMinute":1000001`, `"ratePerMinute":"5"`, `"scopes":["ROOT"]`, `"scopes":[]`, `"scopes":"SEND"`,
+		`"webhookUrl":"https://10.0.0.1/x"`, `"webhookUrl":"http://example.com/x"`, `"webhookUrl":"file:///etc/passwd"`, `"webhookUrl":"https://u:p@example.com/"`, `"webhookUrl":"https://example.com/","webhookSecret":"short"`,
+		`"rotateOverlapSeconds":-1`, `"rotateOverlapSeconds":90000`, `"sandboxMode":false`, `"id":"c"`,
+	} {
+		if got := provision(w, overlay(valid, members)); got.status != 400 {
+			t.Errorf("%s: %d %s", members, got.status, got.raw)
+		}
+	}
+	apps, err := w.store.AppList(context.Background(), comm.ID{}, 10)
+	if err != nil || len(apps) != 0 {
+		t.Errorf("%d apps stored, %v", len(apps), err)
+	}
+	got := provision(w, overlay(valid, `"webhookUrl":"https://example.com/hook"`))
+	if got.status != 201 || !strings.HasPrefix(got.str("webhookSecret"), "whsec_") {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+}
+
+func TestLeavingTheSandbox(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	got := w.do(one, "PATCH", "/api/v1/app", `{"sandboxMode":false}`, nil)
+	if got.status != 200 || got.body["sandboxMode"] != false || len(got.body["warnings"].([]any)) != 2 {
+		t.Fatalf("%d %s", got.status, got.raw)
+	}
+	sent := w.do(one, "POST", "/api/v1/messages", sms(""), nil) // the change is seen at once
+	if sent.status != 202 || !strings.Contains(string(sent.raw), `"no_provider"`) {
+		t.Errorf("%d %s", sent.status, sent.raw)
+	}
+	if view := w.do(one, "GET", "/api/v1/messages/"+sent.str("id"), "", nil); view.body["sandbox"] != false {
+		t.Errorf("%s", view.raw)
+	}
+	w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil)
+	if mail := w.do(one, "POST", "/api/v1/messages", email(`"from":"anybody@elsewhere.example"`), nil); mail.status != 202 || strings.Contains(string(mail.raw), "warnings") {
+		t.Errorf("own configurations allow any sender: %d %s", mail.status, mail.raw)
+	}
+}
+
+func TestSendersOnTheServersChain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := w.tenant("live", comm.AllScopes, func(a *comm.App) {
+		a.Sandbox, a.AllowedFrom = false, []string{"ok@allowed.example", "@domain.example", "bare.example"}
+	})
+	if _, err := w.reg.CreateProvider(context.Background(), comm.ID{}, smtpChange("server@our.example")); err != nil {
+		t.Fatal(err)
+	}
+	for from, status := range map[string]int{
+		"ok@allowed.example": 202, "OK@Allowed.example": 202, "x <a@domain.example>": 202, "a@bare.example": 202, "Us <server@our.example>": 202,
+		"other@allowed.example": 403, "a@sub.domain.example": 403, "a@evil.example": 403,
+	} {
+		got := w.do(live, "POST", "/api/v1/messages", email(`"from":`+quoted(from)), nil)
+		if got.status != status || status == 403 && got.code() != "from_not_allowed" {
+			t.Errorf("%s: %d %s", from, got.status, got.raw)
+		}
+	}
+}
+
+// TestReplayBeforeTheSendersRule is promise 7: what was accepted once is
+// answered as a replay although it would be refused today.
+func TestReplayBeforeTheSendersRule(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := w.tenant("live", comm.AllScopes, func(a *comm.App) { a.Sandbox, a.AllowedFrom = false, []string{"a@x.example"} })
+	if _, err := w.reg.CreateProvider(context.Background(), comm.ID{}, smtpChange("server@our.example")); err != nil {
+		t.Fatal(err)
+	}
+	body := email(`"from":"a@x.example","idempotencyKey":"k"`)
+	first := w.do(live, "POST", "/api/v1/messages", body, nil)
+	app := *live.app
+	app.AllowedFrom = nil
+	if err := w.store.UpdateApp(context.Background(), &app); err != nil {
+		t.Fatal(err)
+	}
+	w.changed()
+	if again := w.do(live, "POST", "/api/v1/messages", body, nil); again.status != 200 || again.str("id") != first.str("id") {
+		t.Errorf("%d %s", again.status, again.raw)
+	}
+	if other := w.do(live, "POST", "/api/v1/messages", strings.Replace(body, `"k"`, `"l"`, 1), nil); other.status != 403 {
+		t.Errorf("%d %s", other.status, other.raw)
+	}
+	if clash := w.do(live, "POST", "/api/v1/messages", email(`"from":"a@x.example","subject":"other","idempotencyKey":"k"`), nil); clash.status != 409 {
+		t.Errorf("%d %s", clash.status, clash.raw)
+	}
+}

@@ -1,0 +1,222 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// text is null when empty.
+type text string
+
+// MarshalJSONTo implements json.MarshalerTo.
+func (t text) MarshalJSONTo(e *jsontext.Encoder) error {
+	if t == "" {
+		return e.WriteToken(jsontext.Null)
+	}
+	return e.WriteToken(jsontext.String(string(t)))
+}
+
+// number is null when zero.
+type number int
+
+// MarshalJSONTo implements json.MarshalerTo.
+func (n number) MarshalJSONTo(e *jsontext.Encoder) error {
+	if n == 0 {
+		return e.WriteToken(jsontext.Null)
+	}
+	return e.WriteToken(jsontext.Int(int64(n)))
+}
+
+// instant is null when not set.
+type instant comm.Micros
+
+// MarshalJSONTo implements json.MarshalerTo.
+func (i instant) MarshalJSONTo(e *jsontext.Encoder) error {
+	return text(comm.Micros(i).String()).MarshalJSONTo(e)
+}
+
+// listView is a page of a list.
+type listView[T any] struct {
+	Data       []T  `json:"data"`
+	NextCursor text `json:"nextCursor"`
+}
+
+// messageItem is a message as lists show it. Every field is always there.
+type messageItem struct {
+	ID                comm.ID      `json:"id"`
+	Channel           string       `json:"channel"`
+	Status            string       `json:"status"`
+	ToAddress         text         `json:"toAddress"`
+	FromAddress       text         `json:"fromAddress"`
+	Subject           text         `json:"subject"`
+	TemplateKey       text         `json:"templateKey"`
+	TemplateVersion   number       `json:"templateVersion"`
+	ProviderName      text         `json:"providerName"`
+	ProviderMessageID text         `json:"providerMessageId"`
+	ErrorCode         text         `json:"errorCode"`
+	ErrorMessage      text         `json:"errorMessage"`
+	Attempts          int          `json:"attempts"`
+	PossibleDuplicate bool         `json:"possibleDuplicate"`
+	MayHaveBeenSent   bool         `json:"mayHaveBeenSent"`
+	WaitingFor        text         `json:"waitingFor"`
+	NextAttemptAt     instant      `json:"nextAttemptAt"`
+	ScheduledAt       instant      `json:"scheduledAt"`
+	ExpiresAt         instant      `json:"expiresAt"`
+	CreatedAt         instant      `json:"createdAt"`
+	UpdatedAt         instant      `json:"updatedAt"`
+	SentAt            instant      `json:"sentAt"`
+	DeliveredAt       instant      `json:"deliveredAt"`
+	Metadata          comm.RawJSON `json:"metadata"`
+	Tags              []string     `json:"tags"`
+	Lane              string       `json:"lane"`
+	Sandbox           bool         `json:"sandbox"`
+	Segments          number       `json:"segments"`
+	Encoding          text         `json:"encoding"`
+	IdempotencyKey    text         `json:"idempotencyKey"`
+}
+
+// messageView is a whole message.
+type messageView struct {
+	messageItem
+	Body       text          `json:"body"`
+	Events     []eventView   `json:"events"`
+	AttemptLog []attemptView `json:"attemptLog"`
+}
+
+// waiting is why a message waits and until when.
+type waiting struct {
+	reason string
+	until  comm.Micros
+}
+
+// waiting finds out why a message waits. Holds, when not nil, remembers what was read for the units of a list.
+func (a *API) waiting(r *http.Request, app *comm.App, s *comm.State, holds map[comm.Unit]store.Hold) (waiting, error) {
+	if s.Status != comm.Queued {
+		return waiting{}, nil
+	}
+	unit := comm.Unit{Shard: s.Shard, App: s.App, Channel: s.Channel, Lane: s.Lane}
+	hold, known := holds[unit]
+	if !known {
+		var err error
+		if hold, _, err = a.cfg.Messages.Hold(r.Context(), unit); err != nil {
+			return waiting{}, err
+		}
+		if holds != nil {
+			holds[unit] = hold
+		}
+	}
+	if app.QueuePaused && hold.Reason == "" {
+		hold = store.Hold{Unit: unit, Reason: chain.WaitQueuePaused}
+	}
+	reason, until := chain.WaitingFor(s, hold.Reason, hold.Until, a.now())
+	return waiting{reason, until}, nil
+}
+
+func newItem(m *comm.Message, w waiting) messageItem {
+	s, c := &m.State, &m.Content
+	return messageItem{
+		ID: s.ID, Channel: s.Channel.String(), Status: s.Status.String(), ToAddress: text(c.To), FromAddress: text(c.From), Subject: text(c.Subject),
+		TemplateKey: text(c.TemplateKey), TemplateVersion: number(c.TemplateVer), ProviderName: text(s.Provider), ProviderMessageID: text(s.ProviderRef),
+		ErrorCode: text(s.ErrorCode), ErrorMessage: text(s.ErrorText), Attempts: s.Attempts, PossibleDuplicate: s.Flags.Has(comm.PossibleDuplicate),
+		MayHaveBeenSent: s.Status == comm.Failed && s.Flags.Has(comm.UnknownEver), WaitingFor: text(w.reason), NextAttemptAt: instant(w.until),
+		ScheduledAt: instant(s.ScheduledAt), ExpiresAt: instant(s.ExpiresAt), CreatedAt: instant(s.CreatedAt), UpdatedAt: instant(s.UpdatedAt),
+		SentAt: instant(s.SentAt), DeliveredAt: instant(s.DeliveredAt), Metadata: c.Metadata, Tags: c.Tags, Lane: s.Lane.String(),
+		Sandbox: s.Mode == comm.Sandbox, Segments: number(c.Segments), Encoding: text(c.Encoding), IdempotencyKey: text(c.IdempotencyKey),
+	}
+}
+
+// bodyOf is null once retention or erasure removed it.
+func bodyOf(m *comm.Message) text {
+	if m.ContentGone {
+		return ""
+	}
+	return text(m.Body)
+}
+
+// eventView is one line of a message's log.
+type eventView struct {
+	Sequence          int     `json:"sequence"`
+	Type              string  `json:"type"`
+	From              text    `json:"from"`
+	To                text    `json:"to"`
+	At                instant `json:"at"`
+	Attempt           number  `json:"attempt"`
+	Provider          text    `json:"provider"`
+	ProviderMessageID text    `json:"providerMessageId"`
+	ErrorCode         text    `json:"errorCode"`
+	Detail            text    `json:"detail"`
+}
+
+func newEvents(events []comm.Event) []eventView {
+	out := make([]eventView, len(events))
+	for i := range events {
+		e := &events[i]
+		out[i] = eventView{e.Sequence, e.Type.String(), text(e.From.String()), text(e.To.String()), instant(e.At), number(e.Attempt),
+			text(e.Provider), text(e.Ref), text(e.ErrorCode), text(e.Detail)}
+	}
+	return out
+}
+
+// attemptView is one provider call, put together from the log.
+type attemptView struct {
+	Attempt           int     `json:"attempt"`
+	Generation        int     `json:"generation"`
+	Provider          text    `json:"provider"`
+	StartedAt         instant `json:"startedAt"`
+	EndedAt           instant `json:"endedAt"`
+	Outcome           string  `json:"outcome"`
+	ProviderMessageID text    `json:"providerMessageId"`
+	ErrorCode         text    `json:"errorCode"`
+	Detail            text    `json:"detail"`
+}
+
+// outcomes are what an event says of the attempt that it names; events that say nothing of it are absent.
+var outcomes = map[comm.Cause]string{
+	comm.CauseProviderAccepted: "accepted", comm.CauseSettledByProof: "accepted", comm.CauseLateProof: "accepted",
+	comm.CauseAttemptFailed: "failed", comm.CauseRetryTransient: "failed", comm.CauseExhausted: "failed", comm.CauseExpired: "failed",
+	comm.CauseCancelledAfterCleanFailure: "failed", comm.CauseInternalError: "failed", comm.CauseSuppressed: "failed",
+	comm.CauseProviderRejected: "rejected", comm.CauseThrottled: "throttled", comm.CauseReleased: "not_started",
+	comm.CauseAttemptUnknown: "unknown", comm.CauseRetryUnknown: "unknown", comm.CauseOutcomeUnknown: "unknown",
+}
+
+// newAttemptLog reads the calls out of the log: attempt_started opens one, the
+// next event about it says how it ended, and proof may still settle it later.
+func newAttemptLog(events []comm.Event) []attemptView {
+	out := []attemptView{}
+	place := map[int]int{}
+	for i := range events {
+		e := &events[i]
+		if e.Type == comm.CauseAttemptStarted {
+			place[e.Attempt] = len(out)
+			out = append(out, attemptView{Attempt: e.Attempt, Generation: e.Generation, Provider: text(e.Provider), StartedAt: instant(e.At), Outcome: "running"})
+			continue
+		}
+		n, known := place[e.Attempt]
+		outcome, tells := outcomes[e.Type]
+		if !known || !tells {
+			continue
+		}
+		v := &out[n]
+		if v.Outcome == "running" || outcome == "accepted" || v.Outcome == "failed" && outcome != "failed" {
+			v.Outcome = outcome
+		}
+		if v.EndedAt == 0 {
+			v.EndedAt = instant(e.At)
+		}
+		if e.Ref != "" {
+			v.ProviderMessageID = text(e.Ref)
+		}
+		if e.ErrorCode != "" {
+			v.ErrorCode = text(e.ErrorCode)
+		}
+		if e.Detail != "" {
+			v.Detail = text(e.Detail)
+		}
+	}
+	return out
+}

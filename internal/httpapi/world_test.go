@@ -1,0 +1,221 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/apikey"
+	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/guard"
+	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/provider/smtp"
+	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlite"
+)
+
+const provisioningKey = "a-long-provisioning-key-for-tests-0001"
+
+// world is the whole door over a real SQLite store, without a dispatcher: messages stay QUEUED.
+type world struct {
+	t       testing.TB
+	store   *sqlite.Store
+	handler http.Handler
+	api     *API
+	reg     *registry.Service
+	log     *lockedBuffer
+	changed func()
+
+	mu     sync.Mutex
+	pushed []store.Head
+}
+
+// tenant is an app of a world with a key of every scope.
+type tenant struct {
+	app *comm.App
+	key string
+}
+
+// lockedBuffer collects the log of concurrent requests.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &world{t: t, log: &lockedBuffer{}}
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var err error
+	w.store, err = sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	text, err := seal.GenerateRing("k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := seal.ParseRing(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := auth.New(auth.Config{Keys: w.store, Apps: w.store, ProvisioningKey: provisioningKey, FailuresPerMinute: 1_000_000})
+	push := func(_ comm.Unit, h store.Head) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.pushed = append(w.pushed, h)
+	}
+	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: intake.NoTemplates{}, Node: "test", Pushed: push})
+	w.changed = func() { a.Invalidate(); in.Invalidate() }
+	w.reg = registry.New(registry.Config{
+		Apps: w.store, Keys: w.store, Providers: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
+		Mail: &guard.Dialer{Ports: guard.SMTPPorts()}, Web: &guard.Dialer{Ports: guard.WebPorts()},
+		Changed: w.changed, Log: log,
+	})
+	w.api = New(Config{
+		Auth: a, Intake: in, Registry: w.reg, Messages: w.store, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Checks: []Check{{"storage", w.store.Ping}},
+	})
+	w.handler = w.api.Handler()
+	ran := make(chan error, 1)
+	go func() { ran <- in.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		if err := w.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// tenant makes an app with a key that has the scopes.
+func (w *world) tenant(slug string, scopes comm.Scopes, change ...func(*comm.App)) tenant {
+	w.t.Helper()
+	now := comm.At(time.Now())
+	app := &comm.App{ID: comm.NewID(now), Slug: slug, Name: slug, Active: true, Sandbox: true, RatePerMinute: 1_000_000, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
+	for _, c := range change {
+		c(app)
+	}
+	minted := apikey.Mint(!app.Sandbox)
+	created, err := w.store.CreateApp(context.Background(), app, &comm.Key{ID: comm.NewID(now), App: app.ID, Hash: minted.Hash, Prefix: minted.Prefix, LastFour: minted.Last4, Scopes: scopes, CreatedAt: now})
+	if err != nil || !created {
+		w.t.Fatalf("create app: %v %v", created, err)
+	}
+	return tenant{app, minted.Text}
+}
+
+// key adds another key to the app.
+func (w *world) key(app *comm.App, scopes comm.Scopes) string {
+	w.t.Helper()
+	now := comm.At(time.Now())
+	minted := apikey.Mint(false)
+	k := &comm.Key{ID: comm.NewID(now), App: app.ID, Hash: minted.Hash, Prefix: minted.Prefix, LastFour: minted.Last4, Scopes: scopes, CreatedAt: now}
+	if err := w.store.RotateKeys(context.Background(), k, now.Add(time.Hour)); err != nil {
+		w.t.Fatal(err)
+	}
+	return minted.Text
+}
+
+// answer is a decoded HTTP answer.
+type answer struct {
+	status int
+	header http.Header
+	raw    []byte
+	body   map[string]any
+}
+
+func (a answer) code() string {
+	details, _ := a.body["details"].(map[string]any)
+	code, _ := details["code"].(string)
+	return code
+}
+
+func (a answer) str(name string) string { s, _ := a.body[name].(string); return s }
+
+// do sends a request; headers replace or, when empty, remove the usual ones.
+func (w *world) do(who tenant, method, path, body string, headers map[string]string) answer {
+	w.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	all := map[string]string{}
+	if who.app != nil {
+		all["X-App-ID"], all["X-API-Key"] = who.app.Slug, who.key
+	}
+	if body != "" {
+		all["Content-Type"] = "application/json"
+	}
+	maps.Copy(all, headers)
+	for name, value := range all {
+		if value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+	return w.send(r)
+}
+
+func (w *world) send(r *http.Request) answer {
+	w.t.Helper()
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	res := rec.Result()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	out := answer{status: res.StatusCode, header: res.Header, raw: raw}
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &out.body); err != nil {
+			w.t.Fatalf("%s %s: %v in %s", r.Method, r.URL.Path, err, raw)
+		}
+	}
+	if out.status != http.StatusNoContent && res.Header.Get("Content-Type") != "application/json; charset=utf-8" {
+		w.t.Errorf("%s %s: content type %q", r.Method, r.URL.Path, res.Header.Get("Content-Type"))
+	}
+	if res.Header.Get("X-Request-Id") == "" || res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("X-Content-Type-Options") != "nosniff" {
+		w.t.Errorf("%s %s: headers %v", r.Method, r.URL.Path, res.Header)
+	}
+	return out
+}
+
+// count is how many messages the app has.
+func (w *world) count(app *comm.App) int {
+	w.t.Helper()
+	list, err := w.store.List(context.Background(), app.ID, store.Filter{Limit: 1000})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(list)
+}
