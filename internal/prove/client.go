@@ -102,14 +102,14 @@ func (r *run) post(ctx context.Context, web *http.Client, node int, e *Entry, na
 		return false
 	}
 	r.history.refuse(status)
-	r.history.bad(e, "answer %d: %.200s", status, body)
+	r.history.bad(e, "answer %d: %.200s", status, bytes.TrimSpace(body))
 	return true
 }
 
 // misuse repeats a key with another request: it must never be taken.
 func (r *run) misuse(ctx context.Context, web *http.Client, rnd *rand.Rand, app int, key string) {
-	e := r.history.invoke(app, key, "")
-	if e.OK == 0 {
+	e := r.history.stored(app, key)
+	if e == nil {
 		return // the key is not known to be stored: the other request might rightly be the first
 	}
 	status, body, err := r.call(ctx, web, rnd.IntN(len(r.nodes)), r.apps[app], http.MethodPost, "/api/v1/messages", map[string]any{

@@ -38,7 +38,7 @@ func newHistory() *history {
 func (h *history) invoke(app int, key, name string) *Entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	id := fmt.Sprintf("%d/%s", app, key)
+	id := entryID(app, key)
 	e := h.entries[id]
 	if e == nil {
 		e = &Entry{App: app, Key: key, Name: name, IDs: map[string]bool{}}
@@ -47,6 +47,18 @@ func (h *history) invoke(app int, key, name string) *Entry {
 	}
 	return e
 }
+
+// stored finds a message that an answer said is stored; nil otherwise.
+func (h *history) stored(app int, key string) *Entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.entries[entryID(app, key)]; e != nil && e.OK > 0 {
+		return e
+	}
+	return nil
+}
+
+func entryID(app int, key string) string { return fmt.Sprintf("%d/%s", app, key) }
 
 // answered notes a 202 or 200.
 func (h *history) answered(e *Entry, id string, fresh bool) {

@@ -76,7 +76,11 @@ func (r *run) restart(ctx context.Context, n *node) {
 		return
 	}
 	if err := n.ready(ctx, 30*time.Second); err != nil && ctx.Err() == nil {
-		r.history.note("%s not ready after its restart: %v", n.name, err)
+		r.history.note("%s was not ready 30 s after its restart; its stacks are in its log", n.name)
+		n.dump()
+		if err := n.start(); err != nil {
+			r.history.note("%v", err)
+		}
 		return
 	}
 	if ctx.Err() == nil {

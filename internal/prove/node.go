@@ -125,9 +125,20 @@ func (n *node) wait(limit time.Duration) (clean bool) {
 	case <-exited:
 		return cmd.ProcessState.ExitCode() == 0
 	case <-time.After(limit):
-		n.signal(syscall.SIGKILL)
+		n.dump()
 		<-exited
 		return false
+	}
+}
+
+// dump ends a process that hangs: SIGQUIT makes it write every goroutine's stack to its log.
+func (n *node) dump() {
+	n.signal(syscall.SIGCONT)
+	n.signal(syscall.SIGQUIT)
+	select {
+	case <-n.exited:
+	case <-time.After(5 * time.Second):
+		n.signal(syscall.SIGKILL)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 )
@@ -45,6 +46,9 @@ type Config struct {
 // itself could not be made; violations are in the report.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	r := &run{cfg: cfg, rnd: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), history: newHistory(), started: time.Now()}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the scratch folder: %w", err)
+	}
 	sinks, err := startSinks(2)
 	if err != nil {
 		return nil, fmt.Errorf("start the providers: %w", err)
