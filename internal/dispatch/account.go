@@ -1,0 +1,205 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
+	"github.com/commserver/commserver/internal/provider"
+)
+
+// defaultCallTimeout is how long a call may take when the adapter does not say otherwise.
+const defaultCallTimeout = 30 * time.Second
+
+// Throttles without a stated end wait this long; stated ones at most maxThrottle (F25).
+const (
+	defaultThrottle = 10 * time.Second
+	maxThrottle     = time.Hour
+)
+
+// account is a provider configuration with its sender and its health on this
+// node. The scheduler's lock guards it.
+type account struct {
+	config  comm.ProviderConfig
+	name    string // lower-case type
+	sender  provider.Sender
+	timeout time.Duration
+	broken  string // a word of chain.WaitReasons: it cannot be opened
+
+	breaker   pace.Breaker
+	second    pace.Bucket
+	throttled time.Time // refused for its rate until then
+	day       int64     // UTC day that used counts
+	used      int
+	share     int // over how many nodes its limits are split
+	critical  int // calls under way, CRITICAL
+	rest      int // calls under way, all other lanes
+
+	waiters [2]fifo[waiter] // units held because of it: critical, rest
+	alarm   alarm
+}
+
+// waiter is a unit in an account's line; a unit that left the line has another turn number.
+type waiter struct {
+	unit *unit
+	turn uint32
+}
+
+func newAccount(c comm.ProviderConfig, share int) *account {
+	a := &account{config: c, breaker: pace.NewBreaker(pace.BreakerConfig{})}
+	a.alarm.account = a
+	if c.Limits.Pinned {
+		a.breaker.Pin(pace.PinClosed)
+	}
+	a.split(share)
+	return a
+}
+
+// split shares the limits among nodes, each at least one.
+func (a *account) split(nodes int) {
+	nodes = max(1, nodes)
+	if a.share == nodes {
+		return
+	}
+	a.share = nodes
+	rate := float64(a.config.Limits.RatePerSecond) / float64(nodes)
+	if a.second == (pace.Bucket{}) {
+		a.second = pace.NewBucket(rate, burst(rate))
+		return
+	}
+	a.second.SetRate(rate, burst(rate))
+}
+
+// burst is a tenth of a second's worth: a backlog must not leave in one blow (F24).
+func burst(rate float64) int { return max(1, int(rate/10)) }
+
+func (a *account) part(limit int) int {
+	if limit <= 0 {
+		return 0
+	}
+	return max(1, limit/a.share)
+}
+
+// condition says whether a call of the class could be made now.
+func (a *account) condition(now time.Time, db comm.Micros, class, reserve int) chain.Condition {
+	at := func(t time.Time) comm.Micros { return db.Add(t.Sub(now)) }
+	if a.broken != "" {
+		return chain.Condition{Reason: a.broken}
+	}
+	if a.throttled.After(now) {
+		return chain.Condition{Reason: chain.WaitThrottled, Until: at(a.throttled)}
+	}
+	if next, wait, forever := a.breaker.Next(now); wait {
+		c := chain.Condition{Reason: chain.WaitDown}
+		if !forever {
+			c.Until = at(next)
+		}
+		return c
+	}
+	if a.spent(db) {
+		return chain.Condition{Reason: chain.WaitRate, Until: (comm.Micros(dayOf(db)+1) * dayMicros)}
+	}
+	if a.full(class, reserve) {
+		return chain.Condition{Reason: chain.WaitBusy, Brief: true}
+	}
+	if d := a.second.Wait(now); d > 0 {
+		return chain.Condition{Reason: chain.WaitRate, Until: at(now.Add(d)), Brief: true}
+	}
+	return chain.Condition{}
+}
+
+const dayMicros = comm.Micros(24 * time.Hour / time.Microsecond)
+
+func dayOf(db comm.Micros) int64 { return int64(db / dayMicros) }
+
+func (a *account) spent(db comm.Micros) bool {
+	limit := a.part(a.config.Limits.RatePerDay)
+	return limit > 0 && a.day == dayOf(db) && a.used >= limit
+}
+
+// full keeps part of the concurrency for CRITICAL, at least one call if there is more than one.
+func (a *account) full(class, reserve int) bool {
+	limit := a.part(a.config.Limits.MaxConcurrent)
+	if limit == 0 {
+		return false
+	}
+	if a.critical+a.rest >= limit {
+		return true
+	}
+	return class == classRest && limit > 1 && a.rest >= limit-max(1, limit*reserve/100)
+}
+
+// wakeable is how many waiting units are worth waking at once.
+func (a *account) wakeable(now time.Time) int {
+	const chunk = 512
+	n := chunk
+	if a.breaker.State(now) == pace.HalfOpen {
+		n = 1
+	}
+	if r := a.config.Limits.RatePerSecond; r > 0 {
+		n = min(n, burst(float64(r)/float64(a.share)))
+	}
+	if c := a.part(a.config.Limits.MaxConcurrent); c > 0 {
+		n = min(n, max(1, c-a.critical-a.rest))
+	}
+	return n
+}
+
+// take books one call that condition allowed. ok is false when the breaker says no after all.
+func (a *account) take(now time.Time, db comm.Micros, class int) (ticket pace.Ticket, ok bool) {
+	ticket, ok = a.breaker.Allow(now)
+	if !ok {
+		return ticket, false
+	}
+	a.second.Take(now)
+	if d := dayOf(db); a.day != d {
+		a.day, a.used = d, 0
+	}
+	a.used++
+	if class == classCritical {
+		a.critical++
+	} else {
+		a.rest++
+	}
+	return ticket, true
+}
+
+// done books the end of a call that take allowed.
+func (a *account) done(class int) {
+	if class == classCritical {
+		a.critical--
+	} else {
+		a.rest--
+	}
+}
+
+// refund gives back what a take used up for a call that was never made; done follows.
+func (a *account) refund(now time.Time, ticket pace.Ticket) {
+	a.second.Return()
+	a.used--
+	a.breaker.Done(now, ticket, pace.Neutral)
+}
+
+// learn feeds an answer to the breaker and the throttle.
+func (a *account) learn(now time.Time, ticket pace.Ticket, r *result) {
+	rule := r.class().Rule()
+	switch {
+	case rule.Throttle:
+		a.breaker.Done(now, ticket, pace.Neutral)
+		wait := r.answer.RetryAfter
+		if wait <= 0 {
+			wait = defaultThrottle
+		}
+		if until := now.Add(min(wait, maxThrottle)); until.After(a.throttled) {
+			a.throttled = until
+		}
+	case rule.Breaker || r.panicked:
+		a.breaker.Done(now, ticket, pace.Failure)
+		if rule.OpenNow && !a.config.Limits.Pinned {
+			a.breaker.Trip(now)
+		}
+	default:
+		a.breaker.Done(now, ticket, pace.Success)
+	}
+}

@@ -1,0 +1,192 @@
+package dispatch
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
+)
+
+var testPolicy = policy{retry: pace.Backoff{Steps: []time.Duration{5 * time.Second, 30 * time.Second}}, horizon: 24 * time.Hour}
+
+const testNow = comm.Micros(1_800_000_000_000_000)
+
+func sending(edit ...func(*comm.State)) *comm.State {
+	s := &comm.State{Status: comm.Sending, Attempts: 1, Due: testNow - 10, RoundSince: testNow - 20, Round: 0}
+	for _, e := range edit {
+		e(s)
+	}
+	return s
+}
+
+func refused(c provider.Class) result {
+	return result{called: true, answer: &provider.Error{Class: c, Code: "451", Text: "no"}}
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	unknownBefore := func(s *comm.State) { s.Flags = comm.UnknownInGeneration | comm.UnknownEver }
+	fail := func(s *comm.State) { s.OnUnknown = comm.FailUnknown }
+	old := func(s *comm.State) { s.RoundSince = testNow - comm.Micros(25*time.Hour/time.Microsecond) }
+	ttl := func(s *comm.State) { s.ExpiresAt = testNow.Add(3 * time.Second) }
+	for _, tc := range []struct {
+		name   string
+		f      facts
+		over   bool
+		to     comm.Status
+		cause  comm.Cause
+		wait   time.Duration // To QUEUED: due - now
+		round  int
+		cancel comm.Cause // of ifCancelled; 0 = none
+	}{
+		{name: "accepted", f: facts{state: sending(), result: result{called: true}}, to: comm.Sent, cause: comm.CauseProviderAccepted},
+		{name: "bad everywhere", f: facts{state: sending(), result: refused(provider.PermanentMessage), next: true}, to: comm.Failed, cause: comm.CauseProviderRejected, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "bad here, another can", f: facts{state: sending(), result: refused(provider.PermanentHere), next: true}, over: true},
+		{name: "bad here, nobody else", f: facts{state: sending(), result: refused(provider.PermanentHere)}, to: comm.Failed, cause: comm.CauseProviderRejected, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "bad here, another is down", f: facts{state: sending(), result: refused(provider.PermanentHere), later: true}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "transient, another can", f: facts{state: sending(), result: refused(provider.Transient), next: true}, over: true},
+		{name: "transient", f: facts{state: sending(), result: refused(provider.Transient)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "transient, second round", f: facts{state: sending(func(s *comm.State) { s.Round = 1 }), result: refused(provider.Transient)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 30 * time.Second, round: 2, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "the schedule's last step repeats", f: facts{state: sending(func(s *comm.State) { s.Round = 9 }), result: refused(provider.Transient)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 30 * time.Second, round: 10, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "transient after a day", f: facts{state: sending(old), result: refused(provider.Transient)}, to: comm.Failed, cause: comm.CauseExhausted, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "transient, would be stale", f: facts{state: sending(ttl), result: refused(provider.Transient)}, to: comm.Failed, cause: comm.CauseExpired, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "a ttl replaces the horizon", f: facts{state: sending(old, func(s *comm.State) { s.ExpiresAt = testNow.Add(time.Hour) }), result: refused(provider.Transient)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "account", f: facts{state: sending(), result: refused(provider.Account)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "account, another can", f: facts{state: sending(), result: refused(provider.Account), next: true}, over: true},
+		{name: "throttled", f: facts{state: sending(), result: refused(provider.RateLimited), until: testNow.Add(time.Minute)}, to: comm.Queued, cause: comm.CauseThrottled, wait: time.Minute, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "throttled, another can", f: facts{state: sending(), result: refused(provider.RateLimited), next: true}, over: true},
+		{name: "throttled after a transient one in the round", f: facts{state: sending(), result: refused(provider.RateLimited), counted: true, until: testNow.Add(time.Minute)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "throttled for a day", f: facts{state: sending(old), result: refused(provider.RateLimited), until: testNow.Add(time.Minute)}, to: comm.Failed, cause: comm.CauseExhausted, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "unknown, RETRY", f: facts{state: sending(), result: refused(provider.Ambiguous), next: true}, to: comm.Queued, cause: comm.CauseRetryUnknown, wait: 5 * time.Second, round: 1, cancel: comm.CauseOutcomeUnknown},
+		{name: "unknown, FAIL", f: facts{state: sending(fail), result: refused(provider.Ambiguous), next: true}, to: comm.Failed, cause: comm.CauseOutcomeUnknown, cancel: comm.CauseOutcomeUnknown},
+		{name: "unknown after a day", f: facts{state: sending(old), result: refused(provider.Ambiguous)}, to: comm.Failed, cause: comm.CauseOutcomeUnknown, cancel: comm.CauseOutcomeUnknown},
+		{name: "unknown, retry would be stale", f: facts{state: sending(ttl), result: refused(provider.Ambiguous)}, to: comm.Failed, cause: comm.CauseOutcomeUnknown, cancel: comm.CauseOutcomeUnknown},
+		{name: "no class is unknown", f: facts{state: sending(), result: refused(0)}, to: comm.Queued, cause: comm.CauseRetryUnknown, wait: 5 * time.Second, round: 1, cancel: comm.CauseOutcomeUnknown},
+		{name: "clean failure after an unknown one", f: facts{state: sending(unknownBefore), result: refused(provider.Transient)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseOutcomeUnknown},
+		{name: "panic", f: facts{state: sending(), result: result{called: true, panicked: true, answer: &provider.Error{Class: provider.Ambiguous}}, panics: 2}, to: comm.Queued, cause: comm.CauseRetryUnknown, wait: 5 * time.Second, round: 1, cancel: comm.CauseOutcomeUnknown},
+		{name: "third panic", f: facts{state: sending(), result: result{called: true, panicked: true, answer: &provider.Error{Class: provider.Ambiguous}}, panics: 3}, to: comm.Failed, cause: comm.CauseInternalError, cancel: comm.CauseOutcomeUnknown},
+		{name: "never called", f: facts{state: sending(func(s *comm.State) { s.Round = 2 })}, to: comm.Queued, cause: comm.CauseReleased, wait: 0, round: 2, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "never called, due in the same microsecond", f: facts{state: sending(func(s *comm.State) { s.Due = testNow })}, to: comm.Queued, cause: comm.CauseReleased, wait: time.Microsecond, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "unreadable", f: facts{state: sending(), result: result{unreadable: true}}, to: comm.Failed, cause: comm.CauseInternalError, cancel: comm.CauseCancelledAfterCleanFailure},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tc.f.now = testNow
+			d := testPolicy.decide(tc.f)
+			if d.failover != tc.over {
+				t.Fatalf("failover %v", d.failover)
+			}
+			if tc.over {
+				if d.want.Cause != comm.CauseAttemptFailed {
+					t.Errorf("the failed attempt's event is %v", d.want.Cause)
+				}
+				return
+			}
+			if d.want.To != tc.to || d.want.Cause != tc.cause || d.want.Round != max(tc.round, tc.f.state.Round) {
+				t.Errorf("got %v by %v, round %d", d.want.To, d.want.Cause, d.want.Round)
+			}
+			if d.want.To == comm.Queued && (d.want.Due.Sub(testNow) != tc.wait || d.want.Due <= tc.f.state.Due) {
+				t.Errorf("due in %v", d.want.Due.Sub(testNow))
+			}
+			switch {
+			case tc.cancel == 0 && d.ifCancelled != nil:
+				t.Error("an accepted message cannot be cancelled")
+			case tc.cancel != 0 && (d.ifCancelled == nil || d.ifCancelled.Cause != tc.cancel):
+				t.Errorf("with a cancel wish: %+v", d.ifCancelled)
+			}
+		})
+	}
+}
+
+// TestEveryDecisionIsAnEdge walks the whole space of facts.
+func TestEveryDecisionIsAnEdge(t *testing.T) {
+	t.Parallel()
+	var n int
+	check := func(f facts, d decision) {
+		n++
+		if d.failover {
+			if !f.next || !f.result.class().Rule().FailOver {
+				t.Fatalf("failover without need: %+v", f)
+			}
+			return
+		}
+		for _, o := range []*store.Outcome{&d.want, d.ifCancelled} {
+			if o == nil {
+				continue
+			}
+			if !comm.Allowed(comm.Sending, o.To, o.Cause) {
+				t.Fatalf("%v by %v is no edge: %+v", o.To, o.Cause, f)
+			}
+			if o.To == comm.Queued && o.Due <= f.state.Due {
+				t.Fatalf("due does not grow: %+v", f)
+			}
+		}
+		rule := f.result.class().Rule()
+		unknown := f.result.called && (rule.Unknown || f.result.panicked) || f.state.Flags.Has(comm.UnknownInGeneration)
+		if unknown && d.ifCancelled != nil && d.ifCancelled.To == comm.Cancelled {
+			t.Fatalf("cancelled although it may have been sent: %+v", f)
+		}
+		if f.result.called && rule.Unknown {
+			if !d.want.Set.Has(comm.UnknownInGeneration | comm.UnknownEver) {
+				t.Fatalf("an unknown attempt leaves no mark: %+v", f)
+			}
+			if d.want.To == comm.Queued && (f.state.OnUnknown == comm.FailUnknown || !d.want.Set.Has(comm.PossibleDuplicate)) {
+				t.Fatalf("retried against the policy or without mark: %+v", f)
+			}
+		}
+		if rule.Throttle && f.result.called && !f.counted && d.want.Round != f.state.Round {
+			t.Fatalf("throttling counted a round: %+v", f)
+		}
+	}
+	bools := []bool{false, true}
+	for class := provider.Class(0); class <= provider.Ambiguous; class++ {
+		for mask := range 1 << 7 {
+			bit := func(i int) bool { return mask>>i&1 == 1 }
+			for _, flags := range []comm.Flags{0, comm.CancelWanted, comm.UnknownInGeneration | comm.UnknownEver} {
+				for _, called := range bools {
+					for _, panicked := range bools {
+						st := sending(func(s *comm.State) {
+							s.Flags = flags
+							if bit(0) {
+								s.OnUnknown = comm.FailUnknown
+							}
+							if bit(1) {
+								s.RoundSince = 1
+							}
+							if bit(2) {
+								s.ExpiresAt = testNow + 1
+							}
+							if bit(3) {
+								s.Due = testNow + 50
+							}
+						})
+						f := facts{state: st, now: testNow, next: bit(4), later: bit(5), counted: bit(6), panics: 3, until: testNow + 9, result: result{called: called}}
+						if class != provider.Accepted && called {
+							f.result = refused(class)
+							f.result.panicked = panicked && class == provider.Ambiguous
+						}
+						check(f, testPolicy.decide(f))
+						check(facts{state: st, result: refused(provider.Ambiguous)}, testPolicy.orphan(st, testNow))
+					}
+				}
+			}
+		}
+	}
+	if n < 10_000 {
+		t.Fatalf("only %d decisions were looked at", n)
+	}
+}
+
+func TestClip(t *testing.T) {
+	t.Parallel()
+	for name, in := range map[string]string{"nul": "a\x00b", "broken": "a\xff\xfeb", "long": strings.Repeat("é", 300), "cut in a rune": "a" + strings.Repeat("é", 200)} {
+		if got := clip(in); !utf8.ValidString(got) || strings.Contains(got, "\x00") || len(got) > 256 || got == "" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

@@ -1,0 +1,325 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider"
+)
+
+// directory caches what the scheduler must know of apps and their provider
+// configurations, with senders opened once per version. The scheduler's lock
+// guards it; reads happen outside.
+type directory struct {
+	entries  map[comm.ID]*entry // the zero id: the server-level chain
+	version  int64              // +1 at every change that was heard of
+	remote   int64              // the store's configuration version as last seen
+	changed  time.Time
+	share    int // live workers: server-level limits are split over them
+	adapters map[string]provider.Adapter
+	env      provider.Env
+	secrets  func(*comm.ProviderConfig) (map[string]string, error)
+}
+
+// entry is one app with its configurations.
+type entry struct {
+	id       comm.ID
+	app      comm.App
+	missing  bool // the app was deleted
+	configs  []comm.ProviderConfig
+	accounts map[comm.ID]*account
+	version  int64 // of the directory when it was read
+	read     bool  // it was read at least once
+	force    bool  // must be read again before it is used
+	loading  bool
+	waiting  []*unit
+	// asking are jobs and heads that need an answer younger than themselves; asked are those the read under way will answer.
+	asking, asked questions
+	used          time.Time
+}
+
+// questions are what only a fresh read can answer.
+type questions struct {
+	verify []*job    // live messages about to go to the logger
+	modes  []suspect // heads whose mode was not as believed
+}
+
+type suspect struct {
+	shard *shard
+	id    comm.ID
+}
+
+func (d *directory) entry(id comm.ID) *entry {
+	e := d.entries[id]
+	if e == nil {
+		e = &entry{id: id, force: true}
+		d.entries[id] = e
+	}
+	return e
+}
+
+// outdated makes every entry be read again at its next use.
+func (s *scheduler) outdated() {
+	s.dir.version++
+	s.dir.changed = s.clock.now()
+	for _, e := range s.dir.entries {
+		if s.concerns(e) {
+			s.reload(e)
+		}
+	}
+	s.poke()
+}
+
+// concerns says whether a change of the entry could free something that waits now.
+func (s *scheduler) concerns(e *entry) bool {
+	if e.id.IsZero() {
+		return true
+	}
+	t := s.tenants[e.id]
+	if t == nil {
+		return false
+	}
+	for _, u := range t.units {
+		if u.phase == held {
+			return true
+		}
+	}
+	return false
+}
+
+// usable says whether the entry may be used now, and sees to it that it will be.
+func (s *scheduler) usable(e *entry, now time.Time) bool {
+	e.used = now
+	if e.read && !e.force && e.version == s.dir.version {
+		return true
+	}
+	if !e.loading {
+		s.reload(e)
+	}
+	return e.read && !e.force && now.Sub(s.dir.changed) < staleConfig
+}
+
+func (s *scheduler) reload(e *entry) {
+	if e.loading {
+		return
+	}
+	e.loading = true
+	s.reads.push(task{entry: e})
+	s.pump()
+}
+
+// opened is a configuration with its sender, made outside the lock.
+type opened struct {
+	account *account
+	old     bool // the account is in use already
+}
+
+// loaded is what a read of an entry brought.
+type loaded struct {
+	app     comm.App
+	missing bool
+	configs []comm.ProviderConfig
+	opened  map[comm.ID]opened
+	version int64
+}
+
+// snapshot is what a read must know of the present.
+type snapshot struct {
+	version  int64
+	versions map[comm.ID]*account
+}
+
+func (s *scheduler) beginLoad(e *entry) snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := snapshot{version: s.dir.version, versions: make(map[comm.ID]*account, len(e.accounts))}
+	maps.Copy(snap.versions, e.accounts)
+	e.asked, e.asking = e.asking, questions{}
+	return snap
+}
+
+// load reads an entry and opens new senders. It holds no lock.
+func (d *Dispatcher) load(ctx context.Context, e *entry, snap snapshot) (loaded, error) {
+	l := loaded{version: snap.version, opened: map[comm.ID]opened{}}
+	if !e.id.IsZero() {
+		app, err := d.cfg.Apps.AppByID(ctx, e.id)
+		var ce *comm.Error
+		switch {
+		case errors.As(err, &ce) && ce.Kind == comm.Missing:
+			l.missing = true
+			return l, nil
+		case err != nil:
+			return l, fmt.Errorf("read app %s: %w", e.id, err)
+		}
+		l.app = *app
+	}
+	configs, err := d.cfg.Providers.ProviderConfigs(ctx, e.id)
+	if err != nil {
+		return l, fmt.Errorf("read provider configurations of %s: %w", e.id, err)
+	}
+	l.configs = configs
+	for i := range configs {
+		c := &configs[i]
+		if a := snap.versions[c.ID]; a != nil && a.config.Version == c.Version && a.broken == "" {
+			l.opened[c.ID] = opened{account: a, old: true}
+			continue
+		}
+		l.opened[c.ID] = opened{account: d.open(c)}
+	}
+	return l, nil
+}
+
+// open makes an account; one that cannot be opened says why in broken.
+func (d *Dispatcher) open(c *comm.ProviderConfig) *account {
+	a := newAccount(*c, 1)
+	a.name = strings.ToLower(c.Type)
+	adapter, ok := d.sched.dir.adapters[c.Type]
+	if !ok {
+		a.broken = chain.WaitAdapter
+		return a
+	}
+	a.timeout = adapter.CallTimeout
+	if a.timeout <= 0 {
+		a.timeout = defaultCallTimeout
+	}
+	settings := make(provider.Settings, len(c.Settings)+2)
+	maps.Copy(settings, c.Settings)
+	if c.Secrets != nil {
+		secrets, err := d.sched.dir.secrets(c)
+		if err != nil {
+			a.broken = chain.WaitCredentials
+			d.log.Warn("credentials of a provider configuration cannot be opened; its messages wait", "provider", c.ID.String(), "err", err)
+			return a
+		}
+		maps.Copy(settings, secrets)
+	}
+	sender, err := adapter.Open(settings, d.sched.dir.env)
+	if err != nil {
+		a.broken = chain.WaitAdapter
+		d.log.Warn("a provider configuration cannot be opened; its messages wait", "provider", c.ID.String(), "err", err)
+		return a
+	}
+	a.sender = sender
+	return a
+}
+
+// install takes what a read brought, frees what waited for it and answers what is to be closed and called.
+func (s *scheduler) install(e *entry, l loaded, err error) (closed []provider.Sender, calls []*job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.loading = false
+	asked := e.asked
+	e.asked = questions{}
+	if err == nil {
+		closed = s.replace(e, l)
+		calls = s.resolve(e, asked)
+	} else {
+		for _, j := range asked.verify {
+			s.undo(j)
+		}
+	}
+	waiting := e.waiting
+	e.waiting = nil
+	for _, u := range waiting {
+		if err != nil && !u.dead && u.phase == loading {
+			s.later(u, readRetry)
+			continue
+		}
+		s.free(u)
+	}
+	if len(e.asking.verify)+len(e.asking.modes) > 0 {
+		s.reload(e)
+	}
+	s.poke()
+	return closed, calls
+}
+
+func (s *scheduler) replace(e *entry, l loaded) (closed []provider.Sender) {
+	old := e.accounts
+	e.app, e.missing, e.configs, e.version = l.app, l.missing, l.configs, l.version
+	e.read, e.force = true, false
+	e.accounts = make(map[comm.ID]*account, len(l.opened))
+	for id, o := range l.opened {
+		e.accounts[id] = o.account
+		s.spread(e, o.account)
+	}
+	for id, a := range old {
+		if e.accounts[id] == a {
+			continue
+		}
+		if a.sender != nil {
+			closed = append(closed, a.sender)
+		}
+		s.alarms.drop(&a.alarm)
+		for class := range a.waiters {
+			for a.waiters[class].len() > 0 {
+				if w := a.waiters[class].pop(); w.unit.turn == w.turn {
+					s.free(w.unit)
+				}
+			}
+		}
+	}
+	if t := s.tenants[e.id]; t != nil {
+		for _, u := range append([]*unit(nil), t.units...) {
+			if u.phase == held {
+				s.free(u)
+			}
+		}
+	}
+	return closed
+}
+
+// spread splits the limits of the server-level chain over the live nodes, and
+// those of an app that is spread over shards likewise.
+func (s *scheduler) spread(e *entry, a *account) {
+	nodes := 1
+	if e.id.IsZero() || e.app.ShardSpread > 1 {
+		nodes = max(1, s.dir.share)
+	}
+	a.split(nodes)
+}
+
+// resolve answers the questions that waited for a fresh read of the app.
+func (s *scheduler) resolve(e *entry, asked questions) (calls []*job) {
+	for _, q := range asked.modes {
+		if !q.shard.lost && e.app.Active && !e.app.Sandbox {
+			q.shard.modes[q.id] = comm.Sandbox // the app is live: it is the message that is not
+		}
+	}
+	server := s.dir.entry(comm.ID{})
+	for _, j := range asked.verify {
+		app := s.dir.entry(j.unit.key.App)
+		c := s.chain(app, server, j.unit, comm.Live, nil, s.clock.now())
+		if c.Logger && !app.app.Sandbox && e != server {
+			server.asking.verify = append(server.asking.verify, j) // nothing of its own: ask for the server's chain too
+			s.reload(server)
+			continue
+		}
+		if c.Logger {
+			calls = append(calls, j)
+			continue
+		}
+		j.shard.modes[j.head.ID] = comm.Live
+		s.undo(j)
+	}
+	return calls
+}
+
+// undo returns a started attempt whose call is not to be made.
+func (s *scheduler) undo(j *job) {
+	j.answered, j.result = true, result{}
+	s.results = append(s.results, j)
+}
+
+// doubt asks for a fresh read of the job's app before a live message goes to the logger.
+func (s *scheduler) doubt(j *job) {
+	e := s.dir.entry(j.unit.key.App)
+	e.asking.verify = append(e.asking.verify, j)
+	s.reload(e)
+}

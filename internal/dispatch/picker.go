@@ -1,0 +1,247 @@
+package dispatch
+
+import (
+	"slices"
+	"time"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// maxSteps bounds one pick, so that the lock is never held for long; the next pick goes on.
+const maxSteps = 4096
+
+// quantum is how many messages an app may start in one turn of the round.
+const quantum = 64
+
+// pick takes up to n messages that may start now: CRITICAL of every app first,
+// then the apps in turn. The work is bounded by what is picked and what is moved
+// out of the way, not by how many units exist.
+func (s *scheduler) pick(n int, out []*job) []*job {
+	generation, fit := s.guard.current()
+	if s.stopping || !fit {
+		return out
+	}
+	most := len(out) + n
+	steps := 0
+	for class := range s.rings {
+		ring := &s.rings[class]
+		for ; len(out) < most && ring.len() > 0 && s.slots.room(class) > 0; steps++ {
+			if steps > maxSteps {
+				s.poke()
+				return out
+			}
+			t := ring.pop()
+			t.inRing[class] = false
+			share := min(quantum, max(1, min(most-len(out), s.slots.room(class))/(ring.len()+1)))
+			out = s.serve(t, class, share, generation, out)
+			s.enlist(t, class)
+			s.tidy(t)
+		}
+	}
+	return out
+}
+
+// serve lets one app start up to n messages.
+func (s *scheduler) serve(t *tenant, class, n int, generation uint64, out []*job) []*job {
+	for most := len(out) + n; len(out) < most; {
+		if !s.slots.fair(class, t.inflight[class]) {
+			if s.slots.room(class) > 0 {
+				t.blocked[class] = true // comes back when one of its calls ends
+			}
+			return out
+		}
+		u := t.next(class)
+		if u == nil {
+			return out
+		}
+		u.phase = idle
+		// The clock is read anew: settle judges by a later instant than the pick began
+		// with, and a head that became due in between must not be offered for ever.
+		out = s.drain(u, min(most-len(out), max(1, n/4)), generation, s.clock.now(), out)
+		if u.phase == idle && !(u.shard.draining && !u.dead) {
+			s.settle(u)
+		}
+	}
+	return out
+}
+
+// drain starts up to n messages of one unit.
+func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out []*job) []*job {
+	if u.shard.draining {
+		return out
+	}
+	class, db := classOf(u.key.Lane), s.clock.dbAt(now)
+	var r route
+	for ; n > 0 && u.win.len() > 0 && u.win.front().Due <= db; n-- {
+		head := u.win.front()
+		if u.shard.inflight[head.ID] != nil {
+			u.win.pop()
+			s.heads--
+			continue
+		}
+		mode := u.shard.modes[head.ID]
+		if r.to == nil && r.end == nil || mode != 0 || r.to != nil && r.to.condition(now, db, class, s.percent()).Reason != "" {
+			if r = s.route(u, mode, nil, now); r.waits(s, u) {
+				return out
+			}
+		}
+		j := &job{unit: u, shard: u.shard, head: head, class: class, account: r.to, live: r.live, end: r.end, node: s.node, generation: generation}
+		if r.end != nil && !r.certain && mode == 0 && head.ID.Time() <= r.changed {
+			// Accepted before the app last changed: perhaps in the sandbox. The logger's start finds out.
+			j.account, j.end = s.logger, nil
+		}
+		if j.end == nil && !s.seize(j, now, db) {
+			r = route{} // the breaker refused after all: look again
+			continue
+		}
+		u.win.pop()
+		s.heads--
+		u.shard.inflight[head.ID] = j
+		u.inflight++
+		out = append(out, j)
+		if mode != 0 {
+			r = route{}
+		}
+	}
+	return out
+}
+
+// seize books slots for a job.
+func (s *scheduler) seize(j *job, now time.Time, db comm.Micros) bool {
+	ticket, ok := j.account.take(now, db, j.class)
+	if !ok {
+		return false
+	}
+	j.ticket, j.holds = ticket, true
+	s.slots.add(j.class, 1)
+	j.unit.tenant.inflight[j.class]++
+	return true
+}
+
+// release gives slots back, and lets those who waited for them try.
+func (s *scheduler) release(j *job) {
+	if !j.holds {
+		return
+	}
+	j.holds = false
+	s.slots.add(j.class, -1)
+	t := j.unit.tenant
+	t.inflight[j.class]--
+	if t.blocked[j.class] {
+		t.blocked[j.class] = false
+		s.enlist(t, j.class)
+	}
+	s.tidy(t)
+	j.account.done(j.class)
+	s.review(j.account)
+}
+
+// refund gives slots back for a call that was never made.
+func (s *scheduler) refund(j *job) {
+	if !j.holds {
+		return
+	}
+	j.account.refund(s.clock.now(), j.ticket)
+	s.release(j)
+}
+
+// route is where a unit's next message goes.
+type route struct {
+	to      *account
+	live    bool
+	end     *store.Outcome // nothing to send with: the message ends
+	certain bool           // end holds whatever the message's mode
+	changed comm.Micros    // when the app last changed
+	later   bool           // some configuration is left out now that will come back
+	until   comm.Micros    // when the first of them does
+	wait    chain.Condition
+	by      *account // what the wait is for
+	loads   *entry   // must be read first
+}
+
+// waits parks the unit if the route leads nowhere now.
+func (r *route) waits(s *scheduler, u *unit) bool {
+	switch {
+	case r.loads != nil:
+		u.phase = loading
+		r.loads.waiting = append(r.loads.waiting, u)
+		return true
+	case r.wait.Reason != "":
+		s.hold(u, r.wait, r.by)
+		return true
+	}
+	return false
+}
+
+// route asks the chain. tried are the configurations that this round has called.
+func (s *scheduler) route(u *unit, mode comm.Mode, tried []comm.ID, now time.Time) route {
+	e := s.dir.entry(u.key.App)
+	if !s.usable(e, now) {
+		return route{loads: e}
+	}
+	switch {
+	case e.missing || !e.app.Active:
+		return route{wait: chain.Condition{Reason: chain.WaitAppPaused}}
+	case e.app.QueuePaused:
+		return route{wait: chain.Condition{Reason: chain.WaitQueuePaused}}
+	}
+	server := s.dir.entry(comm.ID{})
+	if !s.usable(server, now) {
+		return route{loads: server}
+	}
+	c := s.chain(e, server, u, mode, tried, now)
+	r := route{changed: e.app.UpdatedAt, certain: mode == comm.Live}
+	owner := server
+	if c.Own {
+		owner = e
+	}
+	for _, x := range c.Excluded {
+		if x.Wait.Reason != "" {
+			r.later = true
+			if x.Wait.Until != 0 && (r.until == 0 || x.Wait.Until < r.until) {
+				r.until = x.Wait.Until
+			}
+		}
+	}
+	switch {
+	case c.Logger:
+		r.to = s.logger
+	case c.NoProvider && e.version != s.dir.version:
+		return route{loads: e} // no message ends on stale knowledge
+	case c.NoProvider && server.version != s.dir.version:
+		return route{loads: server}
+	case c.NoProvider:
+		r.end = &store.Outcome{To: comm.Failed, Cause: comm.CauseNoProvider, ErrorCode: comm.CauseNoProvider.String(), ErrorText: c.Why, Detail: c.Why}
+	case len(c.Candidates) > 0 && c.Candidates[0].Wait.Reason == "":
+		r.to, r.live = owner.accounts[c.Candidates[0].Config.ID], true
+	case len(c.Candidates) > 0:
+		r.wait, r.by, r.later = c.Candidates[0].Wait, owner.accounts[c.Candidates[0].Config.ID], true
+	default:
+		r.wait = c.Wait
+		for _, x := range c.Excluded {
+			if x.Wait == c.Wait {
+				r.by = owner.accounts[x.Config.ID]
+				break
+			}
+		}
+	}
+	return r
+}
+
+func (s *scheduler) chain(e, server *entry, u *unit, mode comm.Mode, tried []comm.ID, now time.Time) chain.Chain {
+	db, class, percent := s.clock.dbAt(now), classOf(u.key.Lane), s.percent()
+	in := chain.Input{App: &e.app, Mode: mode, Channel: u.key.Channel, Own: e.configs, Server: server.configs, Fallback: s.fall,
+		Condition: func(c *comm.ProviderConfig) chain.Condition {
+			a := e.accounts[c.ID]
+			if a == nil {
+				a = server.accounts[c.ID]
+			}
+			return a.condition(now, db, class, percent)
+		}}
+	if len(tried) > 0 {
+		in.Tried = func(id comm.ID) bool { return slices.Contains(tried, id) }
+	}
+	return chain.Pick(in)
+}

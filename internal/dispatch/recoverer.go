@@ -1,0 +1,166 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// recoverTries bounds how often a recovery that makes no progress is repeated
+// before the shards are opened anyway; the sweep goes on with what is left.
+const recoverTries = 5
+
+// recover brings freshly taken shards into service: whatever is SENDING there
+// has an outcome that nobody recorded, and is decided before anything of the
+// shard starts.
+func (d *Dispatcher) recover(ctx context.Context, shards []*shard) {
+	d.loops.Go(func() {
+		for tries := 0; ctx.Err() == nil; {
+			left, err := d.settleOrphans(ctx, shards)
+			var lost *store.LostShards
+			switch {
+			case errors.As(err, &lost):
+				d.sched.mu.Lock()
+				for _, id := range lost.Shards {
+					if sh := d.sched.shards[id%comm.ShardCount]; sh != nil {
+						d.sched.lose(sh)
+					}
+				}
+				d.sched.mu.Unlock()
+				continue
+			case err != nil:
+				if ctx.Err() == nil {
+					d.log.Error("take-over could not be completed yet", "err", err)
+				}
+				sleep(ctx, readRetry)
+				continue
+			case left > 0 && tries < recoverTries:
+				tries++
+				sleep(ctx, readRetry)
+				continue
+			}
+			break
+		}
+		d.activate(ctx, shards)
+	})
+}
+
+// settleOrphans decides the orphans of these shards and answers how many could not be settled.
+func (d *Dispatcher) settleOrphans(ctx context.Context, shards []*shard) (left int, err error) {
+	const page = 500
+	s := d.sched
+	skip := map[comm.ID]bool{}
+	for {
+		s.mu.Lock()
+		var leases []store.Lease
+		home := map[comm.Shard]*shard{}
+		for _, sh := range shards {
+			if !sh.lost {
+				// Under the epoch before ours: nothing has been started under ours yet.
+				leases = append(leases, store.Lease{Shard: sh.id, Epoch: sh.epoch - 1})
+				home[sh.id] = sh
+			}
+		}
+		s.mu.Unlock()
+		if len(leases) == 0 {
+			return 0, nil
+		}
+		found, err := d.cfg.Queue.Orphans(ctx, leases, page+len(skip))
+		if err != nil {
+			return 0, err
+		}
+		turn := d.orphanTurn(found, home, skip)
+		if len(turn.Finishes) == 0 {
+			return left, nil
+		}
+		res, err := d.cfg.Queue.Turn(ctx, turn)
+		if err != nil {
+			return 0, err // uncertain too: what was stored is not found again
+		}
+		for i, f := range turn.Finishes {
+			if i >= len(res.Finished) || !res.Finished[i] {
+				left++
+				skip[f.ID] = true
+			}
+		}
+	}
+}
+
+// orphanTurn decides what was found, except calls of this process that still run.
+func (d *Dispatcher) orphanTurn(found []comm.State, home map[comm.Shard]*shard, skip map[comm.ID]bool) store.Turn {
+	s := d.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	turn := store.Turn{Node: s.node}
+	var seen [comm.ShardCount]bool
+	for i := range found {
+		st := &found[i]
+		sh := home[st.Shard]
+		if sh == nil || skip[st.ID] {
+			continue
+		}
+		if s.adopt(sh, st) {
+			skip[st.ID] = true
+			continue
+		}
+		if !seen[sh.id] {
+			seen[sh.id] = true
+			turn.Leases = append(turn.Leases, sh.lease())
+		}
+		turn.Finishes = append(turn.Finishes, orphanFinish(st, s.rules.orphan(st, s.clock.db())))
+		s.count.orphans++
+	}
+	return turn
+}
+
+func orphanFinish(st *comm.State, dec decision) store.Finish {
+	return store.Finish{App: st.App, ID: st.ID, Unit: comm.Unit{Shard: st.Shard, App: st.App, Channel: st.Channel, Lane: st.Lane},
+		From: comm.Sending, Attempt: st.Attempts, Epoch: st.Epoch, Due: st.Due, Want: dec.want, IfCancelled: dec.ifCancelled}
+}
+
+// activate lists the units of recovered shards and lets them start. A few shards
+// at a time, so that a listing of very many units stays small.
+func (d *Dispatcher) activate(ctx context.Context, shards []*shard) {
+	const group = 8
+	for len(shards) > 0 && ctx.Err() == nil {
+		n := min(group, len(shards))
+		if err := d.openGroup(ctx, shards[:n]); err != nil {
+			if ctx.Err() == nil {
+				d.log.Error("units of taken shards could not be listed", "err", err)
+			}
+			sleep(ctx, readRetry)
+			continue
+		}
+		shards = shards[n:]
+	}
+}
+
+func (d *Dispatcher) openGroup(ctx context.Context, shards []*shard) error {
+	ids := make([]comm.Shard, 0, len(shards))
+	for _, sh := range shards {
+		ids = append(ids, sh.id)
+	}
+	listed, err := d.cfg.Queue.Units(ctx, ids)
+	if err != nil {
+		return err
+	}
+	s := d.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sh := range shards {
+		if sh.lost || sh.active {
+			continue
+		}
+		sh.active = true
+		s.found(sh, listed)
+		early := sh.early
+		sh.early = nil
+		for _, w := range early {
+			s.notice(w)
+		}
+	}
+	s.poke()
+	return nil
+}

@@ -1,0 +1,378 @@
+package dispatch
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
+)
+
+const (
+	maxHeads    = 200_000          // in all windows: about 5 MB
+	maxUnits    = 100_000          // in memory; more are read when others are done
+	lowWater    = windowSize / 4   // a window is refilled below it
+	recheck     = 30 * time.Second // a held unit is looked at again, whatever happens
+	staleConfig = 5 * time.Second  // how long a changed configuration may be used while it is read again
+)
+
+// scheduler knows the units of the owned shards and decides what starts next.
+// Everything in it is guarded by mu; no method does I/O while it holds mu.
+type scheduler struct {
+	clock  *clock
+	guard  *guard
+	log    *slog.Logger
+	rules  policy
+	fall   chain.Fallback
+	logger *account
+
+	mu       sync.Mutex
+	node     string
+	shards   [comm.ShardCount]*shard
+	tenants  map[comm.ID]*tenant
+	rings    [2]fifo[*tenant]
+	slots    slots
+	dues     agenda // database clock, microseconds
+	alarms   agenda // node clock, nanoseconds
+	units    int
+	heads    int
+	stopping bool
+	held     map[*unit]struct{}
+	regrets  map[comm.Unit]*regret
+	count    counters
+
+	dir      directory
+	reads    fifo[task]
+	reading  int
+	start    func(task) // runs a read; set by the loader
+	results  []*job     // answered, to be decided
+	finishes fifo[*finish]
+	late     []store.LateResult
+	detached map[comm.ID]*job // calls whose shard was lost while they ran
+	wake     chan struct{}    // the turner has something to do
+}
+
+func (s *scheduler) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// unitOf finds or makes a unit; nil when memory for units is full.
+func (s *scheduler) unitOf(sh *shard, k comm.Unit) *unit {
+	key := unitKey{k.App, k.Channel, k.Lane}
+	if u := sh.units[key]; u != nil {
+		return u
+	}
+	if s.units >= maxUnits || k.Lane >= comm.LaneCount {
+		return nil
+	}
+	t := s.tenants[k.App]
+	if t == nil {
+		t = &tenant{id: k.App}
+		s.tenants[k.App] = t
+	}
+	u := &unit{key: k, shard: sh, tenant: t}
+	u.alarm.unit = u
+	sh.units[key] = u
+	t.units = append(t.units, u)
+	s.units++
+	return u
+}
+
+// remove forgets a unit.
+func (s *scheduler) remove(u *unit) {
+	if u.dead {
+		return
+	}
+	u.dead = true
+	s.disarm(u)
+	s.heads -= u.win.len()
+	s.units--
+	delete(u.shard.units, unitKey{u.key.App, u.key.Channel, u.key.Lane})
+	t := u.tenant
+	for i, x := range t.units {
+		if x == u {
+			t.units[i] = t.units[len(t.units)-1]
+			t.units = t.units[:len(t.units)-1]
+			break
+		}
+	}
+	s.tidy(t)
+}
+
+func (s *scheduler) tidy(t *tenant) {
+	if len(t.units) == 0 && t.inflight == [2]int{} && !t.inRing[0] && !t.inRing[1] && s.tenants[t.id] == t {
+		delete(s.tenants, t.id)
+	}
+}
+
+// disarm takes a unit out of agendas and lines.
+func (s *scheduler) disarm(u *unit) {
+	switch u.phase {
+	case waiting:
+		s.dues.drop(&u.alarm)
+	case held:
+		s.alarms.drop(&u.alarm)
+		u.turn++
+		u.holder, u.looked = nil, s.clock.now()
+		delete(s.held, u)
+	case idle, ready, loading:
+	}
+	u.phase = idle
+}
+
+// settle puts an idle unit where it belongs now.
+func (s *scheduler) settle(u *unit) {
+	if u.dead {
+		return
+	}
+	now := s.clock.db()
+	if u.win.behind || u.win.more && u.win.len() < lowWater && (u.win.len() > 0 || u.first <= now) {
+		s.read(u)
+	}
+	switch {
+	case u.win.len() > 0 && u.win.front().Due <= now:
+		u.phase = ready
+		u.tenant.lines[u.key.Lane].push(u)
+		s.enlist(u.tenant, classOf(u.key.Lane))
+	case u.win.len() > 0:
+		s.wait(u, u.win.front().Due)
+	case u.reading:
+		u.phase = loading
+	case u.win.more:
+		s.wait(u, u.first)
+	case u.inflight > 0:
+		u.phase = idle
+	default:
+		s.remove(u)
+	}
+}
+
+func (s *scheduler) wait(u *unit, due comm.Micros) {
+	u.phase = waiting
+	s.dues.set(&u.alarm, int64(due))
+}
+
+// rearm looks at a unit again after something about it changed.
+func (s *scheduler) rearm(u *unit) {
+	switch u.phase {
+	case ready, held:
+		if u.win.behind {
+			s.read(u)
+		}
+	case idle, waiting, loading:
+		if u.phase == loading && u.reading && u.win.len() == 0 {
+			return
+		}
+		s.disarm(u)
+		s.settle(u)
+	}
+}
+
+// free lets a held or loading unit try again.
+func (s *scheduler) free(u *unit) {
+	if !u.dead && (u.phase == held || u.phase == loading) {
+		s.disarm(u)
+		s.settle(u)
+	}
+}
+
+func (s *scheduler) enlist(t *tenant, class int) {
+	if !t.inRing[class] && !t.blocked[class] && t.hasReady(class) {
+		t.inRing[class] = true
+		s.rings[class].push(t)
+	}
+}
+
+// hold parks a unit that cannot send. Nothing is written for it.
+func (s *scheduler) hold(u *unit, why chain.Condition, by *account) {
+	now := s.clock.now()
+	if u.hold.Reason != why.Reason || now.Sub(u.looked) > holdAge {
+		u.heldSince = now // a look that found the same reason again does not make it new
+	}
+	u.phase, u.hold, u.holder, u.looked = held, why, by, now
+	s.held[u] = struct{}{}
+	after := recheck
+	if by == nil && why.Until != 0 {
+		after = min(recheck, max(time.Millisecond, why.Until.Sub(s.clock.dbAt(now))))
+	}
+	s.alarms.set(&u.alarm, now.Add(after).UnixNano())
+	if by != nil {
+		u.turn++
+		by.waiters[classOf(u.key.Lane)].push(waiter{u, u.turn})
+		s.review(by)
+	}
+}
+
+// review wakes as many units of an account's line as it could serve, or sets the alarm for when it can.
+func (s *scheduler) review(a *account) {
+	now, db := s.clock.now(), s.clock.db()
+	for class := range a.waiters {
+		if a.waiters[class].len() == 0 {
+			continue
+		}
+		c := a.condition(now, db, class, s.percent())
+		if c.Reason != "" {
+			if c.Until != 0 {
+				// Not more often than every 10 ms: a full bucket's worth at once, not one token each.
+				s.alarms.set(&a.alarm, now.Add(max(10*time.Millisecond, c.Until.Sub(db))).UnixNano())
+			}
+			continue
+		}
+		n := a.wakeable(now)
+		for n > 0 && a.waiters[class].len() > 0 {
+			if w := a.waiters[class].pop(); w.unit.turn == w.turn && w.unit.phase == held && !w.unit.dead {
+				s.free(w.unit)
+				n--
+			}
+		}
+		if a.waiters[class].len() > 0 {
+			s.alarms.set(&a.alarm, now.Add(10*time.Millisecond).UnixNano())
+		}
+	}
+	s.poke()
+}
+
+func (s *scheduler) percent() int { return 100 * s.slots.reserve / max(1, s.slots.max) }
+
+// advance moves every unit and account whose time has come.
+func (s *scheduler) advance() {
+	db := int64(s.clock.db())
+	for a := s.dues.due(db); a != nil; a = s.dues.due(db) {
+		a.unit.phase = idle
+		s.settle(a.unit)
+	}
+	now := s.clock.now().UnixNano()
+	for a := s.alarms.due(now); a != nil; a = s.alarms.due(now) {
+		if a.account != nil {
+			s.review(a.account)
+			continue
+		}
+		if a.unit.phase == held {
+			s.free(a.unit)
+		} else {
+			s.rearm(a.unit)
+		}
+	}
+}
+
+// pause is how long the turner may sleep when there is nothing to do.
+func (s *scheduler) pause() time.Duration {
+	d := time.Second
+	if at, ok := s.dues.next(); ok {
+		d = min(d, time.Duration(at-int64(s.clock.db()))*time.Microsecond)
+	}
+	if at, ok := s.alarms.next(); ok {
+		d = min(d, time.Duration(at-s.clock.now().UnixNano()))
+	}
+	return max(d, 50*time.Microsecond)
+}
+
+// push adds a message that was just stored. ok is false when the shard is not ours.
+func (s *scheduler) push(k comm.Unit, h store.Head) (ok bool) {
+	sh := s.shards[k.Shard%comm.ShardCount]
+	if sh == nil || sh.lost {
+		return false
+	}
+	if sh.inflight[h.ID] != nil {
+		return true
+	}
+	if !sh.active {
+		sh.early = append(sh.early, store.Wake{Unit: k, Due: h.Due})
+		return true
+	}
+	u := s.unitOf(sh, k)
+	switch {
+	case u == nil:
+		return true // the safety poll finds it when there is room
+	case s.heads >= maxHeads:
+		s.rewind(u, h.Due)
+	default:
+		s.heads += u.win.insert(h)
+		if u.win.len() == 0 {
+			u.first = min(orLast(u.first), h.Due)
+		}
+	}
+	s.rearm(u)
+	return true
+}
+
+// notice says that a unit may have rows from due on.
+func (s *scheduler) notice(w store.Wake) (ok bool) {
+	sh := s.shards[w.Unit.Shard%comm.ShardCount]
+	if sh == nil || sh.lost {
+		return false
+	}
+	if !sh.active {
+		sh.early = append(sh.early, w)
+		return true
+	}
+	if u := s.unitOf(sh, w.Unit); u != nil {
+		s.rewind(u, w.Due)
+		s.rearm(u)
+	}
+	return true
+}
+
+// rewind makes the unit's next read begin at due.
+func (s *scheduler) rewind(u *unit, due comm.Micros) {
+	if !u.win.more || u.win.len() == 0 && u.first > due {
+		u.first = due
+	}
+	u.win.rewind(due)
+	u.moves++
+}
+
+func orLast(m comm.Micros) comm.Micros {
+	if m == 0 {
+		return 1<<63 - 1
+	}
+	return m
+}
+
+// answer takes the result of a call. The caller calls it once per job.
+func (s *scheduler) answer(j *job, r result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j.answered {
+		// The watchdog gave this call up; what it says now is evidence.
+		if r.answer == nil && r.called {
+			s.late = append(s.late, store.LateResult{App: j.state.App, ID: j.state.ID, Attempt: j.state.Attempts, Accepted: true,
+				Outcome: s.rules.decide(facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, result: r, now: s.clock.db()}).want})
+			s.poke()
+		}
+		return
+	}
+	j.answered, j.result = true, r
+	s.results = append(s.results, j)
+	s.poke()
+}
+
+// overdue gives up calls that ignore their deadline: the outcome is unknown and the slot is free again.
+func (s *scheduler) overdue(grace time.Duration) {
+	now := s.clock.now()
+	give := func(j *job) {
+		if j.deadline.IsZero() || j.answered || now.Sub(j.deadline) < grace {
+			return
+		}
+		j.answered = true
+		j.result = result{called: true, answer: &provider.Error{Class: provider.Ambiguous, Code: "deadline", Text: "the provider did not answer in time"}}
+		s.results = append(s.results, j)
+		s.poke()
+	}
+	for _, sh := range s.shards {
+		if sh != nil {
+			for _, j := range sh.inflight {
+				give(j)
+			}
+		}
+	}
+	for _, j := range s.detached {
+		give(j)
+	}
+}

@@ -1,0 +1,162 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// settleResults decides up to n answered jobs: each becomes a finish, or the
+// start of the round's next attempt, which is appended to starts.
+func (s *scheduler) settleResults(n int, starts []*job) []*job {
+	now := s.clock.now()
+	n = min(n, len(s.results))
+	for _, j := range s.results[:n] {
+		if s.conclude(j, now) {
+			starts = append(starts, j)
+		}
+	}
+	rest := copy(s.results, s.results[n:])
+	clear(s.results[rest:])
+	s.results = s.results[:rest]
+	return starts
+}
+
+// conclude decides one job. It answers true when the round goes on with another provider.
+func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
+	called := j.result.called
+	if j.holds && called {
+		j.account.learn(now, j.ticket, &j.result)
+		s.release(j)
+	} else {
+		s.refund(j)
+	}
+	db := s.clock.dbAt(now)
+	f := facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, result: j.result, counted: j.counted, later: j.later, now: db}
+	if j.result.panicked {
+		j.shard.panics[j.head.ID]++
+		f.panics = j.shard.panics[j.head.ID]
+	}
+	rule := j.result.class().Rule()
+	if rule.Throttle {
+		f.until = db.Add(max(j.account.throttled.Sub(now), time.Millisecond))
+	}
+	var next route
+	if called && rule.FailOver && j.live && !j.shard.lost {
+		j.tried = append(j.tried, j.account.config.ID)
+		next = s.route(j.unit, comm.Live, j.tried, now)
+		possible := next.to != nil && next.live
+		f.next = possible && !j.noNext && !s.stopping
+		// A node that stops begins nothing: the provider that could take it is tried after the hand-over.
+		f.later = f.later || next.later || possible && !f.next
+		if next.until != 0 && next.until < f.until {
+			f.until = next.until
+		}
+	}
+	d := s.rules.decide(f)
+	if d.failover {
+		failed := j.account
+		j.account = next.to
+		if s.seize(j, now, db) {
+			j.counted = j.counted || rule.CountRound
+			j.later = j.later || rule.RetryLater
+			j.failed, j.last = &d.want, failed
+			return true
+		}
+		j.account, f.next, f.later = failed, false, true
+		d = s.rules.decide(f)
+	}
+	x := &finish{job: j, called: called, accepted: called && j.result.answer == nil, item: store.Finish{App: j.state.App, ID: j.state.ID, Unit: j.unit.key,
+		From: comm.Sending, Attempt: j.state.Attempts, Epoch: j.state.Epoch, Due: j.state.Due, Want: d.want, IfCancelled: d.ifCancelled}}
+	if j.shard.lost {
+		delete(s.detached, j.head.ID)
+		s.file(x)
+		return false
+	}
+	s.finishes.push(x)
+	return false
+}
+
+// file keeps a result whose shard was lost: evidence, if a call was made.
+func (s *scheduler) file(x *finish) {
+	const most = 10_000
+	if x.called && !x.orphan && len(s.late) < most {
+		s.late = append(s.late, x.late())
+	}
+}
+
+// stored is told that a finish was applied (or, uncertain before, had been).
+func (s *scheduler) stored(x *finish) {
+	j := x.job
+	sh := j.shard
+	if x.item.Want.To == comm.Queued && !sh.lost {
+		delete(sh.inflight, x.item.ID)
+		s.landed(j)
+		s.push(x.item.Unit, store.Head{Due: x.item.Want.Due, ID: x.item.ID})
+		return
+	}
+	sh.forget(x.item.ID)
+	s.landed(j)
+}
+
+// landed ends a job's claim on its unit.
+func (s *scheduler) landed(j *job) {
+	if j.unit == nil {
+		return // an orphan's
+	}
+	j.unit.inflight--
+	if j.unit.phase == idle && !j.unit.dead && !j.shard.draining {
+		s.settle(j.unit)
+	}
+}
+
+// drop forgets a job that never began or whose message is elsewhere.
+func (s *scheduler) drop(j *job) {
+	s.refund(j)
+	j.shard.forget(j.head.ID)
+	s.landed(j)
+}
+
+// regret remembers that rows of a unit turned out to be elsewhere: either they
+// are (then the store has removed them), or they were only not due yet on the
+// database's clock. The poller looks again, less and less often.
+type regret struct {
+	due     comm.Micros
+	at      time.Time
+	wait    time.Duration
+	pending bool
+}
+
+// elsewhere drops a job whose message was not in the expected state.
+func (s *scheduler) elsewhere(j *job) {
+	const first, most = 200 * time.Millisecond, 30 * time.Second
+	if j.failed == nil && !j.shard.lost {
+		r := s.regrets[j.unit.key]
+		if r == nil {
+			r = &regret{}
+			s.regrets[j.unit.key] = r
+		}
+		if !r.pending {
+			r.wait = min(max(2*r.wait, first), most)
+			r.due, r.at, r.pending = j.head.Due, s.clock.now().Add(r.wait), true
+		}
+		r.due = min(r.due, j.head.Due)
+	}
+	s.drop(j)
+}
+
+// lookAgain acts on regrets whose time has come.
+func (s *scheduler) lookAgain() {
+	now := s.clock.now()
+	for u, r := range s.regrets {
+		switch {
+		case r.pending && !now.Before(r.at):
+			r.pending = false
+			s.notice(store.Wake{Unit: u, Due: r.due})
+			s.poke()
+		case !r.pending && now.Sub(r.at) > time.Minute:
+			delete(s.regrets, u)
+		}
+	}
+}

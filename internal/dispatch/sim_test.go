@@ -1,0 +1,419 @@
+package dispatch
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
+	"github.com/commserver/commserver/internal/provider"
+)
+
+var (
+	simSeed  = flag.Uint64("sim.seed", 0, "run this seed of the simulation only")
+	simSeeds = flag.Int("sim.seeds", 200, "how many seeds of the simulation to run")
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is one simulated run.
+type world struct {
+	t      *testing.T
+	rng    *rand.Rand
+	store  *simStore
+	ledger *ledger
+	nodes  []*simServer
+	all    []*simServer // with those that were killed or stopped
+	apps   []*comm.App
+	ids    []comm.ID
+	serial int
+	edit   func(*Config)
+}
+
+// simServer is a process.
+type simServer struct {
+	node *simNode
+	d    *Dispatcher
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func testID(n int) (id comm.ID) {
+	id = comm.NewID(comm.At(time.Now()))
+	id[15] = byte(n)
+	return id
+}
+
+func (w *world) boot(chaos float64) *simServer {
+	n := &simNode{simStore: w.store}
+	srv := &simServer{node: n, done: make(chan struct{})}
+	level := slog.LevelError + 10
+	if os.Getenv("SIM_LOG") != "" {
+		level = slog.LevelDebug
+	}
+	var out io.Writer = os.Stderr
+	w.serial++
+	seed := w.rng.Uint64()
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 3))
+	cfg := Config{Queue: n, Shards: n, Apps: n, Providers: n, Announcer: n, Logger: &simSender{l: w.ledger, n: n, logger: true},
+		Adapters: []provider.Adapter{
+			{Type: "ROUGH", CallTimeout: 20 * time.Second, Open: func(provider.Settings, provider.Env) (provider.Sender, error) {
+				return &simSender{l: w.ledger, n: n, chaos: chaos}, nil
+			}},
+			{Type: "FINE", Open: func(provider.Settings, provider.Env) (provider.Sender, error) {
+				return &simSender{l: w.ledger, n: n, chaos: chaos / 3}, nil
+			}},
+		},
+		Role: "all", Retry: pace.Backoff{Steps: []time.Duration{time.Second, 5 * time.Second, 20 * time.Second}, Jitter: 0.2}, Horizon: 10 * time.Minute, Drain: 5 * time.Second,
+		Rand: func() float64 { mu.Lock(); defer mu.Unlock(); return random.Float64() },
+		Log:  slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})).With("proc", w.serial),
+	}
+	if w.edit != nil {
+		w.edit(&cfg)
+	}
+	d, err := New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	srv.d = d
+	ctx, stop := context.WithCancel(context.Background())
+	srv.stop = stop
+	go func() {
+		defer close(srv.done)
+		if err := d.Run(ctx); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	w.nodes, w.all = append(w.nodes, srv), append(w.all, srv)
+	return srv
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), store: newSimStore()}
+	w.ledger = newLedger(w.store, seed)
+	return w
+}
+
+func (w *world) app(edit func(*comm.App), configs ...comm.ProviderConfig) *comm.App {
+	a := &comm.App{ID: testID(len(w.apps)), Active: true, ShardSpread: 1}
+	if edit != nil {
+		edit(a)
+	}
+	for i := range configs {
+		configs[i].App, configs[i].ID = a.ID, testID(i)
+	}
+	w.store.change(func() { w.store.apps[a.ID] = a; w.store.configs[a.ID] = configs })
+	w.apps = append(w.apps, a)
+	return a
+}
+
+func emailConfig(kind string, priority int) comm.ProviderConfig {
+	return comm.ProviderConfig{Type: kind, Channel: comm.Email, Priority: priority, Active: true, Version: 1}
+}
+
+// send accepts a message on a server, as its intake would.
+func (w *world) send(on *simServer, a *comm.App, edit func(*comm.State)) comm.ID {
+	st := comm.State{App: a.ID, ID: comm.NewID(comm.At(time.Now())), Channel: comm.Email, Lane: comm.Normal, Mode: a.Mode(), OnUnknown: a.OnUnknown}
+	st.Shard = comm.ShardOf(a.ID, st.ID, a.ShardSpread)
+	if edit != nil {
+		edit(&st)
+	}
+	u, h := w.store.accept(st)
+	w.ids = append(w.ids, st.ID)
+	if on != nil {
+		on.d.Push(u, h)
+	}
+	return st.ID
+}
+
+// chaos plans the faults of one node's store.
+func (w *world) chaos(n *simNode, p float64) {
+	seed := w.rng.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 2))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.latency = func() time.Duration { return time.Duration(rng.IntN(8)) * time.Millisecond }
+	n.fault = func(op string) simFault {
+		if rng.Float64() >= p {
+			return faultNone
+		}
+		return simFault(1 + rng.IntN(3))
+	}
+}
+
+func (w *world) heal() {
+	w.ledger.mu.Lock()
+	w.ledger.calm = true
+	w.ledger.mu.Unlock()
+	for _, s := range w.nodes {
+		s.node.mu.Lock()
+		s.node.fault, s.node.cutUntil, s.node.hungTill = nil, time.Time{}, time.Time{}
+		s.node.mu.Unlock()
+	}
+}
+
+func (w *world) kill(i int) {
+	s := w.nodes[i]
+	s.node.mu.Lock()
+	s.node.dead = true
+	s.node.mu.Unlock()
+	s.stop()
+	w.nodes = append(w.nodes[:i:i], w.nodes[i+1:]...)
+	w.store.mu.Lock()
+	delete(w.store.listen, s.node)
+	w.store.mu.Unlock()
+}
+
+func (w *world) open() (n int) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for _, m := range w.store.msgs {
+		if !m.state.Status.Final() {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) stopAll() {
+	for _, s := range w.nodes {
+		s.stop()
+	}
+	for _, s := range w.all {
+		<-s.done
+	}
+	synctest.Wait()
+}
+
+// disturb lets one thing happen.
+func (w *world) disturb() {
+	i := w.rng.IntN(len(w.nodes))
+	n := w.nodes[i].node
+	span := time.Duration(1+w.rng.IntN(20)) * time.Second
+	switch w.rng.IntN(9) {
+	case 0:
+		w.kill(i)
+		w.chaos(w.boot(0.4).node, 0.03)
+	case 1:
+		n.mu.Lock()
+		n.cutUntil = time.Now().Add(span)
+		n.mu.Unlock()
+	case 2:
+		n.mu.Lock()
+		n.hungTill = time.Now().Add(span)
+		n.mu.Unlock()
+	case 3: // graceful stop
+		s := w.nodes[i]
+		s.stop()
+		w.nodes = append(w.nodes[:i:i], w.nodes[i+1:]...)
+		w.chaos(w.boot(0.4).node, 0.03)
+	case 4:
+		if len(w.nodes) < 3 {
+			w.chaos(w.boot(0.4).node, 0.03)
+		}
+	case 5, 6:
+		if len(w.ids) > 0 {
+			w.store.cancel(w.ids[len(w.ids)-1-w.rng.IntN(min(4, len(w.ids)))])
+		}
+	case 7:
+		if len(w.ids) > 0 {
+			w.store.suppress(w.ids[w.rng.IntN(len(w.ids))])
+		}
+	case 8:
+		a := w.apps[w.rng.IntN(len(w.apps))]
+		w.store.change(func() {
+			switch w.rng.IntN(3) {
+			case 0:
+				a.Sandbox = !a.Sandbox
+			case 1:
+				a.QueuePaused = !a.QueuePaused
+			case 2:
+				a.Active = !a.Active
+			}
+		})
+	}
+}
+
+func simulate(t *testing.T, seed uint64, seen map[string]int) {
+	w := newWorld(t, seed)
+	w.store.skew = time.Duration(w.rng.IntN(7)-3) * time.Second
+	for i := range 3 + w.rng.IntN(5) {
+		policy := comm.UnknownPolicy(w.rng.IntN(2))
+		w.app(func(a *comm.App) { a.OnUnknown, a.Sandbox = policy, i == 0 }, emailConfig("ROUGH", 1), emailConfig("FINE", 2))
+	}
+	for range 1 + w.rng.IntN(3) {
+		w.chaos(w.boot(0.4).node, 0.03)
+	}
+	time.Sleep(time.Duration(w.rng.IntN(3000)) * time.Millisecond)
+	for range 20 + w.rng.IntN(40) {
+		a := w.apps[w.rng.IntN(len(w.apps))]
+		var on *simServer
+		if w.rng.IntN(4) > 0 {
+			on = w.nodes[w.rng.IntN(len(w.nodes))]
+		}
+		w.store.mu.Lock()
+		mode := a.Mode()
+		w.store.mu.Unlock()
+		w.send(on, a, func(st *comm.State) {
+			st.Lane, st.Mode = comm.Lane(w.rng.IntN(3)), mode
+			if w.rng.IntN(4) == 0 {
+				st.ScheduledAt = w.store.now().Add(time.Duration(w.rng.IntN(40)) * time.Second)
+			}
+			if w.rng.IntN(6) == 0 {
+				st.ExpiresAt = max(st.ScheduledAt, w.store.now()).Add(time.Duration(w.rng.IntN(60)) * time.Second)
+			}
+		})
+		time.Sleep(time.Duration(w.rng.IntN(1500)) * time.Millisecond)
+		if w.rng.IntN(3) == 0 {
+			w.disturb()
+		}
+	}
+	w.heal()
+	w.store.change(func() {
+		for _, a := range w.apps {
+			a.Active, a.QueuePaused = true, false
+		}
+	})
+	for range 20 * 60 {
+		if w.open() == 0 {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	stuck := w.where()
+	w.stopAll()
+	for _, bad := range append(w.judge(), stuck...) {
+		t.Errorf("seed %d: %s", seed, bad)
+	}
+	for cause, n := range w.store.seen {
+		seen[cause.String()] += n
+	}
+	for _, srv := range w.all {
+		st := srv.d.Stats()
+		seen["orphans"] += int(st.Orphans)
+		seen["adopted"] += int(st.Adopted)
+		seen["swept"] += int(st.Swept)
+	}
+	if t.Failed() {
+		t.Logf("repeat with: go test ./internal/dispatch -run TestSimulation -sim.seed=%d", seed)
+	}
+}
+
+// judge compares the store's log with the providers' ledger.
+func (w *world) judge() (bad []string) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	say := func(m *simMessage, format string, args ...any) {
+		var b strings.Builder
+		fmt.Fprintf(&b, format, args...)
+		for _, e := range m.events {
+			fmt.Fprintf(&b, "\n    %s %v -> %v %v attempt %d epoch %d %.6s", e.At, e.From, e.To, e.Type, e.Attempt, e.Epoch, e.Node)
+		}
+		bad = append(bad, b.String())
+	}
+	bad = append(bad, w.store.wrong...)
+	for id, m := range w.store.msgs {
+		copies, unknown, starts, after := w.ledger.accepted[id], 0, 0, 0
+		for i, e := range m.events {
+			if e.Sequence != i+1 || i > 0 && m.events[i-1].To != e.From {
+				say(m, "the log has a gap")
+			}
+			switch e.Type {
+			case comm.CauseAttemptUnknown:
+				unknown++
+			case comm.CauseAttemptStarted:
+				starts++
+				if unknown > 0 {
+					after++
+				}
+				if e.At < m.state.ScheduledAt {
+					say(m, "started before its time")
+				}
+			}
+		}
+		st := &m.state
+		switch {
+		case !st.Status.Final():
+			say(m, "not final after the drain")
+		case copies > 1+unknown:
+			say(m, "%d copies with %d unknown attempts", copies, unknown)
+		case copies > starts:
+			say(m, "%d copies with %d starts", copies, starts)
+		case st.Status == comm.Sent && copies == 0 && w.ledger.logged[id] == 0:
+			say(m, "SENT but nobody took it")
+		case st.Mode == comm.Sandbox && copies > 0:
+			say(m, "a sandbox message was sent for real")
+		case copies > 0 && (st.Status == comm.Cancelled || st.Status == comm.Suppressed && unknown == 0 || st.Status == comm.Failed && !st.Flags.Has(comm.UnknownInGeneration)):
+			say(m, "%v although a provider took it", st.Status)
+		case after > 0 && st.OnUnknown == comm.FailUnknown:
+			say(m, "tried again against the app's policy")
+		}
+	}
+	return bad
+}
+
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	first, last := uint64(1), uint64(*simSeeds)
+	if *simSeed != 0 {
+		first, last = *simSeed, *simSeed
+	}
+	seen := map[string]int{}
+	for seed := first; seed <= last; seed++ {
+		synctest.Test(t, func(t *testing.T) { simulate(t, seed, seen) })
+		if t.Failed() {
+			return
+		}
+	}
+	t.Log(seen)
+	if last-first < 100 {
+		return
+	}
+	// A run in which these never happened proves little.
+	for _, what := range []string{"attempt_failed", "attempt_unknown", "retry_transient", "retry_unknown", "throttled", "provider_rejected", "expired", "suppressed",
+		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans"} {
+		if seen[what] == 0 {
+			t.Errorf("it never happened: %s", what)
+		}
+	}
+}
+
+// where says in which state the servers hold the units of messages that are not final.
+func (w *world) where() (out []string) {
+	for id, m := range w.store.msgs {
+		if m.state.Status.Final() {
+			continue
+		}
+		o := w.store.owner[m.state.Shard]
+		out = append(out, fmt.Sprintf("%s: shard %d owner %.8s epoch %d lease %v, now %v", id, m.state.Shard, o.Node, o.Epoch, w.store.nodes[o.Node], w.store.now()))
+		for i, srv := range w.nodes {
+			out = append(out, fmt.Sprintf("server %d is %.8s %+v", i, srv.d.Stats().Node, srv.d.Stats()))
+			s := srv.d.sched
+			s.mu.Lock()
+			if sh := s.shards[m.state.Shard]; sh != nil {
+				line := fmt.Sprintf("%s %v on server %d: shard active %v draining %v, in flight %v, suspects %d, results %d, finishes %d", id, m.state.Status, i, sh.active, sh.draining, sh.inflight[id] != nil, len(sh.suspects), len(s.results), s.finishes.len())
+				if u := sh.units[unitKey{m.state.App, m.state.Channel, m.state.Lane}]; u != nil {
+					line += fmt.Sprintf("; unit phase %d, %d heads, more %v, behind %v, reading %v, in flight %d, hold %+v, ring %v blocked %v", u.phase, u.win.len(), u.win.more, u.win.behind, u.reading, u.inflight, u.hold, u.tenant.inRing, u.tenant.blocked)
+				}
+				out = append(out, line)
+			}
+			s.mu.Unlock()
+		}
+	}
+	return out
+}

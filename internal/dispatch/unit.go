@@ -1,0 +1,212 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// The classes that slots are reserved by.
+const (
+	classCritical = 0
+	classRest     = 1
+)
+
+func classOf(l comm.Lane) int {
+	if l == comm.Critical {
+		return classCritical
+	}
+	return classRest
+}
+
+// phase is where a unit is. It is in one place at a time.
+type phase uint8
+
+const (
+	idle    phase = iota // nothing to start; kept while calls are in flight
+	ready                // in its tenant's line
+	loading              // waits for a read of its window or of its app
+	waiting              // until its first head is due
+	held                 // cannot send
+)
+
+// unit is one app's messages of one channel and lane inside one shard.
+type unit struct {
+	key      comm.Unit
+	shard    *shard
+	tenant   *tenant
+	win      window
+	phase    phase
+	dead     bool   // its shard is gone; lines drop it when they meet it
+	reading  bool   // a read of the window is under way or queued
+	moves    uint32 // rewinds: a read that was under way must not move the cursor
+	turn     uint32 // tells its place in an account's line from older ones
+	inflight int
+	first    comm.Micros // earliest due known when the window is empty and more rows exist
+	alarm    alarm
+
+	hold      chain.Condition
+	holder    *account // nil: not an account holds it
+	heldSince time.Time
+	looked    time.Time // when the hold was last begun or ended
+}
+
+// shard is one ownership: a shard under one epoch. Regaining it makes a new one,
+// so that nothing known of the old one hides a message (F11).
+type shard struct {
+	id       comm.Shard
+	epoch    int64
+	lost     bool         // not ours any more
+	active   bool         // recovered: may start
+	early    []store.Wake // heard of before it was active
+	draining bool         // being handed over: starts nothing
+	units    map[unitKey]*unit
+	inflight map[comm.ID]*job // from pick until the outcome is stored
+	modes    map[comm.ID]comm.Mode
+	panics   map[comm.ID]int
+	suspects map[comm.ID]*job // starts whose commit is unknown
+	strays   map[comm.ID]int  // SENDING here without a call, by attempt, as of the last sweep
+}
+
+type unitKey struct {
+	app     comm.ID
+	channel comm.Channel
+	lane    comm.Lane
+}
+
+func newShard(l store.Lease) *shard {
+	return &shard{id: l.Shard, epoch: l.Epoch, units: map[unitKey]*unit{}, inflight: map[comm.ID]*job{},
+		modes: map[comm.ID]comm.Mode{}, panics: map[comm.ID]int{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
+}
+
+func (s *shard) lease() store.Lease { return store.Lease{Shard: s.id, Epoch: s.epoch} }
+
+func (s *shard) forget(id comm.ID) {
+	delete(s.inflight, id)
+	delete(s.modes, id)
+	delete(s.panics, id)
+	delete(s.suspects, id)
+}
+
+// tenant is an app in the eyes of the scheduler: what fairness is between.
+type tenant struct {
+	id       comm.ID
+	lines    [comm.LaneCount]fifo[*unit] // ready units by lane
+	inRing   [2]bool
+	blocked  [2]bool // has its share of the slots; comes back when one of its calls ends
+	inflight [2]int
+	turn     int
+	units    []*unit
+}
+
+func (t *tenant) hasReady(class int) bool {
+	if class == classCritical {
+		return t.lines[comm.Critical].len() > 0
+	}
+	return t.lines[comm.Normal].len() > 0 || t.lines[comm.Bulk].len() > 0
+}
+
+// next takes the unit whose turn it is: NORMAL four times as often as BULK.
+func (t *tenant) next(class int) *unit {
+	const weight = 5
+	lane := comm.Critical
+	if class == classRest {
+		t.turn++
+		lane = comm.Normal
+		if t.lines[comm.Normal].len() == 0 || t.turn%weight == 0 && t.lines[comm.Bulk].len() > 0 {
+			lane = comm.Bulk
+		}
+	}
+	for t.lines[lane].len() > 0 {
+		if u := t.lines[lane].pop(); !u.dead {
+			return u
+		}
+	}
+	return nil
+}
+
+// job is one message on its way: from pick, over attempt start and call, to the stored outcome.
+type job struct {
+	unit       *unit
+	shard      *shard
+	head       store.Head
+	class      int
+	account    *account
+	ticket     pace.Ticket
+	live       bool
+	end        *store.Outcome // no attempt: the QUEUED message ends so
+	node       string
+	generation uint64
+
+	state    comm.State
+	payload  []byte
+	files    []comm.Attachment
+	deadline time.Time
+	holds    bool // counted in the slots and at the account
+	answered bool // its result has been taken; a later one is evidence only
+
+	result  result
+	tried   []comm.ID
+	counted bool
+	later   bool
+	noNext  bool
+	failed  *store.Outcome // the failed attempt's event: the next start continues the round
+	last    *account       // with failed: whose answer it was
+}
+
+// finish is an outcome on its way into the store.
+type finish struct {
+	job       *job
+	item      store.Finish
+	called    bool
+	accepted  bool
+	uncertain bool // a turn that held it may have been committed
+	orphan    bool // not from a call of this node: nothing to file when it is refused
+}
+
+func (f *finish) late() store.LateResult {
+	return store.LateResult{App: f.item.App, ID: f.item.ID, Attempt: f.item.Attempt, Accepted: f.accepted, Outcome: f.item.Want}
+}
+
+// message is what the sender gets.
+func (j *job) message(c *comm.Content) *provider.Message {
+	return &provider.Message{ID: j.state.ID, App: j.state.App, Attempt: j.state.Attempts, Channel: j.state.Channel,
+		Content: c, Files: j.files, Date: j.state.CreatedAt.Time()}
+}
+
+// slots are the calls that may run at once on this node.
+type slots struct {
+	max, reserve   int
+	critical, rest int
+}
+
+func (s *slots) used() int { return s.critical + s.rest }
+
+// room is how many more calls of a class may start.
+func (s *slots) room(class int) int {
+	free := s.max - s.used()
+	if class == classCritical {
+		return max(0, free)
+	}
+	return max(0, min(free, s.max-s.reserve-s.rest))
+}
+
+// fair says whether an app that has n calls in flight may start another: at most
+// four times what is left free, so that there is always room for a newcomer.
+func (s *slots) fair(class, n int) bool {
+	const share = 4
+	room := s.room(class)
+	return room > 0 && (n == 0 || n < share*room)
+}
+
+func (s *slots) add(class, n int) {
+	if class == classCritical {
+		s.critical += n
+	} else {
+		s.rest += n
+	}
+}
