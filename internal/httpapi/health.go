@@ -32,9 +32,11 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request, _ *auth.Caller) err
 }
 
 // Readiness is looked at by anybody, without a key: its result is kept for a
-// moment so that asking often costs nothing.
+// moment so that asking often costs nothing. "Not ready" is kept only briefly: a
+// node that starts is asked before it holds its lease and is ready a moment later.
 const (
 	readyKept    = time.Second
+	unreadyKept  = 20 * time.Millisecond
 	readyTimeout = 2 * time.Second
 )
 
@@ -63,7 +65,10 @@ func (c *readiness) look(ctx context.Context, now time.Time, log *slog.Logger) (
 			log.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("check", check.Name), slog.Any("error", err))
 		}
 	}
-	c.until = now.Add(readyKept)
+	c.until = now.Add(unreadyKept)
+	if c.ok {
+		c.until = now.Add(readyKept)
+	}
 	return c.result, c.ok
 }
 
