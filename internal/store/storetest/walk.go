@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -11,8 +12,12 @@ import (
 // walkCases are random walks: the same generated calls against the store and
 // against a small model of the contract, every answer compared.
 func walkCases() []testCase {
+	seeds := uint64(3)
+	if os.Getenv("COMMS_TEST_FULL") == "1" {
+		seeds = 40
+	}
 	var cases []testCase
-	for seed := range uint64(6) {
+	for seed := range seeds {
 		cases = append(cases, testCase{fmt.Sprintf("seed %d", seed), func(w *world) { walk(w, seed, 250) }})
 	}
 	return cases

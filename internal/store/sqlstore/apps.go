@@ -1,0 +1,144 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+const appColumns = `id, slug, name, active, sandbox, on_unknown, rate_per_minute, shard_spread, queue_paused, webhook_url, ` +
+	`webhook_secret, allowed_from, created_at, updated_at`
+
+// AppByID implements store.Apps.
+func (c *Cold) AppByID(ctx context.Context, id comm.ID) (*comm.App, error) {
+	return c.app(ctx, `SELECT `+appColumns+` FROM apps WHERE id = $1`, c.d.ID(id))
+}
+
+// AppBySlug implements store.Apps.
+func (c *Cold) AppBySlug(ctx context.Context, slug string) (*comm.App, error) {
+	return c.app(ctx, `SELECT `+appColumns+` FROM apps WHERE slug = $1`, slug)
+}
+
+func (c *Cold) app(ctx context.Context, query string, arg any) (*comm.App, error) {
+	a := new(comm.App)
+	err := c.db.Read(ctx, func(q Querier) error { return scanApp(q.QueryRowContext(ctx, query, arg), a) })
+	return found(a, err, "read app")
+}
+
+// AppList implements store.Apps.
+func (c *Cold) AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error) {
+	return list(ctx, c.db, "list apps", scanApp,
+		`SELECT `+appColumns+` FROM apps WHERE id > $1 ORDER BY id LIMIT $2`, c.d.ID(after), int64(limit))
+}
+
+// CreateApp implements store.Apps.
+func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created bool, err error) {
+	allowed, err := json.Marshal(a.AllowedFrom)
+	if err != nil {
+		return false, fmt.Errorf("encode allowed senders: %w", err)
+	}
+	err = c.db.Write(ctx, func(q Querier) error {
+		created = false
+		n, err := affected(ctx, q, `INSERT INTO apps (`+appColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (slug) DO NOTHING`,
+			c.d.ID(a.ID), a.Slug, a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
+			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(a.CreatedAt), int64(a.UpdatedAt))
+		if err != nil || n == 0 {
+			return err
+		}
+		if k != nil {
+			if err := c.insertKey(ctx, q, k); err != nil {
+				return err
+			}
+		}
+		created = true
+		return changed(ctx, q)
+	})
+	if err != nil {
+		return false, fmt.Errorf("create app: %w", err)
+	}
+	return created, nil
+}
+
+// UpdateApp implements store.Apps.
+func (c *Cold) UpdateApp(ctx context.Context, a *comm.App) error {
+	allowed, err := json.Marshal(a.AllowedFrom)
+	if err != nil {
+		return fmt.Errorf("encode allowed senders: %w", err)
+	}
+	err = c.db.Write(ctx, func(q Querier) error {
+		n, err := affected(ctx, q, `UPDATE apps SET name = $2, active = $3, sandbox = $4, on_unknown = $5, rate_per_minute = $6,
+			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12 WHERE id = $1`,
+			c.d.ID(a.ID), a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
+			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(a.UpdatedAt))
+		if err == nil && n == 0 {
+			return comm.E("not_found")
+		}
+		if err != nil {
+			return err
+		}
+		return changed(ctx, q)
+	})
+	return wrap(err, "update app")
+}
+
+func scanApp(r Row, a *comm.App) error {
+	var allowed string
+	err := r.Scan((*ID)(&a.ID), &a.Slug, &a.Name, &a.Active, &a.Sandbox, &a.OnUnknown, &a.RatePerMinute, &a.ShardSpread,
+		&a.QueuePaused, &a.WebhookURL, &a.WebhookSecret, &allowed, &a.CreatedAt, &a.UpdatedAt)
+	if err != nil {
+		return err
+	}
+	a.AllowedFrom = nil
+	return json.Unmarshal([]byte(allowed), &a.AllowedFrom)
+}
+
+// found turns "no rows" into not_found.
+func found[T any](v *T, err error, doing string) (*T, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, comm.E("not_found")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	return v, nil
+}
+
+// wrap says what was being done; an error for the client stays as it is.
+func wrap(err error, doing string) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*comm.Error](err); ok {
+		return e
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// list reads every row of a query.
+func list[T any](ctx context.Context, db DB, doing string, scan func(Row, *T) error, query string, args ...any) (out []T, err error) {
+	err = db.Read(ctx, func(q Querier) error {
+		out = nil
+		rows, err := q.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var v T
+			if err := scan(rows, &v); err != nil {
+				return err
+			}
+			out = append(out, v)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	return out, nil
+}

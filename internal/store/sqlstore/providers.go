@@ -1,0 +1,121 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+const providerColumns = `app_id, id, type, channel, name, priority, active, settings, secrets, key_id, rate_per_second, rate_per_day, ` +
+	`max_concurrent, pinned, version, created_at, updated_at`
+
+// ProviderConfigs implements store.Providers.
+func (c *Cold) ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error) {
+	return list(ctx, c.db, "list provider configurations", scanProvider,
+		`SELECT `+providerColumns+` FROM provider_configs WHERE app_id = $1 ORDER BY priority, created_at, id`, c.d.ID(app))
+}
+
+// ProviderConfig implements store.Providers.
+func (c *Cold) ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error) {
+	p := new(comm.ProviderConfig)
+	err := c.db.Read(ctx, func(q Querier) error {
+		return scanProvider(q.QueryRowContext(ctx, `SELECT `+providerColumns+` FROM provider_configs WHERE app_id = $1 AND id = $2`,
+			c.d.ID(app), c.d.ID(id)), p)
+	})
+	return found(p, err, "read provider configuration")
+}
+
+// CreateProviderConfig implements store.Providers.
+func (c *Cold) CreateProviderConfig(ctx context.Context, p *comm.ProviderConfig) error {
+	args, err := c.providerArgs(p, p.Version)
+	if err != nil {
+		return err
+	}
+	err = c.db.Write(ctx, func(q Querier) error {
+		n, err := affected(ctx, q, `INSERT INTO provider_configs (`+providerColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (app_id, id) DO NOTHING`,
+			append(args, int64(p.CreatedAt), int64(p.UpdatedAt))...)
+		if err == nil && n == 0 {
+			return comm.E("already_exists")
+		}
+		if err != nil {
+			return err
+		}
+		return changed(ctx, q)
+	})
+	return wrap(err, "create provider configuration")
+}
+
+// UpdateProviderConfig implements store.Providers.
+func (c *Cold) UpdateProviderConfig(ctx context.Context, p *comm.ProviderConfig) error {
+	args, err := c.providerArgs(p, p.Version+1)
+	if err != nil {
+		return err
+	}
+	err = c.db.Write(ctx, func(q Querier) error {
+		n, err := affected(ctx, q, `UPDATE provider_configs SET type = $3, channel = $4, name = $5, priority = $6, active = $7, settings = $8,
+			secrets = $9, key_id = $10, rate_per_second = $11, rate_per_day = $12, max_concurrent = $13, pinned = $14, version = $15,
+			updated_at = $16 WHERE app_id = $1 AND id = $2 AND version = $17`, append(args, int64(p.UpdatedAt), int64(p.Version))...)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return c.whyNotUpdated(ctx, q, p)
+		}
+		return changed(ctx, q)
+	})
+	if err != nil {
+		return wrap(err, "update provider configuration")
+	}
+	p.Version++
+	return nil
+}
+
+func (c *Cold) whyNotUpdated(ctx context.Context, q Querier, p *comm.ProviderConfig) error {
+	var version int
+	err := q.QueryRowContext(ctx, `SELECT version FROM provider_configs WHERE app_id = $1 AND id = $2`, c.d.ID(p.App), c.d.ID(p.ID)).Scan(&version)
+	if _, err := found(&version, err, "read version"); err != nil {
+		return err
+	}
+	return comm.E("invalid_state", "Somebody changed this configuration meanwhile; read it again.")
+}
+
+// DeleteProviderConfig implements store.Providers.
+func (c *Cold) DeleteProviderConfig(ctx context.Context, app, id comm.ID) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		n, err := affected(ctx, q, `DELETE FROM provider_configs WHERE app_id = $1 AND id = $2`, c.d.ID(app), c.d.ID(id))
+		if err == nil && n == 0 {
+			return comm.E("not_found")
+		}
+		if err != nil {
+			return err
+		}
+		return changed(ctx, q)
+	})
+	return wrap(err, "delete provider configuration")
+}
+
+// providerArgs are the columns up to version.
+func (c *Cold) providerArgs(p *comm.ProviderConfig, version int) ([]any, error) {
+	settings, err := json.Marshal(p.Settings)
+	if err != nil {
+		return nil, fmt.Errorf("encode provider settings: %w", err)
+	}
+	return []any{
+		c.d.ID(p.App), c.d.ID(p.ID), p.Type, int64(p.Channel), p.Name, int64(p.Priority), flag(p.Active), string(settings), p.Secrets, p.KeyID,
+		int64(p.Limits.RatePerSecond), int64(p.Limits.RatePerDay), int64(p.Limits.MaxConcurrent), flag(p.Limits.Pinned), int64(version),
+	}, nil
+}
+
+func scanProvider(r Row, p *comm.ProviderConfig) error {
+	var settings string
+	err := r.Scan((*ID)(&p.App), (*ID)(&p.ID), &p.Type, &p.Channel, &p.Name, &p.Priority, &p.Active, &settings, &p.Secrets, &p.KeyID,
+		&p.Limits.RatePerSecond, &p.Limits.RatePerDay, &p.Limits.MaxConcurrent, &p.Limits.Pinned, &p.Version, &p.CreatedAt, &p.UpdatedAt)
+	if err != nil {
+		return err
+	}
+	p.Settings = nil
+	return json.Unmarshal([]byte(settings), &p.Settings)
+}

@@ -1,0 +1,111 @@
+// Package sqlstore is the SQL that both stores share: the cold tables (apps,
+// keys, provider configurations, suppressions, settings), the migration runner
+// and the reading of rows.
+//
+// It promises the same answers on SQLite and on PostgreSQL through database/sql
+// and knows the difference between them only as a Dialect. It opens no
+// connection, holds no state and has nothing to do with the hot tables' writes:
+// those belong to each store.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// Querier is what a connection, a transaction and a pool have in common.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// DB is how the shared SQL reaches a store's database. It is safe for concurrent use.
+type DB interface {
+	// Read calls fn with something that sees committed rows. fn must not write.
+	Read(ctx context.Context, fn func(Querier) error) error
+	// Write calls fn in one transaction and commits it durably when fn answers
+	// nil. It may call fn again after a rollback: fn assigns what it computes
+	// instead of adding to it. Errors: fn's own, store.ErrUncertain when nobody
+	// can tell whether the commit happened, anything else means nothing was stored.
+	Write(ctx context.Context, fn func(Querier) error) error
+}
+
+// Dialect is the difference between the databases as far as the shared SQL meets it.
+type Dialect struct {
+	// ID is what binds an id as a parameter.
+	ID func(comm.ID) any
+	// Lock is run first in each migration's transaction, so that runners wait
+	// for each other; "" when beginning the transaction does that already.
+	Lock string
+}
+
+// SQLite keeps ids as blobs of 16 bytes. Its write transactions exclude each other.
+func SQLite() Dialect {
+	return Dialect{ID: func(id comm.ID) any { return id[:] }}
+}
+
+// PostgreSQL keeps ids as uuid. Its runners wait for each other by a lock of the transaction.
+func PostgreSQL() Dialect {
+	return Dialect{
+		ID:   func(id comm.ID) any { return UUID(id) },
+		Lock: `SELECT pg_advisory_xact_lock(7307216201)`,
+	}
+}
+
+// UUID is the id's bytes in the text form of PostgreSQL's uuid.
+func UUID(id comm.ID) string {
+	var b [36]byte
+	hex.Encode(b[0:], id[0:4])
+	b[8] = '-'
+	hex.Encode(b[9:], id[4:6])
+	b[13] = '-'
+	hex.Encode(b[14:], id[6:8])
+	b[18] = '-'
+	hex.Encode(b[19:], id[8:10])
+	b[23] = '-'
+	hex.Encode(b[24:], id[10:16])
+	return string(b[:])
+}
+
+// Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions
+// and store.Settings on a DB. Stores embed it. It is safe for concurrent use.
+type Cold struct {
+	db DB
+	d  Dialect
+}
+
+// NewCold makes the cold roles of a store.
+func NewCold(db DB, d Dialect) *Cold { return &Cold{db: db, d: d} }
+
+// ConfigVersion reads the number that every change of an app, key, provider
+// configuration or setting counts up.
+func ConfigVersion(ctx context.Context, q Querier) (v int64, err error) {
+	err = q.QueryRowContext(ctx, `SELECT version FROM config_version WHERE id = 1`).Scan(&v)
+	return v, err
+}
+
+// changed counts the configuration version up, inside the transaction of the change.
+func changed(ctx context.Context, q Querier) error {
+	_, err := q.ExecContext(ctx, `UPDATE config_version SET version = version + 1 WHERE id = 1`)
+	return err
+}
+
+// affected runs a statement and answers how many rows it changed.
+func affected(ctx context.Context, q Querier, query string, args ...any) (int64, error) {
+	r, err := q.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
