@@ -1,0 +1,236 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
+)
+
+var (
+	qMessage = &query{`SELECT ` + stateColumns + `, (SELECT payload FROM content c WHERE c.id = s.id AND c.app_id = s.app_id)
+		FROM state s WHERE s.id = ? AND s.app_id = ?`}
+	qEvents = &query{`SELECT ` + sqlstore.EventColumns + ` FROM events WHERE message_id = ? AND app_id = ? AND sequence <= ? ORDER BY sequence`}
+	qPurged = &query{`SELECT payload IS NULL FROM content WHERE id = ? AND app_id = ?`}
+)
+
+// Message implements store.Messages. Events are append-only: those up to the
+// row's sequence are one picture with it.
+func (s *Store) Message(ctx context.Context, app, id comm.ID) (*comm.Message, error) {
+	var m *comm.Message
+	err := s.readers.raw(ctx, func(r *raw) (err error) {
+		if m, err = message(r, app, id); err != nil || m == nil {
+			return err
+		}
+		return r.each(qEvents, []value{id[:], app[:], int64(m.Sequence)}, func(v []value) error {
+			m.Events = append(m.Events, eventRow(v))
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read message: %w", err)
+	}
+	if m == nil {
+		return nil, comm.E("not_found")
+	}
+	return m, nil
+}
+
+// message reads one without events; nil when the app has no such message.
+func message(r *raw, app, id comm.ID) (*comm.Message, error) {
+	row, err := r.one(qMessage, id[:], app[:])
+	if err != nil || row == nil {
+		return nil, err
+	}
+	m := &comm.Message{State: stateRow(app, id, row)}
+	payload := row[len(row)-1]
+	if m.ContentGone = payload == nil; m.ContentGone {
+		return m, nil
+	}
+	return m, store.DecodeContent(blob(payload), &m.Content)
+}
+
+func eventRow(v []value) comm.Event {
+	return comm.Event{
+		App: idOf(v[0]), Message: idOf(v[1]), Sequence: int(num(v[2])), Type: comm.Cause(num(v[3])), From: comm.Status(num(v[4])),
+		To: comm.Status(num(v[5])), At: comm.Micros(num(v[6])), Generation: int(num(v[7])), Attempt: int(num(v[8])), Epoch: num(v[9]),
+		Node: text(v[10]), Actor: text(v[11]), Provider: text(v[12]), ProviderID: idOf(v[13]), Ref: text(v[14]), ErrorCode: text(v[15]), Detail: text(v[16]),
+	}
+}
+
+// List implements store.Messages: the ids come from index ranges, merged newest
+// first; rows and contents are read for the page alone.
+func (s *Store) List(ctx context.Context, app comm.ID, f store.Filter) ([]comm.Message, error) {
+	out, err := s.page(ctx, app, f, listQuery(f))
+	if err != nil {
+		return nil, fmt.Errorf("list messages: %w", err)
+	}
+	return out, nil
+}
+
+// Captures implements store.Messages: what the sandbox accepted.
+func (s *Store) Captures(ctx context.Context, app comm.ID, f store.Filter) ([]comm.Message, error) {
+	out, err := s.page(ctx, app, f, captureQuery(f))
+	if err != nil {
+		return nil, fmt.Errorf("list captures: %w", err)
+	}
+	return out, nil
+}
+
+// listQuery is one range of an index for each status and channel that the filter
+// lets through. SENDING has an index of its own.
+func listQuery(f store.Filter) string {
+	return merged(f, func(st comm.Status) string {
+		if st == comm.Sending {
+			return `state_sending WHERE`
+		}
+		return `state_list WHERE status <> 2 AND` // the index's own condition, word for word
+	})
+}
+
+// captureQuery is the same for what the sandbox took.
+func captureQuery(f store.Filter) string {
+	return merged(f, func(comm.Status) string { return `state_captures WHERE provider = 'sandbox' AND sent_at <> 0 AND` })
+}
+
+// merged makes SQLite merge the ranges, newest first. Status and channel are
+// enumerations, written as numbers so that the partial indexes apply.
+func merged(f store.Filter, from func(comm.Status) string) string {
+	statuses, channels := comm.Statuses(), comm.Channels()
+	if f.Status != comm.None {
+		statuses = []comm.Status{f.Status}
+	}
+	if f.Channel != 0 {
+		channels = []comm.Channel{f.Channel}
+	}
+	var arms []string
+	for _, st := range statuses {
+		for _, ch := range channels {
+			arms = append(arms, fmt.Sprintf(`SELECT id FROM state INDEXED BY %s app_id = ?1 AND status = %d AND channel = %d AND id > ?2 AND id < ?3`, from(st), st, ch))
+		}
+	}
+	return strings.Join(arms, " UNION ALL ") + ` ORDER BY id DESC LIMIT ?4`
+}
+
+// bounds turns the filter's times and cursor into an open range of ids.
+func bounds(f store.Filter) (after, before comm.ID) {
+	before = comm.ID(slices.Repeat([]byte{0xff}, len(before)))
+	if f.CreatedAfter > 0 {
+		// Ids carry milliseconds: what is newer than the instant begins with the next one.
+		after = comm.FirstID(comm.Micros(f.CreatedAfter.Millis()+1) * 1000)
+		after = previous(after)
+	}
+	if f.CreatedBefore > 0 {
+		before = comm.FirstID(f.CreatedBefore + 999)
+	}
+	if !f.Before.IsZero() && f.Before.Compare(before) < 0 {
+		before = f.Before
+	}
+	return after, before
+}
+
+// previous is the largest id below id.
+func previous(id comm.ID) comm.ID {
+	for i := len(id) - 1; i >= 0; i-- {
+		id[i]--
+		if id[i] != 0xff {
+			break
+		}
+	}
+	return id
+}
+
+// page reads the ids of a query (app, after, before, limit) and then their rows.
+func (s *Store) page(ctx context.Context, app comm.ID, f store.Filter, text string) (out []comm.Message, err error) {
+	if f.Limit <= 0 {
+		return nil, s.w.refused()
+	}
+	after, before := bounds(f)
+	err = s.readers.with(ctx, func(r *reader) error {
+		rows, err := r.conn.QueryContext(ctx, text, app[:], after[:], before[:], int64(f.Limit))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		var ids []comm.ID
+		for rows.Next() {
+			var id comm.ID
+			if err := rows.Scan((*sqlstore.ID)(&id)); err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		if err := rows.Close(); err != nil {
+			return err
+		}
+		return r.conn.Raw(func(any) error {
+			out = make([]comm.Message, 0, len(ids))
+			for _, id := range ids {
+				m, err := message(r.raw, app, id)
+				if err != nil {
+					return err
+				}
+				if m != nil {
+					out = append(out, *m)
+				}
+			}
+			return nil
+		})
+	})
+	return out, err
+}
+
+// Cancel implements store.Messages.
+func (s *Store) Cancel(ctx context.Context, app, id comm.ID, actor string) (st comm.State, result comm.CancelResult, err error) {
+	err = s.change(ctx, app, id, func(_ *raw, before *comm.State, now comm.Micros) (c sqlstore.Change, err error) {
+		c, result = sqlstore.Cancel(before, actor, now)
+		st = c.After
+		return c, nil
+	})
+	if err != nil {
+		return comm.State{}, 0, fmt.Errorf("cancel: %w", err)
+	}
+	return st, result, nil
+}
+
+// Retry implements store.Messages.
+func (s *Store) Retry(ctx context.Context, app, id comm.ID, actor string) (st comm.State, result comm.RetryResult, err error) {
+	err = s.change(ctx, app, id, func(r *raw, before *comm.State, now comm.Micros) (c sqlstore.Change, err error) {
+		row, err := r.one(qPurged, id[:], app[:])
+		if err != nil {
+			return c, err
+		}
+		c, result = sqlstore.Retry(before, row == nil || num(row[0]) != 0, actor, now)
+		st = c.After
+		return c, nil
+	})
+	if err != nil {
+		return comm.State{}, 0, fmt.Errorf("retry: %w", err)
+	}
+	return st, result, nil
+}
+
+// change applies a pure function to one message in a transaction.
+func (s *Store) change(ctx context.Context, app, id comm.ID, fn func(*raw, *comm.State, comm.Micros) (sqlstore.Change, error)) error {
+	return s.w.hot(ctx, 1, func(r *raw) error {
+		before, ok, err := stateOf(r, app, id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return refusal{comm.E("not_found")}
+		}
+		c, err := fn(r, &before, s.now())
+		if err != nil {
+			return err
+		}
+		return write(r, &c)
+	})
+}

@@ -1,0 +1,221 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
+)
+
+// steps are this build's migrations and more.
+func steps(t *testing.T, more ...string) []sqlstore.Migration {
+	t.Helper()
+	list, err := sqlstore.LoadMigrations(migrations, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range more {
+		list = append(list, sqlstore.Migration{Name: "9" + strings.Repeat("0", i) + "_test", SQL: text, Sum: text})
+	}
+	return list
+}
+
+// schema lists what the file at path has.
+func schema(t *testing.T, path string) (names []string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", uri(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	var sound string
+	if err := db.QueryRowContext(t.Context(), `PRAGMA integrity_check`).Scan(&sound); err != nil || sound != "ok" {
+		t.Fatalf("integrity of %s: %q %v", path, sound, err)
+	}
+	rows, err := db.QueryContext(t.Context(), `SELECT name FROM sqlite_schema ORDER BY name`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestAnInterruptedMigrationLeavesNothingHalf(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	sub := submission()
+	if _, err := s.Accept(t.Context(), []store.Submission{sub}); err != nil {
+		t.Fatal(err)
+	}
+	list := steps(t, `CREATE TABLE fine (x INTEGER)`, `CREATE TABLE half (x INTEGER); UPDATE state SET lane = 9; INSERT INTO nowhere VALUES (1)`)
+	if err := s.migrate(t.Context(), list); err == nil || !strings.Contains(err.Error(), list[len(list)-1].Name) {
+		t.Fatalf("%v", err)
+	}
+	m, err := s.Message(t.Context(), sub.App, sub.ID)
+	if err != nil || m.Lane != sub.Lane {
+		t.Fatalf("%+v %v", m, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names := schema(t, s.path)
+	if !slices.Contains(names, "fine") || slices.Contains(names, "half") {
+		t.Fatalf("%v", names)
+	}
+	// The next start does what is left once its text is right.
+	again, err := Open(t.Context(), Options{Path: s.path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = again.Close() }()
+	list[len(list)-1].SQL = `CREATE TABLE half (x INTEGER)`
+	if err := again.migrate(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestACopyIsMadeBeforeAMigration(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	if copies, _ := filepath.Glob(s.path + ".before-*"); len(copies) != 0 {
+		t.Fatalf("a new database was copied: %v", copies)
+	}
+	sub := submission()
+	if _, err := s.Accept(t.Context(), []store.Submission{sub}); err != nil {
+		t.Fatal(err)
+	}
+	list := steps(t, `ALTER TABLE state ADD COLUMN more INTEGER NOT NULL DEFAULT 0`, `CREATE TABLE other (x INTEGER)`)
+	copied := s.path + ".before-" + list[len(list)-2].Name
+	if err := os.WriteFile(copied+".part", []byte("of an interrupted copy"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second has nothing to do
+		if err := s.migrate(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if copies, _ := filepath.Glob(s.path + ".before-*"); !slices.Equal(copies, []string{copied}) {
+		t.Fatalf("%v", copies)
+	}
+	if slices.Contains(schema(t, copied), "other") {
+		t.Fatal("the copy was made after the migration")
+	}
+	if st, err := os.Stat(copied); err != nil || st.Mode().Perm() != 0o600 {
+		t.Fatalf("%v %v", st.Mode(), err)
+	}
+	// The copy is a database that serves.
+	old, err := Open(t.Context(), Options{Path: copied})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = old.Close() }()
+	if err := old.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Message(t.Context(), sub.App, sub.ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMigrateManyTimesAtOnce(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	list := steps(t, `CREATE TABLE once (x INTEGER)`)
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() { errs[i] = s.migrate(t.Context(), list) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAChangedMigrationIsRefused(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	list := steps(t)
+	list[0].Sum = "another"
+	if err := s.migrate(t.Context(), list); err == nil || !strings.Contains(err.Error(), "another text") {
+		t.Fatalf("%v", err)
+	}
+	// A newer binary's step is no reason to stop: both run during an upgrade.
+	if err := s.migrate(t.Context(), steps(t, `CREATE TABLE newer (x INTEGER)`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestForeignFilesAreRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other.db")
+	db, err := sql.Open("sqlite", uri(other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), `CREATE TABLE songs (title TEXT)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text := filepath.Join(dir, "notes.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("no database at all. ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ path, want string }{
+		"another program's": {other, "another program"}, "a text": {text, "not a database"}, "no folder": {filepath.Join(dir, "no", "such.db"), "no such"},
+	} {
+		if s, err := Open(context.Background(), Options{Path: c.path}); err == nil {
+			_ = s.Close()
+			t.Errorf("%s is opened", name)
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if b, err := os.ReadFile(text); err != nil || !strings.HasPrefix(string(b), "no database") {
+		t.Errorf("the text was changed: %v", err)
+	}
+	odd := filepath.Join(dir, "100% odd? #name.db")
+	s, err := Open(t.Context(), Options{Path: odd})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(odd); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOldLibrariesAreRefused(t *testing.T) {
+	t.Parallel()
+	for version, ok := range map[string]bool{"3.51.3": true, "3.53.4": true, "4.0.0": true, "3.51.2": false, "3.8.11": false, "3": false, "": false} {
+		if err := newEnough(version); (err == nil) != ok {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+-- The core: tenants, configuration, ownership, and the life of a message.
+-- Times are microseconds since the epoch, booleans and enumerations integers, JSON is text, ids 16 bytes.
+-- Rows of messages are kept in the order of their ids, so that accepting appends (docs/decisions/0002-sqlite-keys.md).
+
+CREATE TABLE settings (
+  name  TEXT NOT NULL PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row: counted up by every change of an app, key, provider configuration or setting.
+CREATE TABLE config_version (
+  id      INTEGER NOT NULL PRIMARY KEY,
+  version INTEGER NOT NULL
+) STRICT;
+INSERT INTO config_version VALUES (1, 1);
+
+CREATE TABLE apps (
+  id              BLOB    NOT NULL PRIMARY KEY,
+  slug            TEXT    NOT NULL UNIQUE,
+  name            TEXT    NOT NULL,
+  active          INTEGER NOT NULL,
+  sandbox         INTEGER NOT NULL,
+  on_unknown      INTEGER NOT NULL,
+  rate_per_minute INTEGER NOT NULL,
+  shard_spread    INTEGER NOT NULL,
+  queue_paused    INTEGER NOT NULL,
+  webhook_url     TEXT    NOT NULL,
+  webhook_secret  BLOB,
+  allowed_from    TEXT    NOT NULL,
+  created_at      INTEGER NOT NULL,
+  updated_at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE api_keys (
+  app_id      BLOB    NOT NULL,
+  id          BLOB    NOT NULL,
+  hash        BLOB    NOT NULL UNIQUE,
+  prefix      TEXT    NOT NULL,
+  last_four   TEXT    NOT NULL,
+  scopes      INTEGER NOT NULL,
+  provisioned INTEGER NOT NULL,
+  created_at  INTEGER NOT NULL,
+  expires_at  INTEGER NOT NULL,
+  revoked_at  INTEGER NOT NULL,
+  PRIMARY KEY (app_id, id)
+) STRICT, WITHOUT ROWID;
+
+-- app_id of all zeros: the server-level chain.
+CREATE TABLE provider_configs (
+  app_id          BLOB    NOT NULL,
+  id              BLOB    NOT NULL,
+  type            TEXT    NOT NULL,
+  channel         INTEGER NOT NULL,
+  name            TEXT    NOT NULL,
+  priority        INTEGER NOT NULL,
+  active          INTEGER NOT NULL,
+  settings        TEXT    NOT NULL,
+  secrets         BLOB,
+  key_id          TEXT    NOT NULL,
+  rate_per_second INTEGER NOT NULL,
+  rate_per_day    INTEGER NOT NULL,
+  max_concurrent  INTEGER NOT NULL,
+  pinned          INTEGER NOT NULL,
+  version         INTEGER NOT NULL,
+  created_at      INTEGER NOT NULL,
+  updated_at      INTEGER NOT NULL,
+  PRIMARY KEY (app_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE suppressions (
+  app_id     BLOB    NOT NULL,
+  channel    INTEGER NOT NULL,
+  address    TEXT    NOT NULL,
+  reason     TEXT    NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (app_id, channel, address)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE nodes (
+  node        TEXT    NOT NULL PRIMARY KEY,
+  role        TEXT    NOT NULL,
+  version     TEXT    NOT NULL,
+  lease_until INTEGER NOT NULL,
+  started_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE shards (
+  shard INTEGER NOT NULL PRIMARY KEY,
+  owner TEXT    NOT NULL,
+  epoch INTEGER NOT NULL
+) STRICT;
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 63)
+INSERT INTO shards SELECT i, '', 0 FROM n;
+
+-- What was accepted; append-only. payload is NULL when purged or erased, files counts the rows of table files.
+CREATE TABLE content (
+  app_id    BLOB    NOT NULL,
+  id        BLOB    NOT NULL,
+  recipient TEXT    NOT NULL,
+  payload   BLOB,
+  files     INTEGER NOT NULL,
+  PRIMARY KEY (id, app_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE files (
+  app_id       BLOB    NOT NULL,
+  id           BLOB    NOT NULL,
+  n            INTEGER NOT NULL,
+  filename     TEXT    NOT NULL,
+  content_type TEXT    NOT NULL,
+  content      BLOB    NOT NULL,
+  PRIMARY KEY (id, app_id, n)
+) STRICT;
+
+-- What changes in a message's life; the narrow row that lists read.
+CREATE TABLE state (
+  app_id       BLOB    NOT NULL,
+  id           BLOB    NOT NULL,
+  shard        INTEGER NOT NULL,
+  channel      INTEGER NOT NULL,
+  lane         INTEGER NOT NULL,
+  mode         INTEGER NOT NULL,
+  on_unknown   INTEGER NOT NULL,
+  status       INTEGER NOT NULL,
+  created_at   INTEGER NOT NULL,
+  updated_at   INTEGER NOT NULL,
+  scheduled_at INTEGER NOT NULL,
+  due          INTEGER NOT NULL,
+  expires_at   INTEGER NOT NULL,
+  generation   INTEGER NOT NULL,
+  attempts     INTEGER NOT NULL,
+  round        INTEGER NOT NULL,
+  round_since  INTEGER NOT NULL,
+  sequence     INTEGER NOT NULL,
+  epoch        INTEGER NOT NULL,
+  flags        INTEGER NOT NULL,
+  provider     TEXT    NOT NULL,
+  provider_id  BLOB    NOT NULL,
+  provider_ref TEXT    NOT NULL,
+  error_code   TEXT    NOT NULL,
+  error_text   TEXT    NOT NULL,
+  sent_at      INTEGER NOT NULL,
+  delivered_at INTEGER NOT NULL,
+  PRIMARY KEY (id, app_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX state_list ON state (app_id, status, channel, id) WHERE status <> 2;
+-- Open attempts: few rows, looked through after a restart.
+CREATE INDEX state_sending ON state (app_id, channel, id) WHERE status = 2;
+-- What the sandbox took.
+CREATE INDEX state_captures ON state (app_id, status, channel, id) WHERE provider = 'sandbox' AND sent_at <> 0;
+
+-- One row per message that is QUEUED or SENDING.
+CREATE TABLE queue (
+  shard   INTEGER NOT NULL,
+  app_id  BLOB    NOT NULL,
+  channel INTEGER NOT NULL,
+  lane    INTEGER NOT NULL,
+  due     INTEGER NOT NULL,
+  id      BLOB    NOT NULL,
+  PRIMARY KEY (shard, app_id, channel, lane, due, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE idempotency (
+  app_id      BLOB    NOT NULL,
+  mode        INTEGER NOT NULL,
+  hash        BLOB    NOT NULL,
+  id          BLOB    NOT NULL,
+  fingerprint BLOB    NOT NULL,
+  PRIMARY KEY (app_id, mode, hash)
+) STRICT, WITHOUT ROWID;
+
+-- A message's log, append-only, written in the transaction of the change it reports.
+CREATE TABLE events (
+  app_id      BLOB    NOT NULL,
+  message_id  BLOB    NOT NULL,
+  sequence    INTEGER NOT NULL,
+  type        INTEGER NOT NULL,
+  from_status INTEGER NOT NULL,
+  to_status   INTEGER NOT NULL,
+  at          INTEGER NOT NULL,
+  generation  INTEGER NOT NULL,
+  attempt     INTEGER NOT NULL,
+  epoch       INTEGER NOT NULL,
+  node        TEXT    NOT NULL,
+  actor       TEXT    NOT NULL,
+  provider    TEXT    NOT NULL,
+  provider_id BLOB    NOT NULL,
+  ref         TEXT    NOT NULL,
+  error_code  TEXT    NOT NULL,
+  detail      TEXT    NOT NULL,
+  PRIMARY KEY (message_id, sequence, app_id)
+) STRICT, WITHOUT ROWID;
+
+-- Submissions of an app in the current minute.
+CREATE TABLE rates (
+  app_id BLOB    NOT NULL PRIMARY KEY,
+  minute INTEGER NOT NULL,
+  used   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Why units do not send, as their owners see it.
+CREATE TABLE holds (
+  app_id  BLOB    NOT NULL,
+  channel INTEGER NOT NULL,
+  lane    INTEGER NOT NULL,
+  shard   INTEGER NOT NULL,
+  node    TEXT    NOT NULL,
+  reason  TEXT    NOT NULL,
+  until   INTEGER NOT NULL,
+  PRIMARY KEY (app_id, channel, lane, shard)
+) STRICT, WITHOUT ROWID;

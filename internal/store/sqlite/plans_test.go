@@ -1,0 +1,113 @@
+package sqlite
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// plan is what SQLite would do for a statement. There are no statistics in the
+// database (nobody runs ANALYZE), so that it does not depend on what is stored.
+func plan(t *testing.T, s *Store, text string) string {
+	t.Helper()
+	var out strings.Builder
+	err := s.readers.with(t.Context(), func(r *reader) error {
+		args := make([]any, strings.Count(text, "?"))
+		if strings.Contains(text, "?1") {
+			args = args[:4]
+		}
+		rows, err := r.conn.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var id, parent, unused sql.NullInt64
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				return err
+			}
+			fmt.Fprintln(&out, detail)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return out.String()
+}
+
+func TestEveryHotStatementSeeks(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	const primary = "USING PRIMARY KEY ("
+	for _, c := range []struct {
+		name string
+		q    *query
+		want []string
+	}{
+		{"key", qKeySelect, []string{"SEARCH i " + primary + "app_id=? AND mode=? AND hash=?)", "SEARCH s " + primary + "id=? AND app_id=?)"}},
+		{"rate", qRateSelect, []string{"SEARCH rates " + primary + "app_id=?)"}},
+		{"state", qState, []string{"SEARCH s " + primary + "id=? AND app_id=?)"}},
+		{"state update", qStateUpdate, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
+		{"started", qStarted, []string{"SEARCH state " + primary + "id=? AND app_id=?)", "SEARCH p " + primary + "app_id=? AND channel=? AND address=?)"}},
+		{"sent", qSent, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
+		{"queue delete", qQueueDelete, []string{"SEARCH queue " + primary + "shard=? AND app_id=? AND channel=? AND lane=? AND due=? AND id=?)"}},
+		{"unit", qUnit, []string{"SEARCH queue " + primary + "shard=? AND (app_id,channel,lane)>(?,?,?))"}},
+		{"window", qWindow, []string{"SEARCH queue " + primary + "shard=? AND app_id=? AND channel=? AND lane=? AND (due,id)>(?,?))"}},
+		{"content", qContent, []string{"SEARCH s " + primary + "id=? AND app_id=?)", "SEARCH c", "id=? AND app_id=?)"}},
+		{"purged", qPurged, []string{"SEARCH content", "id=? AND app_id=?)"}},
+		{"files", qFiles, []string{"SEARCH files USING INDEX", "id=? AND app_id=?)"}},
+		{"suppressed", qSuppressed, []string{"SEARCH suppressions " + primary + "app_id=? AND channel=? AND address=?)"}},
+		{"app", qAppMode, []string{"SEARCH apps " + primary + "id=?)"}},
+		{"message", qMessage, []string{"SEARCH s " + primary + "id=? AND app_id=?)", "SEARCH c", "id=? AND app_id=?)"}},
+		{"events", qEvents, []string{"SEARCH events " + primary + "message_id=? AND sequence<?)"}},
+		{"orphans", qOrphans, []string{"SCAN s USING INDEX state_sending"}}, // open attempts only
+		{"hold", qHold, []string{"SEARCH holds " + primary + "app_id=? AND channel=? AND lane=? AND shard=?)"}},
+		{"node", qNode, []string{"SEARCH nodes " + primary + "node=?)"}},
+	} {
+		got := plan(t, s, c.q.text)
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: want %q in\n%s", c.name, want, got)
+			}
+		}
+		if strings.Contains(got, "TEMP B-TREE") || strings.Contains(got, "SCAN") && c.q != qOrphans {
+			t.Errorf("%s:\n%s", c.name, got)
+		}
+	}
+}
+
+// Each filter is answered by one range per status and channel, merged: what a
+// page costs does not grow with what is stored.
+func TestListsMergeRanges(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	for _, status := range append([]comm.Status{comm.None}, comm.Statuses()...) {
+		for _, ch := range append([]comm.Channel{0}, comm.Channels()...) {
+			f := store.Filter{Status: status, Channel: ch}
+			got := plan(t, s, listQuery(f))
+			ranges := strings.Count(got, "SEARCH state USING COVERING INDEX state_list (app_id=? AND status=? AND channel=? AND id>? AND id<?)") +
+				strings.Count(got, "SEARCH state USING COVERING INDEX state_sending (app_id=? AND channel=? AND id>? AND id<?)")
+			want := 1
+			if status == comm.None {
+				want = len(comm.Statuses())
+			}
+			if ch == 0 {
+				want *= len(comm.Channels())
+			}
+			if ranges != want || strings.Contains(got, "SCAN") || strings.Contains(got, "TEMP B-TREE") {
+				t.Errorf("%+v: %d ranges, want %d:\n%s", f, ranges, want, got)
+			}
+			captures := plan(t, s, captureQuery(f))
+			ranges = strings.Count(captures, "SEARCH state USING INDEX state_captures (app_id=? AND status=? AND channel=? AND id>? AND id<?)")
+			if ranges != want || strings.Contains(captures, "SCAN") || strings.Contains(captures, "TEMP B-TREE") {
+				t.Errorf("captures %+v: %d ranges, want %d:\n%s", f, ranges, want, captures)
+			}
+		}
+	}
+}
