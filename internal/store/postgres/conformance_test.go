@@ -1,0 +1,54 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/postgres"
+	"github.com/commserver/commserver/internal/store/storetest"
+	"github.com/commserver/commserver/test/pgtest"
+)
+
+// migrated is the URL of a migrated database of the test's own.
+func migrated(t testing.TB) string {
+	t.Helper()
+	return pgtest.Prepared(t, "commserver", func(ctx context.Context, url string) error {
+		s, err := postgres.Open(ctx, postgres.Options{URL: url})
+		if err != nil {
+			return err
+		}
+		if err := s.Migrate(ctx); err != nil {
+			return err
+		}
+		return s.Close()
+	})
+}
+
+// opened is a store on the database; it is closed when the test ends.
+func opened(t testing.TB, o postgres.Options) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	for _, mode := range []struct {
+		name   string
+		pooled bool
+	}{{"direct", false}, {"as behind a pooler", true}} {
+		t.Run(mode.name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) store.Store {
+				return opened(t, postgres.Options{URL: migrated(t), Pooled: mode.pooled})
+			})
+		})
+	}
+}

@@ -1,0 +1,203 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
+)
+
+const (
+	messageSQL = `SELECT ` + stateOf + `, c.recipient, c.payload FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.id = $2`
+	eventsSQL  = `SELECT ` + eventColumns + ` FROM events WHERE app_id = $1 AND message_id = $2 ORDER BY app_id, message_id, sequence`
+	lockSQL    = `SELECT ` + stateOf + `, c.payload IS NULL, ` + wallClock + `
+FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.id = $2 FOR UPDATE OF s`
+)
+
+// Message implements store.Messages.
+func (s *Store) Message(ctx context.Context, app, id comm.ID) (*comm.Message, error) {
+	var m comm.Message
+	found := false
+	err := s.read(ctx, "read a message", func(c *pgx.Conn) error {
+		found, m = false, comm.Message{}
+		b := &pgx.Batch{}
+		b.Queue(messageSQL, sqlstore.UUID(app), sqlstore.UUID(id))
+		b.Queue(eventsSQL, sqlstore.UUID(app), sqlstore.UUID(id))
+		r := c.SendBatch(ctx, b)
+		defer func() { _ = r.Close() }() // whatever it says was said by the reads
+		rows, err := r.Query()
+		var bad error
+		if err := each(rows, err, func(r *reader) { found, bad = true, readMessage(r, &m) }); err != nil {
+			return err
+		}
+		if bad != nil {
+			return bad
+		}
+		rows, err = r.Query()
+		return each(rows, err, func(r *reader) {
+			var e comm.Event
+			r.event(&e)
+			// Events that were written between the two statements belong to a later picture.
+			if e.Sequence <= m.Sequence {
+				m.Events = append(m.Events, e)
+			}
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, comm.E("not_found")
+	}
+	return &m, nil
+}
+
+// readMessage reads state, recipient and payload.
+func readMessage(r *reader, m *comm.Message) error {
+	r.state(&m.State)
+	recipient, payload := r.text(), r.next()
+	if payload == nil {
+		m.ContentGone, m.To = true, recipient
+		return nil
+	}
+	return store.DecodeContent(payload, &m.Content)
+}
+
+// Cancel implements store.Messages.
+func (s *Store) Cancel(ctx context.Context, app, id comm.ID, actor string) (st comm.State, result comm.CancelResult, err error) {
+	err = s.change(ctx, "cancel a message", app, id, func(st *comm.State, _ bool, now comm.Micros) (c sqlstore.Change) {
+		c, result = sqlstore.Cancel(st, actor, now)
+		return c
+	}, &st)
+	return st, result, err
+}
+
+// Retry implements store.Messages.
+func (s *Store) Retry(ctx context.Context, app, id comm.ID, actor string) (st comm.State, result comm.RetryResult, err error) {
+	err = s.change(ctx, "retry a message", app, id, func(st *comm.State, gone bool, now comm.Micros) (c sqlstore.Change) {
+		c, result = sqlstore.Retry(st, gone, actor, now)
+		return c
+	}, &st)
+	return st, result, err
+}
+
+// change locks a message's row, computes the change and writes it.
+func (s *Store) change(ctx context.Context, what string, app, id comm.ID, compute func(st *comm.State, gone bool, now comm.Micros) sqlstore.Change, after *comm.State) error {
+	return s.transaction(ctx, what, func(tx pgx.Tx) error {
+		found := false
+		var c sqlstore.Change
+		rows, err := tx.Query(ctx, lockSQL, sqlstore.UUID(app), sqlstore.UUID(id))
+		err = each(rows, err, func(r *reader) {
+			var st comm.State
+			r.state(&st)
+			gone := r.flag()
+			found, c = true, compute(&st, gone, r.micros())
+		})
+		if err != nil {
+			return err
+		}
+		if !found {
+			return comm.E("not_found")
+		}
+		*after = c.After
+		b := &pgx.Batch{}
+		queueChange(b, &c)
+		return sendAll(ctx, tx, b)
+	})
+}
+
+// Late implements store.Queue. Messages are locked in one order, then all changes are written together.
+func (s *Store) Late(ctx context.Context, node string, results []store.LateResult) error {
+	if len(results) == 0 {
+		return nil
+	}
+	order := order(len(results), func(a, b int) int {
+		return cmp.Or(results[a].App.Compare(results[b].App), results[a].ID.Compare(results[b].ID))
+	})
+	return s.transaction(ctx, "file late results", func(tx pgx.Tx) error {
+		type name struct{ app, id comm.ID }
+		rows := make(map[name]*comm.State, len(results))
+		locks := &pgx.Batch{}
+		var names []name
+		for _, i := range order {
+			n := name{results[i].App, results[i].ID}
+			if len(names) == 0 || names[len(names)-1] != n {
+				names = append(names, n)
+				locks.Queue(lockSQL, sqlstore.UUID(n.app), sqlstore.UUID(n.id))
+			}
+		}
+		var now comm.Micros
+		r := tx.SendBatch(ctx, locks)
+		for _, n := range names {
+			found, err := r.Query()
+			if err := each(found, err, func(r *reader) {
+				st := &comm.State{}
+				r.state(st)
+				_ = r.flag()
+				rows[n], now = st, r.micros()
+			}); err != nil {
+				_ = r.Close() // the first error decides
+				return err
+			}
+		}
+		if err := r.Close(); err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		for _, i := range order {
+			st := rows[name{results[i].App, results[i].ID}]
+			if st == nil {
+				continue // erased meanwhile, or never ours
+			}
+			c := sqlstore.Late(st, &results[i], node, now)
+			queueChange(b, &c)
+			*st = c.After
+		}
+		return sendAll(ctx, tx, b)
+	})
+}
+
+const (
+	updateStateSQL = `
+UPDATE state SET status = $3, updated_at = $4, due = $5, generation = $6, attempts = $7, round = $8, round_since = $9, sequence = $10, epoch = $11,
+  flags = $12, provider = $13, provider_id = $14, provider_ref = $15, error_code = $16, error_text = $17, sent_at = $18, delivered_at = $19
+WHERE app_id = $1 AND id = $2`
+	insertEventSQL = `
+INSERT INTO events (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
+	deleteQueueSQL = `DELETE FROM queue WHERE shard = $1 AND app_id = $2 AND channel = $3 AND lane = $4 AND due = $5 AND id = $6`
+	insertQueueSQL = `INSERT INTO queue (shard, app_id, channel, lane, due, id) VALUES ($1, $2, $3, $4, $5, $6)`
+)
+
+// queueChange adds the statements that write a change of a locked row: state, then events, then queue.
+func queueChange(b *pgx.Batch, c *sqlstore.Change) {
+	if len(c.Events) == 0 {
+		return
+	}
+	a := &c.After
+	app, id := sqlstore.UUID(a.App), sqlstore.UUID(a.ID)
+	b.Queue(updateStateSQL, app, id, int16(a.Status), int64(a.UpdatedAt), int64(a.Due), a.Generation, a.Attempts, a.Round, int64(a.RoundSince), a.Sequence, a.Epoch,
+		int32(a.Flags), a.Provider, sqlstore.UUID(a.ProviderID), a.ProviderRef, a.ErrorCode, a.ErrorText, int64(a.SentAt), int64(a.DeliveredAt))
+	for i := range c.Events {
+		e := &c.Events[i]
+		b.Queue(insertEventSQL, app, id, e.Sequence, int16(e.Type), int16(e.From), int16(e.To), int64(e.At), e.Generation, e.Attempt, e.Epoch, e.Node, e.Actor,
+			e.Provider, sqlstore.UUID(e.ProviderID), e.Ref, e.ErrorCode, e.Detail)
+	}
+	remove, removed, insert, inserted := c.QueueMove()
+	if removed {
+		b.Queue(deleteQueueSQL, int16(a.Shard), app, int16(a.Channel), int16(a.Lane), int64(remove), id)
+	}
+	if inserted {
+		b.Queue(insertQueueSQL, int16(a.Shard), app, int16(a.Channel), int16(a.Lane), int64(insert), id)
+	}
+}
+
+func sendAll(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	return tx.SendBatch(ctx, b).Close()
+}

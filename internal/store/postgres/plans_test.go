@@ -1,0 +1,254 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/test/pgtest"
+)
+
+// use is a table, the index that serves it and what the index is asked with.
+type use struct{ table, index, columns string }
+
+// hotStatement is a statement whose plan is asserted.
+type hotStatement struct {
+	name string
+	sql  string
+	args []any // nil: as many NULLs as it takes
+	uses []use
+}
+
+func hotStatements() []hotStatement {
+	statePK := use{"state", "state_pkey", "app_id id"}
+	queue := use{"queue", "queue_pkey", "shard app_id channel lane due id"}
+	content := use{"content", "content_pkey", "app_id id"}
+	list := use{"state", "state_list", "status channel app_id id"}
+	sending := use{"state", "state_sending", ""} // holds nothing but attempts under way: even the whole of it is little
+	captures := use{"state", "state_captures", "channel app_id id"}
+	id := comm.NewID(comm.At(time.Now()))
+	out := []hotStatement{
+		{"accept", acceptSQL, nil, []use{{"suppressions", "suppressions_pkey", "app_id channel address"}}},
+		{"accept each", acceptEachSQL, nil, []use{{"idempotency", "idempotency_pkey", "app_id mode hash"}, {"suppressions", "suppressions_pkey", "app_id channel address"}, statePK}},
+		{"known key", knownKeySQL, nil, []use{{"idempotency", "idempotency_pkey", "app_id mode hash"}, statePK}},
+		{"content", contentSQL, nil, []use{content, {"files", "files_pkey", "app_id id"}}},
+		{"fence", fenceSQL, nil, []use{{"shards", "shards_pkey", "shard"}}},
+		{"start", startSQL, nil, []use{content, {"apps", "apps_pkey", "id"}, {"suppressions", "suppressions_pkey", "app_id channel address"}, statePK, queue}},
+		{"finish", finishSQL(false), nil, []use{statePK, queue}},
+		{"finish with alternatives", finishSQL(true), nil, []use{statePK, queue}},
+		{"units", unitsSQL, nil, []use{{"queue", "queue_pkey", "shard"}, {"queue", "queue_pkey", "shard app_id channel lane"}}},
+		{"window", windowSQL, nil, []use{queue}},
+		{"orphans", orphansSQL, nil, []use{sending}},
+		{"message", messageSQL, nil, []use{statePK, content}},
+		{"events", eventsSQL, nil, []use{{"events", "events_pkey", "app_id message_id"}}},
+		{"lock", lockSQL, nil, []use{statePK, content}},
+		{"update", updateStateSQL, nil, []use{statePK}},
+		{"take a queue row away", deleteQueueSQL, nil, []use{queue}},
+	}
+	for _, f := range []struct {
+		name   string
+		filter store.Filter
+		uses   []use
+	}{
+		{"all", store.Filter{}, []use{statePK}},
+		{"of a status", store.Filter{Status: comm.Failed}, []use{statePK, list}},
+		{"of a status and channel", store.Filter{Status: comm.Queued, Channel: comm.SMS}, []use{statePK, list}},
+		{"under way", store.Filter{Status: comm.Sending}, []use{statePK, sending}},
+		{"of a channel", store.Filter{Channel: comm.Email}, []use{statePK, list, sending}},
+		{"of a time", store.Filter{Status: comm.Sent, CreatedAfter: 1, CreatedBefore: comm.At(time.Now())}, []use{statePK, list}},
+	} {
+		f.filter.Limit, f.filter.Before = 20, id
+		sql, args := listSQL(id, f.filter)
+		out = append(out, hotStatement{"list " + f.name, sql, args, append(f.uses, content)})
+	}
+	sql, args := capturesSQL(id, store.Filter{Limit: 20, Status: comm.Sent})
+	return append(out, hotStatement{"captures", sql, args, []use{statePK, captures, content}})
+}
+
+// TestPlans asserts that every hot statement goes by exactly the index that is
+// meant for it, in empty tables, in large ones that nobody has analyzed, and in
+// analyzed ones: plans are kept while tables grow.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	s, err := Open(t.Context(), Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run := func(statements ...string) {
+		t.Helper()
+		for _, x := range statements {
+			if _, err := s.cold.ExecContext(t.Context(), x); err != nil {
+				t.Fatalf("%s: %v", x, err)
+			}
+		}
+	}
+	for _, table := range bigTables() {
+		run(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = off)`)
+	}
+	t.Run("empty", func(t *testing.T) { checkPlans(t, s) })
+	run(seed()...)
+	t.Run("large, without statistics", func(t *testing.T) { checkPlans(t, s) })
+	run(`ANALYZE`)
+	t.Run("large, analyzed", func(t *testing.T) { checkPlans(t, s) })
+}
+
+func bigTables() []string {
+	return []string{"apps", "suppressions", "content", "files", "state", "queue", "idempotency", "events"}
+}
+
+// seed fills 200 000 messages of 20 apps, one of which has nine tenths of them.
+func seed() []string {
+	const app = `('00000000-0000-0000-0000-0000000000' || lpad(to_hex(CASE WHEN i % 10 > 0 THEN 0 ELSE i / 10 % 20 END), 2, '0'))::uuid`
+	const id = `('00000000-0000-0000-0001-' || lpad(to_hex(i), 12, '0'))::uuid`
+	const from = ` FROM generate_series(1, 200000) i`
+	const final = `CASE WHEN i % 50 = 0 THEN 5 WHEN i % 4 = 0 THEN 1 WHEN i % 997 = 0 THEN 2 ELSE 3 END`
+	return []string{
+		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1 FROM generate_series(0, 19) i`,
+		`INSERT INTO suppressions SELECT ` + app + `, 1, 'gone' || i || '@example.org', 'manual', 1` + from,
+		`INSERT INTO content SELECT ` + app + `, ` + id + `, 'user' || i || '@example.org', 'x', 0` + from,
+		`INSERT INTO state SELECT ` + app + `, ` + id + `, i % 64, 1 + i % 2, 1, 1, 0, ` + final + `, i, i, 0, i, 0, 1, 1, 0, i, 3, 1, 0, 'sandbox',
+			'00000000-0000-0000-0000-000000000000', 'ref', '', '', CASE WHEN i % 3 = 0 THEN i ELSE 0 END, 0` + from,
+		`INSERT INTO queue SELECT i % 64, ` + app + `, 1 + i % 2, 1, i, ` + id + from + ` WHERE ` + final + ` < 3`,
+		`INSERT INTO idempotency SELECT ` + app + `, 1, decode(md5(i::text), 'hex'), ` + id + `, 'f'` + from,
+		`INSERT INTO events SELECT ` + app + `, ` + id + `, n, 1, 0, 1, i, 1, 0, 0, 'node', '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM generate_series(1, 200000) i, generate_series(1, 3) n`,
+	}
+}
+
+func checkPlans(t *testing.T, s *Store) {
+	conn, err := s.turns.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
+		for _, h := range hotStatements() {
+			if mode == "force_custom_plan" && h.args == nil {
+				continue // NULLs make a custom plan of nothing; these run on kept plans
+			}
+			t.Run(h.name+" "+strings.TrimSuffix(strings.TrimPrefix(mode, "force_"), "_plan"), func(t *testing.T) {
+				plan := explain(t, conn.Conn(), mode, h)
+				var got []use
+				walkPlan(plan, func(n map[string]any) { got = append(got, checkNode(t, n)...) })
+				for _, want := range h.uses {
+					if !slices.ContainsFunc(got, func(u use) bool {
+						return u.table == want.table && u.index == want.index && asksAll(u.columns, want.columns)
+					}) {
+						t.Errorf("%s is not read by %s (%s): %+v", want.table, want.index, want.columns, got)
+					}
+				}
+				for _, u := range got {
+					if !slices.ContainsFunc(h.uses, func(want use) bool {
+						return u.table == want.table && u.index == want.index && asksAll(u.columns, want.columns)
+					}) {
+						t.Errorf("%s is read by %s with %s", u.table, u.index, u.columns)
+					}
+				}
+			})
+		}
+	}
+}
+
+// asksAll says whether a condition names every column.
+func asksAll(condition, columns string) bool {
+	words := strings.FieldsFunc(condition, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') })
+	for c := range strings.FieldsSeq(columns) {
+		if !slices.Contains(words, c) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkNode refuses plan nodes whose cost follows the tables' sizes, and answers the use of an index.
+func checkNode(t *testing.T, n map[string]any) []use {
+	t.Helper()
+	kind, _ := n["Node Type"].(string)
+	table, _ := n["Relation Name"].(string)
+	switch kind {
+	case "Hash Join", "Merge Join", "Bitmap Heap Scan":
+		t.Errorf("a %s", kind)
+	case "Seq Scan":
+		if slices.Contains(bigTables(), table) {
+			t.Errorf("%s is read whole", table)
+		}
+	case "Index Scan", "Index Only Scan":
+		index, _ := n["Index Name"].(string)
+		condition, _ := n["Index Cond"].(string)
+		return []use{{table, index, condition}}
+	}
+	return nil
+}
+
+func walkPlan(node map[string]any, visit func(map[string]any)) {
+	visit(node)
+	children, _ := node["Plans"].([]any)
+	for _, c := range children {
+		if m, ok := c.(map[string]any); ok {
+			walkPlan(m, visit)
+		}
+	}
+}
+
+func explain(t *testing.T, c *pgx.Conn, mode string, h hotStatement) map[string]any {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	tx, err := c.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	sd, err := c.PgConn().Prepare(ctx, "plan_of_it", h.sql, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.PgConn().Deallocate(ctx, "plan_of_it") }()
+	params := make([]string, len(sd.ParamOIDs))
+	for i := range params {
+		if params[i] = "NULL"; h.args != nil {
+			params[i] = literal(h.args[i])
+		}
+	}
+	call := "EXPLAIN (FORMAT JSON) EXECUTE plan_of_it"
+	if len(params) > 0 {
+		call += "(" + strings.Join(params, ", ") + ")"
+	}
+	if _, err := c.Exec(ctx, "SET LOCAL plan_cache_mode = "+mode, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	if err := c.QueryRow(ctx, call, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
+		t.Fatalf("%s: %v", call, err)
+	}
+	var plans []struct{ Plan map[string]any }
+	if err := json.Unmarshal([]byte(text), &plans); err != nil || len(plans) != 1 {
+		t.Fatal(err, text)
+	}
+	return plans[0].Plan
+}
+
+// literal writes a parameter of a list statement as SQL.
+func literal(v any) string {
+	switch v := v.(type) {
+	case *list:
+		var b []string
+		for i := range v.n {
+			b = append(b, fmt.Sprint(int16(v.body[6*i+4])<<8|int16(v.body[6*i+5])))
+		}
+		return "'{" + strings.Join(b, ",") + "}'"
+	default:
+		return "'" + fmt.Sprint(v) + "'"
+	}
+}

@@ -1,0 +1,300 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Turn implements store.Queue: content, fence, finishes and starts in one round trip.
+func (s *Store) Turn(ctx context.Context, t store.Turn) (store.TurnResult, error) {
+	epochs, err := epochsOf(&t)
+	if err != nil {
+		return store.TurnResult{}, err
+	}
+	var res store.TurnResult
+	finishes, starts := finishOrder(t.Finishes), startOrder(t.Starts)
+	queued := s.turnStatements(&t, epochs, finishes, starts)
+	err = s.write(ctx, s.turns, "record a turn", func(c *session) error {
+		res = store.TurnResult{Finished: make([]bool, len(t.Finishes)), Started: make([]store.Started, len(t.Starts))}
+		for i := range res.Started {
+			res.Started[i].Verdict = store.Gone
+		}
+		b := &pgx.Batch{QueuedQueries: slices.Clone(queued.QueuedQueries)}
+		return s.batch(ctx, c, hotSettings(), b, func(r pgx.BatchResults) error { return readTurn(r, finishes, starts, &res) })
+	})
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == turnRefused {
+		return store.TurnResult{}, lostShards(refused.Detail)
+	}
+	if err != nil {
+		return store.TurnResult{}, err
+	}
+	for i := range res.Started {
+		if x := &res.Started[i]; x.Verdict != store.Go {
+			x.Payload, x.Files = nil, nil
+		}
+	}
+	return res, nil
+}
+
+// epochsOf is the leases by shard. An item of a shard that no lease covers is the
+// caller's mistake: the fence would not guard it.
+func epochsOf(t *store.Turn) (map[comm.Shard]int64, error) {
+	epochs := make(map[comm.Shard]int64, len(t.Leases))
+	for _, l := range t.Leases {
+		if e, twice := epochs[l.Shard]; twice && e != l.Epoch {
+			return nil, fmt.Errorf("a turn names shard %d under epochs %d and %d", l.Shard, e, l.Epoch)
+		}
+		epochs[l.Shard] = l.Epoch
+	}
+	for i := range t.Finishes {
+		if _, ok := epochs[t.Finishes[i].Unit.Shard]; !ok {
+			return nil, fmt.Errorf("a turn finishes a message of shard %d without its lease", t.Finishes[i].Unit.Shard)
+		}
+	}
+	for i := range t.Starts {
+		if _, ok := epochs[t.Starts[i].Unit.Shard]; !ok {
+			return nil, fmt.Errorf("a turn starts a message of shard %d without its lease", t.Starts[i].Unit.Shard)
+		}
+	}
+	return epochs, nil
+}
+
+// Rows are locked in the order of app and id, by every transaction that locks
+// several: that is what keeps transactions from waiting for each other in a circle.
+
+func finishOrder(items []store.Finish) []int {
+	return order(len(items), func(a, b int) int {
+		return cmp.Or(items[a].App.Compare(items[b].App), items[a].ID.Compare(items[b].ID))
+	})
+}
+
+func startOrder(items []store.Start) []int {
+	return order(len(items), func(a, b int) int {
+		return cmp.Or(items[a].Unit.App.Compare(items[b].Unit.App), items[a].Head.ID.Compare(items[b].Head.ID))
+	})
+}
+
+func order(n int, compare func(a, b int) int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	slices.SortStableFunc(out, compare)
+	return out
+}
+
+// turnStatements puts the statements of a turn together. Content comes before the fence.
+func (s *Store) turnStatements(t *store.Turn, epochs map[comm.Shard]int64, finishes, starts []int) *pgx.Batch {
+	b := &pgx.Batch{}
+	if len(starts) > 0 {
+		app, id := uuids(len(starts)), uuids(len(starts))
+		for _, i := range starts {
+			app.id(t.Starts[i].Unit.App)
+			id.id(t.Starts[i].Head.ID)
+		}
+		b.Queue(contentSQL, app, id)
+	}
+	shard, epoch := int2s(len(epochs)), int8s(len(epochs))
+	for sh, e := range epochs {
+		shard.i16(int16(sh))
+		epoch.i64(e)
+	}
+	b.Queue(fence(), t.Node, shard, epoch)
+	if len(finishes) > 0 {
+		args, alternatives := finishArgs(t, finishes)
+		if alternatives {
+			b.Queue(s.finishElse, args...)
+		} else {
+			b.Queue(s.finish, args...)
+		}
+	}
+	if len(starts) > 0 {
+		b.Queue(startSQL, startArgs(t, epochs, starts)...)
+	}
+	return b
+}
+
+func readTurn(r pgx.BatchResults, finishes, starts []int, res *store.TurnResult) error {
+	if len(starts) > 0 {
+		rows, err := r.Query()
+		if err := each(rows, err, func(r *reader) { readContent(r, &res.Started[starts[r.i64()-1]]) }); err != nil {
+			return err
+		}
+	}
+	rows, err := r.Query()
+	if err := each(rows, err, func(r *reader) { res.Now = r.micros() }); err != nil {
+		return err
+	}
+	if len(finishes) > 0 {
+		rows, err := r.Query()
+		if err := each(rows, err, func(r *reader) { res.Finished[finishes[r.i64()-1]] = true }); err != nil {
+			return err
+		}
+	}
+	if len(starts) > 0 {
+		rows, err := r.Query()
+		return each(rows, err, func(r *reader) {
+			x := &res.Started[starts[r.i64()-1]]
+			changed := r.i32() == 1
+			r.state(&x.State)
+			switch {
+			case !changed:
+				x.Verdict = store.ModeChanged
+			case x.State.Status == comm.Sending:
+				x.Verdict = store.Go
+			default:
+				x.Verdict = store.Ended
+			}
+		})
+	}
+	return nil
+}
+
+// readContent reads a row of contentSQL: the payload, and one file if there are any.
+func readContent(r *reader, x *store.Started) {
+	if p := r.bytes(); p != nil {
+		x.Payload = p
+	}
+	if r.next() == nil { // f.n
+		return
+	}
+	x.Files = append(x.Files, comm.Attachment{Filename: r.text(), ContentType: r.text(), Content: r.bytes()})
+}
+
+// lostShards reads the detail of the fence's refusal.
+func lostShards(detail string) *store.LostShards {
+	lost := &store.LostShards{}
+	for n := range strings.SplitSeq(detail, ",") {
+		if v, err := strconv.ParseUint(n, 10, 8); err == nil {
+			lost.Shards = append(lost.Shards, comm.Shard(v))
+		}
+	}
+	slices.Sort(lost.Shards)
+	return lost
+}
+
+// outcomes is the arrays of outcomes, in the order of the columns in finishSQL.
+type outcomes struct {
+	to, cause                 *list
+	due                       *list
+	round, set                *list
+	provider                  *list
+	providerID                *list
+	ref, code, errText, extra *list
+}
+
+func newOutcomes(n int) *outcomes {
+	return &outcomes{to: int2s(n), cause: int2s(n), due: int8s(n), round: int4s(n), set: int4s(n), provider: texts(n), providerID: uuids(n),
+		ref: texts(n), code: texts(n), errText: texts(n), extra: texts(n)}
+}
+
+func (l *outcomes) add(o *store.Outcome) {
+	l.to.i16(int16(o.To))
+	l.cause.i16(int16(o.Cause))
+	l.due.i64(int64(o.Due))
+	l.round.i32(int32(o.Round))
+	l.set.i32(int32(o.Set))
+	l.provider.text(o.Provider)
+	l.providerID.id(o.ProviderID)
+	l.ref.text(o.Ref)
+	l.code.text(o.ErrorCode)
+	l.errText.text(o.ErrorText)
+	l.extra.text(o.Detail)
+}
+
+func (l *outcomes) args() []any {
+	return []any{l.to, l.cause, l.due, l.round, l.set, l.provider, l.providerID, l.ref, l.code, l.errText, l.extra}
+}
+
+// finishArgs makes the arrays of finishSQL.
+func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
+	n := len(finishes)
+	app, id, shard, from, attempt, expected := uuids(n), uuids(n), int2s(n), int2s(n), int4s(n), int8s(n)
+	want := newOutcomes(n)
+	for _, i := range finishes {
+		f := &t.Finishes[i]
+		app.id(f.App)
+		id.id(f.ID)
+		shard.i16(int16(f.Unit.Shard))
+		from.i16(int16(f.From))
+		if f.From == comm.Sending {
+			attempt.i32(int32(f.Attempt))
+			expected.i64(f.Epoch)
+		} else {
+			attempt.i32(0)
+			expected.i64(int64(f.Due))
+		}
+		want.add(&f.Want)
+		alternatives = alternatives || f.IfCancelled != nil
+	}
+	args = append([]any{t.Node, app, id, shard, from, attempt, expected}, want.args()...)
+	if !alternatives {
+		return args, false
+	}
+	has, other := int2s(n), newOutcomes(n)
+	for _, i := range finishes {
+		if alt := t.Finishes[i].IfCancelled; alt != nil {
+			has.i16(1)
+			other.add(alt)
+		} else {
+			has.i16(0)
+			other.add(&store.Outcome{})
+		}
+	}
+	return append(append(args, has), other.args()...), true
+}
+
+// startArgs makes the arrays of startSQL. Without any failed attempt its arrays
+// stay empty: the statement reads NULLs then.
+func startArgs(t *store.Turn, epochs map[comm.Shard]int64, starts []int) []any {
+	n := len(starts)
+	app, id, shard, channel, lane, due := uuids(n), uuids(n), int2s(n), int2s(n), int2s(n), int8s(n)
+	attempt, epoch, lease, provider, providerID, live := int4s(n), int8s(n), int8s(n), texts(n), uuids(n), int2s(n)
+	failed := newOutcomes(0)
+	anyFailed := slices.ContainsFunc(t.Starts, func(x store.Start) bool { return x.Attempt > 0 && x.Failed != nil })
+	for _, i := range starts {
+		x := &t.Starts[i]
+		app.id(x.Unit.App)
+		id.id(x.Head.ID)
+		shard.i16(int16(x.Unit.Shard))
+		channel.i16(int16(x.Unit.Channel))
+		lane.i16(int16(x.Unit.Lane))
+		due.i64(int64(x.Head.Due))
+		attempt.i32(int32(x.Attempt))
+		epoch.i64(x.Epoch)
+		lease.i64(epochs[x.Unit.Shard])
+		provider.text(x.Provider)
+		providerID.id(x.ProviderID)
+		live.i16(bit(x.Live))
+		switch {
+		case !anyFailed:
+		case x.Attempt > 0 && x.Failed != nil:
+			failed.add(x.Failed)
+		default:
+			failed.add(&store.Outcome{})
+		}
+	}
+	return []any{
+		t.Node, app, id, shard, channel, lane, due, attempt, epoch, lease, provider, providerID,
+		failed.cause, failed.set, failed.provider, failed.providerID, failed.ref, failed.code, failed.errText, failed.extra, live,
+	}
+}
+
+func bit(b bool) int16 {
+	if b {
+		return 1
+	}
+	return 0
+}
