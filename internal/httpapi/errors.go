@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -50,7 +52,11 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		details["requestId"] = id
 		a.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request", id), slog.String("route", r.Pattern), slog.Any("error", err))
 	case comm.Unavailable:
-		a.cfg.Log.LogAttrs(r.Context(), slog.LevelWarn, "request refused for now", slog.String("request", id), slog.String("route", r.Pattern), slog.Any("error", err))
+		if left, ok := a.refusals.speak(a.cfg.Now()); ok {
+			a.cfg.Log.LogAttrs(r.Context(), slog.LevelWarn, "request refused for now", slog.String("request", id), slog.String("route", r.Pattern),
+				slog.Any("error", err), slog.Int("unsaid", left))
+		}
+		w.Header().Set("Retry-After", "1") // unless the error knows better
 	}
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
@@ -59,6 +65,26 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Error   string         `json:"error"`
 		Details map[string]any `json:"details"`
 	}{e.Text, details})
+}
+
+// quiet lets one line through per second and counts those in between: an outage
+// refuses thousands of requests a second, and the log must not eat the last of a full disk.
+type quiet struct {
+	mu   sync.Mutex
+	next time.Time
+	left int
+}
+
+// speak says whether to write the line, and how many were not written before it.
+func (q *quiet) speak(now time.Time) (left int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now.Before(q.next) {
+		q.left++
+		return 0, false
+	}
+	left, q.left, q.next = q.left, 0, now.Add(time.Second)
+	return left, true
 }
 
 // contentType of every answer, shared: never written to.

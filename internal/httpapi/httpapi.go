@@ -50,6 +50,8 @@ type Config struct {
 	Messages store.Messages
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check
+	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.
+	HealthOnly bool
 	// Pushed is called after a RETRY, to wake the dispatcher. It must not block.
 	Pushed         func(comm.Unit, store.Head)
 	PublicURL      string
@@ -60,9 +62,10 @@ type Config struct {
 
 // API serves the routes.
 type API struct {
-	cfg     Config
-	buffers sync.Pool
-	ready   readiness
+	cfg      Config
+	buffers  sync.Pool
+	ready    readiness
+	refusals quiet
 }
 
 // New makes an API.
@@ -95,6 +98,10 @@ func (a *API) Handler() http.Handler {
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	if status == http.StatusMethodNotAllowed {
 		a.fail(w, r, comm.E("method_not_allowed"))
+		return
+	}
+	if a.cfg.HealthOnly {
+		a.fail(w, r, comm.E("not_found", "This node only sends; ask a node with role api or all. Here are /healthz and /readyz."))
 		return
 	}
 	a.fail(w, r, comm.E("not_found", "No such path here; see /api/openapi for those that exist."))

@@ -96,10 +96,9 @@ func (w *wrapper) finish(x *exchange, r *http.Request, start time.Time) {
 			w.o.Panicked(x, r)
 		}
 	}
-	level := slog.LevelDebug
-	if x.status >= http.StatusInternalServerError {
-		level = slog.LevelWarn
-	}
+	// Debug for every answer: whoever answers a 5xx logs its cause, and a second line
+	// would only fill a disk that is running full.
+	const level = slog.LevelDebug
 	if !w.o.Log.Enabled(r.Context(), level) {
 		return
 	}

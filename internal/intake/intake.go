@@ -23,6 +23,7 @@ import (
 	"github.com/commserver/commserver/internal/batch"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/plant"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -167,7 +168,7 @@ func (s *Service) Accept(ctx context.Context, app *comm.App, reqs []Request) []R
 		p, err := s.prepare(ctx, app, &reqs[0], &results[0])
 		if err == nil && p != nil {
 			var got store.Accepted
-			got, err = s.group.Do(ctx, p.sub)
+			got, err = s.submit(ctx, p.sub)
 			s.answer(ctx, app, p, got, err, &results[0])
 		} else if err != nil {
 			results[0].Err = err
@@ -198,6 +199,17 @@ func (s *Service) Accept(ctx context.Context, app *comm.App, reqs []Request) []R
 		s.answer(ctx, app, prepared[n], out, err, &results[i])
 	}
 	return results
+}
+
+// submit waits for the commit of one submission.
+func (s *Service) submit(ctx context.Context, sub store.Submission) (store.Accepted, error) {
+	if plant.Active(plant.AnswerBeforeCommit) {
+		if _, err := s.cfg.Store.KnownKey(ctx, sub.App, sub.Mode, sub.KeyHash); err != nil {
+			go func() { _, _ = s.group.Do(context.WithoutCancel(ctx), sub) }()
+			return store.Accepted{Result: store.New, ID: sub.ID, Status: comm.Queued, Due: sub.ScheduledAt}, nil
+		}
+	}
+	return s.group.Do(ctx, sub)
 }
 
 // answer turns the store's word on one submission into its Result.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
@@ -102,7 +103,7 @@ func (s *Service) CreateProvider(ctx context.Context, app comm.ID, change Provid
 	return s.show(c), nil
 }
 
-// UpdateProvider changes a configuration; secrets that are not sent stay.
+// UpdateProvider changes a configuration; secrets that are not sent stay, unless the host changes: then they must be sent.
 func (s *Service) UpdateProvider(ctx context.Context, app, id comm.ID, change ProviderChange) (Provider, error) {
 	c, err := s.cfg.Providers.ProviderConfig(ctx, app, id)
 	if err != nil {
@@ -175,6 +176,7 @@ func (s *Service) apply(c *comm.ProviderConfig, adapter *provider.Adapter, secre
 	settings := provider.Settings(maps.Clone(c.Settings))
 	secrets = maps.Clone(secrets)
 	s.mergeFields(e, adapter, settings, secrets, change.Config)
+	movedSecrets(e, adapter, c.Settings, settings, secrets, change.Config)
 	s.checkFields(e, adapter, settings, secrets)
 	if len(e.Fields) > 0 {
 		return e
@@ -193,6 +195,22 @@ func (s *Service) apply(c *comm.ProviderConfig, adapter *provider.Adapter, secre
 	}
 	c.Secrets, c.KeyID = sealed.Box, sealed.KeyID
 	return nil
+}
+
+// movedSecrets wants the secrets again when the place that they go to changes:
+// otherwise whoever may edit a configuration could read them at a host of their own.
+func movedSecrets(e *comm.Error, adapter *provider.Adapter, before, after, secrets provider.Settings, sent map[string]any) {
+	moved := slices.ContainsFunc(adapter.Fields, func(f provider.Field) bool {
+		return (f.Kind == provider.Host || f.Kind == provider.URL) && before[f.Name] != after[f.Name]
+	})
+	if !moved {
+		return
+	}
+	for name := range secrets {
+		if text, ok := sent[name].(string); !ok || text == Masked {
+			e.Field("config."+name, "must be sent again, because the host that it goes to changes")
+		}
+	}
 }
 
 // checkFrame applies what every configuration has, whatever its type.

@@ -99,13 +99,10 @@ func (s *Service) provisionExisting(ctx context.Context, app *comm.App, p Provis
 	out := &Provisioned{App: app, AlreadyRegistered: true}
 	var err error
 	if p.UpdateExisting && (p.Rate != nil || p.WebhookURL != nil || p.WebhookSecret != nil) {
-		if out.WebhookSecret, err = s.applyProvision(app, p); err != nil {
+		if out.App, out.WebhookSecret, err = s.refresh(ctx, app.ID, p); err != nil {
 			return nil, err
 		}
-		app.UpdatedAt = s.now()
-		if err := s.cfg.Apps.UpdateApp(ctx, app); err != nil {
-			return nil, fmt.Errorf("update the app: %w", err)
-		}
+		app = out.App
 		s.cfg.Changed()
 		s.cfg.Log.Info("app updated by provisioning", "app", app.ID, "slug", app.Slug)
 	}
@@ -126,6 +123,23 @@ func (s *Service) provisionExisting(ctx context.Context, app *comm.App, p Provis
 	out.APIKey = text
 	s.cfg.Log.Log(ctx, slog.LevelWarn, "provisioning rotated the key of an existing app", "app", app.ID, "slug", app.Slug, "overlap_seconds", p.OverlapSeconds)
 	return out, nil
+}
+
+// refresh applies updateExisting to the app as it is stored now.
+func (s *Service) refresh(ctx context.Context, id comm.ID, p Provision) (app *comm.App, generated string, err error) {
+	s.apps.Lock()
+	defer s.apps.Unlock()
+	if app, err = s.cfg.Apps.AppByID(ctx, id); err != nil {
+		return nil, "", fmt.Errorf("look up the app: %w", err)
+	}
+	if generated, err = s.applyProvision(app, p); err != nil {
+		return nil, "", err
+	}
+	app.UpdatedAt = s.now()
+	if err := s.cfg.Apps.UpdateApp(ctx, app); err != nil {
+		return nil, "", fmt.Errorf("update the app: %w", err)
+	}
+	return app, generated, nil
 }
 
 // lastScopes are those of the newest key that provisioning issued.

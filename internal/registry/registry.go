@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -68,6 +69,9 @@ type Service struct {
 	cfg         Config
 	credentials *seal.Sealer
 	webhooks    *seal.Sealer
+	// apps is held from reading an app to writing it back: of two changes at
+	// once neither undoes the other.
+	apps sync.Mutex
 }
 
 // Purposes of sealed values: a value sealed for one cannot be opened for another.
@@ -114,12 +118,30 @@ func (s *Service) App(ctx context.Context, id comm.ID) (*comm.App, error) {
 
 // UpdateApp applies a change to the app.
 func (s *Service) UpdateApp(ctx context.Context, id comm.ID, change AppChange) (*AppChanged, error) {
-	app, err := s.cfg.Apps.AppByID(ctx, id)
+	out, leaving, err := s.changeApp(ctx, id, change)
 	if err != nil {
 		return nil, err
 	}
-	out := &AppChanged{App: app}
-	leaving := app.Sandbox && change.Sandbox != nil && !*change.Sandbox
+	s.cfg.Changed()
+	if leaving {
+		out.Warnings, err = s.liveWarnings(ctx, out.App)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// changeApp stores the change; leaving says that the app leaves the sandbox by it.
+func (s *Service) changeApp(ctx context.Context, id comm.ID, change AppChange) (out *AppChanged, leaving bool, err error) {
+	s.apps.Lock()
+	defer s.apps.Unlock()
+	app, err := s.cfg.Apps.AppByID(ctx, id)
+	if err != nil {
+		return nil, false, err
+	}
+	out = &AppChanged{App: app}
+	leaving = app.Sandbox && change.Sandbox != nil && !*change.Sandbox
 	if change.Sandbox != nil {
 		app.Sandbox = *change.Sandbox
 	}
@@ -128,21 +150,14 @@ func (s *Service) UpdateApp(ctx context.Context, id comm.ID, change AppChange) (
 	}
 	if change.WebhookURL != nil {
 		if out.WebhookSecret, err = s.setWebhook(app, change.WebhookURL, nil); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	app.UpdatedAt = s.now()
 	if err := s.cfg.Apps.UpdateApp(ctx, app); err != nil {
-		return nil, fmt.Errorf("update the app: %w", err)
+		return nil, false, fmt.Errorf("update the app: %w", err)
 	}
-	s.cfg.Changed()
-	if leaving {
-		out.Warnings, err = s.liveWarnings(ctx, app)
-		if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return out, leaving, nil
 }
 
 // liveWarnings says for which channels a live app has nothing to send with.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,5 +130,76 @@ func TestWebhookSecretIsSealedAndGeneratedOnce(t *testing.T) {
 	gone, err := s.UpdateApp(ctx, app.ID, AppChange{WebhookURL: new("")})
 	if err != nil || gone.App.WebhookURL != "" {
 		t.Errorf("%+v %v", gone, err)
+	}
+}
+
+// Of two changes at once neither undoes the other: a PATCH of one setting once
+// put an app back to live that another PATCH had just put into the sandbox.
+func TestConcurrentChangesKeepBoth(t *testing.T) {
+	t.Parallel()
+	s, _, _ := open(t)
+	ctx := context.Background()
+	made, err := s.Provision(ctx, Provision{Name: "A", Slug: "both"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	on, off, fail, retry, rate := true, false, comm.FailUnknown, comm.RetryUnknown, int64(77)
+	for range 20 {
+		if _, err := s.UpdateApp(ctx, made.App.ID, AppChange{Sandbox: &off, OnUnknown: &retry}); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for _, change := range []func() error{
+			func() error { _, err := s.UpdateApp(ctx, made.App.ID, AppChange{Sandbox: &on}); return err },
+			func() error { _, err := s.UpdateApp(ctx, made.App.ID, AppChange{OnUnknown: &fail}); return err },
+			func() error {
+				_, err := s.Provision(ctx, Provision{Name: "A", Slug: "both", Rate: &rate, UpdateExisting: true})
+				return err
+			},
+		} {
+			wg.Go(func() {
+				if err := change(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		app, err := s.App(ctx, made.App.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !app.Sandbox || app.OnUnknown != comm.FailUnknown || app.RatePerMinute != int(rate) {
+			t.Fatalf("a change was undone: sandbox %v, %v, rate %d", app.Sandbox, app.OnUnknown, app.RatePerMinute)
+		}
+	}
+}
+
+// A stored secret once went along to a host that the same change had named.
+func TestANewHostWantsItsSecretAgain(t *testing.T) {
+	t.Parallel()
+	s, _, _ := open(t)
+	ctx := context.Background()
+	app, kind := comm.NewID(comm.At(time.Now())), "TEST"
+	made, err := s.CreateProvider(ctx, app, ProviderChange{Type: &kind, Config: map[string]any{"host": "mail.example.com", "apiKey": "k1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name    string
+		config  map[string]any
+		refused bool
+	}{
+		{"another host alone", map[string]any{"host": "elsewhere.example.com"}, true},
+		{"another host, secret masked", map[string]any{"host": "elsewhere.example.com", "apiKey": Masked}, true},
+		{"a base URL alone", map[string]any{"baseUrl": "https://elsewhere.example.com"}, true},
+		{"the same host", map[string]any{"host": "mail.example.com", "user": "u"}, false},
+		{"another host with its secret", map[string]any{"host": "elsewhere.example.com", "apiKey": "k2"}, false},
+		{"secret removed, another host", map[string]any{"host": "third.example.com", "apiKey": nil, "user": nil}, false},
+	} {
+		_, err := s.UpdateProvider(ctx, app, made.ID, ProviderChange{Config: c.config})
+		refusal, _ := errors.AsType[*comm.Error](err)
+		if c.refused != (refusal != nil && refusal.Fields["config.apiKey"] != "") {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
