@@ -53,22 +53,32 @@ func WaitText(word string) string {
 
 // WaitingFor says what a message waits for at now and until when (0 = not
 // known). hold and until are the stored reason why its unit does not send, ""
-// when there is none. A message that is not QUEUED waits for nothing.
+// when there is none. Of its own time and a hold with a known end, the later
+// one is named: nothing starts before both. A message that is not QUEUED waits
+// for nothing.
 func WaitingFor(s *comm.State, hold string, until, now comm.Micros) (word string, till comm.Micros) {
 	switch {
 	case s.Status != comm.Queued:
 		return "", 0
-	case s.Due > now && s.ScheduledAt != 0 && s.Due == s.ScheduledAt:
-		return WaitSchedule, s.Due
-	case s.Due > now && s.Attempts > 0:
-		return WaitRetry, s.Due
+	case s.Due > now && hold != "" && until > s.Due:
+		return hold, before(s.ExpiresAt, until)
+	case s.Due > now && s.Attempts > 0 && s.Due != s.ScheduledAt:
+		return WaitRetry, before(s.ExpiresAt, s.Due)
 	case s.Due > now:
 		return WaitSchedule, s.Due
 	case hold != "":
 		if until != 0 && until < now {
 			until = 0 // the stored reason is about to be replaced
 		}
-		return hold, until
+		return hold, before(s.ExpiresAt, until)
 	}
 	return WaitTurn, 0
+}
+
+// before is the instant of an attempt, 0 when the message expires first: then none will start.
+func before(expires, at comm.Micros) comm.Micros {
+	if expires != 0 && at >= expires {
+		return 0
+	}
+	return at
 }
