@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/plant"
 )
 
 // clock estimates the database's clock, the only one that due times know, from
@@ -91,7 +92,9 @@ func (g *guard) allows(generation uint64) bool {
 	return generation == g.generation && g.fresh()
 }
 
-func (g *guard) fresh() bool { return !g.beat.IsZero() && elapsed(g.beat, g.now()) < g.fit }
+func (g *guard) fresh() bool {
+	return !g.beat.IsZero() && (plant.Active(plant.NoFence) || elapsed(g.beat, g.now()) < g.fit)
+}
 
 // renewed notes a good heartbeat that began at.
 func (g *guard) renewed(at time.Time) {

@@ -169,6 +169,7 @@ func New(cfg Config) (*Dispatcher, error) {
 func (d *Dispatcher) Push(u comm.Unit, h store.Head) {
 	d.sched.mu.Lock()
 	ok := d.sched.push(u, h)
+	d.sched.accepting = true
 	d.sched.mu.Unlock()
 	if ok {
 		d.sched.poke()

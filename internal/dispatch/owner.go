@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/plant"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -48,6 +49,9 @@ func (o *owner) tick(ctx context.Context) time.Duration {
 	if d.sched.guard.lapsed() {
 		d.log.Warn("the lease has ended; starting over under a new name")
 		o.rejoin()
+	}
+	if plant.Active(plant.NoFence) {
+		sleep(ctx, beat/4)
 	}
 	began := d.sched.clock.now()
 	limited, cancel := context.WithTimeout(ctx, max(beat, d.cfg.Lease/3))

@@ -40,9 +40,12 @@ type scheduler struct {
 	units    int
 	heads    int
 	stopping bool
-	held     map[*unit]struct{}
-	regrets  map[comm.Unit]*regret
-	count    counters
+	// accepting: this process accepted something since the last turn began, so
+	// that turns compete with accepts for the database.
+	accepting bool
+	held      map[*unit]struct{}
+	regrets   map[comm.Unit]*regret
+	count     counters
 
 	dir      directory
 	reads    fifo[task]

@@ -78,13 +78,14 @@ func (t *turner) run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// keepPace holds small turns apart under load, so that groups grow; on an idle
-// server and with large groups nothing waits.
+// keepPace holds small turns apart while accepts want the database too, so that
+// groups grow; on an idle server, with large groups, and where only a provider's
+// few sessions make turns small, nothing waits.
 func (t *turner) keepPace(ctx context.Context) {
 	now := t.d.sched.clock.now
 	if t.backoff > 0 {
 		sleep(ctx, t.backoff)
-	} else if wait := turnPace - now().Sub(t.began); wait > 0 && t.size >= busyTurn && t.size < turnSize/2 {
+	} else if wait := turnPace - now().Sub(t.began); wait > 0 && t.size >= busyTurn && t.size < turnSize/2 && t.competes() {
 		sleep(ctx, wait)
 	}
 	if t.called >= gatherFrom {
@@ -99,6 +100,16 @@ func (t *turner) keepPace(ctx context.Context) {
 	}
 	t.called = 0
 	t.began = now()
+}
+
+// competes says whether anything was accepted here since the last turn began.
+func (t *turner) competes() bool {
+	s := t.d.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	accepting := s.accepting
+	s.accepting = false
+	return accepting
 }
 
 func sleep(ctx context.Context, d time.Duration) {
