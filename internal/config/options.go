@@ -89,7 +89,7 @@ func listening() []Option {
 			Help: "Networks (CIDR, comma-separated) of reverse proxies whose `X-Forwarded-For` is believed.",
 			set:  networks(func(c *Config) *[]prefix { return &c.TrustedProxies })},
 		{Name: "INTERNAL_ADDR", Group: group, Type: "host:port", DefaultNote: "off",
-			Help: "Private address that serves metrics and profiling without a key. Keep it unreachable from outside.",
+			Help: "Private address that serves metrics and profiling without a key. Keep it unreachable from outside. Checked, but nothing listens there in this version.",
 			set:  address(func(c *Config) *string { return &c.InternalAddr })},
 	}
 }
@@ -112,8 +112,8 @@ func storage() []Option {
 func secrets() []Option {
 	const group = "Secrets"
 	return []Option{
-		{Name: "ADMIN_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "generated (SQLite); required (PostgreSQL)",
-			Help: "Key of the admin API, sent as `X-Admin-Key`. At least 16 characters, better 32.",
+		{Name: "ADMIN_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "none (SQLite); required (PostgreSQL)",
+			Help: "Key of the admin API, sent as `X-Admin-Key`. At least 16 characters, better 32. This version has no admin API yet; nodes on PostgreSQL ask for the key already.",
 			set:  key(func(c *Config) *Secret { return &c.AdminKey })},
 		{Name: "PROVISIONING_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "provisioning is off",
 			Help: "Bootstrap secret of `/api/provision`, sent as `X-Provisioning-Key`. At least 16 characters, better 32.",
@@ -176,10 +176,10 @@ func retention() []Option {
 	const group = "Retention"
 	return []Option{
 		{Name: "RETAIN_CONTENT", Group: group, Type: "duration", Default: "30d",
-			Help: "How long subject, body and attachments are kept after the final state.",
+			Help: "How long subject, body and attachments are kept after the final state. Checked, but nothing is removed in this version.",
 			set:  duration(func(c *Config) *dur { return &c.RetainContent }, minute, 3650*day)},
 		{Name: "RETAIN_MESSAGES", Group: group, Type: "duration", Default: "400d",
-			Help: "How long messages, their events and their idempotency keys are kept. A message that is not final is never removed.",
+			Help: "How long messages, their events and their idempotency keys are kept. A message that is not final is never removed. Checked, but nothing is removed in this version.",
 			set:  duration(func(c *Config) *dur { return &c.RetainMessages }, minute, 3650*day)},
 	}
 }

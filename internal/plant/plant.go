@@ -12,13 +12,14 @@ type Bug string
 const (
 	// AnswerBeforeCommit (P1): 202 is sent before the transaction is committed.
 	AnswerBeforeCommit Bug = "P1"
-	// NoFence (P3): an outcome is written without checking who owns the shard.
+	// NoFence (P3): starts and outcomes are written without checking who owns the shard and which attempt
+	// runs, and a node neither watches its own lease nor hurries to ask for it.
 	NoFence Bug = "P3"
 	// TimeoutIsClean (P5): a lost answer after the end of the data counts as a clean failure.
 	TimeoutIsClean Bug = "P5"
-	// SelectThenInsert (P6): an idempotency key is looked up, but its row is not unique.
+	// SelectThenInsert (P6): an idempotency key is looked up, and what had none then is stored without asking again.
 	SelectThenInsert Bug = "P6"
-	// EventAfterCommit (P7): the event is written in a transaction after the one that changes the state.
+	// EventAfterCommit (P7): the first event is written in a transaction after the one that stores the message.
 	EventAfterCommit Bug = "P7"
 )
 

@@ -3,8 +3,6 @@ package prove
 import (
 	"fmt"
 	"strings"
-
-	"github.com/commserver/commserver/internal/comm"
 )
 
 // Evidence is everything that a run leaves behind.
@@ -13,6 +11,7 @@ type Evidence struct {
 	Policies []string            // by app: RETRY or FAIL
 	Messages map[string]*Message // by id; nil: the server does not know it
 	Ledger   map[string]int      // by recipient: copies that providers took
+	Early    []string            // recipients whose copy was taken before its time
 }
 
 // Findings is what the checker says. Violations names each broken promise, at most a hundred.
@@ -22,6 +21,7 @@ type Findings struct {
 	Unexplained                     int
 	Unknown                         int // attempts recorded as unknown
 	Marked                          int // messages marked possibleDuplicate
+	Scheduled, Cancelled, Repeated  int // messages for later; cancelled by an answer of 200; answered more than once
 	Violations                      []string
 	Broken                          int
 }
@@ -38,6 +38,9 @@ func Check(ev Evidence) Findings {
 			c.f.Invented++
 			c.fail("J2", "%s: %d copies of a message that no client tried to create", name, n)
 		}
+	}
+	for _, name := range ev.Early {
+		c.fail("I12", "%s: a copy was handed over before its time", name)
 	}
 	return c.f
 }
@@ -60,6 +63,9 @@ func (c *checker) entry(e *Entry) {
 	for _, b := range e.Bad {
 		c.fail("J5", "%s: %s", e.Key, b)
 	}
+	for _, b := range e.Open {
+		c.fail("J7", "%s: %s", e.Key, b)
+	}
 	copies := c.ev.Ledger[e.Name]
 	if e.OK == 0 {
 		if copies > 0 {
@@ -68,6 +74,7 @@ func (c *checker) entry(e *Entry) {
 		return
 	}
 	c.f.Accepted++
+	c.counts(e)
 	if len(e.IDs) != 1 {
 		c.fail("J5", "%s: one key, %d messages", e.Key, len(e.IDs))
 	}
@@ -82,9 +89,7 @@ func (c *checker) entry(e *Entry) {
 			c.fail("J1", "%s: %s was accepted and is not there", e.Name, id)
 			continue
 		}
-		c.log(e, m)
-		u := c.message(e, m, copies)
-		unknown += u
+		unknown += c.message(e, m, copies)
 	}
 	if lost {
 		c.f.Lost++
@@ -99,30 +104,51 @@ func (c *checker) entry(e *Entry) {
 	c.f.Allowed += unknown
 }
 
+// counts adds up what makes a run worth its while.
+func (c *checker) counts(e *Entry) {
+	if !e.At.IsZero() {
+		c.f.Scheduled++
+	}
+	if e.Cancelled > 0 {
+		c.f.Cancelled++
+	}
+	if e.OK > 1 {
+		c.f.Repeated++
+	}
+}
+
 // message checks one message's end against the ledger and answers how many of its attempts were unknown.
 func (c *checker) message(e *Entry, m *Message, copies int) (unknown int) {
-	starts := 0
-	for _, ev := range m.Events {
-		switch ev.Type {
-		case "attempt_started":
-			starts++
-		case "retry_unknown", "outcome_unknown", "attempt_unknown":
-			unknown++
-		}
-	}
+	l := c.log(e, m)
+	unknown = l.unknown
 	c.f.Unknown += unknown
 	if m.PossibleDuplicate {
 		c.f.Marked++
 	}
-	if starts != m.Attempts {
-		c.fail("I6", "%s: %d attempts, %d attempt_started events", m.ID, m.Attempts, starts)
+	if m.ToAddress != e.address() || m.IdempotencyKey != e.Key {
+		c.fail("J7", "%s is the message to %q with key %q, asked for as %s with %s", m.ID, m.ToAddress, m.IdempotencyKey, e.address(), e.Key)
 	}
-	if unknown > 0 && starts > unknown && !m.PossibleDuplicate && lastUnknownHasSuccessor(m) {
+	if l.starts != m.Attempts {
+		c.fail("I6", "%s: %d attempts, %d attempt_started events", m.ID, m.Attempts, l.starts)
+	}
+	if copies > l.starts {
+		c.fail("J3", "%s (%s): %d copies, %d attempts were started", m.ID, e.Name, copies, l.starts)
+	}
+	if l.again && !m.PossibleDuplicate {
 		c.fail("I11", "%s: tried again after an unknown attempt without possibleDuplicate", m.ID)
 	}
-	if c.ev.Policies[e.App] == "FAIL" && unknown > 0 && copies > 1 {
-		c.fail("J3", "%s: policy FAIL, %d copies", m.ID, copies)
+	if c.ev.Policies[e.App] == "FAIL" && l.again {
+		c.fail("I11", "%s: policy FAIL, tried again after an unknown attempt", m.ID)
 	}
+	if e.Cancelled > 0 && (m.Status != "CANCELLED" || copies > 0) {
+		c.fail("J6", "%s (%s): CANCEL was answered 200, it is %s and a provider has %d copies", m.ID, e.Name, m.Status, copies)
+	}
+	c.end(e, m, copies, unknown)
+	return unknown
+}
+
+// end checks the status against the ledger.
+func (c *checker) end(e *Entry, m *Message, copies, unknown int) {
 	switch m.Status {
 	case "SENT", "DELIVERED":
 		if copies == 0 {
@@ -130,7 +156,7 @@ func (c *checker) message(e *Entry, m *Message, copies int) (unknown int) {
 			c.fail("J1", "%s (%s) is %s, no provider has it", m.ID, e.Name, m.Status)
 		}
 	case "FAILED", "CANCELLED", "SUPPRESSED":
-		if copies > 0 && unknown == 0 {
+		if copies > 0 && (unknown == 0 || m.Status == "CANCELLED") {
 			c.fail("J6", "%s (%s) is %s and certainly not sent, a provider has %d copies", m.ID, e.Name, m.Status, copies)
 		}
 		c.failedRightly(e, m, unknown)
@@ -138,12 +164,13 @@ func (c *checker) message(e *Entry, m *Message, copies int) (unknown int) {
 		c.f.Stuck++
 		c.fail("J1", "%s (%s) is still %s", m.ID, e.Name, m.Status)
 	}
-	return unknown
 }
 
-// failedRightly wants a reason for every failure: a recipient that providers refuse, or an unknown outcome.
+// failedRightly wants a reason for every failure: a recipient that providers
+// refuse, an unknown outcome, or a client's wish to cancel.
 func (c *checker) failedRightly(e *Entry, m *Message, unknown int) {
-	if unknown > 0 || strings.HasSuffix(e.Name, "+bad") {
+	switch {
+	case m.Status == "CANCELLED" && e.Wishes > 0, m.Status == "FAILED" && (unknown > 0 || strings.HasSuffix(e.Name, "+bad")):
 		return
 	}
 	code := ""
@@ -151,56 +178,4 @@ func (c *checker) failedRightly(e *Entry, m *Message, unknown int) {
 		code = *m.ErrorCode
 	}
 	c.fail("J1", "%s (%s) is %s without cause: %s", m.ID, e.Name, m.Status, code)
-}
-
-func lastUnknownHasSuccessor(m *Message) bool {
-	seen := false
-	for _, e := range m.Events {
-		switch e.Type {
-		case "retry_unknown":
-			seen = true
-		case "attempt_started":
-			if seen {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// log holds a message's events to I1, I2 and I3.
-func (c *checker) log(e *Entry, m *Message) {
-	at := ""
-	for i, ev := range m.Events {
-		from, to := text(ev.From), text(ev.To)
-		if ev.Sequence != i+1 {
-			c.fail("I1", "%s: event %d has sequence %d", m.ID, i+1, ev.Sequence)
-		}
-		if from != at {
-			c.fail("I1", "%s: event %d comes from %q, the log stands at %q", m.ID, i+1, from, at)
-		}
-		if from != to && !edge(from, to, ev.Type) {
-			c.fail("I2", "%s: no edge from %q to %q by %s", m.ID, from, to, ev.Type)
-		}
-		at = to
-	}
-	if len(m.Events) == 0 || at != m.Status {
-		c.fail("I3", "%s (%s) is %s, its log of %d events ends at %q", m.ID, e.Name, m.Status, len(m.Events), at)
-	}
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-func edge(from, to, cause string) bool {
-	for _, e := range comm.Edges() {
-		if e.From.String() == from && e.To.String() == to && e.Cause.String() == cause {
-			return true
-		}
-	}
-	return false
 }

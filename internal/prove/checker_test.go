@@ -3,22 +3,32 @@ package prove
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func ev(seq int, cause, from, to string) Event {
-	e := Event{Sequence: seq, Type: cause, To: &to}
+	e := Event{Sequence: seq, Type: cause, To: &to, At: noon.Add(time.Duration(seq) * time.Second)}
+	if from == "SENDING" || to == "SENDING" {
+		e.Attempt = 1
+	}
 	if from != "" {
 		e.From = &from
 	}
 	return e
 }
 
+// noon is when the messages of these tests are sent.
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// of makes it an event about a later attempt.
+func (e Event) of(attempt int) Event { e.Attempt = attempt; return e }
+
 // good is evidence of one message, sent once.
 func good() Evidence {
 	return Evidence{
 		Entries:  []*Entry{{App: 0, Key: "k", Name: "n1", IDs: map[string]bool{"c1": true}, OK: 2, New: 1}},
 		Policies: []string{"RETRY"},
-		Messages: map[string]*Message{"c1": {ID: "c1", Status: "SENT", Attempts: 1, Events: []Event{
+		Messages: map[string]*Message{"c1": {ID: "c1", Status: "SENT", Attempts: 1, ToAddress: "n1@prove.example.com", IdempotencyKey: "k", Events: []Event{
 			ev(1, "accepted", "", "QUEUED"), ev(2, "attempt_started", "QUEUED", "SENDING"), ev(3, "provider_accepted", "SENDING", "SENT")}}},
 		Ledger: map[string]int{"n1": 1},
 	}
@@ -30,14 +40,41 @@ func TestCheckTakesAGoodRun(t *testing.T) {
 	}
 }
 
-func TestCheckAllowsDeclaredCopies(t *testing.T) {
-	e := good()
+// twice makes it a message that was sent again after an unknown attempt, and taken twice.
+func twice(e *Evidence) *Message {
 	m := e.Messages["c1"]
 	m.PossibleDuplicate, m.Attempts = true, 2
 	m.Events = []Event{ev(1, "accepted", "", "QUEUED"), ev(2, "attempt_started", "QUEUED", "SENDING"), ev(3, "retry_unknown", "SENDING", "QUEUED"),
-		ev(4, "attempt_started", "QUEUED", "SENDING"), ev(5, "provider_accepted", "SENDING", "SENT")}
+		ev(4, "attempt_started", "QUEUED", "SENDING").of(2), ev(5, "provider_accepted", "SENDING", "SENT").of(2)}
 	e.Ledger["n1"] = 2
-	if f := Check(e); f.Broken != 0 || f.Extra != 1 || f.Unknown != 1 || f.Unexplained != 0 {
+	return m
+}
+
+func TestCheckAllowsDeclaredCopies(t *testing.T) {
+	e := good()
+	twice(&e)
+	if f := Check(e); f.Broken != 0 || f.Extra != 1 || f.Unknown != 1 || f.Unexplained != 0 || f.Marked != 1 {
+		t.Fatalf("%+v", f)
+	}
+}
+
+func TestCheckAllowsProofFromAnEarlierAttempt(t *testing.T) {
+	e := good()
+	m := twice(&e)
+	m.Events[4] = ev(5, "settled_by_proof", "SENDING", "SENT")
+	m.Events = append(m.Events, ev(6, "late_result", "SENT", "SENT").of(2))
+	if f := Check(e); f.Broken != 0 {
+		t.Fatalf("%+v", f)
+	}
+}
+
+func TestCheckAllowsCancel(t *testing.T) {
+	e := good()
+	e.Entries[0].Wishes, e.Entries[0].Cancelled = 1, 1
+	m := e.Messages["c1"]
+	m.Status, m.Attempts, m.Events = "CANCELLED", 0, []Event{ev(1, "accepted", "", "QUEUED"), ev(2, "cancelled", "QUEUED", "CANCELLED")}
+	delete(e.Ledger, "n1")
+	if f := Check(e); f.Broken != 0 || f.Cancelled != 1 {
 		t.Fatalf("%+v", f)
 	}
 }
@@ -66,6 +103,32 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		"attempt without its event":       {"I6", func(e *Evidence) { e.Messages["c1"].Attempts = 2 }},
 		"second copy under policy FAIL":   {"J3", func(e *Evidence) { e.Policies[0] = "FAIL"; fail(e, "outcome_unknown"); e.Ledger["n1"] = 2 }},
 		"copy after no answer in the end": {"J2", func(e *Evidence) { e.Entries[0].OK = 0 }},
+
+		"attempts out of order": {"I6", func(e *Evidence) { e.Messages["c1"].Events[1].Attempt = 2 }},
+		"attempt after a wish to cancel": {"I7", func(e *Evidence) {
+			m := twice(e)
+			m.Events = append(m.Events[:3:3], ev(4, "cancel_requested", "QUEUED", "QUEUED"), m.Events[3], m.Events[4])
+		}},
+		"attempt after the end":      {"I7", func(e *Evidence) { s := "SENT"; e.Messages["c1"].Events[1].From = &s }},
+		"outcome of another attempt": {"I9", func(e *Evidence) { twice(e).Events[4].Attempt = 1 }},
+		"two outcomes": {"I9", func(e *Evidence) {
+			m := e.Messages["c1"]
+			m.Events = append(m.Events, ev(4, "provider_accepted", "SENDING", "SENT"))
+		}},
+		"attempt while one runs":       {"I9", func(e *Evidence) { twice(e).Events[2].Type = "late_result" }},
+		"end without an outcome":       {"I9", func(e *Evidence) { e.Messages["c1"].Events[2].Attempt = 0 }},
+		"clean failure after unknown":  {"I10", func(e *Evidence) { m := twice(e); m.Events[4] = ev(5, "retry_transient", "SENDING", "QUEUED") }},
+		"again without the mark":       {"I11", func(e *Evidence) { twice(e).PossibleDuplicate = false }},
+		"again under policy FAIL":      {"I11", func(e *Evidence) { twice(e); e.Policies[0] = "FAIL" }},
+		"attempt before its time":      {"I12", func(e *Evidence) { e.Entries[0].At = noon.Add(time.Hour) }},
+		"copy before its time":         {"I12", func(e *Evidence) { e.Early = []string{"n1"} }},
+		"more copies than attempts":    {"J3", func(e *Evidence) { e.Ledger["n1"] = 2 }},
+		"cancelled without a wish":     {"J1", func(e *Evidence) { cancel(e); e.Entries[0].Wishes = 0; delete(e.Ledger, "n1") }},
+		"cancelled, and a copy":        {"J6", func(e *Evidence) { cancel(e) }},
+		"200 for CANCEL, and sent":     {"J6", func(e *Evidence) { e.Entries[0].Cancelled = 1 }},
+		"another message under the id": {"J7", func(e *Evidence) { e.Messages["c1"].ToAddress = "n2@prove.example.com" }},
+		"another key under the id":     {"J7", func(e *Evidence) { e.Messages["c1"].IdempotencyKey = "other" }},
+		"another app may read it":      {"J7", func(e *Evidence) { e.Entries[0].Open = []string{"x"} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := good()
@@ -85,4 +148,10 @@ func fail(e *Evidence, cause string) {
 	m := e.Messages["c1"]
 	m.Status = "FAILED"
 	m.Events[2] = ev(3, cause, "SENDING", "FAILED")
+}
+
+func cancel(e *Evidence) {
+	e.Entries[0].Wishes = 1
+	m := e.Messages["c1"]
+	m.Status, m.Attempts, m.Events = "CANCELLED", 0, []Event{ev(1, "accepted", "", "QUEUED"), ev(2, "cancelled", "QUEUED", "CANCELLED")}
 }

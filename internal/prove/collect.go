@@ -16,16 +16,19 @@ type Message struct {
 	Attempts          int     `json:"attempts"`
 	PossibleDuplicate bool    `json:"possibleDuplicate"`
 	ErrorCode         *string `json:"errorCode"`
+	ToAddress         string  `json:"toAddress"`
+	IdempotencyKey    string  `json:"idempotencyKey"`
 	Events            []Event `json:"events"`
 }
 
 // Event is one line of a message's log.
 type Event struct {
-	Sequence int     `json:"sequence"`
-	Type     string  `json:"type"`
-	From     *string `json:"from"`
-	To       *string `json:"to"`
-	At       string  `json:"at"`
+	Sequence int       `json:"sequence"`
+	Type     string    `json:"type"`
+	From     *string   `json:"from"`
+	To       *string   `json:"to"`
+	At       time.Time `json:"at"`
+	Attempt  int       `json:"attempt"`
 }
 
 func (m *Message) final() bool { return m.Status != "QUEUED" && m.Status != "SENDING" }
@@ -39,7 +42,7 @@ func (r *run) settle(ctx context.Context) error {
 			return nil
 		}
 		for range 50 {
-			if r.post(ctx, web, 0, e, e.Name) {
+			if r.post(ctx, web, 0, e) {
 				return nil
 			}
 			pause(ctx, 200*time.Millisecond)
@@ -102,6 +105,32 @@ func (r *run) get(ctx context.Context, web *http.Client, e *Entry, id string) (*
 		pause(ctx, 200*time.Millisecond)
 	}
 	return nil, last
+}
+
+// trespass asks for some messages with another app's key: each must be unknown there.
+func (r *run) trespass(ctx context.Context) error {
+	entries := r.history.all()
+	if len(r.apps) < 2 || len(entries) == 0 {
+		return nil
+	}
+	var some []*Entry
+	for i := 0; i < len(entries); i += 1 + len(entries)/200 {
+		some = append(some, entries[i])
+	}
+	web := &http.Client{Timeout: 30 * time.Second}
+	return r.each(some, func(e *Entry) error {
+		other := r.apps[(e.App+1)%len(r.apps)]
+		for id := range e.IDs {
+			status, _, err := r.call(ctx, web, 0, other, http.MethodGet, "/api/v1/messages/"+id, nil)
+			if err != nil {
+				return fmt.Errorf("message %s with another app's key: %w", id, err)
+			}
+			if status != http.StatusNotFound {
+				r.history.trespassed(e, "%s is answered %d to another app", id, status)
+			}
+		}
+		return nil
+	})
 }
 
 // each runs f over the entries, eight at a time.

@@ -2,6 +2,7 @@ package prove
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,18 +12,25 @@ type Entry struct {
 	App  int
 	Key  string          // idempotency key
 	Name string          // the recipient's local part: how the ledger knows it
+	At   time.Time       // not before this; zero: at once
 	IDs  map[string]bool // every id that an answer gave
 	OK   int             // answers 202 or 200
 	New  int             // answers 202
 	Lost int             // requests without an answer
 	Bad  []string        // answers that the contract does not allow
+	Open []string        // answers that another app should not have got
+
+	Wishes    int // CANCELs asked for
+	Cancelled int // CANCELs answered 200
 }
 
-// history is what the clients saw, by app and key. It is safe for concurrent use.
+// address is the recipient.
+func (e *Entry) address() string { return e.Name + "@prove.example.com" }
+
+// history is what the clients saw. It is safe for concurrent use.
 type history struct {
 	mu       sync.Mutex
-	entries  map[string]*Entry
-	order    []string
+	entries  []*Entry
 	taken    int
 	lost     int
 	notes    []string
@@ -31,34 +39,43 @@ type history struct {
 }
 
 func newHistory() *history {
-	return &history{entries: map[string]*Entry{}, refused: map[int]int{}}
+	return &history{refused: map[int]int{}}
 }
 
 // invoke notes an attempt to create before it is sent.
-func (h *history) invoke(app int, key, name string) *Entry {
+func (h *history) invoke(e *Entry) *Entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	id := entryID(app, key)
-	e := h.entries[id]
-	if e == nil {
-		e = &Entry{App: app, Key: key, Name: name, IDs: map[string]bool{}}
-		h.entries[id] = e
-		h.order = append(h.order, id)
-	}
+	e.IDs = map[string]bool{}
+	h.entries = append(h.entries, e)
 	return e
 }
 
-// stored finds a message that an answer said is stored; nil otherwise.
-func (h *history) stored(app int, key string) *Entry {
+// stored says whether an answer said that the message is stored.
+func (h *history) stored(e *Entry) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if e := h.entries[entryID(app, key)]; e != nil && e.OK > 0 {
-		return e
-	}
-	return nil
+	return e.OK > 0
 }
 
-func entryID(app int, key string) string { return fmt.Sprintf("%d/%s", app, key) }
+// wishes notes that a message is to be cancelled, before it is asked for, and
+// answers its id; empty when no answer has named it yet.
+func (h *history) wishes(e *Entry) (id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id = range e.IDs {
+		e.Wishes++
+		return id
+	}
+	return ""
+}
+
+// cancelled notes that a CANCEL was answered 200.
+func (h *history) cancelled(e *Entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e.Cancelled++
+}
 
 // answered notes a 202 or 200.
 func (h *history) answered(e *Entry, id string, fresh bool) {
@@ -94,6 +111,12 @@ func (h *history) bad(e *Entry, format string, a ...any) {
 	e.Bad = append(e.Bad, fmt.Sprintf(format, a...))
 }
 
+func (h *history) trespassed(e *Entry, format string, a ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e.Open = append(e.Open, fmt.Sprintf(format, a...))
+}
+
 func (h *history) note(format string, a ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,9 +145,5 @@ func (h *history) unknown() int {
 func (h *history) all() []*Entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := make([]*Entry, 0, len(h.order))
-	for _, id := range h.order {
-		out = append(out, h.entries[id])
-	}
-	return out
+	return slices.Clone(h.entries)
 }

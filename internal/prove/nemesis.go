@@ -30,7 +30,7 @@ func (r *run) nemesis(ctx context.Context) {
 		}
 		n := r.nodes[r.rnd.IntN(len(r.nodes))]
 		fault := Kill
-		if r.rnd.IntN(100) >= 80 && len(r.cfg.Faults) > 0 {
+		if len(r.cfg.Faults) > 0 && (r.cfg.Kills == 0 || r.rnd.IntN(100) >= 80) {
 			fault = r.cfg.Faults[r.rnd.IntN(len(r.cfg.Faults))]
 		}
 		r.do(ctx, n, fault)
@@ -57,8 +57,7 @@ func (r *run) do(ctx context.Context, n *node, fault Fault) {
 		r.restart(ctx, n)
 	case Pause:
 		n.signal(syscall.SIGSTOP)
-		// Longer than the lease of the run (3 s), so that others take its shards where there are others.
-		pause(ctx, time.Duration(1000+r.rnd.IntN(5000))*time.Millisecond)
+		pause(ctx, r.cfg.Pauses.Min+time.Duration(r.rnd.Int64N(int64(r.cfg.Pauses.Max-r.cfg.Pauses.Min)+1)))
 		n.signal(syscall.SIGCONT)
 	case Database:
 		if err := r.cfg.RestartDatabase(ctx); err != nil && ctx.Err() == nil {

@@ -15,7 +15,6 @@ package prove
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -31,20 +30,30 @@ type Config struct {
 	Apps     int      // live apps, each with its own chain of providers
 	Clients  int      // concurrent senders
 	Messages int      // accepted messages to reach
-	Kills    int      // SIGKILLs to reach
-	Faults   []Fault  // which faults may happen; Kill is always among them
+	Kills    int      // SIGKILLs to reach; 0 = none happen if there are other faults
+	Faults   []Fault  // which faults may happen besides kills
+	Pauses   Span     // how long a pause lasts; zero: 1 to 6 s, so that some outlast the lease of 3 s
+	Stall    int      // percent of the messages whose provider answers late (see Sink); 0 = 1
 	Rate     int      // submissions per second at most; 0 = as fast as it goes
 	Seed     uint64
 	Limit    time.Duration // the load and the faults end after this, whatever was reached
 	Drain    time.Duration // how long the rest may take to become final
 	// RestartDatabase restarts the database under the nodes; nil = not possible here.
 	RestartDatabase func(context.Context) error
-	Progress        io.Writer // one line every few seconds; nil = silent
+	// Progress is told once a second how far the load has come; nil = silent.
+	Progress func(Progress)
 }
+
+// Span is a range of time.
+type Span struct{ Min, Max time.Duration }
 
 // Run makes one run and answers what was found. An error means that the run
 // itself could not be made; violations are in the report.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if cfg.Pauses == (Span{}) {
+		cfg.Pauses = Span{time.Second, 6 * time.Second}
+	}
+	cfg.Stall = max(1, cfg.Stall)
 	r := &run{cfg: cfg, rnd: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), history: newHistory(), started: time.Now()}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the scratch folder: %w", err)
@@ -73,6 +82,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the messages back: %w", err)
 	}
+	if err := r.trespass(ctx); err != nil {
+		return nil, fmt.Errorf("ask as another app: %w", err)
+	}
 	return r.report(messages), nil
 }
 
@@ -100,7 +112,7 @@ func (r *run) underFaults(ctx context.Context) {
 	}
 	wg.Go(func() { r.nemesis(ctx) })
 	wg.Go(func() {
-		for tick := time.NewTicker(5 * time.Second); ; {
+		for tick := time.NewTicker(time.Second); ; {
 			select {
 			case <-ctx.Done():
 				tick.Stop()
@@ -119,17 +131,30 @@ func (r *run) underFaults(ctx context.Context) {
 	wg.Wait()
 }
 
+// Progress is how far a run has come.
+type Progress struct {
+	Elapsed                         time.Duration
+	Accepted, Messages              int
+	Unanswered, Handed              int // requests without an answer; copies that providers took
+	Killed, Kills                   int
+	Pauses, Stops, DatabaseRestarts int
+}
+
+func (p Progress) String() string {
+	return fmt.Sprintf("%6s  accepted %d/%d  unanswered %d  handed over %d  kills %d/%d  pauses %d  stops %d  database restarts %d",
+		p.Elapsed.Round(time.Second), p.Accepted, p.Messages, p.Unanswered, p.Handed, p.Killed, p.Kills, p.Pauses, p.Stops, p.DatabaseRestarts)
+}
+
 func (r *run) progress() {
 	if r.cfg.Progress == nil {
 		return
 	}
-	copies := 0
+	p := Progress{Elapsed: time.Since(r.started), Accepted: r.history.accepted(), Messages: r.cfg.Messages, Unanswered: r.history.unknown(),
+		Killed: r.count(Kill), Kills: r.cfg.Kills, Pauses: r.count(Pause), Stops: r.count(Stop), DatabaseRestarts: r.count(Database)}
 	for _, s := range r.sinks {
-		copies += s.Copies()
+		p.Handed += s.Copies()
 	}
-	fmt.Fprintf(r.cfg.Progress, "%6s  accepted %d/%d  unanswered %d  handed over %d  kills %d/%d  pauses %d  stops %d  database restarts %d\n",
-		time.Since(r.started).Round(time.Second), r.history.accepted(), r.cfg.Messages, r.history.unknown(), copies,
-		r.count(Kill), r.cfg.Kills, r.count(Pause), r.count(Stop), r.count(Database))
+	r.cfg.Progress(p)
 }
 
 func (r *run) count(f Fault) int {

@@ -35,6 +35,7 @@ func (r *run) report(messages map[string]*Message) *Report {
 		for name, n := range s.Ledger() {
 			ev.Ledger[name] += n
 		}
+		ev.Early = append(ev.Early, s.Early()...)
 	}
 	for _, n := range r.nodes {
 		if n.crashed() {
@@ -70,6 +71,7 @@ func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "requests %d, without an answer %d, refused %v\n", r.Requests, r.Silent, r.Refused)
 	fmt.Fprintf(w, "accepted %d   lost %d   invented %d   stuck %d\n", r.Accepted, r.Lost, r.Invented, r.Stuck)
 	fmt.Fprintf(w, "copies %d   extra %d (unknown attempts %d)   unexplained %d   marked possibleDuplicate %d\n", r.Copies, r.Extra, r.Unknown, r.Unexplained, r.Marked)
+	fmt.Fprintf(w, "for later %d   cancelled %d   answered more than once %d\n", r.Scheduled, r.Cancelled, r.Repeated)
 	if n := len(r.Recovery); n > 0 {
 		fmt.Fprintf(w, "ready after a restart: p50 %s   p99 %s   max %s   (%d restarts)\n", round(r.Recovery[n/2]), round(r.Recovery[n*99/100]), round(r.Recovery[n-1]), n)
 	}

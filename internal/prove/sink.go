@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"maps"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,9 +19,11 @@ import (
 // treats a message is written in the recipient's address, so that any single
 // message can be told what will happen to it:
 //
-//	n17+drop@…   takes the message, then cuts the connection instead of answering (each copy but the second)
+//	n17+drop@…   takes the message, then cuts the connection instead of answering (the first copy only)
 //	n17+busy@…   refuses the first two tries with 451
 //	n17+slow@…   answers after 300 ms
+//	n17+stall@…  answers after 4 s, longer than the lease of a run (the first two copies)
+//	n17at5@…     must not come before the fifth millisecond of 1970; later names are of our time
 //	n17+bad@…    refuses for good with 550 5.1.1
 //	n17+here@…   the first sink refuses with 550 5.7.1, another one takes it
 type Sink struct {
@@ -29,7 +34,7 @@ type Sink struct {
 	copies map[string]int // local part -> times taken
 	tries  map[string]int
 	total  int
-	early  []string // taken before the time that the address names
+	early  map[string]bool // taken before the time that the address names
 }
 
 func startSinks(n int) ([]*Sink, error) {
@@ -57,7 +62,7 @@ func StartSink(number int) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{Addr: l.Addr().String(), number: number, copies: map[string]int{}, tries: map[string]int{}}
+	s := &Sink{Addr: l.Addr().String(), number: number, copies: map[string]int{}, tries: map[string]int{}, early: map[string]bool{}}
 	s.server = smtp.NewServer(s)
 	s.server.Domain = "sink.example.com"
 	s.server.MaxRecipients = 10
@@ -86,11 +91,7 @@ func (s *Sink) Copies() int {
 func (s *Sink) Ledger() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make(map[string]int, len(s.copies))
-	for k, v := range s.copies {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(s.copies)
 }
 
 // NewSession implements smtp.Backend.
@@ -134,18 +135,38 @@ func (s *session) Data(r io.Reader) error {
 	if _, err := io.Copy(io.Discard, bufio.NewReader(r)); err != nil {
 		return err // cut off inside the data: nothing was taken
 	}
-	_, mood, _ := strings.Cut(s.to, "+")
-	if mood == "slow" {
+	name, mood, _ := strings.Cut(s.to, "+")
+	n := s.sink.take(s.to, name)
+	switch {
+	case mood == "slow":
 		time.Sleep(300 * time.Millisecond)
+	case mood == "stall" && n <= 2:
+		time.Sleep(4 * time.Second)
 	}
-	s.sink.mu.Lock()
-	s.sink.copies[s.to]++
-	s.sink.total++
-	n := s.sink.copies[s.to]
-	s.sink.mu.Unlock()
-	if mood == "drop" && n != 2 {
+	if mood == "drop" && n == 1 {
 		_ = s.conn.Conn().Close()
 		return errors.New("cut")
 	}
 	return nil
+}
+
+// take enters a copy in the ledger and answers how many there are now.
+func (s *Sink) take(to, name string) (n int) {
+	_, at, _ := strings.Cut(name, "at")
+	ms, err := strconv.ParseInt(at, 10, 64)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && time.Now().UnixMilli() < ms {
+		s.early[to] = true
+	}
+	s.copies[to]++
+	s.total++
+	return s.copies[to]
+}
+
+// Early lists what was taken before the time that its address names.
+func (s *Sink) Early() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.early))
 }

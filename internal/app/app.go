@@ -1,0 +1,148 @@
+// Package app builds the program: it is the only place that knows every
+// concrete type, and it owns the order in which things start and stop.
+//
+// New opens the store, brings its schema up to date, checks the key ring and
+// builds every part; Run serves until its context ends and then stops in
+// order: the doors first, then the dispatcher (running calls end, shards are
+// handed over) beside requests that take their time, then the committer, the
+// store last. A New that fails closes what it had opened. It holds no rules of
+// its own.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/dispatch"
+	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Options is what New needs besides the configuration.
+type Options struct {
+	Version string
+	Log     *slog.Logger
+	// OnFirst is called once when a new database got its demo app.
+	OnFirst func(First)
+}
+
+// App is the whole program. Build it with New.
+type App struct {
+	cfg        config.Config
+	log        *slog.Logger
+	store      store.Store
+	auth       *auth.Authenticator
+	intake     *intake.Service
+	dispatcher *dispatch.Dispatcher // nil for the role api
+	announcer  *announcer           // for the role api on PostgreSQL
+	server     *httpserver.Server   // nil for the role worker without a door
+	base       string
+	closers    []func() error // run last in, first out
+}
+
+// First is what a new installation tells its operator once.
+type First struct {
+	BaseURL string
+	AppID   string // slug
+	APIKey  string
+}
+
+// New builds everything and listens; nothing is served before Run. Time to
+// ready is dominated by opening the store.
+func New(ctx context.Context, cfg config.Config, opt Options) (*App, error) {
+	a := &App{cfg: cfg, log: opt.Log}
+	if err := a.build(ctx, opt); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+// Addr is the address that is really listened on, nil without a door.
+func (a *App) Addr() net.Addr {
+	if a.server == nil {
+		return nil
+	}
+	return a.server.Addr()
+}
+
+// BaseURL is where the API is reached.
+func (a *App) BaseURL() string { return a.base }
+
+// Run serves until ctx ends, stops in order and returns nil, or the first
+// failure of a part that the others cannot go on without. Call it once.
+func (a *App) Run(ctx context.Context) error {
+	defer func() {
+		if err := a.close(); err != nil {
+			a.log.Error("close", "error", err)
+		}
+	}()
+	ctx, stopAll := context.WithCancelCause(ctx)
+	defer stopAll(nil)
+	engines, stopEngines := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngines()
+	committer, stopCommitter := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCommitter()
+
+	var doors, accepts, works sync.WaitGroup
+	start := func(wg *sync.WaitGroup, name string, run func(context.Context) error, part context.Context) {
+		wg.Go(func() {
+			err := run(part)
+			switch {
+			case err == nil:
+			case ctx.Err() != nil: // the reason to stop is another one
+				a.log.Warn("a part did not stop cleanly", "part", name, "error", err)
+			default:
+				stopAll(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	start(&accepts, "intake", a.intake.Run, committer)
+	if a.dispatcher != nil {
+		start(&works, "dispatch", a.dispatcher.Run, engines)
+	}
+	if a.announcer != nil {
+		start(&accepts, "announce", a.announcer.run, committer)
+	}
+	start(&doors, "http", a.server.Run, ctx)
+	a.log.Info("ready", "url", a.base, "store", a.cfg.Database.Kind.String(), "role", a.cfg.Role.String())
+
+	<-ctx.Done()
+	a.log.Info("stopping", "drain", a.cfg.DrainTimeout.String())
+	stopped := time.Now()
+	// Requests that end soon are still sent from here; a slow client must not
+	// add its patience to that of the calls.
+	grace := time.AfterFunc(doorGrace, stopEngines)
+	defer grace.Stop()
+	doors.Wait()
+	stopCommitter()
+	accepts.Wait()
+	stopEngines()
+	works.Wait()
+	a.log.Info("stopped", "took", time.Since(stopped).Round(time.Millisecond).String())
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// doorGrace is how long the dispatcher goes on for requests that are ending.
+const doorGrace = time.Second
+
+func (a *App) onClose(f func() error) { a.closers = append(a.closers, f) }
+
+func (a *App) close() error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i]())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}

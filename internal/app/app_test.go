@@ -1,0 +1,96 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/config"
+)
+
+// A client that sends half a request and then nothing once held the dispatcher
+// up for a whole drain time, so that a stop took two of them.
+func TestASlowClientDoesNotDoubleTheDrain(t *testing.T) {
+	t.Parallel()
+	const drain = 4 * time.Second
+	cfg, err := config.Load(config.Source{Env: []string{"COMMS_ADDR=localhost:0", "COMMS_DATA_DIR=" + t.TempDir(), fmt.Sprintf("COMMS_DRAIN_TIMEOUT=%s", drain)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first First
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	a, err := New(ctx, cfg, Options{Version: "test", Log: slog.New(slog.DiscardHandler), OnFirst: func(f First) { first = f }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+
+	slow, err := net.Dial("tcp", a.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = slow.Close() }()
+	half := "POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nX-App-ID: " + first.AppID + "\r\nX-API-Key: " + first.APIKey + "\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+	if _, err := io.WriteString(slow, half); err != nil {
+		t.Fatal(err)
+	}
+	// A call that outlives the drain time: the sandbox takes ten seconds for this number.
+	id := send(t, first, `{"channel":"SMS","to":"233000000007","body":"slow"}`)
+	for !strings.Contains(get(t, first, "/api/v1/messages/"+id), `"status":"SENDING"`) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	began := time.Now()
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if took := time.Since(began); took > drain+drain/2 {
+		t.Errorf("the stop took %v with a drain time of %v", took, drain)
+	}
+}
+
+func send(t *testing.T, f First, body string) (id string) {
+	t.Helper()
+	answer := exchange(t, f, http.MethodPost, "/api/v1/messages", body)
+	_, rest, found := strings.Cut(answer, `"id":"`)
+	if !found {
+		t.Fatal(answer)
+	}
+	id, _, _ = strings.Cut(rest, `"`)
+	return id
+}
+
+func get(t *testing.T, f First, path string) string {
+	t.Helper()
+	return exchange(t, f, http.MethodGet, path, "")
+}
+
+func exchange(t *testing.T, f First, method, path, body string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, f.BaseURL+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-App-ID", f.AppID)
+	req.Header.Set("X-API-Key", f.APIKey)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}

@@ -1,0 +1,177 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/commserver/commserver/internal/address"
+	"github.com/commserver/commserver/internal/address/national"
+	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/dispatch"
+	"github.com/commserver/commserver/internal/guard"
+	"github.com/commserver/commserver/internal/httpapi"
+	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/pace"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/provider/all"
+	"github.com/commserver/commserver/internal/provider/sandbox"
+	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// build opens and wires every part, lowest floor first.
+func (a *App) build(ctx context.Context, opt Options) error {
+	s, err := OpenStore(ctx, a.cfg, a.log)
+	if err != nil {
+		return err
+	}
+	a.store = s
+	a.onClose(s.Close)
+	ring, err := openRing(ctx, a.cfg, s)
+	if err != nil {
+		return err
+	}
+	// The address is taken before anything else happens, so that a busy port
+	// fails at once; requests are served from Run on.
+	var handler http.Handler
+	if a.server, err = httpserver.Listen(ctx, httpserver.Config{Addr: a.cfg.Addr, TLSCert: a.cfg.TLSCert, TLSKey: a.cfg.TLSKey, Log: a.log, Drain: a.cfg.DrainTimeout,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) })}); err != nil {
+		return fmt.Errorf("listen (COMMS_ADDR): %w", err)
+	}
+	a.base = a.cfg.BaseURL(a.server.Addr().String())
+
+	mail, web := a.doors()
+	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg),
+		Changed: a.changed, Log: a.log})
+	if err := a.engines(opt, reg, mail); err != nil {
+		return err
+	}
+	handler = a.door(reg)
+	return a.tellFirst(ctx, opt)
+}
+
+// doors are the guarded dialers: one for mail servers, one for web addresses.
+func (a *App) doors() (mail, web *guard.Dialer) {
+	return &guard.Dialer{Allow: a.cfg.AllowPrivateTargets, Ports: guard.SMTPPorts()}, &guard.Dialer{Allow: a.cfg.AllowPrivateTargets, Ports: guard.WebPorts()}
+}
+
+// engines makes auth, dispatch and intake.
+func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer) error {
+	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal()})
+	if err := a.dispatch(opt, reg, mail); err != nil {
+		return err
+	}
+	phones := address.Phones{}
+	if a.cfg.DefaultRegion != "" {
+		read, err := national.For(a.cfg.DefaultRegion)
+		if err != nil {
+			return fmt.Errorf("COMMS_DEFAULT_REGION: %w", err)
+		}
+		phones.National = read
+	}
+	a.intake = intake.New(intake.Config{Store: a.store, Look: a.store, Configs: a.store, Templates: intake.NoTemplates{}, Phones: phones,
+		Node: nodeName(), Fallback: fallback(a.cfg), Pushed: a.pushed})
+	return nil
+}
+
+func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) error {
+	tell, _ := a.store.(store.Announcer)
+	if !a.cfg.Role.Works() {
+		if tell != nil {
+			a.announcer = newAnnouncer(tell, a.log)
+		}
+		return nil
+	}
+	host, _ := os.Hostname()
+	d, err := dispatch.New(dispatch.Config{
+		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Announcer: tell,
+		Adapters: all.Adapters(), Logger: sandbox.New(a.log), OpenSecrets: reg.OpenSecrets,
+		Env:      provider.Env{Dial: mail.DialContext, Hostname: host, Log: a.log},
+		Fallback: fallback(a.cfg), Role: a.cfg.Role.String(), Version: opt.Version,
+		Lease: a.cfg.Lease, Heartbeat: a.cfg.Heartbeat, Drain: a.cfg.DrainTimeout, Horizon: a.cfg.RetryHorizon,
+		Retry:       pace.Backoff{Steps: a.cfg.RetrySchedule, Jitter: pace.Retry().Jitter},
+		MaxInFlight: a.cfg.MaxInFlight, CriticalReserve: reserve(a.cfg.CriticalReserve), Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.dispatcher = d
+	return nil
+}
+
+// reserve translates the option, in which 0 means none.
+func reserve(percent int) int {
+	if percent == 0 {
+		return -1
+	}
+	return percent
+}
+
+func fallback(cfg config.Config) chain.Fallback {
+	if cfg.LiveFallback == config.FallbackFail {
+		return chain.FallbackFail
+	}
+	return chain.FallbackSandbox
+}
+
+// door makes the HTTP API.
+func (a *App) door(reg *registry.Service) http.Handler {
+	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
+	if a.dispatcher != nil {
+		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
+			if s := a.dispatcher.Stats(); !s.Healthy {
+				return errors.New("the worker holds no lease: " + s.LastError)
+			}
+			return nil
+		}})
+	}
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Messages: a.store, Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
+}
+
+// pushed hands a new queue row to whoever sends it. It never blocks.
+func (a *App) pushed(u comm.Unit, h store.Head) {
+	switch {
+	case a.dispatcher != nil:
+		a.dispatcher.Push(u, h)
+	case a.announcer != nil:
+		a.announcer.push(u, h)
+	}
+}
+
+// changed makes every part of this process read settings again; other nodes
+// see it by the configuration version or when what they remember is five seconds old.
+func (a *App) changed() {
+	a.auth.Invalidate()
+	a.intake.Invalidate()
+	if a.dispatcher != nil {
+		a.dispatcher.Invalidate()
+	}
+}
+
+// tellFirst makes the demo app of a new SQLite installation and reports it.
+func (a *App) tellFirst(ctx context.Context, opt Options) error {
+	if a.cfg.Database.Kind != config.SQLite || opt.OnFirst == nil {
+		return nil
+	}
+	first, err := firstApp(ctx, a.store)
+	if err != nil {
+		return err
+	}
+	if first != nil {
+		first.BaseURL = a.base
+		opt.OnFirst(*first)
+	}
+	return nil
+}
+
+// nodeName names this process in the log of the messages that it accepts.
+func nodeName() string { return "api-" + comm.NewID(comm.At(time.Now())).String()[9:17] }

@@ -1,0 +1,47 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/postgres"
+	"github.com/commserver/commserver/internal/store/sqlite"
+)
+
+// OpenStore opens the configured database and brings its schema up to date.
+// The caller closes it.
+func OpenStore(ctx context.Context, cfg config.Config, log *slog.Logger) (store.Store, error) {
+	s, err := open(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Migrate(ctx); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("bring the database to this version: %w", err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, cfg config.Config, log *slog.Logger) (store.Store, error) {
+	if cfg.Database.Kind == config.PostgreSQL {
+		s, err := postgres.Open(ctx, postgres.Options{URL: cfg.Database.URL.Reveal(), DirectURL: cfg.Database.DirectURL.Reveal(), Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("open PostgreSQL (COMMS_DATABASE_URL): %w", err)
+		}
+		return s, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.Database.Path), 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder (COMMS_DATA_DIR): %w", err)
+	}
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: cfg.Database.Path, Log: log, Now: time.Now})
+	if err != nil {
+		return nil, fmt.Errorf("open the SQLite file (COMMS_DATA_DIR, COMMS_DATABASE_URL): %w", err)
+	}
+	return s, nil
+}

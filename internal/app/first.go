@@ -1,0 +1,38 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/commserver/commserver/internal/apikey"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// demoSlug names the sandbox app that a new installation starts with.
+const demoSlug = "demo"
+
+// firstApp makes the demo app and its key in a database without apps; nil
+// when there are apps already. The key is known only here and now.
+func firstApp(ctx context.Context, s store.Store) (*First, error) {
+	apps, err := s.AppList(ctx, comm.ID{}, 1)
+	if err != nil {
+		return nil, fmt.Errorf("look for apps: %w", err)
+	}
+	if len(apps) > 0 {
+		return nil, nil
+	}
+	now := comm.At(time.Now())
+	app := &comm.App{ID: comm.NewID(now), Slug: demoSlug, Name: "Demo", Active: true, Sandbox: true, RatePerMinute: 600, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
+	minted := apikey.Mint(false)
+	created, err := s.CreateApp(ctx, app, &comm.Key{ID: comm.NewID(now), App: app.ID, Hash: minted.Hash, Prefix: minted.Prefix, LastFour: minted.Last4,
+		Scopes: comm.AllScopes, CreatedAt: now})
+	if err != nil {
+		return nil, fmt.Errorf("make the demo app: %w", err)
+	}
+	if !created { // another node was first
+		return nil, nil
+	}
+	return &First{AppID: demoSlug, APIKey: minted.Text}, nil
+}

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		args []string
+		env  []string
+		code int
+		out  string // in standard output
+		err  string // in standard error
+	}{
+		{"no command is help", nil, nil, exitOK, "Available Commands", ""},
+		{"help", []string{"--help"}, nil, exitOK, "Available Commands", ""},
+		{"version", []string{"version"}, nil, exitOK, "commserver ", ""},
+		{"no such command", []string{"bogus"}, nil, exitUsage, "", `unknown command "bogus"`},
+		{"no such flag", []string{"serve", "--bogus"}, nil, exitUsage, "", "--bogus"},
+		{"words after a command", []string{"config", "bogus"}, nil, exitUsage, "", "bogus"},
+		{"bad option", []string{"serve"}, []string{"COMMS_LEASE=soon"}, exitUsage, "", "COMMS_LEASE"},
+		{"misspelt option", []string{"config"}, []string{"COMMS_LAESE=5s"}, exitUsage, "", "COMMS_LAESE"},
+		{"cannot be done", []string{"migrate"}, []string{"COMMS_DATA_DIR=/dev/null/data"}, exitFailed, "", "/dev/null"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var out, errs bytes.Buffer
+			code := Run(t.Context(), c.args, Streams{In: strings.NewReader(""), Out: &out, Err: &errs, Env: c.env})
+			if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(errs.String(), c.err) {
+				t.Errorf("exit code %d, printed %q, said %q", code, out.String(), errs.String())
+			}
+		})
+	}
+}

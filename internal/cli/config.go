@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/commserver/commserver/internal/config"
+)
+
+const configHelp = `Prints every option with the value in force and where it comes from. Secrets are masked.`
+
+func configCommand(s Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Show the configuration in force, secrets masked",
+		Long:  configHelp,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd, s)
+			if err != nil {
+				return err
+			}
+			return config.Print(s.Out, cfg)
+		},
+	}
+	bindOptions(cmd)
+	return cmd
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/commserver/commserver/internal/app"
+)
+
+const serveHelp = `Starts API and worker on one address. Without any configuration it listens on
+http://localhost:3008 and keeps everything in an SQLite file in ./data.
+
+SIGTERM or SIGINT stops it: running requests and provider calls end first (COMMS_DRAIN_TIMEOUT),
+shards are handed over to other nodes. A second signal ends it at once; nothing accepted is lost either way.
+
+Every option is an environment variable, a flag, and a _FILE variant; see 'commserver config' and docs/config.md.`
+
+func serveCommand(s Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Start the server",
+		Long:  serveHelp,
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return serve(cmd, s) },
+	}
+	bindOptions(cmd)
+	return cmd
+}
+
+func serve(cmd *cobra.Command, s Streams) error {
+	cfg, err := loadConfig(cmd, s)
+	if err != nil {
+		return err
+	}
+	log := newLog(cfg, s.Err)
+	for _, w := range cfg.Warnings() {
+		log.Warn(w)
+	}
+	app.TuneMemory()
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	a, err := app.New(ctx, cfg, app.Options{Version: buildVersion(), Log: log, OnFirst: func(f app.First) { printFirst(s.Out, f) }})
+	if err != nil {
+		return err
+	}
+	// From the second signal on the default applies: the process ends at once.
+	go func() { <-ctx.Done(); stop() }()
+	return a.Run(ctx)
+}
+
+// printFirst tells a new operator how to send the first message.
+func printFirst(w io.Writer, f app.First) {
+	fmt.Fprintf(w, `
+CommServer is running on %[1]s
+
+A sandbox app "%[2]s" was made for you. Its API key is shown this once:
+
+  %[3]s
+
+Send a first message (the sandbox delivers nothing to anybody):
+
+  curl -X POST %[1]s/api/v1/messages \
+    -H "X-App-ID: %[2]s" \
+    -H "X-API-Key: %[3]s" \
+    -H "Content-Type: application/json" \
+    -d '{"channel":"SMS","to":"233241234567","body":"Hello from CommServer","idempotencyKey":"welcome-user-42"}'
+
+See what became of it:
+
+  curl -H "X-App-ID: %[2]s" -H "X-API-Key: %[3]s" %[1]s/api/v1/messages
+
+`, f.BaseURL, f.AppID, f.APIKey)
+}
