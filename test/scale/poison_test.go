@@ -1,0 +1,147 @@
+package scale
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// A poisoned row passes every check of ours and fails in the database, inside the
+// transaction that stores its whole group: a trigger refuses recipients that
+// begin with "poison". The requests, the program and the store are the real ones.
+const (
+	poisonPostgres = `CREATE FUNCTION poisoned() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'this row cannot be stored'; END $$;
+CREATE TRIGGER poison BEFORE INSERT ON content FOR EACH ROW WHEN (NEW.recipient LIKE 'poison%') EXECUTE FUNCTION poisoned()`
+	poisonSQLite = `CREATE TRIGGER poison BEFORE INSERT ON content WHEN NEW.recipient LIKE 'poison%' BEGIN SELECT RAISE(ABORT, 'this row cannot be stored'); END`
+)
+
+// TestAPoisonedRowFailsAlone: 64 clients at once, one request in a hundred poisoned.
+// Every other one gets its 202 and is sent; the poisoned ones get 503 and leave nothing.
+func TestAPoisonedRowFailsAlone(t *testing.T) {
+	const posters, every = 64, 100
+	n := size(4000, 100_000)
+	onEach(t, func(w *world) {
+		to := newSink(w.t)
+		var who tenant
+		w.open(func(ctx context.Context, s store.Store) (err error) {
+			if who, err = newTenant(ctx, s, "clients"); err != nil {
+				return err
+			}
+			return sendTo(ctx, s, to.addr, comm.ProviderLimits{})
+		})
+		w.poison()
+		p := w.serve()
+		before := w.rollbacks()
+		var mu sync.Mutex
+		var waits figures
+		bad, refused := []string(nil), 0
+		work := make(chan int)
+		var wg sync.WaitGroup
+		for range posters {
+			wg.Go(func() {
+				for i := range work {
+					local, want := fmt.Sprintf("fine%06d", i), http.StatusAccepted
+					if i%every == every/2 {
+						local, want = fmt.Sprintf("poison%06d", i), http.StatusServiceUnavailable
+					}
+					at := time.Now()
+					status, _, answer, err := post(p.url, who, mail(local, "NORMAL", local, ""))
+					took := time.Since(at)
+					mu.Lock()
+					waits = append(waits, took)
+					if status == http.StatusServiceUnavailable && want == status {
+						refused++
+					}
+					if err != nil || status != want {
+						bad = append(bad, fmt.Sprintf("%s: %d %s %v", local, status, answer, err))
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		for i := range n {
+			work <- i
+		}
+		close(work)
+		wg.Wait()
+		fine := n - n/every
+		sent := until(30*time.Second, func() bool { return to.noted() == fine })
+		rollbacks := w.rollbacks() - before
+		w.t.Logf("%d requests of %d clients, %d poisoned: answers after %s; %d transactions rolled back", n, posters, refused, waits, rollbacks)
+		if len(bad) > 0 {
+			w.t.Errorf("%d answers are wrong, such as\n%s", len(bad), strings.Join(bad[:min(5, len(bad))], "\n"))
+		}
+		if refused != n/every {
+			w.t.Errorf("%d of %d poisoned requests were refused", refused, n/every)
+		}
+		if !sent || to.copies() != fine {
+			w.t.Errorf("%d of %d good messages were sent, %d copies", to.noted(), fine, to.copies())
+		}
+		// A poisoned request that is alone costs one; in a group the halves are tried, too.
+		if w.store == "PostgreSQL" && rollbacks <= int64(refused) {
+			w.t.Errorf("%d rollbacks for %d poisoned requests: they shared no group, so nothing was shown", rollbacks, refused)
+		}
+		status, answer, err := call(p.url, who, http.MethodGet, "/api/v1/messages?status=QUEUED", nil)
+		var page struct{ Data []json.RawMessage }
+		if err == nil {
+			err = json.Unmarshal(answer, &page)
+		}
+		if err != nil || status != http.StatusOK || len(page.Data) != 0 {
+			w.t.Errorf("something of the poisoned requests is left: %d %v %.500s", status, err, answer)
+		}
+		p.end()
+	})
+}
+
+// poison puts the trigger into the database, which no process has open.
+func (w *world) poison() {
+	w.t.Helper()
+	if w.store == "PostgreSQL" {
+		conn, err := pgx.Connect(w.t.Context(), w.url)
+		if err == nil {
+			_, err = conn.Exec(w.t.Context(), poisonPostgres, pgx.QueryExecModeSimpleProtocol)
+			_ = conn.Close(w.t.Context())
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return
+	}
+	db, err := sql.Open("sqlite", "file:"+w.file)
+	if err == nil {
+		_, err = db.ExecContext(w.t.Context(), poisonSQLite)
+		_ = db.Close()
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// rollbacks is how many transactions PostgreSQL has rolled back, as far as sessions have said.
+func (w *world) rollbacks() (n int64) {
+	w.t.Helper()
+	if w.store != "PostgreSQL" {
+		return 0
+	}
+	conn, err := pgx.Connect(w.t.Context(), w.url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(w.t.Context()))
+	time.Sleep(1100 * time.Millisecond) // sessions report at most once a second
+	if err := conn.QueryRow(w.t.Context(), `SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()`).Scan(&n); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
