@@ -92,3 +92,14 @@ func TestCodesAreUnique(t *testing.T) {
 		t.Error("an unlisted code must be internal")
 	}
 }
+
+func TestEveryEndWithoutAProviderHasASentence(t *testing.T) {
+	for _, e := range Edges() {
+		if e.To == Failed && e.From == Queued && e.Cause != CauseInternalError && EndText(e.Cause) == "" {
+			t.Errorf("%s ends a message without a sentence", e.Cause)
+		}
+		if c, ok := ParseCause(e.Cause.String()); !ok || c != e.Cause {
+			t.Errorf("%s does not read back", e.Cause)
+		}
+	}
+}

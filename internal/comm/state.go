@@ -115,3 +115,24 @@ func Allowed(from, to Status, cause Cause) bool {
 	}
 	return false
 }
+
+// EndText says in a sentence why a message ended by this cause, for ends that
+// no provider had words for. It is "" for the others.
+func EndText(c Cause) string {
+	switch c {
+	case CauseExpired:
+		return "The message was not sent before its ttlSeconds had passed."
+	case CauseContentGone:
+		return "The content was purged or erased before the message could be sent."
+	case CauseOutcomeUnknown:
+		return "Nobody can tell whether the provider took the message; it was not tried again."
+	case CauseNoProvider:
+		return "The app is live, but there is no provider configuration to send with."
+	case CauseExhausted:
+		return "Every attempt failed until the time for retries was over."
+	}
+	return ""
+}
+
+// ParseCause reads a cause's name.
+func ParseCause(s string) (Cause, bool) { v, ok := causeNames.parse(s); return Cause(v), ok }

@@ -1,9 +1,12 @@
 package dispatch
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -27,7 +30,9 @@ func (s *scheduler) settleResults(n int, starts []*job) []*job {
 func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 	called := j.result.called
 	if j.holds && called {
+		before := j.account.breaker.State(now)
 		j.account.learn(now, j.ticket, &j.result)
+		s.tellHealth(j, before, j.account.breaker.State(now))
 		s.release(j)
 	} else {
 		s.refund(j)
@@ -76,6 +81,26 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 	}
 	s.finishes.push(x)
 	return false
+}
+
+// tellHealth writes a line when a configuration's breaker opens or closes: an
+// operator at night must see which account died and why without asking for debug.
+func (s *scheduler) tellHealth(j *job, before, after pace.State) {
+	if before == after || j.account == s.logger {
+		return
+	}
+	c := &j.account.config
+	attrs := []slog.Attr{slog.String("app", c.App.String()), slog.String("provider", j.account.name), slog.String("config", c.ID.String())}
+	switch after {
+	case pace.Open:
+		attrs = append(attrs, slog.String("class", j.result.class().String()))
+		if j.result.answer != nil {
+			attrs = append(attrs, slog.String("code", j.result.answer.Code))
+		}
+		s.log.LogAttrs(context.Background(), slog.LevelWarn, "provider is down: its breaker opened", attrs...)
+	case pace.Closed:
+		s.log.LogAttrs(context.Background(), slog.LevelInfo, "provider is back: its breaker closed", attrs...)
+	}
 }
 
 // file keeps a result whose shard was lost: evidence, if a call was made.

@@ -122,7 +122,7 @@ func newItem(m *comm.Message, w waiting) messageItem {
 	return messageItem{
 		ID: s.ID, Channel: s.Channel.String(), Status: s.Status.String(), ToAddress: text(c.To), FromAddress: text(c.From), Subject: text(c.Subject),
 		TemplateKey: text(c.TemplateKey), TemplateVersion: number(c.TemplateVer), ProviderName: text(s.Provider), ProviderMessageID: text(s.ProviderRef),
-		ErrorCode: text(s.ErrorCode), ErrorMessage: text(s.ErrorText), Attempts: s.Attempts, PossibleDuplicate: s.Flags.Has(comm.PossibleDuplicate),
+		ErrorCode: text(s.ErrorCode), ErrorMessage: text(errorMessage(s)), Attempts: s.Attempts, PossibleDuplicate: s.Flags.Has(comm.PossibleDuplicate),
 		MayHaveBeenSent: s.Status == comm.Failed && s.Flags.Has(comm.UnknownEver), WaitingFor: text(w.reason), NextAttemptAt: instant(w.until),
 		ScheduledAt: instant(s.ScheduledAt), ExpiresAt: instant(s.ExpiresAt), CreatedAt: instant(s.CreatedAt), UpdatedAt: instant(s.UpdatedAt),
 		SentAt: instant(s.SentAt), DeliveredAt: instant(s.DeliveredAt), Metadata: c.Metadata, Tags: c.Tags, Lane: s.Lane.String(),
@@ -219,4 +219,16 @@ func newAttemptLog(events []comm.Event) []attemptView {
 		}
 	}
 	return out
+}
+
+// errorMessage is the provider's or the server's own words, or the sentence of the cause that ended the message.
+func errorMessage(s *comm.State) string {
+	if s.ErrorText != "" {
+		return s.ErrorText
+	}
+	cause, ok := comm.ParseCause(s.ErrorCode)
+	if !ok {
+		return ""
+	}
+	return comm.EndText(cause)
 }

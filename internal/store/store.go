@@ -340,7 +340,7 @@ type Messages interface {
 	List(ctx context.Context, app comm.ID, f Filter) ([]comm.Message, error)
 	// Cancel applies comm.CancelVerdict; the state answered is the one after it.
 	Cancel(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.CancelResult, error)
-	// Retry applies comm.RetryVerdict: generation+1, due now.
+	// Retry applies comm.RetryVerdict: generation+1, due at the later of now and ScheduledAt.
 	Retry(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.RetryResult, error)
 	// Hold is the stored reason why a unit does not send; ok is false when there is none.
 	Hold(ctx context.Context, u comm.Unit) (h Hold, ok bool, err error)

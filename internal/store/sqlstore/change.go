@@ -175,7 +175,8 @@ func Cancel(s *comm.State, actor string, now comm.Micros) (Change, comm.CancelRe
 	return c, result
 }
 
-// Retry applies RETRY (T19, T20): a new generation that is due now.
+// Retry applies RETRY (T19, T20): a new generation that is due now, or when it
+// was scheduled for if that lies ahead (promise 9).
 func Retry(s *comm.State, contentGone bool, actor string, now comm.Micros) (Change, comm.RetryResult) {
 	c := Change{Before: *s, After: *s}
 	result := comm.RetryVerdict(s, contentGone, now)
@@ -183,7 +184,7 @@ func Retry(s *comm.State, contentGone bool, actor string, now comm.Micros) (Chan
 		return c, result
 	}
 	a := &c.After
-	enter(a, comm.Queued, now, now)
+	enter(a, comm.Queued, max(now, s.ScheduledAt), now)
 	a.Generation++
 	a.Round, a.RoundSince = 0, 0
 	a.Flags &^= comm.CancelWanted | comm.UnknownInGeneration

@@ -14,6 +14,7 @@ func messageCases() []testCase {
 		{"CANCEL in flight keeps the wish once", cancelFlight},
 		{"CANCEL after an unknown attempt fails the message", cancelUnknown},
 		{"RETRY opens a new generation", retryFailed},
+		{"RETRY keeps a schedule that lies ahead", retryScheduled},
 		{"RETRY is refused for what is not failed or cancelled", retryRefused},
 		{"RETRY of an expired message is refused", retryExpired},
 	}
@@ -114,6 +115,20 @@ func retryFailed(w *world) {
 	}
 	if got := w.start(s); got.State.Attempts != 2 || got.State.RoundSince == 0 {
 		w.Fatalf("%+v", got.State)
+	}
+}
+
+// retryScheduled is named after what broke: a cancelled message scheduled for
+// later was sent at once by RETRY.
+func retryScheduled(w *world) {
+	a := w.app(true)
+	at := w.now().Add(time.Hour)
+	s := w.one(a, func(s *store.Submission) { s.ScheduledAt = at })
+	w.cancel(s)
+	st, res, err := w.s.Retry(w.ctx, a.ID, s.ID, "app")
+	w.must(err)
+	if res != comm.RetryDone || st.Due != at || w.head(s).Due != at {
+		w.Fatalf("%d, due %d, scheduled for %d", res, st.Due, at)
 	}
 }
 
