@@ -300,6 +300,21 @@ func TestOwnership(t *testing.T) {
 			t.Errorf("%v, flags %b, %d calls", st.Status, st.Flags, s.called("ONE"))
 		}
 	})
+	play(t, "a node with nothing to send is healthy again after an outage of the store", func(t *testing.T, s *stage) {
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		srv.node.mu.Lock()
+		srv.node.cutUntil = time.Now().Add(30 * time.Second)
+		srv.node.mu.Unlock()
+		time.Sleep(20 * time.Second)
+		if srv.d.Stats().Healthy {
+			t.Error("healthy during the outage")
+		}
+		time.Sleep(time.Minute)
+		if st := srv.d.Stats(); !st.Healthy {
+			t.Errorf("not healthy after the outage: %s", st.LastError)
+		}
+	})
 	play(t, "a second node gets its half, and gives it back at its stop", func(t *testing.T, s *stage) {
 		s.act["ONE"] = func(context.Context, *provider.Message) error { time.Sleep(50 * time.Millisecond); return nil }
 		var apps []*comm.App

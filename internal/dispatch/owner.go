@@ -64,15 +64,23 @@ func (o *owner) tick(ctx context.Context) time.Duration {
 		return time.Millisecond
 	case err != nil:
 		if ctx.Err() == nil {
-			o.failures++
-			d.log.Error("heartbeat could not be stored", "failures", o.failures, "err", err)
+			// The first failure and then each doubling: an outage must not fill the log.
+			if o.failures++; o.failures&(o.failures-1) == 0 {
+				d.log.Error("heartbeat could not be stored", "failures", o.failures, "err", err)
+			}
 			d.sched.mu.Lock()
 			d.sched.trouble(err)
 			d.sched.mu.Unlock()
 		}
 		return beat / 4
 	}
+	if o.failures > 0 {
+		d.log.Info("heartbeat is stored again", "failures", o.failures)
+	}
 	o.failures = 0
+	d.sched.mu.Lock()
+	d.sched.recovered()
+	d.sched.mu.Unlock()
 	d.sched.guard.renewed(began)
 	d.sched.clock.observe(c.Now, true)
 	o.reconcile(ctx, c)

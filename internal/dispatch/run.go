@@ -155,13 +155,23 @@ type counters struct {
 	turns, started, finished, orphans, swept, adopted uint64
 	workers                                           int
 	err                                               string
+	turnFailed                                        bool // err is a turn\'s
 }
 
 // trouble notes how the store answers; nil takes the note away.
 func (s *scheduler) trouble(err error) {
 	s.count.err = ""
+	s.count.turnFailed = false
 	if err != nil {
 		s.count.err = err.Error()
+	}
+}
+
+// recovered forgets trouble that a stored heartbeat disproves. A turn that could
+// not be stored is disproved by a stored turn, as long as there is anything to store.
+func (s *scheduler) recovered() {
+	if !s.count.turnFailed || s.finishes.len() == 0 && s.heads == 0 {
+		s.count.err = ""
 	}
 }
 

@@ -228,6 +228,7 @@ func (t *turner) commit(ctx context.Context, b *batch) {
 		t.slower()
 		d.sched.mu.Lock()
 		d.sched.trouble(err)
+		d.sched.count.turnFailed = true
 		d.sched.mu.Unlock()
 	}
 }
