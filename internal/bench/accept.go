@@ -107,7 +107,7 @@ func (s *subject) measured(ctx context.Context, title string, who side, target l
 	if res.Refused > 0 {
 		return nil, fmt.Errorf("%d requests were refused, the first with %d", res.Refused, res.FirstOdd)
 	}
-	s.split(title, who, before, s.clocks(p), res.Elapsed)
+	s.split(title, who, before, s.clocks(p), res.Elapsed, float64(res.Answered))
 	return res, nil
 }
 
@@ -128,20 +128,25 @@ func (s *subject) clocks(p *process) (c clocks) {
 	return c
 }
 
-// split adds who used how many processors.
-func (s *subject) split(title string, who side, from, to clocks, took time.Duration) {
+// split adds who used how many processors, and what a message cost of them: that
+// figure suffers least from other programs on the machine.
+func (s *subject) split(title string, who side, from, to clocks, took time.Duration, messages float64) {
+	server, database := to.server-from.server, to.database-from.database
 	for _, part := range []struct {
-		name     string
-		known    bool
-		from, to time.Duration
+		name  string
+		known bool
+		used  time.Duration
 	}{
-		{"CPU server", from.hasServer && to.hasServer, from.server, to.server},
-		{"CPU database", from.hasDatabase && to.hasDatabase, from.database, to.database},
-		{"CPU generator", from.hasGenerator && to.hasGenerator, from.generator, to.generator},
+		{"CPU server", from.hasServer && to.hasServer, server},
+		{"CPU database", from.hasDatabase && to.hasDatabase, database},
+		{"CPU generator", from.hasGenerator && to.hasGenerator, to.generator - from.generator},
 	} {
 		if part.known {
-			s.add(title, part.name, "cores", who, (part.to-part.from).Seconds()/took.Seconds())
+			s.add(title, part.name, "cores", who, part.used.Seconds()/took.Seconds())
 		}
+	}
+	if from.hasServer && to.hasServer && messages > 0 { // a database on another machine is not in it, on either side
+		s.add(title, "CPU a message, server and database", "µs", who, float64((server+database).Microseconds())/messages)
 	}
 }
 

@@ -101,7 +101,7 @@ func (s *subject) drainProduct(ctx context.Context, title string, from *world, f
 		s.add(title, "rate", "msgs/s", product, float64(s.size.drain)/took.Seconds())
 		before.hasServer = true // a new process: it began at zero
 		before.hasGenerator = false
-		s.split(title, product, before, after, took)
+		s.split(title, product, before, after, took, float64(s.size.drain))
 		return nil
 	}()
 	return errors.Join(err, srv.stop(), w.drop(ctx))
@@ -122,7 +122,7 @@ func (s *subject) drainBaseline(ctx context.Context, title, from string) error {
 		took := time.Duration(c["last_ns"] - c["first_ns"])
 		s.add(title, "rate", "msgs/s", yardstick, float64(s.size.drain)/took.Seconds())
 		before.hasServer, before.hasGenerator = true, false
-		s.split(title, yardstick, before, s.clocks(p.process), took)
+		s.split(title, yardstick, before, s.clocks(p.process), took, float64(s.size.drain))
 	}
 	return errors.Join(err, p.stop(), s.scratch.drop(context.WithoutCancel(ctx), database))
 }
@@ -190,7 +190,7 @@ func (s *subject) mailProduct(ctx context.Context, title string, from *world) er
 		}
 		s.add(title, "rate", "msgs/s", product, k.perSecond())
 		before.hasServer = true
-		s.split(title, product, before, after, time.Duration(k.last.Load()-k.first.Load()))
+		s.split(title, product, before, after, time.Duration(k.last.Load()-k.first.Load()), float64(s.size.mail))
 		return nil
 	}()
 	return errors.Join(err, w.drop(ctx))

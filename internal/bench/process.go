@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -33,7 +34,7 @@ func (b *bench) launch(ctx context.Context, addr, path string, env []string, arg
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(b.cfg.Binary, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), b.cfg.Binary, args...)
 	cmd.Dir = b.dir
 	cmd.Env = append(withoutSettings(os.Environ()), env...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -94,9 +95,7 @@ func (p *process) call(ctx context.Context, method, path string, header http.Hea
 	if err != nil {
 		return 0, nil, err
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := p.web.RoundTrip(req)
 	if err != nil {
 		return 0, nil, err

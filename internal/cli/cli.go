@@ -51,8 +51,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		return exitOK
 	}
 	fmt.Fprintln(s.Err, "commserver:", err)
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
 	return exitFailed

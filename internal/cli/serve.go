@@ -39,7 +39,7 @@ func serve(cmd *cobra.Command, s Streams) error {
 	}
 	log := newLog(cfg, s.Err)
 	for _, w := range cfg.Warnings() {
-		log.Warn(w)
+		log.Warn("configuration", "warning", w)
 	}
 	app.TuneMemory()
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)

@@ -64,7 +64,7 @@ func freeAddr() (string, error) {
 func (n *node) start() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	cmd := exec.Command(n.run.cfg.Binary, "serve")
+	cmd := exec.CommandContext(context.Background(), n.run.cfg.Binary, "serve") // ended by signals, never by a context
 	cmd.Dir = n.run.cfg.Dir
 	cmd.Env = append(append(os.Environ(), n.run.cfg.Env...), "COMMS_ADDR="+n.addr, "COMMS_PROVISIONING_KEY="+provisioningKey,
 		"COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8", "COMMS_RETRY_SCHEDULE=300ms,600ms,1s", "COMMS_LOG_FORMAT=json")

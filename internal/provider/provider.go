@@ -132,8 +132,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // Classify reads the class out of any error: an error without one is Ambiguous.
 func Classify(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return &Error{Class: Ambiguous, Code: "unclassified", Text: "the adapter gave no reason", Cause: err}

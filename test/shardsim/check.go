@@ -16,7 +16,6 @@ type checker struct {
 	lateCalls  int
 	takeovers  int
 	waits      []int64 // accept committed to first start, messages due at once
-	ownerless  []int64 // how long shards of lost nodes stayed without a working owner
 	born       map[int]int64
 }
 

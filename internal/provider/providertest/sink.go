@@ -3,6 +3,7 @@ package providertest
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -116,7 +117,7 @@ func (s *Sink) content(in *bufio.Reader) error {
 	start := true
 	for {
 		line, err := in.ReadSlice('\n')
-		if err == bufio.ErrBufferFull {
+		if errors.Is(err, bufio.ErrBufferFull) {
 			start = false
 			continue
 		}

@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
@@ -139,7 +140,7 @@ func (s *SMTPScript) act(p *player, word string) error {
 	switch word {
 	case "<tls>":
 		secured := tls.Server(p.conn, s.tls)
-		if err := secured.Handshake(); err != nil {
+		if err := secured.HandshakeContext(context.Background()); err != nil {
 			return nil // what the client makes of it is for the test to see
 		}
 		p.conn, p.in = secured, bufio.NewReader(secured)

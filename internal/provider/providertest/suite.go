@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -47,9 +48,7 @@ func Run(t *testing.T, s Subject) {
 func (s Subject) open(t *testing.T, dial Dialer, log io.Writer) provider.Sender {
 	t.Helper()
 	settings := provider.Settings{}
-	for k, v := range s.Settings {
-		settings[k] = v
-	}
+	maps.Copy(settings, s.Settings)
 	for _, f := range s.Adapter.Fields {
 		if f.Secret && settings[f.Name] != "" {
 			settings[f.Name] = mark
@@ -144,9 +143,7 @@ func (s Subject) badPeers() map[string]func(testing.TB) Dialer {
 		"talks rubbish":     func(t testing.TB) Dialer { return talkingPeer(t, strings.Repeat("\x00rubbish\xff\r\n", 100)) },
 		"talks without end": func(t testing.TB) Dialer { return talkingPeer(t, strings.Repeat("x", 1<<20)) },
 	}
-	for name, p := range s.Bad {
-		peers[name] = p
-	}
+	maps.Copy(peers, s.Bad)
 	return peers
 }
 

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,12 +108,7 @@ func (r *rule) matches(p phase, rep *reply) bool {
 }
 
 func hasPhase(list []phase, p phase) bool {
-	for _, x := range list {
-		if x == p {
-			return true
-		}
-	}
-	return list == nil
+	return list == nil || slices.Contains(list, p)
 }
 
 func hasCode(list []string, code int) bool {

@@ -144,7 +144,7 @@ func (w *wire) reply() (reply, error) { return w.lines(nil) }
 func (w *wire) lines(each func(string)) (r reply, err error) {
 	var text []string
 	kept := 0
-	for n := 0; n < maxReplyLines; n++ {
+	for n := range maxReplyLines {
 		line, err := w.line()
 		if errors.Is(err, errProtocol) {
 			return reply{}, err

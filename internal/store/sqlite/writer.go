@@ -178,7 +178,7 @@ func (w *writer) group(first *op) (next *op) {
 }
 
 func (o *op) answer(err error) {
-	if r, ok := err.(refusal); ok { //nolint:errorlint // never wrapped
+	if r, ok := errors.AsType[refusal](err); ok {
 		err = r.err
 	}
 	o.err = err
@@ -208,7 +208,7 @@ func (w *writer) together(first *op) (taken []*op, next *op, err error) {
 	for i := 0; i < len(taken); i++ {
 		o := taken[i]
 		if err := w.apply(o); err != nil {
-			if r, ok := err.(refusal); ok { //nolint:errorlint // never wrapped
+			if r, ok := errors.AsType[refusal](err); ok {
 				o.err = r
 			} else {
 				w.undo(taken[:i+1]...)

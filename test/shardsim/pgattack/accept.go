@@ -155,7 +155,7 @@ type provider struct {
 }
 
 func dialProvider(o options) (*provider, error) {
-	c, err := net.Dial("tcp", o.sink)
+	c, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", o.sink)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the provider: %w", err)
 	}

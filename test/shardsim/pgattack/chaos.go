@@ -50,7 +50,7 @@ func (f *fleet) start(i int) error {
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	c := exec.Command(self, "-id", fmt.Sprintf("n%d.%d", i+1, f.count), "-sink", f.p.l.Addr().String(), "-dsn", f.o.dsn, "-lease", f.o.lease.String(),
+	c := exec.CommandContext(context.Background(), self, "-id", fmt.Sprintf("n%d.%d", i+1, f.count), "-sink", f.p.l.Addr().String(), "-dsn", f.o.dsn, "-lease", f.o.lease.String(),
 		"-rate", fmt.Sprint(f.o.rate), "-lostnotify", fmt.Sprint(f.o.lostNotify), "node")
 	c.Stderr = os.Stderr
 	f.procs[i] = c

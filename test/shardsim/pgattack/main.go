@@ -31,7 +31,6 @@ type options struct {
 	seed       uint64
 	lostNotify float64
 	id, sink   string
-	backlog    int
 }
 
 func main() {

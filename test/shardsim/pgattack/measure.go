@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -157,7 +158,7 @@ func snapshot(ctx context.Context, o options) error {
 
 func readings(ctx context.Context, db *pgx.Conn, at time.Duration, dead int, cur entry) error {
 	horizon := entry{time.Now().Add(-5 * time.Second).UnixMicro(), -1}
-	line := ""
+	var line strings.Builder
 	for _, r := range []struct {
 		name string
 		from entry
@@ -174,8 +175,8 @@ func readings(ctx context.Context, db *pgx.Conn, at time.Duration, dead int, cur
 			}
 			took = append(took, time.Since(began))
 		}
-		line += fmt.Sprintf("; from the %s %s", r.name, spread(took))
+		fmt.Fprintf(&line, "; from the %s %s", r.name, spread(took))
 	}
-	fmt.Printf("snapshot held: %5.1f s, %d dead rows%s\n", at.Seconds(), dead, line)
+	fmt.Printf("snapshot held: %5.1f s, %d dead rows%s\n", at.Seconds(), dead, line.String())
 	return nil
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"sort"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -62,7 +62,7 @@ func (f *fleet) gaps(ctx context.Context, id string, at time.Time, sig syscall.S
 
 // spread prints median, least and greatest.
 func spread(ds []time.Duration) string {
-	sort.Slice(ds, func(i, j int) bool { return ds[i] < ds[j] })
+	slices.Sort(ds)
 	round := time.Millisecond
 	if ds[len(ds)-1] < 100*time.Millisecond {
 		round = 10 * time.Microsecond
