@@ -3,10 +3,13 @@ package httpapi
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // statuses is the one table from kinds of mistakes to HTTP; docs/errors.md is generated from it.
@@ -38,7 +42,11 @@ var statuses = map[comm.Kind]int{
 // with its cause, and shown without.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*comm.Error](err)
-	if !ok {
+	switch {
+	case ok:
+	case passing(err):
+		e = comm.E("unavailable", "The database cannot be reached now; send the same request again.")
+	default:
 		e = comm.E("internal")
 	}
 	id := httpserver.RequestID(r.Context())
@@ -65,6 +73,32 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Error   string         `json:"error"`
 		Details map[string]any `json:"details"`
 	}{e.Text, details})
+}
+
+// passing says whether an error comes from a database that is away for a while:
+// a connection lost, refused or too slow, a commit whose answer was lost, a
+// connection that was closed before anything was sent, or a server that says so itself (the classes of SQLSTATE for connections,
+// resources and shutdowns).
+func passing(err error) bool {
+	if _, network := errors.AsType[net.Error](err); network || errors.Is(err, store.ErrUncertain) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var unsent interface {
+		error
+		SafeToRetry() bool
+	}
+	if errors.As(err, &unsent) && unsent.SafeToRetry() {
+		return true
+	}
+	var said interface {
+		error
+		SQLState() string
+	}
+	if !errors.As(err, &said) {
+		return false
+	}
+	state := said.SQLState()
+	return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "57P")
 }
 
 // quiet lets one line through per second and counts those in between: an outage

@@ -8,6 +8,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -64,6 +65,7 @@ type Config struct {
 type API struct {
 	cfg      Config
 	buffers  sync.Pool
+	bodies   *room
 	ready    readiness
 	refusals quiet
 }
@@ -76,7 +78,7 @@ func New(cfg Config) *API {
 	if cfg.Pushed == nil {
 		cfg.Pushed = func(comm.Unit, store.Head) {}
 	}
-	a := &API{cfg: cfg}
+	a := &API{cfg: cfg, bodies: newRoom()}
 	a.buffers.New = func() any { return new(bytes.Buffer) }
 	a.ready.checks = cfg.Checks
 	return a
@@ -139,10 +141,15 @@ const (
 
 // decode reads a small JSON body into v. codes are as in strictjson.Decode.
 func (a *API) decode(w http.ResponseWriter, r *http.Request, v any, codes map[string]string) error {
+	body, err := a.admit(w, r, comm.ID{}, maxBody)
+	if err != nil {
+		return err
+	}
+	defer func() { body.leave() }()
 	buf := a.buffer()
 	defer a.release(buf)
 	if err := readBody(w, r, buf, maxBody); err != nil {
-		return err
+		return cmp.Or(body.refused, err)
 	}
 	return strictjson.Decode(buf.Bytes(), v, codes)
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
 	"strconv"
 
@@ -15,9 +16,15 @@ import (
 
 // createMessage is POST /api/v1/messages.
 func (a *API) createMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	request, err := a.readMessage(w, r)
+	// The room is kept until the message is stored: its content waits for the committer.
+	body, err := a.admit(w, r, caller.App.ID, maxFiles)
 	if err != nil {
 		return err
+	}
+	defer func() { body.leave() }()
+	request, err := a.readMessage(w, r)
+	if err != nil {
+		return cmp.Or(body.refused, err)
 	}
 	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
 		return err
@@ -40,6 +47,9 @@ func (a *API) createMessage(w http.ResponseWriter, r *http.Request, caller *auth
 func (a *API) readMessage(w http.ResponseWriter, r *http.Request) (*intake.Request, error) {
 	buf := a.buffer()
 	defer a.release(buf)
+	if n := r.ContentLength; n > maxPooled && n <= maxFiles {
+		buf.Grow(int(n) + bytes.MinRead) // at once, or doubling would take up to twice as much
+	}
 	if err := readBody(w, r, buf, maxFiles); err != nil {
 		return nil, err
 	}
