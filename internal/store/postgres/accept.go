@@ -166,8 +166,7 @@ func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []
 		return nil, err
 	}
 	// used is the count after the whole group: the last one of an app has it.
-	for k := len(group) - 1; k >= 0; k-- {
-		i := group[k]
+	for k, i := range slices.Backward(group) {
 		sub := &subs[i]
 		if fates[k] == notStored {
 			again = append(again, i)

@@ -105,8 +105,9 @@ func TestListenComesBack(t *testing.T) {
 		p, _ := e.count()
 		return p > before && scalar(t, url, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`) == 1
 	})
+	wake := wakesOf(comm.NewID(1), 1)
 	eventually(t, "it hears again", func() bool {
-		must(t, a.Announce(t.Context(), wakesOf(comm.NewID(1), 1)))
+		must(t, a.Announce(t.Context(), wake))
 		_, n := e.count()
 		return n == 1
 	})

@@ -117,10 +117,7 @@ func (s *Store) transaction(ctx context.Context, what string, fn func(tx pgx.Tx)
 			return err
 		}
 		if err := fn(tx); err != nil {
-			if back := tx.Rollback(ctx); back != nil {
-				return fmt.Errorf("%w (and roll back: %v)", err, back) //nolint:errorlint // the first error decides
-			}
-			return err
+			return errors.Join(err, tx.Rollback(ctx))
 		}
 		c.committing = true
 		return tx.Commit(ctx)

@@ -71,8 +71,10 @@ func listSQL(app comm.ID, f store.Filter) (string, []any) {
 			if st == comm.Sending {
 				// Attempts under way are kept by shard, and there are never many.
 				key := fmt.Sprintf("%s, %d::smallint", a, ch)
-				ranges = append(ranges, `(SELECT s.id FROM unnest(`+p.add(shardList(shards), "smallint[]")+`) AS l (shard) JOIN state s ON s.status = 2
-    AND (s.shard, s.app_id, s.channel, s.id) >= (l.shard, `+key+`, `+low+`) AND (s.shard, s.app_id, s.channel, s.id) < (l.shard, `+key+`, `+high+`))`)
+				ranges = append(ranges, `(SELECT u.id FROM unnest(`+p.add(shardList(shards), "smallint[]")+`) AS l (shard) CROSS JOIN LATERAL (
+    SELECT s.id FROM state s WHERE s.status = 2
+    AND (s.shard, s.app_id, s.channel, s.id) >= (l.shard, `+key+`, `+low+`) AND (s.shard, s.app_id, s.channel, s.id) < (l.shard, `+key+`, `+high+`)
+    ORDER BY s.shard DESC, s.app_id DESC, s.channel DESC, s.id DESC LIMIT `+limit+`) u)`)
 				continue
 			}
 			key := fmt.Sprintf("%d::smallint, %d::smallint, %s", st, ch, a)

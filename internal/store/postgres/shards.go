@@ -222,6 +222,7 @@ func (s *Store) endHolders(ctx context.Context, shards []comm.Shard) {
 		})
 		if err != nil {
 			s.log.Warn("a shard without owner is locked", "shard", int(shard), "error", err)
+			return // the next take tries again: waiting for each of them would take too long
 		}
 	}
 }

@@ -87,7 +87,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	}
 	common := "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=temp_store(MEMORY)&_pragma=trusted_schema(0)&_dqs=0"
 	if s.db, err = sql.Open("sqlite", uri(o.Path)+common+
-		fmt.Sprintf("&_pragma=journal_mode(WAL)&_pragma=cache_size(-%d)&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)", writerCacheKiB)); err != nil {
+		fmt.Sprintf("&_pragma=journal_mode(WAL)&_pragma=cache_size(-%d)&_pragma=cache_spill(0)&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)", writerCacheKiB)); err != nil {
 		return nil, err
 	}
 	s.db.SetMaxOpenConns(1)
