@@ -72,7 +72,13 @@ func size(small, full int) int {
 
 func base(t *testing.T, bin string) prove.Config {
 	t.Helper()
-	return prove.Config{Binary: bin, Dir: t.TempDir(), Nodes: 1, Apps: 6, Clients: size(16, 64), Seed: 20261122,
+	seconds := 0
+	progress := func(p prove.Progress) {
+		if seconds++; seconds%60 == 0 {
+			t.Log(p)
+		}
+	}
+	return prove.Config{Binary: bin, Dir: t.TempDir(), Progress: progress, Nodes: 1, Apps: 6, Clients: size(16, 64), Seed: 20261122,
 		Faults: []prove.Fault{prove.Pause, prove.Stop}, Limit: time.Duration(size(4, 90)) * time.Minute, Drain: 2 * time.Minute}
 }
 

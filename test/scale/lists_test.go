@@ -19,7 +19,7 @@ import (
 // of filters, first and second page of a hundred, is answered within 50 ms
 // (95 of 100), captures of the sandbox likewise.
 func TestListsAreFast(t *testing.T) {
-	n, rounds := size(100_000, 1_000_000), size(20, 40)
+	n, rounds := size(100_000, 1_000_000), size(10, 40)
 	onEach(t, func(w *world) {
 		h := history{n: n}
 		at := time.Now()

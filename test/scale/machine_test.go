@@ -126,14 +126,16 @@ func (m *meter) since() (others float64, ours time.Duration) {
 // ticksPerSecond is the unit of processor times under /proc on every Linux that Go runs on.
 const ticksPerSecond = 100
 
-// bound is the promised bound, or four times it when others kept the machine
-// busy: what is then measured is the wait for a processor. It logs which.
+// bound is the promised bound, or on a machine that others kept busy twice what
+// the share that they left would need: what is measured then is the wait for a
+// processor. It logs which.
 func (m *meter) bound(promised time.Duration) time.Duration {
 	share, ours := m.since()
 	m.t.Logf("load %s, others used %.0f %% of the machine, we %s of processor time", machineLoad(), 100*share, short(ours))
-	if share > quietShare {
-		m.t.Logf("disturbed: held against 4 x %s", promised)
-		return 4 * promised
+	if share <= quietShare {
+		return promised
 	}
-	return promised
+	wide := time.Duration(float64(promised) * 2 / max(0.05, 1-share))
+	m.t.Logf("disturbed: held against %s instead of %s", short(wide), promised)
+	return wide
 }
