@@ -64,19 +64,20 @@ type sizes struct {
 	runs        int
 	load        time.Duration // of an accept or life run
 	connections []int
-	drain, mail int // messages
-	single      int // messages of the idle run
-	big, done   int // rows of the big app: queued, finished
+	drain, mail int           // messages
+	single      int           // messages of the idle run
+	big, done   int           // rows of the big app: queued, finished
+	rest        time.Duration // until a server that was just started is looked at
 	watch       time.Duration
 	lists       int // requests for each filter
 }
 
 func sizesOf(c *Config) sizes {
 	s := sizes{runs: 3, load: 3 * time.Second, connections: []int{1, 16, 64, 256}, drain: 200_000, mail: 30_000, single: 300,
-		big: 1_000_000, done: 20_000, watch: 10 * time.Second, lists: 200}
+		big: 1_000_000, done: 20_000, rest: 5 * time.Second, watch: 10 * time.Second, lists: 200}
 	if c.Quick {
 		s = sizes{runs: 1, load: time.Second, connections: []int{1, 64}, drain: 20_000, mail: 5_000, single: 100,
-			big: 50_000, done: 2_000, watch: 3 * time.Second, lists: 50}
+			big: 50_000, done: 2_000, rest: 3 * time.Second, watch: 3 * time.Second, lists: 50}
 	}
 	if c.size != nil {
 		s = *c.size

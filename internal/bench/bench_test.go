@@ -18,7 +18,7 @@ import (
 // tiny is enough for every workload to do everything once.
 func tiny() *sizes {
 	return &sizes{runs: 1, load: 200 * time.Millisecond, connections: []int{1, 64}, drain: 1500, mail: 300, single: 10,
-		big: 1500, done: 200, watch: 500 * time.Millisecond, lists: 5}
+		big: 1500, done: 200, rest: 200 * time.Millisecond, watch: 500 * time.Millisecond, lists: 5}
 }
 
 // program builds the binary that is measured.

@@ -107,6 +107,7 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	r := newReport(&Config{})
 	s := &subject{bench: &bench{report: r}, store: "SQLite"}
+	s.add("accept, 64 connections", "CPU server", "cores", product, 1)
 	for _, v := range []float64{9000, 7000, 8000} {
 		s.add("accept, 64 connections", "rate", "msgs/s", product, v)
 	}
@@ -138,6 +139,9 @@ func TestReport(t *testing.T) {
 		if row.Met == nil || *row.Met != tt.met || row.Ratio != tt.ratio || row.Product.text() != tt.text {
 			t.Errorf("%s, %s: met %v, ratio %v, %q; want %v, %v, %q", tt.workload, tt.metric, row.Met, row.Ratio, row.Product.text(), tt.met, tt.ratio, tt.text)
 		}
+	}
+	if first, last := r.Rows[0], r.Rows[2]; first.Metric != "rate" || last.Metric != "CPU server" {
+		t.Errorf("the first row is %s and the third %s, want the rate and what the processors did", first.Metric, last.Metric)
 	}
 	if missed, all := r.Missed(); missed != 3 || all != 6 {
 		t.Errorf("%d of %d missed, want 3 of 6", missed, all)

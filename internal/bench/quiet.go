@@ -38,7 +38,7 @@ func (s *subject) startSteps() []step {
 				}
 				s.add(title, metric, "ms", product, ms(srv.ready))
 				if metric == "ready" {
-					pause(ctx, 3*time.Second)
+					pause(ctx, s.size.rest)
 					if resident, ok := residentBytes(srv.cmd.Process.Pid); ok {
 						s.add(title, "memory, idle", "MiB", product, float64(resident)/(1<<20))
 					}
@@ -207,7 +207,7 @@ func (s *subject) idleWrites(ctx context.Context, title string) error {
 	if err != nil {
 		return errors.Join(err, w.drop(ctx))
 	}
-	pause(ctx, 3*time.Second)
+	pause(ctx, s.size.rest)
 	n, unit, err := s.writesOf(ctx, w)
 	if err == nil {
 		s.add(title, "written while nothing can be sent", unit+" in "+s.size.watch.String(), idleSide, float64(n))
@@ -231,7 +231,7 @@ func (s *subject) big(ctx context.Context, title string, w *world) error {
 		return err
 	}
 	s.add(title, "ready", "ms", product, ms(srv.ready))
-	pause(ctx, 5*time.Second)
+	pause(ctx, s.size.rest)
 	err = func() error {
 		if resident, ok := residentBytes(srv.cmd.Process.Pid); ok {
 			s.add(title, "memory", "MiB", product, float64(resident)/(1<<20))

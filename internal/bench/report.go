@@ -104,6 +104,31 @@ func (r *Report) finish() {
 		}
 		judge(row)
 	}
+	r.order()
+}
+
+// order keeps workloads in the order they began, and in each of them what the
+// processors did after what was measured.
+func (r *Report) order() {
+	place := map[[2]string]int{}
+	for i, row := range r.Rows {
+		key := [2]string{row.Store, row.Workload}
+		if _, there := place[key]; !there {
+			place[key] = i
+		}
+	}
+	aside := func(row *Row) int {
+		if strings.HasPrefix(row.Metric, "CPU") || row.Metric == "server memory" {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(r.Rows, func(a, b *Row) int {
+		if d := place[[2]string{a.Store, a.Workload}] - place[[2]string{b.Store, b.Workload}]; d != 0 {
+			return d
+		}
+		return aside(a) - aside(b)
+	})
 }
 
 func (s *Series) finish() {
