@@ -67,8 +67,7 @@ func releaseShards(w *world) {
 	}
 	t := store.Turn{Node: w.node, Leases: []store.Lease{held}}
 	_, err := w.s.Turn(w.ctx, t)
-	var lost *store.LostShards
-	if !errors.As(err, &lost) {
+	if _, lost := errors.AsType[*store.LostShards](err); !lost {
 		w.Fatalf("a released shard still takes turns: %v", err)
 	}
 }
