@@ -83,8 +83,10 @@ func runProve(ctx context.Context, f proveFlags, s Streams) error {
 	if err != nil {
 		return err
 	}
+	step, done := proveProgress(f, s.Err)
 	rep, err := prove.Run(ctx, prove.Config{Binary: binary, Dir: dir, Env: env, Nodes: f.nodes, Apps: f.apps, Clients: f.clients, Messages: f.messages,
-		Kills: f.kills, Rate: f.rate, Faults: []prove.Fault{prove.Pause, prove.Stop}, Seed: f.seed, Limit: f.limit, Drain: f.drain, Progress: proveProgress(f, s.Err)})
+		Kills: f.kills, Rate: f.rate, Faults: []prove.Fault{prove.Pause, prove.Stop}, Seed: f.seed, Limit: f.limit, Drain: f.drain, Progress: step})
+	done()
 	if err != nil {
 		return fmt.Errorf("the run could not be made (its logs are in %s): %w", dir, err)
 	}
@@ -102,10 +104,11 @@ func runProve(ctx context.Context, f proveFlags, s Streams) error {
 	return err
 }
 
-// proveProgress shows a bar on a terminal, a line every five seconds elsewhere, and nothing beside JSON.
-func proveProgress(f proveFlags, w io.Writer) func(prove.Progress) {
+// proveProgress shows a bar on a terminal, a line every five seconds elsewhere,
+// and nothing beside JSON. done takes the bar away.
+func proveProgress(f proveFlags, w io.Writer) (step func(prove.Progress), done func()) {
 	if f.asJSON {
-		return nil
+		return nil, func() {}
 	}
 	if !isTerminal(w) {
 		seconds := 0
@@ -113,13 +116,13 @@ func proveProgress(f proveFlags, w io.Writer) func(prove.Progress) {
 			if seconds++; seconds%5 == 0 {
 				fmt.Fprintln(w, p)
 			}
-		}
+		}, func() {}
 	}
 	goal := max(1, f.messages+f.kills)
 	bar := progressbar.NewOptions(goal, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(24), progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish())
+		progressbar.OptionSetPredictTime(false))
 	return func(p prove.Progress) {
-		bar.Describe(p.String())
+		bar.Describe(fmt.Sprintf("accepted %d/%d  kills %d/%d ", p.Accepted, p.Messages, p.Killed, p.Kills))
 		_ = bar.Set(min(goal, min(p.Accepted, p.Messages)+min(p.Killed, p.Kills)))
-	}
+	}, func() { _ = bar.Clear() }
 }

@@ -67,13 +67,16 @@ func statOf(pid int) (procStat, bool) {
 	}
 	_, rest, ok := strings.Cut(string(b), ") ") // the name before may hold anything
 	f := strings.Fields(rest)
-	if !ok || len(f) < 13 {
+	if !ok || len(f) < 15 {
 		return procStat{}, false
 	}
-	parent, _ := strconv.Atoi(f[1])
-	user, _ := strconv.ParseUint(f[11], 10, 64)
-	system, _ := strconv.ParseUint(f[12], 10, 64)
-	return procStat{parent, user + system}, true
+	out := procStat{}
+	out.parent, _ = strconv.Atoi(f[1])
+	for _, field := range f[11:15] { // user and system time, its own and that of children which have ended
+		n, _ := strconv.ParseUint(field, 10, 64)
+		out.ticks += n
+	}
+	return out, true
 }
 
 func (m *meter) read() (u usage) {
