@@ -22,6 +22,7 @@ import (
 	"github.com/commserver/commserver/internal/guard"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // Apps stores apps.
@@ -38,20 +39,11 @@ type Keys interface {
 	AppKeys(ctx context.Context, app comm.ID) ([]comm.Key, error)
 }
 
-// Providers stores provider configurations.
-type Providers interface {
-	ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error)
-	ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error)
-	CreateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
-	UpdateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
-	DeleteProviderConfig(ctx context.Context, app, id comm.ID) error
-}
-
 // Config is what a Service needs.
 type Config struct {
 	Apps      Apps
 	Keys      Keys
-	Providers Providers
+	Providers store.Providers
 	Adapters  []provider.Adapter
 	Ring      *seal.Ring
 	// Mail judges hosts and ports of mail servers, Web webhook addresses and base

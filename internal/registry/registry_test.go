@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 	"github.com/commserver/commserver/internal/store/sqlite"
 )
 
-func open(t *testing.T) (*Service, *sqlite.Store, *int) {
+func open(t *testing.T) (*Service, *sqlite.Store, *atomic.Int32) {
 	t.Helper()
 	ctx := context.Background()
 	st, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "t.db"), Log: slog.New(slog.DiscardHandler)})
@@ -51,9 +52,9 @@ func open(t *testing.T) (*Service, *sqlite.Store, *int) {
 		}
 		return nil
 	}}
-	changed := new(int)
+	changed := new(atomic.Int32)
 	s := New(Config{Apps: st, Keys: st, Providers: st, Adapters: []provider.Adapter{adapter}, Ring: ring, Mail: &guard.Dialer{Ports: guard.SMTPPorts()},
-		Web: &guard.Dialer{Ports: guard.WebPorts()}, Changed: func() { *changed++ }, Log: slog.New(slog.DiscardHandler)})
+		Web: &guard.Dialer{Ports: guard.WebPorts()}, Changed: func() { changed.Add(1) }, Log: slog.New(slog.DiscardHandler)})
 	return s, st, changed
 }
 
@@ -83,8 +84,8 @@ func TestEveryKindOfField(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if list, err := s.ProviderList(context.Background(), app); err != nil || len(list) != 1 || *changed != 1 {
-		t.Errorf("%d stored, %d changes, %v", len(list), *changed, err)
+	if list, err := s.ProviderList(context.Background(), app); err != nil || len(list) != 1 || changed.Load() != 1 {
+		t.Errorf("%d stored, %d changes, %v", len(list), changed.Load(), err)
 	}
 }
 
