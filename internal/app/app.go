@@ -43,7 +43,7 @@ type App struct {
 	auth       *auth.Authenticator
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher // nil for the role api
-	announcer  *announcer           // for the role api on PostgreSQL
+	herald     *dispatch.Herald     // for the role api on PostgreSQL: tells workers what was accepted
 	server     *httpserver.Server   // nil for the role worker without a door
 	base       string
 	closers    []func() error // run last in, first out
@@ -109,8 +109,8 @@ func (a *App) Run(ctx context.Context) error {
 	if a.dispatcher != nil {
 		start(&works, "dispatch", a.dispatcher.Run, engines)
 	}
-	if a.announcer != nil {
-		start(&accepts, "announce", a.announcer.run, committer)
+	if a.herald != nil {
+		start(&accepts, "announce", a.herald.Run, committer)
 	}
 	start(&doors, "http", a.server.Run, ctx)
 	a.log.Info("ready", "url", a.base, "store", a.cfg.Database.Kind.String(), "role", a.cfg.Role.String())

@@ -86,7 +86,7 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 	tell, _ := a.store.(store.Announcer)
 	if !a.cfg.Role.Works() {
 		if tell != nil {
-			a.announcer = newAnnouncer(tell, a.log)
+			a.herald = dispatch.NewHerald(tell, a.log)
 		}
 		return nil
 	}
@@ -142,8 +142,8 @@ func (a *App) pushed(u comm.Unit, h store.Head) {
 	switch {
 	case a.dispatcher != nil:
 		a.dispatcher.Push(u, h)
-	case a.announcer != nil:
-		a.announcer.push(u, h)
+	case a.herald != nil:
+		a.herald.Tell(store.Wake{Unit: u, Due: h.Due})
 	}
 }
 

@@ -114,7 +114,7 @@ type Dispatcher struct {
 	cfg      Config
 	log      *slog.Logger
 	sched    *scheduler
-	herald   *herald
+	herald   *Herald
 	pollAll  atomic.Bool
 	readCtx  context.Context
 	callCtx  context.Context
@@ -150,7 +150,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		s.dir.adapters[a.Type] = a
 	}
 	d.sched = s
-	d.herald = &herald{d: d, box: map[comm.Unit]comm.Micros{}, wake: make(chan struct{}, 1)}
+	d.herald = NewHerald(cfg.Announcer, d.log)
 	d.next = make(chan *job)
 	d.readCtx, d.endReads = context.WithCancel(context.Background())
 	d.callCtx, d.endCalls = context.WithCancel(context.Background())
@@ -175,14 +175,14 @@ func (d *Dispatcher) Push(u comm.Unit, h store.Head) {
 		d.sched.poke()
 		return
 	}
-	d.herald.tell(store.Wake{Unit: u, Due: h.Due})
+	d.herald.Tell(store.Wake{Unit: u, Due: h.Due})
 }
 
 // Wake says that units may have rows from Due on (a RETRY, an announcement). It
 // never blocks. Units of other nodes are announced to them.
 func (d *Dispatcher) Wake(wakes []store.Wake) {
 	for _, w := range d.heard(wakes) {
-		d.herald.tell(w)
+		d.herald.Tell(w)
 	}
 }
 

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -12,20 +13,32 @@ import (
 // heraldPace is the least time between two announcements; what comes meanwhile goes with the next.
 const heraldPace = 5 * time.Millisecond
 
+// heraldPatience bounds one announcement, so that a database that hangs holds none of the next ones up for longer.
+const heraldPatience = 5 * time.Second
+
 // maxTold bounds what waits to be announced; the rest is found by polling.
 const maxTold = 10_000
 
-// herald tells other nodes what they own and we heard of, and listens to them.
-type herald struct {
-	d    *Dispatcher
+// Herald tells other nodes of rows in units that they own. A node that accepts
+// without dispatching has a Herald alone. What gathers while an announcement is
+// under way goes with the next; losing one costs at most the owner's polling
+// interval. It is safe for concurrent use.
+type Herald struct {
+	to   store.Announcer // nil: nobody can be told
+	log  *slog.Logger
 	mu   sync.Mutex
 	box  map[comm.Unit]comm.Micros
 	wake chan struct{}
 }
 
-// tell queues an announcement. It never blocks.
-func (h *herald) tell(w store.Wake) {
-	if h.d.cfg.Announcer == nil {
+// NewHerald makes a herald; Run does its work.
+func NewHerald(to store.Announcer, log *slog.Logger) *Herald {
+	return &Herald{to: to, log: log, box: map[comm.Unit]comm.Micros{}, wake: make(chan struct{}, 1)}
+}
+
+// Tell queues an announcement. It never blocks.
+func (h *Herald) Tell(w store.Wake) {
+	if h.to == nil {
 		return
 	}
 	h.mu.Lock()
@@ -41,11 +54,12 @@ func (h *herald) tell(w store.Wake) {
 	}
 }
 
-func (h *herald) run(ctx context.Context) {
+// Run announces until ctx ends.
+func (h *Herald) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-h.wake:
 		}
 		h.mu.Lock()
@@ -58,18 +72,22 @@ func (h *herald) run(ctx context.Context) {
 		if len(wakes) == 0 {
 			continue
 		}
-		if err := h.d.cfg.Announcer.Announce(ctx, wakes); err != nil && ctx.Err() == nil {
-			h.d.log.Debug("announcement lost; polling finds the messages", "units", len(wakes), "err", err)
+		bounded, cancel := context.WithTimeout(ctx, heraldPatience)
+		err := h.to.Announce(bounded, wakes)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			h.log.Debug("announcement lost; polling finds the messages", "units", len(wakes), "err", err)
 		}
 		sleep(ctx, heraldPace)
 	}
 }
 
-func (h *herald) listen(ctx context.Context) {
+// listen hears the announcements of other nodes until ctx ends.
+func (d *Dispatcher) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := h.d.cfg.Announcer.Listen(ctx, func(wakes []store.Wake) { h.d.heard(wakes) })
+		err := d.cfg.Announcer.Listen(ctx, func(wakes []store.Wake) { d.heard(wakes) })
 		if ctx.Err() == nil {
-			h.d.log.Warn("announcements of other nodes are not heard; polling goes on", "err", err)
+			d.log.Warn("announcements of other nodes are not heard; polling goes on", "err", err)
 			sleep(ctx, time.Second)
 		}
 	}
