@@ -114,6 +114,7 @@ func libraries() []library {
 		{"github.com/spf13/cobra", []string{"internal/cli"}, "commands, completion and manual pages"},
 		{"github.com/spf13/pflag", []string{"internal/cli"}, "the flags of cobra"},
 		{"golang.org/x/net", []string{"internal/address", "internal/mime", "internal/provider/smtp"}, "internationalised domains; a tolerant HTML reader for the text part of mail"},
+		{"golang.org/x/sync", []string{"internal/prove", "test"}, "a bounded group of goroutines with the first error; pgx needs it anyway"},
 		{"golang.org/x/text", []string{"internal/address", "internal/sms", "internal/mime"}, "Unicode normal forms"},
 		{"golang.org/x/term", []string{"internal/cli", "internal/app"}, "is this a terminal?"},
 		{"golang.org/x/sys", []string{"internal/cli", "internal/app", "internal/bench"}, "what the standard library has no call for"},

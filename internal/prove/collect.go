@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Message is what the server says of a message.
@@ -135,30 +137,10 @@ func (r *run) trespass(ctx context.Context) error {
 
 // each runs f over the entries, eight at a time.
 func (r *run) each(entries []*Entry, f func(*Entry) error) error {
-	work := make(chan *Entry)
-	errs := make(chan error, 8)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for e := range work {
-				if err := f(e); err != nil {
-					select {
-					case errs <- err:
-					default:
-					}
-				}
-			}
-		})
-	}
+	var g errgroup.Group
+	g.SetLimit(8)
 	for _, e := range entries {
-		work <- e
+		g.Go(func() error { return f(e) })
 	}
-	close(work)
-	wg.Wait()
-	select {
-	case err := <-errs:
-		return err
-	default:
-		return nil
-	}
+	return g.Wait()
 }

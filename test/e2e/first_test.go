@@ -18,27 +18,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/commserver/commserver/test/build"
 )
 
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "commserver-e2e-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "commserver")
-	cmd := exec.Command("go", "build", "-o", path, "github.com/commserver/commserver/cmd/commserver")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", &exec.Error{Name: string(out), Err: err}
-	}
-	return path, nil
-})
+// product is the binary that these tests drive.
+var product build.Program
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
+	product.Remove()
 	os.Exit(code)
 }
 
@@ -58,7 +47,7 @@ var readyURL = regexp.MustCompile(`"msg":"ready","url":"([^"]+)"`)
 // serve starts the program in dir and waits until it says that it is ready.
 func serve(t *testing.T, dir string, env ...string) *process {
 	t.Helper()
-	path, err := program()
+	path, err := product.Path()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +186,7 @@ func runCurl(t *testing.T, command, status string, into any) {
 }
 
 func TestBadConfigurationIsRefused(t *testing.T) {
-	path, err := program()
+	path, err := product.Path()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +232,7 @@ func TestAMissingKeyRingIsRefused(t *testing.T) {
 	if err := os.Remove(ring); err != nil {
 		t.Fatal(err)
 	}
-	path, _ := program()
+	path, _ := product.Path()
 	for name, env := range map[string]string{"missing": "", "another": "COMMS_ENCRYPTION_KEYS=k1:q8Yw0bJm3l0tq1mC4u0pGdV9xkq3n8e7s5ZtRr1aB2c="} {
 		cmd := exec.Command(path, "serve")
 		cmd.Dir, cmd.Env = dir, []string{"COMMS_ADDR=localhost:0", "HOME=" + dir}

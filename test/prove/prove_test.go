@@ -7,59 +7,35 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/commserver/commserver/internal/plant"
 	"github.com/commserver/commserver/internal/prove"
+	"github.com/commserver/commserver/test/build"
 	"github.com/commserver/commserver/test/pgserver"
 )
 
-// binaries are built once for all tests of this package.
-var binaries = sync.OnceValues(func() (map[string]string, error) {
-	dir, err := os.MkdirTemp("", "commserver-bin-")
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]string{}
-	for name, tags := range map[string]string{"product": "", "planted": "planted"} {
-		path := filepath.Join(dir, name)
-		cmd := exec.Command("go", "build", "-tags", tags, "-o", path, "github.com/commserver/commserver/cmd/commserver")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if b, err := cmd.CombinedOutput(); err != nil {
-			return nil, &buildError{string(b), err}
-		}
-		out[name] = path
-	}
-	return out, nil
-})
-
-type buildError struct {
-	output string
-	cause  error
-}
-
-func (e *buildError) Error() string { return e.cause.Error() + "\n" + e.output }
+// programs are the binary as it ships and the one that can have planted bugs.
+var programs = map[string]*build.Program{"product": {}, "planted": {Tags: "planted"}}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built, err := binaries(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(built["product"]))
+	for _, p := range programs {
+		p.Remove()
 	}
 	os.Exit(code)
 }
 
 func binary(t *testing.T, name string) string {
 	t.Helper()
-	built, err := binaries()
+	path, err := programs[name].Path()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return built[name]
+	return path
 }
 
 // size is small in the usual run and full with COMMS_TEST_FULL=1.

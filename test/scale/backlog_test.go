@@ -40,7 +40,7 @@ func fill(ctx context.Context, s store.Store, b *backlog) (err error) {
 func backlogSize() int { return size(50_000, 1_000_000) }
 
 var sqliteBacklog = sync.OnceValues(func() (*backlog, error) {
-	path, err := program()
+	path, err := product.Path()
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (w *world) serve(env ...string) *process {
 
 // launch is serve for goroutines other than the test's own.
 func (w *world) launch(env ...string) (*process, error) {
-	path, err := program()
+	path, err := product.Path()
 	if err != nil {
 		return nil, err
 	}

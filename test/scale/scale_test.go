@@ -12,35 +12,22 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/commserver/commserver/test/build"
 )
 
-// program builds the binary once, as `make build` does.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "commserver-scale-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "commserver")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/commserver/commserver/cmd/commserver")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, out)
-	}
-	return path, nil
-})
+// product is the binary that these tests drive.
+var product build.Program
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
+	product.Remove()
 	os.Exit(code)
 }
 
@@ -89,29 +76,10 @@ func machineLoad() string {
 
 // within runs f over the items, eight at a time, and answers the first error.
 func within[T any](items []T, f func(T) error) error {
-	work, errs := make(chan T), make(chan error, 1)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for item := range work {
-				if err := f(item); err != nil {
-					select {
-					case errs <- err:
-					default:
-					}
-				}
-			}
-		})
-	}
+	var g errgroup.Group
+	g.SetLimit(8)
 	for _, item := range items {
-		work <- item
+		g.Go(func() error { return f(item) })
 	}
-	close(work)
-	wg.Wait()
-	select {
-	case err := <-errs:
-		return err
-	default:
-		return nil
-	}
+	return g.Wait()
 }

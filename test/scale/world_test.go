@@ -38,7 +38,7 @@ func onEach(t *testing.T, test func(w *world)) {
 
 func newWorld(t *testing.T, kind string) *world {
 	t.Helper()
-	if _, err := program(); err != nil { // of the same source as this test, not of what it is when the data is stored
+	if _, err := product.Path(); err != nil { // of the same source as this test, not of what it is when the data is stored
 		t.Fatal(err)
 	}
 	ring, err := seal.GenerateRing("scale")
