@@ -43,6 +43,21 @@ func (s *scheduler) pick(n int, out []*job) []*job {
 	return out
 }
 
+// startable says whether about n messages that are no CRITICAL ones could start now.
+func (s *scheduler) startable(n int) bool {
+	ring, room := &s.rings[classRest], s.slots.room(classRest)
+	if room < n {
+		return false
+	}
+	for _, t := range ring.items[ring.at:] {
+		n -= min(t.heads(n), s.slots.allowance(classRest, t.inflight[classRest]))
+		if n <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // serve lets one app start up to n messages.
 func (s *scheduler) serve(t *tenant, class, n int, generation uint64, out []*job) []*job {
 	for most := len(out) + n; len(out) < most; {

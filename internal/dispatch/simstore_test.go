@@ -244,12 +244,12 @@ func (n *simNode) tx(ctx context.Context, op string, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	n.mu.Lock()
 	fault := faultNone
 	if n.fault != nil {
-		n.mu.Lock()
 		fault = n.fault(op)
-		n.mu.Unlock()
 	}
+	n.mu.Unlock()
 	switch fault {
 	case faultFails:
 		return errSim

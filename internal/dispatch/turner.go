@@ -2,8 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -11,7 +9,9 @@ import (
 )
 
 const (
-	turnSize   = 500                    // finishes, and starts, of one turn at most
+	turnSize   = 256                    // finishes, and starts, of one turn at most
+	turnsAhead = 2                      // turns under way at once; the second only with a whole group
+	wholeGroup = turnSize / 2           // that many items are one
 	turnPace   = 5 * time.Millisecond   // between the starts of small turns under load (performance.md D3)
 	busyTurn   = 8                      // a turn of this many items is load
 	gatherFrom = 64                     // calls launched at once that are worth waiting for
@@ -21,104 +21,144 @@ const (
 )
 
 // turner is the loop that writes: what has ended and what is to start go into
-// one transaction after the other, without lingering. Only a stored start is called.
+// one transaction after the other, without lingering. Only a stored start is
+// called. While one turn is being stored, the next is put together and sent
+// after it, if it is a whole group: the store reads for one beside writing the
+// other, and its groups stay large. All but the store's work happens in run's
+// goroutine.
 type turner struct {
-	d       *Dispatcher
-	began   time.Time // of the last turn
-	size    int       // of the last turn
-	called  int       // calls launched by the last turn
-	limit   int       // items per turn: halved by errors, so that one that cannot be stored stands alone
-	backoff time.Duration
+	d        *Dispatcher
+	began    time.Time // of the last turn
+	size     int       // of the last turn
+	full     bool      // the last turn was a whole group
+	called   int       // calls launched by the last stored turn
+	launched time.Time // when
+	limit    int       // items per turn: halved by errors, so that one that cannot be stored stands alone
+	backoff  time.Duration
+	resume   time.Time   // nothing is stored before, after an error
+	underway int         // turns that are being stored
+	done     chan *batch // those that are
 }
 
-// batch is one turn with the jobs behind its items.
+// batch is one turn with the jobs behind its items, and what the store said of it.
 type batch struct {
 	turn     store.Turn
 	finishes []*finish
 	starts   []*job
+	result   store.TurnResult
+	err      error
 }
 
-func (b *batch) empty() bool { return len(b.finishes)+len(b.starts) == 0 }
+func (b *batch) empty() bool { return b.size() == 0 }
+
+func (b *batch) size() int { return len(b.finishes) + len(b.starts) }
 
 // run goes on until stop is closed and everything that ended is stored, or ctx ends.
 func (t *turner) run(ctx context.Context, stop <-chan struct{}) {
-	t.limit = turnSize
+	t.limit, t.done = turnSize, make(chan *batch, turnsAhead)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	s := t.d.sched
 	for ctx.Err() == nil {
-		t.keepPace(ctx)
-		t.fileLate(ctx)
-		b := t.collect()
-		if !b.empty() {
-			t.commit(ctx, b)
-			continue
+		pause := t.wait()
+		if pause <= 0 {
+			t.fileLate(ctx)
+			if b := t.collect(); !b.empty() {
+				t.send(ctx, b)
+				continue
+			}
+			t.size, t.full = 0, false
+			pause = t.rest()
 		}
-		t.size = 0
-		s := t.d.sched
-		s.mu.Lock()
-		pause, rest := s.pause(), len(s.results)+s.finishes.len()
-		s.mu.Unlock()
-		if rest > 0 {
-			continue
+		ended := stop
+		if t.busy() {
+			ended = nil
 		}
 		timer.Reset(pause)
 		select {
 		case <-ctx.Done():
+		case b := <-t.done:
+			t.landed(ctx, b)
 		case <-s.wake:
 		case <-timer.C:
-		case <-stop:
-			s.mu.Lock()
-			done := len(s.results)+s.finishes.len() == 0
-			s.mu.Unlock()
-			if done {
-				t.fileLate(ctx)
-				return
-			}
+		case <-ended:
+			t.fileLate(ctx)
+			return
 		}
+	}
+	for t.underway > 0 {
+		t.landed(ctx, <-t.done)
 	}
 }
 
-// keepPace holds small turns apart while accepts want the database too, so that
-// groups grow; on an idle server, with large groups, and where only a provider's
-// few sessions make turns small, nothing waits.
-func (t *turner) keepPace(ctx context.Context) {
-	now := t.d.sched.clock.now
-	if t.backoff > 0 {
-		sleep(ctx, t.backoff)
-	} else if wait := turnPace - now().Sub(t.began); wait > 0 && t.size >= busyTurn && t.size < turnSize/2 && t.competes() {
-		sleep(ctx, wait)
-	}
-	if t.called >= gatherFrom {
-		// Instant providers answer all at once: a moment's patience makes one full turn of a tiny one and a full one.
-		s := t.d.sched
-		s.mu.Lock()
-		few := len(s.results) < t.called/2
-		s.mu.Unlock()
-		if few {
-			sleep(ctx, gather)
-		}
-	}
-	t.called = 0
-	t.began = now()
-}
-
-// competes says whether anything was accepted here since the last turn began.
-func (t *turner) competes() bool {
+// busy says whether anything that ended is not stored yet.
+func (t *turner) busy() bool {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	accepting := s.accepting
-	s.accepting = false
-	return accepting
+	return t.underway+len(s.results)+s.finishes.len() > 0
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+// rest is how long nothing has to be done unless something happens.
+func (t *turner) rest() time.Duration {
+	s := t.d.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.results)+s.finishes.len() > 0 {
+		return time.Microsecond
 	}
+	return s.pause()
+}
+
+// wait is how long no turn may begin; 0 when one may now.
+func (t *turner) wait() time.Duration {
+	s := t.d.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.now()
+	since := now.Sub(t.began)
+	switch {
+	case now.Before(t.resume):
+		return t.resume.Sub(now)
+	case t.underway >= turnsAhead, t.underway > 0 && !t.whole():
+		return time.Second // the end of a turn, or an answer, comes first
+	case t.full:
+		// Groups are large.
+	case t.size >= busyTurn && s.accepting && since < turnPace:
+		// Accepts want the database too: turns that are held apart grow. On an idle
+		// server, and where only a provider's few sessions make turns small, nothing waits.
+		return turnPace - since
+	}
+	if since := now.Sub(t.launched); t.called >= gatherFrom && since < gather && len(s.results) < t.called/2 {
+		// Instant providers answer all at once: a moment's patience makes one full turn of a tiny one and a full one.
+		return gather - since
+	}
+	return 0
+}
+
+// whole says whether there is a whole group to store beside the turn under way.
+func (t *turner) whole() bool {
+	s := t.d.sched
+	if t.limit < turnSize {
+		return false // after an error, one after the other
+	}
+	return len(s.results)+s.finishes.len() >= wholeGroup || s.startable(wholeGroup)
+}
+
+// send gives a turn to the store.
+func (t *turner) send(ctx context.Context, b *batch) {
+	s := t.d.sched
+	s.mu.Lock()
+	s.accepting = false
+	s.mu.Unlock()
+	t.began, t.size, t.full, t.called = s.clock.now(), b.size(), max(len(b.finishes), len(b.starts)) >= wholeGroup, 0
+	t.underway++
+	go func() {
+		limited, cancel := context.WithTimeout(ctx, t.d.cfg.Lease)
+		defer cancel()
+		b.result, b.err = t.d.cfg.Queue.Turn(limited, b.turn)
+		t.done <- b
+	}()
 }
 
 // collect decides what has been answered and picks what may start.
@@ -186,180 +226,6 @@ func (b *batch) write(s *scheduler) {
 		}
 	}
 	b.starts = kept
-}
-
-// commit stores a turn and acts on what the store says.
-func (t *turner) commit(ctx context.Context, b *batch) {
-	d := t.d
-	t.size = len(b.finishes) + len(b.starts)
-	limited, cancel := context.WithTimeout(ctx, d.cfg.Lease)
-	res, err := d.cfg.Queue.Turn(limited, b.turn)
-	cancel()
-	var lost *store.LostShards
-	switch {
-	case err == nil:
-		t.backoff, t.limit = 0, min(turnSize, 2*t.limit)
-		calls := t.apply(b, res)
-		t.called = len(calls)
-		for _, j := range calls {
-			d.launch(j)
-		}
-	case errors.As(err, &lost):
-		d.log.Warn("shards are owned by another node now", "shards", len(lost.Shards))
-		d.sched.mu.Lock()
-		for _, id := range lost.Shards {
-			if sh := d.sched.shards[id%comm.ShardCount]; sh != nil {
-				d.sched.lose(sh)
-			}
-		}
-		d.sched.mu.Unlock()
-		t.undo(b, false)
-		if len(lost.Shards) == 0 {
-			t.slower()
-		}
-	default:
-		uncertain := errors.Is(err, store.ErrUncertain)
-		level := slog.LevelError
-		if ctx.Err() != nil {
-			level = slog.LevelDebug
-		}
-		d.log.Log(ctx, level, "turn could not be stored", "items", t.size, "uncertain", uncertain, "err", err)
-		t.undo(b, uncertain)
-		t.slower()
-		d.sched.mu.Lock()
-		d.sched.trouble(err)
-		d.sched.count.turnFailed = true
-		d.sched.mu.Unlock()
-	}
-}
-
-func (t *turner) slower() {
-	t.backoff = min(max(2*t.backoff, firstErr), lastErr)
-	t.limit = max(1, t.limit/2)
-}
-
-// undo puts everything back that the turn did not store. After an uncertain
-// one the finishes are repeated until it is known (they apply once), and the
-// starts wait for the sweep: none of them is called.
-func (t *turner) undo(b *batch, uncertain bool) {
-	s := t.d.sched
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, x := range b.finishes {
-		x.uncertain = x.uncertain || uncertain
-		s.finishes.push(x)
-	}
-	for _, j := range b.starts {
-		switch {
-		case j.shard.lost:
-			s.drop(j)
-		case uncertain:
-			s.refund(j)
-			j.shard.suspects[j.head.ID] = j
-		case j.failed != nil:
-			s.refund(j)
-			s.results = append(s.results, j) // decided again, without the call that did not happen
-			j.account, j.failed = j.last, nil
-			j.tried = j.tried[:len(j.tried)-1]
-		default:
-			s.refund(j)
-			s.comeBack(j)
-		}
-	}
-	s.poke()
-}
-
-// comeBack returns a picked head to its window.
-func (s *scheduler) comeBack(j *job) {
-	delete(j.shard.inflight, j.head.ID)
-	j.unit.inflight--
-	if j.unit.dead {
-		return
-	}
-	s.heads += j.unit.win.insert(j.head)
-	if j.unit.win.more && j.unit.win.cursor.Before(j.head) {
-		s.rewind(j.unit, j.head.Due)
-	}
-	if j.unit.phase == idle || j.unit.phase == waiting {
-		s.disarm(j.unit)
-		s.settle(j.unit)
-	}
-}
-
-// apply acts on a stored turn and answers the jobs to call.
-func (t *turner) apply(b *batch, res store.TurnResult) (calls []*job) {
-	s := t.d.sched
-	s.clock.observe(res.Now, false)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trouble(nil)
-	s.count.turns++
-	for i, x := range b.finishes {
-		ok := i < len(res.Finished) && res.Finished[i]
-		switch {
-		case ok:
-			s.count.finished++
-			s.stored(x)
-		case x.uncertain:
-			s.stored(x) // by the turn whose answer was lost
-		default:
-			s.file(x)
-			x.job.shard.forget(x.item.ID)
-			s.landed(x.job)
-		}
-	}
-	calls = make([]*job, 0, len(b.starts))
-	for i, j := range b.starts {
-		if i >= len(res.Started) {
-			s.elsewhere(j)
-			continue
-		}
-		if s.begun(j, &res.Started[i]) {
-			calls = append(calls, j)
-		}
-	}
-	return calls
-}
-
-// begun takes the verdict on one start. It answers true when the provider is to be called.
-func (s *scheduler) begun(j *job, st *store.Started) bool {
-	switch st.Verdict {
-	case store.Go:
-		s.count.started++
-		j.state, j.payload, j.files = st.State, st.Payload, st.Files
-		j.answered, j.failed = false, nil
-		j.deadline = s.clock.now().Add(j.account.timeout)
-		if !j.live && j.state.Mode == comm.Live {
-			s.doubt(j)
-			return false
-		}
-		return true
-	case store.ModeChanged:
-		s.modeChanged(j)
-	case store.Ended:
-		s.drop(j)
-	default:
-		s.elsewhere(j)
-	}
-	return false
-}
-
-// modeChanged reads the app again before the message is tried again.
-func (s *scheduler) modeChanged(j *job) {
-	e := s.dir.entry(j.unit.key.App)
-	e.force = true
-	if j.failed != nil {
-		s.refund(j)
-		j.account, j.failed, j.noNext = j.last, nil, true
-		j.tried = j.tried[:len(j.tried)-1]
-		s.results = append(s.results, j)
-		s.reload(e)
-		return
-	}
-	e.asking.modes = append(e.asking.modes, suspect{j.shard, j.head.ID})
-	s.refund(j)
-	s.comeBack(j)
-	s.reload(e)
 }
 
 // fileLate files evidence. What cannot be filed is tried again with the next turn.

@@ -129,6 +129,19 @@ func (t *tenant) next(class int) *unit {
 	return nil
 }
 
+// heads is how many messages of the class that is not CRITICAL stand in line, as far as most.
+func (t *tenant) heads(most int) (n int) {
+	for _, lane := range []comm.Lane{comm.Normal, comm.Bulk} {
+		line := &t.lines[lane]
+		for _, u := range line.items[line.at:] {
+			if n += u.win.len(); n >= most {
+				return most
+			}
+		}
+	}
+	return n
+}
+
 // job is one message on its way: from pick, over attempt start and call, to the stored outcome.
 type job struct {
 	unit       *unit
@@ -195,12 +208,19 @@ func (s *slots) room(class int) int {
 	return max(0, min(free, s.max-s.reserve-s.rest))
 }
 
-// fair says whether an app that has n calls in flight may start another: at most
-// four times what is left free, so that there is always room for a newcomer.
+// fairShare is how many times what is left free one app may have in flight, so
+// that there is always room for a newcomer.
+const fairShare = 4
+
+// fair says whether an app that has n calls in flight may start another.
 func (s *slots) fair(class, n int) bool {
-	const share = 4
 	room := s.room(class)
-	return room > 0 && (n == 0 || n < share*room)
+	return room > 0 && (n == 0 || n < fairShare*room)
+}
+
+// allowance is how many an app that has n calls in flight could start while nobody else does.
+func (s *slots) allowance(class, n int) int {
+	return max(0, (fairShare*s.room(class)-n+fairShare)/(fairShare+1))
 }
 
 func (s *slots) add(class, n int) {

@@ -1,0 +1,182 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// landed acts on what the store said of a turn.
+func (t *turner) landed(ctx context.Context, b *batch) {
+	d := t.d
+	t.underway--
+	var lost *store.LostShards
+	switch {
+	case b.err == nil:
+		t.backoff, t.limit = 0, min(turnSize, 2*t.limit)
+		calls := t.apply(b)
+		t.called, t.launched = len(calls), d.sched.clock.now()
+		for _, j := range calls {
+			d.launch(j)
+		}
+	case errors.As(b.err, &lost):
+		d.log.Warn("shards are owned by another node now", "shards", len(lost.Shards))
+		d.sched.mu.Lock()
+		for _, id := range lost.Shards {
+			if sh := d.sched.shards[id%comm.ShardCount]; sh != nil {
+				d.sched.lose(sh)
+			}
+		}
+		d.sched.mu.Unlock()
+		t.undo(b, false)
+		if len(lost.Shards) == 0 {
+			t.slower()
+		}
+	default:
+		uncertain := errors.Is(b.err, store.ErrUncertain)
+		level := slog.LevelError
+		if ctx.Err() != nil {
+			level = slog.LevelDebug
+		}
+		d.log.Log(ctx, level, "turn could not be stored", "items", b.size(), "uncertain", uncertain, "err", b.err)
+		t.undo(b, uncertain)
+		t.slower()
+		d.sched.mu.Lock()
+		d.sched.trouble(b.err)
+		d.sched.count.turnFailed = true
+		d.sched.mu.Unlock()
+	}
+}
+
+func (t *turner) slower() {
+	t.backoff = min(max(2*t.backoff, firstErr), lastErr)
+	t.limit = max(1, t.limit/2)
+	t.resume = t.d.sched.clock.now().Add(t.backoff)
+}
+
+// undo puts everything back that the turn did not store. After an uncertain
+// one the finishes are repeated until it is known (they apply once), and the
+// starts wait for the sweep: none of them is called.
+func (t *turner) undo(b *batch, uncertain bool) {
+	s := t.d.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range b.finishes {
+		x.uncertain = x.uncertain || uncertain
+		s.finishes.push(x)
+	}
+	for _, j := range b.starts {
+		switch {
+		case j.shard.lost:
+			s.drop(j)
+		case uncertain:
+			s.refund(j)
+			j.shard.suspects[j.head.ID] = j
+		case j.failed != nil:
+			s.refund(j)
+			s.results = append(s.results, j) // decided again, without the call that did not happen
+			j.account, j.failed = j.last, nil
+			j.tried = j.tried[:len(j.tried)-1]
+		default:
+			s.refund(j)
+			s.comeBack(j)
+		}
+	}
+	s.poke()
+}
+
+// comeBack returns a picked head to its window.
+func (s *scheduler) comeBack(j *job) {
+	delete(j.shard.inflight, j.head.ID)
+	j.unit.inflight--
+	if j.unit.dead {
+		return
+	}
+	s.heads += j.unit.win.insert(j.head)
+	if j.unit.win.more && j.unit.win.cursor.Before(j.head) {
+		s.rewind(j.unit, j.head.Due)
+	}
+	if j.unit.phase == idle || j.unit.phase == waiting {
+		s.disarm(j.unit)
+		s.settle(j.unit)
+	}
+}
+
+// apply acts on a stored turn and answers the jobs to call.
+func (t *turner) apply(b *batch) (calls []*job) {
+	s, res := t.d.sched, &b.result
+	s.clock.observe(res.Now, false)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trouble(nil)
+	s.count.turns++
+	for i, x := range b.finishes {
+		ok := i < len(res.Finished) && res.Finished[i]
+		switch {
+		case ok:
+			s.count.finished++
+			s.stored(x)
+		case x.uncertain:
+			s.stored(x) // by the turn whose answer was lost
+		default:
+			s.file(x)
+			x.job.shard.forget(x.item.ID)
+			s.landed(x.job)
+		}
+	}
+	calls = make([]*job, 0, len(b.starts))
+	for i, j := range b.starts {
+		if i >= len(res.Started) {
+			s.elsewhere(j)
+			continue
+		}
+		if s.begun(j, &res.Started[i]) {
+			calls = append(calls, j)
+		}
+	}
+	return calls
+}
+
+// begun takes the verdict on one start. It answers true when the provider is to be called.
+func (s *scheduler) begun(j *job, st *store.Started) bool {
+	switch st.Verdict {
+	case store.Go:
+		s.count.started++
+		j.state, j.payload, j.files = st.State, st.Payload, st.Files
+		j.answered, j.failed = false, nil
+		j.deadline = s.clock.now().Add(j.account.timeout)
+		if !j.live && j.state.Mode == comm.Live {
+			s.doubt(j)
+			return false
+		}
+		return true
+	case store.ModeChanged:
+		s.modeChanged(j)
+	case store.Ended:
+		s.drop(j)
+	default:
+		s.elsewhere(j)
+	}
+	return false
+}
+
+// modeChanged reads the app again before the message is tried again.
+func (s *scheduler) modeChanged(j *job) {
+	e := s.dir.entry(j.unit.key.App)
+	e.force = true
+	if j.failed != nil {
+		s.refund(j)
+		j.account, j.failed, j.noNext = j.last, nil, true
+		j.tried = j.tried[:len(j.tried)-1]
+		s.results = append(s.results, j)
+		s.reload(e)
+		return
+	}
+	e.asking.modes = append(e.asking.modes, suspect{j.shard, j.head.ID})
+	s.refund(j)
+	s.comeBack(j)
+	s.reload(e)
+}
