@@ -22,7 +22,7 @@ func benchScheduler(tb testing.TB) *scheduler {
 		tb.Fatal(err)
 	}
 	s := d.sched
-	s.start = func(task) {}
+	s.reads.start = func(task) {}
 	s.guard.renewed(time.Now())
 	for i := range s.shards {
 		s.shards[i] = newShard(store.Lease{Shard: comm.Shard(i), Epoch: 1})

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -29,6 +28,7 @@ type directory struct {
 
 // entry is one app with its configurations.
 type entry struct {
+	company
 	id       comm.ID
 	app      comm.App
 	missing  bool // the app was deleted
@@ -110,14 +110,8 @@ func (s *scheduler) reload(e *entry) {
 		return
 	}
 	e.loading = true
-	s.reads.push(task{entry: e})
+	s.reads.entries.push(e)
 	s.pump()
-}
-
-// opened is a configuration with its sender, made outside the lock.
-type opened struct {
-	account *account
-	old     bool // the account is in use already
 }
 
 // loaded is what a read of an entry brought.
@@ -125,54 +119,96 @@ type loaded struct {
 	app     comm.App
 	missing bool
 	configs []comm.ProviderConfig
-	opened  map[comm.ID]opened
+	opened  map[comm.ID]*account // made outside the lock; those in use stay as they are
 	version int64
 }
 
 // snapshot is what a read must know of the present.
 type snapshot struct {
 	version  int64
-	versions map[comm.ID]*account
+	accounts map[comm.ID]*account
 }
 
-func (s *scheduler) beginLoad(e *entry) snapshot {
+func (s *scheduler) beginLoads(entries []*entry) []snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := snapshot{version: s.dir.version, versions: make(map[comm.ID]*account, len(e.accounts))}
-	maps.Copy(snap.versions, e.accounts)
-	e.asked, e.asking = e.asking, questions{}
-	return snap
+	out := make([]snapshot, len(entries))
+	for i, e := range entries {
+		out[i] = snapshot{version: s.dir.version, accounts: maps.Clone(e.accounts)}
+		e.asked, e.asking = e.asking, questions{}
+	}
+	return out
 }
 
-// load reads an entry and opens new senders. It holds no lock.
-func (d *Dispatcher) load(ctx context.Context, e *entry, snap snapshot) (loaded, error) {
-	l := loaded{version: snap.version, opened: map[comm.ID]opened{}}
-	if !e.id.IsZero() {
-		app, err := d.cfg.Apps.AppByID(ctx, e.id)
-		var ce *comm.Error
-		switch {
-		case errors.As(err, &ce) && ce.Kind == comm.Missing:
-			l.missing = true
-			return l, nil
-		case err != nil:
-			return l, fmt.Errorf("read app %s: %w", e.id, err)
+// refresh reads entries anew and answers what is to be closed and called. It holds no lock.
+func (d *Dispatcher) refresh(ctx context.Context, entries []*entry) (closed []provider.Sender, calls []*job) {
+	s := d.sched
+	loads, err := d.load(ctx, entries, s.beginLoads(entries))
+	if err != nil && ctx.Err() == nil {
+		d.log.Error("configuration cannot be read", "apps", len(entries), "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads.ended(err)
+	for i, e := range entries {
+		e.readEnded(len(entries), &s.reads, err)
+		var l loaded
+		if err == nil {
+			l = loads[i]
 		}
-		l.app = *app
+		old, freed := s.install(e, l, err)
+		closed, calls = append(closed, old...), append(calls, freed...)
 	}
-	configs, err := d.cfg.Providers.ProviderConfigs(ctx, e.id)
+	s.reads.loads--
+	s.pump()
+	s.poke()
+	return closed, calls
+}
+
+// load reads entries and opens new senders.
+func (d *Dispatcher) load(ctx context.Context, entries []*entry, snaps []snapshot) ([]loaded, error) {
+	ids := make([]comm.ID, len(entries))
+	at := make(map[comm.ID]*loaded, len(entries))
+	out := make([]loaded, len(entries))
+	for i, e := range entries {
+		ids[i] = e.id
+		out[i] = loaded{version: snaps[i].version, missing: !e.id.IsZero(), opened: map[comm.ID]*account{}}
+		at[e.id] = &out[i]
+	}
+	apps, err := d.cfg.Apps.AppsByID(ctx, ids)
 	if err != nil {
-		return l, fmt.Errorf("read provider configurations of %s: %w", e.id, err)
+		return nil, fmt.Errorf("read apps: %w", err)
 	}
-	l.configs = configs
+	for i := range apps {
+		if l := at[apps[i].ID]; l != nil {
+			l.app, l.missing = apps[i], false
+		}
+	}
+	configs, err := d.cfg.Providers.ProviderConfigs(ctx, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("read provider configurations: %w", err)
+	}
 	for i := range configs {
-		c := &configs[i]
-		if a := snap.versions[c.ID]; a != nil && a.config.Version == c.Version && a.broken == "" {
-			l.opened[c.ID] = opened{account: a, old: true}
+		if l := at[configs[i].App]; l != nil && !l.missing {
+			l.configs = append(l.configs, configs[i])
+		}
+	}
+	for i := range out {
+		d.openAll(&out[i], snaps[i].accounts)
+	}
+	return out, nil
+}
+
+// openAll opens the senders of configurations that are new or were changed.
+func (d *Dispatcher) openAll(l *loaded, have map[comm.ID]*account) {
+	for i := range l.configs {
+		c := &l.configs[i]
+		if a := have[c.ID]; a != nil && a.config.Version == c.Version && a.broken == "" {
+			l.opened[c.ID] = a
 			continue
 		}
-		l.opened[c.ID] = opened{account: d.open(c)}
+		l.opened[c.ID] = d.open(c)
 	}
-	return l, nil
 }
 
 // open makes an account; one that cannot be opened says why in broken.
@@ -211,8 +247,6 @@ func (d *Dispatcher) open(c *comm.ProviderConfig) *account {
 
 // install takes what a read brought, frees what waited for it and answers what is to be closed and called.
 func (s *scheduler) install(e *entry, l loaded, err error) (closed []provider.Sender, calls []*job) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	e.loading = false
 	asked := e.asked
 	e.asked = questions{}
@@ -244,10 +278,9 @@ func (s *scheduler) replace(e *entry, l loaded) (closed []provider.Sender) {
 	old := e.accounts
 	e.app, e.missing, e.configs, e.version = l.app, l.missing, l.configs, l.version
 	e.read, e.force = true, false
-	e.accounts = make(map[comm.ID]*account, len(l.opened))
-	for id, o := range l.opened {
-		e.accounts[id] = o.account
-		s.spread(e, o.account)
+	e.accounts = l.opened
+	for _, a := range e.accounts {
+		s.spread(e, a)
 	}
 	for id, a := range old {
 		if e.accounts[id] == a {

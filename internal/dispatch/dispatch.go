@@ -28,12 +28,12 @@ import (
 
 // AppReader reads apps; store.Apps is one.
 type AppReader interface {
-	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
+	AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error)
 }
 
 // ProviderReader reads provider configurations; store.Providers is one.
 type ProviderReader interface {
-	ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error)
+	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
 }
 
 // Config is what a Dispatcher needs. Zero numbers and durations take the
@@ -154,12 +154,10 @@ func New(cfg Config) (*Dispatcher, error) {
 	d.next = make(chan *job)
 	d.readCtx, d.endReads = context.WithCancel(context.Background())
 	d.callCtx, d.endCalls = context.WithCancel(context.Background())
-	s.start = func(t task) {
-		if d.readCtx.Err() != nil {
-			s.reading--
-			return
+	s.reads.start = func(t task) {
+		if d.readCtx.Err() == nil { // else nothing is started any more
+			d.loops.Go(func() { d.perform(d.readCtx, t) })
 		}
-		d.loops.Go(func() { d.perform(d.readCtx, t) })
 	}
 	return d, nil
 }

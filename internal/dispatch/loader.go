@@ -8,17 +8,89 @@ import (
 	"github.com/commserver/commserver/internal/store"
 )
 
-// maxReads is how many reads of windows and apps run at once; readRetry is the
-// wait after one that failed.
+// What waits to be read is read together: an app costs a part of a round trip,
+// not three, so that thousands that become known at once are served at once.
 const (
-	maxReads  = 4
+	maxReads  = 2      // of windows at once, and of entries
+	readItems = 256    // units, or entries, of one read at most
+	readRows  = 16_384 // rows of one read at most
+	firstRows = 64     // of a unit's first read: most units have few
+	leastRows = 16     // of every unit, however full memory is
 	readRetry = 500 * time.Millisecond
 )
 
-// task is a read: of a unit's window, or of an app's entry.
+// reads are what waits to be read, and what is being read.
+type reads struct {
+	units   fifo[*unit]
+	entries fifo[*entry]
+	windows int        // reads of windows under way
+	loads   int        // reads of entries under way
+	rows    int        // that the reads of windows under way may bring
+	start   func(task) // runs one, not in the caller's goroutine
+
+	failures int // in a row
+	outages  int // after which reads worked again
+}
+
+// task is one read: of windows, or of entries.
 type task struct {
+	windows []ask
+	entries []*entry
+}
+
+// ask is a read of one unit's window.
+type ask struct {
 	unit  *unit
-	entry *entry
+	moves uint32 // of the unit when it was asked for
+	store.Ask
+}
+
+// company is with how many others something may be read.
+type company struct {
+	most   int // 0 = any number
+	outage int // the limit was set after so many outages
+}
+
+func (c *company) largest(outages int) int {
+	if c.most == 0 || c.outage != outages {
+		return readItems
+	}
+	return c.most
+}
+
+// readEnded takes the end of a read of n. After one that failed the next is a
+// quarter as large, so that what makes reads fail stands alone in the end.
+func (c *company) readEnded(n int, r *reads, err error) {
+	if c.most, c.outage = 0, r.outages; err != nil {
+		c.most = max(1, n/4)
+	}
+}
+
+// ended takes the end of a read. After many failures in a row it was the store
+// that failed, not what was read: then nothing stands alone for it.
+func (r *reads) ended(err error) {
+	const many = 16
+	switch {
+	case err != nil:
+		r.failures++
+	case r.failures >= many:
+		r.failures, r.outages = 0, r.outages+1
+	default:
+		r.failures = 0
+	}
+}
+
+// together takes what may be read together off a line: as much as the budget of rows
+// allows, but one at least. rows answers what an item may bring.
+func together[T interface{ largest(int) int }](line *fifo[T], outages, budget int, rows func(T) int) (out []T) {
+	for most := readItems; line.len() > 0; out = append(out, line.pop()) {
+		next := line.front()
+		most, budget = min(most, next.largest(outages)), budget-rows(next)
+		if len(out) > 0 && (len(out) >= most || budget < 0) {
+			break
+		}
+	}
+	return out
 }
 
 // read asks for the next rows of a unit.
@@ -27,21 +99,114 @@ func (s *scheduler) read(u *unit) {
 		return
 	}
 	u.reading = true
-	s.reads.push(task{unit: u})
+	s.reads.units.push(u)
 	s.pump()
 }
 
-// pump starts queued reads as far as allowed.
+// pump starts reads as far as allowed.
 func (s *scheduler) pump() {
-	for s.reading < maxReads && s.reads.len() > 0 {
-		s.reading++
-		s.start(s.reads.pop())
+	r := &s.reads
+	for r.windows < maxReads && r.units.len() > 0 {
+		r.windows++
+		r.start(task{windows: s.asks()})
+	}
+	for r.loads < maxReads && r.entries.len() > 0 {
+		r.loads++
+		r.start(task{entries: together(&r.entries, r.outages, readRows, func(e *entry) int { return len(e.configs) })})
 	}
 }
 
-func (s *scheduler) readDone() {
-	s.reading--
+// asks takes units off the line and says what to read of each.
+func (s *scheduler) asks() []ask {
+	units := together(&s.reads.units, s.reads.outages, readRows, s.readSize)
+	out := make([]ask, len(units))
+	for i, u := range units {
+		out[i] = ask{unit: u, moves: u.moves, Ask: store.Ask{Unit: u.key, After: u.win.cursor, Limit: s.readSize(u)}}
+		s.reads.rows += out[i].Limit
+	}
+	return out
+}
+
+// readSize is how many rows the next read may bring of a unit, so that all windows
+// together stay bounded however many units there are: few until there prove to be more.
+func (s *scheduler) readSize(u *unit) int {
+	n := windowSize - u.win.len()
+	if u.win.behind {
+		n = windowSize
+	}
+	return max(leastRows, min(n, max(firstRows, u.rows), maxHeads-s.heads-s.reads.rows))
+}
+
+// perform runs one read to its end.
+func (d *Dispatcher) perform(ctx context.Context, t task) {
+	if len(t.windows) > 0 {
+		d.fill(ctx, t.windows)
+		return
+	}
+	closed, calls := d.refresh(ctx, t.entries)
+	for _, c := range closed {
+		if err := c.Close(); err != nil {
+			d.log.Warn("closing a provider's sessions", "err", err)
+		}
+	}
+	for _, j := range calls {
+		d.launch(j)
+	}
+}
+
+// fill reads the next rows of windows.
+func (d *Dispatcher) fill(ctx context.Context, asks []ask) {
+	s := d.sched
+	wanted := make([]store.Ask, len(asks))
+	for i := range asks {
+		wanted[i] = asks[i].Ask
+	}
+	found, err := d.cfg.Queue.Windows(ctx, wanted)
+	if err != nil && ctx.Err() == nil {
+		d.log.Error("queue cannot be read", "units", len(asks), "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reads.ended(err); err != nil {
+		s.trouble(err)
+	}
+	for i := range asks {
+		var rows []store.Head
+		if err == nil {
+			rows = found[i]
+		}
+		asks[i].unit.readEnded(len(asks), &s.reads, err)
+		s.reads.rows -= asks[i].Limit
+		s.filled(&asks[i], rows, err)
+	}
+	s.reads.windows--
 	s.pump()
+	s.poke()
+}
+
+// filled takes what was read of one window.
+func (s *scheduler) filled(a *ask, rows []store.Head, err error) {
+	u := a.unit
+	u.reading = false
+	switch {
+	case u.dead:
+		return
+	case err != nil:
+		if u.phase == loading || u.phase == idle {
+			s.later(u, readRetry)
+		}
+		return
+	}
+	cut := len(rows) >= a.Limit
+	if u.rows = 0; cut {
+		const growth = 8
+		u.rows = min(windowSize, growth*a.Limit)
+	}
+	s.heads += u.win.merge(rows, cut, u.moves != a.moves, func(id comm.ID) bool { return u.shard.inflight[id] != nil })
+	if u.win.len() == 0 {
+		u.first = 0
+	}
+	s.rearm(u)
 }
 
 // later looks at a unit again after d.
@@ -49,77 +214,6 @@ func (s *scheduler) later(u *unit, d time.Duration) {
 	s.disarm(u)
 	u.phase = waiting
 	s.dues.set(&u.alarm, int64(s.clock.db().Add(d)))
-}
-
-// perform runs one read to its end.
-func (d *Dispatcher) perform(ctx context.Context, t task) {
-	if t.unit != nil {
-		d.fill(ctx, t.unit)
-	} else {
-		snap := d.sched.beginLoad(t.entry)
-		l, err := d.load(ctx, t.entry, snap)
-		if err != nil && ctx.Err() == nil {
-			d.log.Error("configuration cannot be read", "err", err)
-		}
-		closed, calls := d.sched.install(t.entry, l, err)
-		for _, c := range closed {
-			if err := c.Close(); err != nil {
-				d.log.Warn("closing a provider's sessions", "err", err)
-			}
-		}
-		for _, j := range calls {
-			d.launch(j)
-		}
-	}
-	d.sched.mu.Lock()
-	d.sched.readDone()
-	d.sched.mu.Unlock()
-}
-
-// fill reads the next rows of a unit's window.
-func (d *Dispatcher) fill(ctx context.Context, u *unit) {
-	s := d.sched
-	s.mu.Lock()
-	after, moves, limit := u.win.cursor, u.moves, s.readSize(u)
-	dead := u.dead
-	s.mu.Unlock()
-	if dead {
-		return
-	}
-	rows, err := d.cfg.Queue.Window(ctx, u.key, after, limit)
-	if err != nil && ctx.Err() == nil {
-		d.log.Error("queue cannot be read", "app", u.key.App.String(), "err", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u.reading = false
-	if u.dead {
-		return
-	}
-	if err != nil {
-		s.trouble(err)
-		if u.phase == loading || u.phase == idle {
-			s.later(u, readRetry)
-		}
-		return
-	}
-	s.heads += u.win.merge(rows, len(rows) >= limit, u.moves != moves, func(id comm.ID) bool { return u.shard.inflight[id] != nil })
-	if u.win.len() == 0 {
-		u.first = 0
-	}
-	s.rearm(u)
-	s.poke()
-}
-
-// readSize is how many rows the next read may bring, so that all windows
-// together stay bounded however many units there are.
-func (s *scheduler) readSize(u *unit) int {
-	n := windowSize - u.win.len()
-	if u.win.behind {
-		n = windowSize
-	}
-	const least = 16
-	return max(least, min(n, (maxHeads-s.heads)/4))
 }
 
 // spare says whether rows of the unit could be found that memory does not know.

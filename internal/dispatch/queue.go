@@ -12,6 +12,8 @@ func (q *fifo[T]) len() int { return len(q.items) - q.at }
 
 func (q *fifo[T]) push(v T) { q.items = append(q.items, v) }
 
+func (q *fifo[T]) front() T { return q.items[q.at] }
+
 func (q *fifo[T]) pop() T {
 	var zero T
 	v := q.items[q.at]

@@ -48,10 +48,8 @@ type scheduler struct {
 	count     counters
 
 	dir      directory
-	reads    fifo[task]
-	reading  int
-	start    func(task) // runs a read; set by the loader
-	results  []*job     // answered, to be decided
+	reads    reads
+	results  []*job // answered, to be decided
 	finishes fifo[*finish]
 	late     []store.LateResult
 	detached map[comm.ID]*job // calls whose shard was lost while they ran

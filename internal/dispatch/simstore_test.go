@@ -282,12 +282,15 @@ func (n *simNode) Units(ctx context.Context, shards []comm.Shard) (out []store.W
 	return out, err
 }
 
-func (n *simNode) Window(ctx context.Context, u comm.Unit, after store.Head, limit int) (out []store.Head, err error) {
-	err = n.tx(ctx, "window", func() error {
+func (n *simNode) Windows(ctx context.Context, asks []store.Ask) (out [][]store.Head, err error) {
+	err = n.tx(ctx, "windows", func() error {
 		n.windows++
-		if q := n.queue[u]; q != nil {
-			i := sort.Search(len(q.heads), func(i int) bool { return after.Before(q.heads[i]) })
-			out = slices.Clone(q.heads[i:min(len(q.heads), i+limit)])
+		out = make([][]store.Head, len(asks))
+		for k, a := range asks {
+			if q := n.queue[a.Unit]; q != nil {
+				i := sort.Search(len(q.heads), func(i int) bool { return a.After.Before(q.heads[i]) })
+				out[k] = slices.Clone(q.heads[i:min(len(q.heads), i+a.Limit)])
+			}
 		}
 		return nil
 	})
@@ -485,21 +488,25 @@ func (n *simNode) Leave(ctx context.Context, node string) error {
 	})
 }
 
-func (n *simNode) AppByID(ctx context.Context, id comm.ID) (app *comm.App, err error) {
-	err = n.tx(ctx, "app", func() error {
-		a, ok := n.apps[id]
-		if !ok {
-			return comm.E("not_found")
+func (n *simNode) AppsByID(ctx context.Context, ids []comm.ID) (out []comm.App, err error) {
+	err = n.tx(ctx, "apps", func() error {
+		for _, id := range ids {
+			if a := n.apps[id]; a != nil {
+				out = append(out, *a)
+			}
 		}
-		c := *a
-		app = &c
 		return nil
 	})
-	return app, err
+	return out, err
 }
 
-func (n *simNode) ProviderConfigs(ctx context.Context, app comm.ID) (out []comm.ProviderConfig, err error) {
-	err = n.tx(ctx, "configs", func() error { out = slices.Clone(n.configs[app]); return nil })
+func (n *simNode) ProviderConfigs(ctx context.Context, apps ...comm.ID) (out []comm.ProviderConfig, err error) {
+	err = n.tx(ctx, "configs", func() error {
+		for _, id := range apps {
+			out = append(out, n.configs[id]...)
+		}
+		return nil
+	})
 	return out, err
 }
 

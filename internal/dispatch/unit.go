@@ -36,6 +36,7 @@ const (
 
 // unit is one app's messages of one channel and lane inside one shard.
 type unit struct {
+	company
 	key      comm.Unit
 	shard    *shard
 	tenant   *tenant
@@ -43,6 +44,7 @@ type unit struct {
 	phase    phase
 	dead     bool   // its shard is gone; lines drop it when they meet it
 	reading  bool   // a read of the window is under way or queued
+	rows     int    // the next read may bring, when the last one was cut
 	moves    uint32 // rewinds: a read that was under way must not move the cursor
 	turn     uint32 // tells its place in an account's line from older ones
 	inflight int

@@ -40,7 +40,7 @@ type Looker interface {
 
 // Configs lists provider configurations; a zero app means the server-level chain.
 type Configs interface {
-	ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error)
+	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
 }
 
 // Templates renders a stored template.

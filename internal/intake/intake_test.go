@@ -61,7 +61,7 @@ func (s *shelf) Message(_ context.Context, _, id comm.ID) (*comm.Message, error)
 	return &comm.Message{State: comm.State{ID: id, Status: comm.Queued, Due: 7}}, nil
 }
 
-func (s *shelf) ProviderConfigs(context.Context, comm.ID) ([]comm.ProviderConfig, error) {
+func (s *shelf) ProviderConfigs(context.Context, ...comm.ID) ([]comm.ProviderConfig, error) {
 	return nil, nil
 }
 

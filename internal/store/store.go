@@ -146,9 +146,9 @@ type Queue interface {
 	// Units lists the units of these shards that have queue rows, by loose
 	// index scan, each with the due of its first row.
 	Units(ctx context.Context, shards []comm.Shard) ([]Wake, error)
-	// Window reads at most limit queue rows of a unit after the cursor in
-	// (due, id) order, future ones included, without locks.
-	Window(ctx context.Context, u comm.Unit, after Head, limit int) ([]Head, error)
+	// Windows reads the next queue rows of units, each in (due, id) order, future
+	// ones included, without locks. It answers one list for each ask, in order.
+	Windows(ctx context.Context, asks []Ask) ([][]Head, error)
 	// Turn applies finishes and starts in one transaction under the fence: if
 	// any of t.Leases is not owned by t.Node under that epoch, nothing happens
 	// and the error is *LostShards. Otherwise each item is applied if its row is
@@ -178,6 +178,13 @@ type Head struct {
 
 // Before orders heads as the queue does.
 func (h Head) Before(o Head) bool { return h.Due < o.Due || h.Due == o.Due && h.ID.Compare(o.ID) < 0 }
+
+// Ask is a part of a unit's queue: at most Limit rows after After.
+type Ask struct {
+	Unit  comm.Unit
+	After Head
+	Limit int
+}
 
 // Lease is a shard that a node owns under an epoch.
 type Lease struct {
@@ -363,6 +370,8 @@ type Apps interface {
 	// AppByID and AppBySlug answer not_found when there is none.
 	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
 	AppBySlug(ctx context.Context, slug string) (*comm.App, error)
+	// AppsByID answers those of the apps that exist, each once, in no order.
+	AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error)
 	// AppList pages through all apps by id.
 	AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error)
 	// CreateApp stores the app and its first key (nil: none) in one
@@ -384,8 +393,9 @@ type Keys interface {
 
 // Providers is the configured accounts. A zero app means the server-level chain.
 type Providers interface {
-	// ProviderConfigs lists an app's configurations in chain order (priority, then age).
-	ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error)
+	// ProviderConfigs lists the configurations of these apps, those of one app
+	// together and in chain order (priority, then age).
+	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
 	ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error)
 	CreateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
 	// UpdateProviderConfig writes c if its stored version is c.Version, which it counts up; conflict otherwise.

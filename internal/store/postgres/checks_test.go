@@ -64,9 +64,9 @@ func TestStartIsCheck(t *testing.T) {
 	res, err := s.Turn(t.Context(), turn)
 	must(t, err)
 	queued := map[comm.ID]bool{}
-	heads, err := s.Window(t.Context(), turn.Starts[0].Unit, store.Head{}, len(checks))
+	heads, err := s.Windows(t.Context(), []store.Ask{{Unit: turn.Starts[0].Unit, Limit: len(checks)}})
 	must(t, err)
-	for _, h := range heads {
+	for _, h := range heads[0] {
 		queued[h.ID] = true
 	}
 	for i, c := range checks {

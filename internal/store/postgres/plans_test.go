@@ -13,6 +13,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 	"github.com/commserver/commserver/test/pgtest"
 )
 
@@ -45,7 +46,9 @@ func hotStatements() []hotStatement {
 		{"finish", finishSQL(false), nil, []use{statePK, queue}},
 		{"finish with alternatives", finishSQL(true), nil, []use{statePK, queue}},
 		{"units", unitsSQL, nil, []use{{"queue", "queue_pkey", "shard"}, {"queue", "queue_pkey", "shard app_id channel lane"}}},
-		{"window", windowSQL, nil, []use{queue}},
+		{"windows", windowsSQL, nil, []use{queue}},
+		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
+		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},
 		{"message", messageSQL, nil, []use{statePK, content}},
@@ -112,7 +115,7 @@ func TestPlans(t *testing.T) {
 }
 
 func bigTables() []string {
-	return []string{"apps", "suppressions", "content", "files", "state", "queue", "idempotency", "events"}
+	return []string{"apps", "provider_configs", "suppressions", "content", "files", "state", "queue", "idempotency", "events"}
 }
 
 // seed fills 200 000 messages of 20 apps, one of which has nine tenths of them.
@@ -123,6 +126,8 @@ func seed() []string {
 	const final = `CASE WHEN i % 50 = 0 THEN 5 WHEN i % 4 = 0 THEN 1 WHEN i % 997 = 0 THEN 2 ELSE 3 END`
 	return []string{
 		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1 FROM generate_series(0, 19) i`,
+		`INSERT INTO provider_configs SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2), 12, '0'))::uuid, ` + id + `, 'SMTP', 1, 'Mail', 100, 1, '{}', NULL, '', 0, 0, 0, 0, 1, i, i
+			FROM generate_series(1, 20000) i`,
 		`INSERT INTO suppressions SELECT ` + app + `, 1, 'gone' || i || '@example.org', 'manual', 1` + from,
 		`INSERT INTO content SELECT ` + app + `, ` + id + `, 'user' || i || '@example.org', 'x', 0` + from,
 		`INSERT INTO state SELECT ` + app + `, ` + id + `, i % 64, 1 + i % 2, 1, 1, 0, ` + final + `, i, i, 0, i, 0, 1, 1, 0, i, 3, 1, 0, 'sandbox',

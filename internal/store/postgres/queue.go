@@ -7,7 +7,6 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
-	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
 // unitsSQL steps from the first row of a unit to the first row of the next one:
@@ -40,18 +39,40 @@ func (s *Store) Units(ctx context.Context, shards []comm.Shard) (out []store.Wak
 	return out, err
 }
 
-const windowSQL = `
-SELECT q.due, q.id FROM queue q
-WHERE q.shard = $1 AND q.app_id = $2 AND q.channel = $3 AND q.lane = $4 AND (q.due, q.id) > ($5, $6)
-ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT $7`
+// windowsSQL reads one range of the queue's key per unit. The ranges come in
+// order, each as the index has it: a lateral join can only be a nested loop.
+const windowsSQL = `
+SELECT a.n, w.due, w.id
+FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::bigint[], $6::uuid[], $7::integer[])
+  WITH ORDINALITY AS a (shard, app_id, channel, lane, due, id, most, n)
+CROSS JOIN LATERAL (
+  SELECT q.due, q.id FROM queue q
+  WHERE q.shard = a.shard AND q.app_id = a.app_id AND q.channel = a.channel AND q.lane = a.lane AND (q.due, q.id) > (a.due, a.id)
+  ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT a.most) w`
 
-// Window implements store.Queue.
-func (s *Store) Window(ctx context.Context, u comm.Unit, after store.Head, limit int) (out []store.Head, err error) {
-	err = s.read(ctx, "read a window of the queue", func(c *pgx.Conn) error {
-		out = out[:0]
-		rows, err := c.Query(ctx, windowSQL, int16(u.Shard), sqlstore.UUID(u.App), int16(u.Channel), int16(u.Lane), int64(after.Due), sqlstore.UUID(after.ID), limit)
+// Windows implements store.Queue.
+func (s *Store) Windows(ctx context.Context, asks []store.Ask) (out [][]store.Head, err error) {
+	if len(asks) == 0 {
+		return nil, nil
+	}
+	n := len(asks)
+	shard, app, channel, lane, due, id, most := int2s(n), uuids(n), int2s(n), int2s(n), int8s(n), uuids(n), int4s(n)
+	for i := range asks {
+		a := &asks[i]
+		shard.i16(int16(a.Unit.Shard))
+		app.id(a.Unit.App)
+		channel.i16(int16(a.Unit.Channel))
+		lane.i16(int16(a.Unit.Lane))
+		due.i64(int64(a.After.Due))
+		id.id(a.After.ID)
+		most.i32(int32(a.Limit))
+	}
+	err = s.read(ctx, "read windows of the queue", func(c *pgx.Conn) error {
+		out = make([][]store.Head, n)
+		rows, err := c.Query(ctx, windowsSQL, shard, app, channel, lane, due, id, most)
 		return each(rows, err, func(r *reader) {
-			out = append(out, store.Head{Due: r.micros(), ID: r.id()})
+			i := r.i64() - 1
+			out[i] = append(out[i], store.Head{Due: r.micros(), ID: r.id()})
 		})
 	})
 	return out, err

@@ -203,8 +203,9 @@ func (w *bench) heads(n int) []store.Start {
 		before := len(out)
 		for _, u := range w.units {
 			if len(u.heads) == 0 && u.more {
-				heads, err := w.s.Window(w.b.Context(), u.unit, u.cursor, 1000)
+				got, err := w.s.Windows(w.b.Context(), []store.Ask{{Unit: u.unit, After: u.cursor, Limit: 1000}})
 				w.must(err)
+				heads := got[0]
 				u.heads, u.more = heads, len(heads) == 1000
 				if len(heads) > 0 {
 					u.cursor = heads[len(heads)-1]

@@ -172,10 +172,11 @@ func checkAcknowledged(t *testing.T, path string, app comm.ID, acknowledged []co
 	heads := 0
 	u := comm.Unit{Shard: comm.ShardOf(app, comm.ID{}, 1), App: app, Channel: comm.Email, Lane: comm.Normal}
 	for cur := (store.Head{}); ; {
-		page, err := s.Window(t.Context(), u, cur, 1000)
+		got, err := s.Windows(t.Context(), []store.Ask{{Unit: u, After: cur, Limit: 1000}})
 		if err != nil {
 			t.Fatal(err)
 		}
+		page := got[0]
 		for _, h := range page {
 			if !stored[h.ID] {
 				t.Fatalf("queue row of %s without a state row", h.ID)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
 // plan is what SQLite would do for a statement. There are no statistics in the
@@ -78,6 +79,21 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 		}
 		if strings.Contains(got, "TEMP B-TREE") || strings.Contains(got, "SCAN") && c.q != qOrphans {
 			t.Errorf("%s:\n%s", c.name, got)
+		}
+	}
+}
+
+// Many apps are sought one by one, never by looking through all of them.
+func TestReadsOfManyAppsSeek(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	for text, want := range map[string]string{
+		sqlstore.AppsByIDSQL(sqlstore.SQLite()):        "SEARCH apps USING PRIMARY KEY (id=?)",
+		sqlstore.ProviderConfigsSQL(sqlstore.SQLite()): "SEARCH provider_configs USING PRIMARY KEY (app_id=?)",
+	} {
+		got := plan(t, s, strings.ReplaceAll(text, "$1", "?"))
+		if !strings.Contains(got, want) || strings.Contains(got, "SCAN apps") || strings.Contains(got, "SCAN provider_configs") {
+			t.Errorf("%s: want %q in\n%s", text, want, got)
 		}
 	}
 }

@@ -49,20 +49,29 @@ func (s *Store) Units(ctx context.Context, shards []comm.Shard) (out []store.Wak
 	return out, nil
 }
 
-// Window implements store.Queue.
-func (s *Store) Window(ctx context.Context, u comm.Unit, after store.Head, limit int) (out []store.Head, err error) {
+// Windows implements store.Queue: one seek per unit.
+func (s *Store) Windows(ctx context.Context, asks []store.Ask) (out [][]store.Head, err error) {
 	err = s.readers.raw(ctx, func(r *raw) error {
-		out = make([]store.Head, 0, min(limit, 1024))
-		args := []value{int64(u.Shard), u.App[:], int64(u.Channel), int64(u.Lane), int64(after.Due), after.ID[:], int64(limit)}
-		return r.each(qWindow, args, func(v []value) error {
-			out = append(out, store.Head{Due: comm.Micros(num(v[0])), ID: idOf(v[1])})
-			return nil
+		out = make([][]store.Head, len(asks))
+		return r.snapshot(len(asks), func(i int) (err error) {
+			out[i], err = window(r, &asks[i])
+			return err
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read window: %w", err)
+		return nil, fmt.Errorf("read windows: %w", err)
 	}
 	return out, nil
+}
+
+func window(r *raw, a *store.Ask) (out []store.Head, err error) {
+	u := &a.Unit
+	args := []value{int64(u.Shard), u.App[:], int64(u.Channel), int64(u.Lane), int64(a.After.Due), a.After.ID[:], int64(a.Limit)}
+	err = r.each(qWindow, args, func(v []value) error {
+		out = append(out, store.Head{Due: comm.Micros(num(v[0])), ID: idOf(v[1])})
+		return nil
+	})
+	return out, err
 }
 
 // Orphans implements store.Queue. All open attempts are looked through: there

@@ -66,6 +66,27 @@ func (p *readers) raw(ctx context.Context, fn func(*raw) error) error {
 	})
 }
 
+var (
+	qBegin    = &query{`BEGIN`}
+	qRollback = &query{`ROLLBACK`}
+)
+
+// snapshot calls fn n times in one snapshot, which costs less than one for each.
+func (r *raw) snapshot(n int, fn func(i int) error) error {
+	if n > 1 {
+		if _, err := r.run(qBegin); err != nil {
+			return err
+		}
+		defer func() { _, _ = r.run(qRollback) }()
+	}
+	for i := range n {
+		if err := fn(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p *readers) open(ctx context.Context) (*reader, error) {
 	conn, err := p.db.Conn(ctx)
 	if err != nil {

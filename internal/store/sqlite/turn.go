@@ -15,8 +15,6 @@ var (
 	qShards  = &query{`SELECT shard, owner, epoch FROM shards`}
 	qContent = &query{`SELECT +c.recipient, +c.payload, +c.files, ` + stateColumns + ` FROM state s JOIN content c ON c.id = s.id AND c.app_id = s.app_id
 		WHERE s.id = ? AND s.app_id = ?`}
-	qBegin      = &query{`BEGIN`}
-	qRollback   = &query{`ROLLBACK`}
 	qFiles      = &query{`SELECT filename, content_type, content FROM files WHERE id = ? AND app_id = ? ORDER BY n`}
 	qSuppressed = &query{`SELECT 1 FROM suppressions WHERE app_id = ? AND channel = ? AND address = ?`}
 	qAppMode    = &query{`SELECT active, sandbox FROM apps WHERE id = ?`}
@@ -64,18 +62,9 @@ type appMode struct{ known, active, sandbox bool }
 
 func (g *turnGroup) read(r *raw) error {
 	g.content = make([]content, len(g.t.Starts))
-	if len(g.content) > 1 { // one snapshot instead of one for each
-		if _, err := r.run(qBegin); err != nil {
-			return err
-		}
-		defer func() { _, _ = r.run(qRollback) }()
-	}
-	for i := range g.t.Starts {
-		if err := g.content[i].read(r, g.t.Starts[i].Unit.App, g.t.Starts[i].Head.ID); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.snapshot(len(g.content), func(i int) error {
+		return g.content[i].read(r, g.t.Starts[i].Unit.App, g.t.Starts[i].Head.ID)
+	})
 }
 
 func (c *content) read(r *raw, app, id comm.ID) error {

@@ -29,6 +29,14 @@ func (c *Cold) app(ctx context.Context, query string, arg any) (*comm.App, error
 	return found(a, err, "read app")
 }
 
+// AppsByIDSQL is the statement of AppsByID.
+func AppsByIDSQL(d Dialect) string { return `SELECT ` + appColumns + ` FROM apps WHERE id ` + d.Among }
+
+// AppsByID implements store.Apps.
+func (c *Cold) AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error) {
+	return list(ctx, c.db, "read apps", scanApp, AppsByIDSQL(c.d), c.d.IDs(ids))
+}
+
 // AppList implements store.Apps.
 func (c *Cold) AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error) {
 	return list(ctx, c.db, "list apps", scanApp,

@@ -11,10 +11,14 @@ import (
 const providerColumns = `app_id, id, type, channel, name, priority, active, settings, secrets, key_id, rate_per_second, rate_per_day, ` +
 	`max_concurrent, pinned, version, created_at, updated_at`
 
+// ProviderConfigsSQL is the statement of ProviderConfigs.
+func ProviderConfigsSQL(d Dialect) string {
+	return `SELECT ` + providerColumns + ` FROM provider_configs WHERE app_id ` + d.Among + ` ORDER BY app_id, priority, created_at, id`
+}
+
 // ProviderConfigs implements store.Providers.
-func (c *Cold) ProviderConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error) {
-	return list(ctx, c.db, "list provider configurations", scanProvider,
-		`SELECT `+providerColumns+` FROM provider_configs WHERE app_id = $1 ORDER BY priority, created_at, id`, c.d.ID(app))
+func (c *Cold) ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error) {
+	return list(ctx, c.db, "list provider configurations", scanProvider, ProviderConfigsSQL(c.d), c.d.IDs(apps))
 }
 
 // ProviderConfig implements store.Providers.

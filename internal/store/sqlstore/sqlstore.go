@@ -12,6 +12,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
 )
@@ -36,8 +37,11 @@ type DB interface {
 
 // Dialect is the difference between the databases as far as the shared SQL meets it.
 type Dialect struct {
-	// ID is what binds an id as a parameter.
-	ID func(comm.ID) any
+	// ID is what binds an id as a parameter, IDs is what binds any number of them.
+	ID  func(comm.ID) any
+	IDs func([]comm.ID) any
+	// Among is the condition that the column before it is among the ids bound to $1.
+	Among string
 	// Lock is run first in each migration's transaction, so that runners wait
 	// for each other; "" when beginning the transaction does that already.
 	Lock string
@@ -45,15 +49,35 @@ type Dialect struct {
 
 // SQLite keeps ids as blobs of 16 bytes. Its write transactions exclude each other.
 func SQLite() Dialect {
-	return Dialect{ID: func(id comm.ID) any { return id[:] }}
+	return Dialect{
+		ID: func(id comm.ID) any { return id[:] },
+		IDs: func(ids []comm.ID) any {
+			return `[` + texts(ids, `"`, func(id comm.ID) string { return hex.EncodeToString(id[:]) }) + `]`
+		},
+		Among: `IN (SELECT unhex(value) FROM json_each($1))`,
+	}
 }
 
 // PostgreSQL keeps ids as uuid. Its runners wait for each other by a lock of the transaction.
 func PostgreSQL() Dialect {
 	return Dialect{
-		ID:   func(id comm.ID) any { return UUID(id) },
-		Lock: `SELECT pg_advisory_xact_lock(7307216201)`,
+		ID:    func(id comm.ID) any { return UUID(id) },
+		IDs:   func(ids []comm.ID) any { return `{` + texts(ids, ``, UUID) + `}` },
+		Among: `= ANY ($1::uuid[])`,
+		Lock:  `SELECT pg_advisory_xact_lock(7307216201)`,
 	}
+}
+
+// texts is the ids as texts with commas between them.
+func texts(ids []comm.ID, quote string, text func(comm.ID) string) string {
+	var b strings.Builder
+	for i, id := range ids {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(quote + text(id) + quote)
+	}
+	return b.String()
 }
 
 // UUID is the id's bytes in the text form of PostgreSQL's uuid.

@@ -20,6 +20,7 @@ func coldCases() []testCase {
 		{"suppressions are idempotent and exact", suppressions},
 		{"a setting is initialised once", settings},
 		{"apps page by id", appPages},
+		{"many apps are read at once with their configurations", manyApps},
 	}
 }
 
@@ -112,6 +113,58 @@ func keyRotation(w *world) {
 	}
 	_, err = w.s.KeyByHash(w.ctx, sha256.Sum256([]byte("no such key")))
 	w.wantCode(err, "not_found")
+}
+
+func manyApps(w *world) {
+	const n = 300
+	want := map[comm.ID]string{}
+	ids := []comm.ID{{}, comm.NewID(1)} // neither is an app's
+	now := w.now()
+	for i := range n {
+		a := w.app(i%2 == 0)
+		want[a.ID] = fmt.Sprintf("%+v", *a)
+		ids = append(ids, a.ID)
+		for k := range i % 3 { // those of one app in chain order: the later has the better priority
+			w.must(w.s.CreateProviderConfig(w.ctx, config(a.ID, fmt.Sprintf("%03d", 100-k), 100-k, now)))
+		}
+	}
+	other := w.app(true)
+	w.must(w.s.CreateProviderConfig(w.ctx, config(other.ID, "nobody asks", 1, now)))
+	w.must(w.s.CreateProviderConfig(w.ctx, config(comm.ID{}, "server", 1, now)))
+	ids = append(ids, ids[n/2:]...) // half of them twice
+	apps, err := w.s.AppsByID(w.ctx, ids)
+	w.must(err)
+	for i := range apps {
+		if want[apps[i].ID] != fmt.Sprintf("%+v", apps[i]) {
+			w.Fatalf("%+v, want %s", apps[i], want[apps[i].ID])
+		}
+		delete(want, apps[i].ID)
+	}
+	if len(want) != 0 {
+		w.Fatalf("%d apps are missing", len(want))
+	}
+	configs, err := w.s.ProviderConfigs(w.ctx, ids...)
+	w.must(err)
+	names := map[comm.ID]string{}
+	for i := range configs {
+		if i > 0 && configs[i-1].App != configs[i].App && names[configs[i].App] != "" {
+			w.Fatalf("the configurations of %s are not together", configs[i].App)
+		}
+		names[configs[i].App] += configs[i].Name + " "
+	}
+	for i, id := range ids[2 : n+2] {
+		if wanted := []string{"", "100 ", "099 100 "}[i%3]; names[id] != wanted {
+			w.Fatalf("app %d has %q, want %q", i, names[id], wanted)
+		}
+	}
+	if names[comm.ID{}] != "server " || names[other.ID] != "" {
+		w.Fatalf("server-level %q, of another app %q", names[comm.ID{}], names[other.ID])
+	}
+	none, err := w.s.AppsByID(w.ctx, nil)
+	w.must(err)
+	if configs, err = w.s.ProviderConfigs(w.ctx); err != nil || len(none)+len(configs) != 0 {
+		w.Fatalf("%+v %+v %v", none, configs, err)
+	}
 }
 
 func config(app comm.ID, name string, priority int, at comm.Micros) *comm.ProviderConfig {

@@ -45,8 +45,8 @@ func isolateMessages(w *world) {
 	}
 	foreign := unitOf(s)
 	foreign.App = b.ID
-	if heads, err := w.s.Window(w.ctx, foreign, store.Head{}, 10); err != nil || len(heads) != 0 {
-		w.Fatalf("%+v %v", heads, err)
+	if heads := w.window(foreign, store.Head{}, 10); len(heads) != 0 {
+		w.Fatalf("%+v", heads)
 	}
 	start := w.startOf(s)
 	start.Unit.App = b.ID

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -10,6 +11,7 @@ import (
 func scheduleCases() []testCase {
 	return []testCase{
 		{"windows page a unit in due order, the future included", windowPages},
+		{"many windows are read at once", manyWindows},
 		{"units lists each unit once with its first due", unitsOnce},
 		{"orphans are the open attempts of the shards", orphans},
 		{"an orphan is finished under the epoch that its row carries", orphanFinish},
@@ -33,8 +35,7 @@ func windowPages(w *world) {
 	u := unitOf(subs[0])
 	var got []store.Head
 	for cur := (store.Head{}); ; {
-		page, err := w.s.Window(w.ctx, u, cur, 4)
-		w.must(err)
+		page := w.window(u, cur, 4)
 		got = append(got, page...)
 		if len(page) < 4 {
 			break
@@ -57,6 +58,52 @@ func windowPages(w *world) {
 	}
 	if last := got[len(got)-1]; last.Due <= w.now() {
 		w.Fatal("the future is not in the window")
+	}
+}
+
+func manyWindows(w *world) {
+	const units, rows = 300, 5
+	a := w.app(true)
+	var subs []store.Submission
+	var asks []store.Ask
+	for i := range units {
+		for range rows {
+			s := w.submission(a)
+			s.ID = comm.NewID(comm.Micros(len(subs)+1) * 1000)
+			s.Shard, s.Channel, s.Lane = comm.Shard(i%comm.ShardCount), comm.Channel(1+i/comm.ShardCount%2), comm.Lane(i/comm.ShardCount/2)
+			subs = append(subs, s)
+		}
+		asks = append(asks, store.Ask{Unit: unitOf(subs[len(subs)-1]), Limit: 1 + i%7})
+	}
+	w.accept(subs...)
+	whole, err := w.s.Windows(w.ctx, asks)
+	w.must(err)
+	if len(whole) != units {
+		w.Fatalf("%d answers to %d asks", len(whole), units)
+	}
+	for i, got := range whole {
+		if len(got) != min(asks[i].Limit, rows) {
+			w.Fatalf("ask %d: %d rows, want at most %d of %d", i, len(got), asks[i].Limit, rows)
+		}
+		for k, h := range got {
+			if h.ID != subs[rows*i+k].ID { // of one group: the due is the same, the ids ascend
+				w.Fatalf("ask %d: row %d is %+v", i, k, h)
+			}
+		}
+	}
+	// In the order of the asks, whatever they are: backwards, after a cursor, twice, and of units without rows.
+	full := asks[6]
+	after, empty, past := full, full, full
+	after.After, empty.Unit.App, past.After = whole[6][1], comm.NewID(1), whole[6][rows-1]
+	got, err := w.s.Windows(w.ctx, []store.Ask{asks[20], after, empty, full, past, asks[13], full})
+	w.must(err)
+	for i, want := range [][]store.Head{whole[20], whole[6][2:], nil, whole[6], nil, whole[13], whole[6]} {
+		if !slices.Equal(got[i], want) {
+			w.Fatalf("ask %d: %+v, want %+v", i, got[i], want)
+		}
+	}
+	if got, err = w.s.Windows(w.ctx, nil); err != nil || len(got) != 0 {
+		w.Fatalf("%+v %v", got, err)
 	}
 }
 

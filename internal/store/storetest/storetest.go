@@ -184,11 +184,18 @@ func unitOf(s store.Submission) comm.Unit {
 	return comm.Unit{Shard: s.Shard, App: s.App, Channel: s.Channel, Lane: s.Lane}
 }
 
-// head reads the message's queue row through Window.
+// window reads one unit's queue rows.
+func (w *world) window(u comm.Unit, after store.Head, limit int) []store.Head {
+	w.Helper()
+	got, err := w.s.Windows(w.ctx, []store.Ask{{Unit: u, After: after, Limit: limit}})
+	w.must(err)
+	return got[0]
+}
+
+// head reads the message's queue row through Windows.
 func (w *world) head(s store.Submission) store.Head {
 	w.Helper()
-	heads, err := w.s.Window(w.ctx, unitOf(s), store.Head{}, 1000)
-	w.must(err)
+	heads := w.window(unitOf(s), store.Head{}, 1000)
 	for _, h := range heads {
 		if h.ID == s.ID {
 			return h
@@ -200,8 +207,7 @@ func (w *world) head(s store.Submission) store.Head {
 
 func (w *world) queued(s store.Submission) bool {
 	w.Helper()
-	heads, err := w.s.Window(w.ctx, unitOf(s), store.Head{}, 1000)
-	w.must(err)
+	heads := w.window(unitOf(s), store.Head{}, 1000)
 	for _, h := range heads {
 		if h.ID == s.ID {
 			return true

@@ -159,8 +159,7 @@ func finishRetry(w *world) {
 	if m.Status != comm.Queued || m.Due != due || m.Round != 1 || m.Attempts != 1 || m.ErrorCode != "451" || m.ErrorText != "try later" || m.RoundSince != st.State.RoundSince {
 		w.Fatalf("%+v", m.State)
 	}
-	heads, err := w.s.Window(w.ctx, unitOf(s), store.Head{}, 10)
-	w.must(err)
+	heads := w.window(unitOf(s), store.Head{}, 10)
 	if len(heads) != 1 || heads[0].Due != due {
 		w.Fatalf("queue rows %+v", heads)
 	}
