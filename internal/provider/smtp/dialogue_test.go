@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/commserver/commserver/internal/guard"
@@ -378,39 +379,75 @@ func TestRecipients(t *testing.T) {
 	}
 }
 
-// TestIdleSessionsEnd closes idle sessions after their time, without any Send to trigger it.
+// TestIdleSessionsEnd closes idle sessions after their time, without any Send to
+// trigger it: those that only a burst needed soon, the others later.
 func TestIdleSessionsEnd(t *testing.T) {
 	t.Parallel()
-	var quits atomic.Int32
-	var peers sync.WaitGroup
-	p := &pool{max: 2}
-	for range 3 {
-		client, server := net.Pipe()
-		peers.Go(func() {
-			buf := make([]byte, 16)
-			if n, _ := server.Read(buf); strings.HasPrefix(string(buf[:n]), "QUIT") {
-				quits.Add(1)
+	synctest.Test(t, func(t *testing.T) {
+		var quits atomic.Int32
+		var peers sync.WaitGroup
+		p := &pool{max: 2}
+		add := func(n int) {
+			for range n {
+				client, server := net.Pipe()
+				peers.Go(func() {
+					buf := make([]byte, 16)
+					if n, _ := server.Read(buf); strings.HasPrefix(string(buf[:n]), "QUIT") {
+						quits.Add(1)
+					}
+					_ = server.Close()
+				})
+				p.put(&session{wire: newWire(client)})
 			}
-			_ = server.Close()
-		})
-		p.put(&session{wire: newWire(client)})
+		}
+		idle := func() int {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(p.idle)
+		}
+		add(2)
+		time.Sleep(idleTime / 2)
+		add(3) // two of five have been idle for long enough
+		for _, x := range []struct {
+			after time.Duration
+			left  int
+		}{{burstTime - time.Millisecond, 3}, {2 * time.Millisecond, 2}, {idleTime - burstTime - 2*time.Millisecond, 2}, {2 * time.Millisecond, 0}} {
+			if time.Sleep(x.after); idle() != x.left {
+				t.Errorf("%d are idle, want %d", idle(), x.left)
+			}
+		}
+		add(3)
+		p.close()
+		if p.take() != nil || p.keep(&session{}) {
+			t.Error("a closed pool keeps sessions")
+		}
+		peers.Wait()
+		if quits.Load() != 8 {
+			t.Errorf("%d sessions ended politely, want 8", quits.Load())
+		}
+	})
+}
+
+// TestABurstReusesItsSessions: waves of more mails at once than sessions are kept
+// need no more sessions than one wave.
+func TestABurstReusesItsSessions(t *testing.T) {
+	t.Parallel()
+	const wave, waves = 4 * defaultIdle, 10
+	sink := providertest.NewSink(t, nil, "PIPELINING")
+	s := newSender(t, sink.Dial())
+	for range waves {
+		var senders sync.WaitGroup
+		for range wave {
+			senders.Go(func() {
+				if _, err := s.Send(t.Context(), greet(t)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		senders.Wait()
 	}
-	if len(p.idle) != 2 {
-		t.Fatalf("%d idle: the third is one too many", len(p.idle))
-	}
-	p.idle[0].idleSince = time.Now().Add(-idleTime)
-	p.timer.Stop()
-	p.sweep()
-	if len(p.idle) != 1 || p.timer == nil {
-		t.Errorf("%d idle after the sweep", len(p.idle))
-	}
-	p.close()
-	if p.take() != nil || p.keep(&session{}) {
-		t.Error("a closed pool keeps sessions")
-	}
-	peers.Wait()
-	if quits.Load() != 3 {
-		t.Errorf("%d sessions ended politely, want 3", quits.Load())
+	if n := sink.Conns.Load(); n > wave {
+		t.Errorf("%d connections for waves of %d", n, wave)
 	}
 }
 
