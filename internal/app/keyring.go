@@ -25,7 +25,7 @@ const canarySetting = "keyring-canary"
 // one for a new SQLite installation, and proves on the canary that it is the
 // ring that this database was written with.
 func openRing(ctx context.Context, cfg config.Config, s store.Store) (*seal.Ring, error) {
-	text := seal.Secret(cfg.EncryptionKeys.Reveal())
+	text := cfg.EncryptionKeys
 	if text == "" {
 		var err error
 		if text, err = ringFile(ctx, filepath.Join(cfg.DataDir, keyFile), s); err != nil {

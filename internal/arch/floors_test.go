@@ -22,7 +22,6 @@ func floors() map[string]int {
 		"internal/arch":       0,
 		"internal/batch":      0,
 		"internal/comm":       0,
-		"internal/config":     0,
 		"internal/guard":      0,
 		"internal/httpserver": 0,
 		"internal/mime":       0,
@@ -34,6 +33,7 @@ func floors() map[string]int {
 
 		// Contracts and pure rules.
 		"internal/chain":      1,
+		"internal/config":     1,
 		"internal/provider":   1,
 		"internal/render":     1,
 		"internal/store":      1,

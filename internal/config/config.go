@@ -19,6 +19,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/commserver/commserver/internal/seal"
 )
 
 // Config is everything that an operator can set, parsed and checked by Load.
@@ -42,12 +44,12 @@ type Config struct {
 	Database Database
 
 	// AdminKey is the X-Admin-Key of the admin API; not set means "generate one" (SQLite only).
-	AdminKey Secret
+	AdminKey seal.Secret
 	// ProvisioningKey is the bootstrap secret of /api/provision; not set switches it off.
-	ProvisioningKey Secret
-	// EncryptionKeys is the key ring in text form, checked here for its shape only;
+	ProvisioningKey seal.Secret
+	// EncryptionKeys is the key ring in text form, proven to be one that seal.ParseRing reads;
 	// not set means "generate one" (SQLite only).
-	EncryptionKeys Secret
+	EncryptionKeys seal.Secret
 	// AuthFailuresPerMinute is how often one (address, app) pair may fail to authenticate.
 	AuthFailuresPerMinute int
 
@@ -95,9 +97,9 @@ type Database struct {
 	// Path is the SQLite file; empty for PostgreSQL.
 	Path string
 	// URL is the PostgreSQL connection string; not set for SQLite.
-	URL Secret
+	URL seal.Secret
 	// DirectURL reaches the same PostgreSQL past a transaction pooler, for LISTEN; may be not set.
-	DirectURL Secret
+	DirectURL seal.Secret
 }
 
 // DatabaseKind is the sort of store.

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/commserver/commserver/internal/seal"
 )
 
 // maxFile bounds what is read from a file that holds a value.
@@ -116,7 +118,7 @@ func (l *loader) apply(o Option) {
 	shown := value
 	switch {
 	case o.Secret:
-		shown = NewSecret(value).String()
+		shown = seal.Secret(value).String()
 	case o.url:
 		shown = maskURL(value)
 	}

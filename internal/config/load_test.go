@@ -14,7 +14,7 @@ import (
 const (
 	goodKey  = "0123456789abcdef0123456789abcdef"
 	otherKey = "fedcba9876543210fedcba9876543210"
-	goodRing = "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	goodRing = "k1:q8Yw0bJm3l0tq1mC4u0pGdV9xkq3n8e7s5ZtRr1aB2c="
 	postgres = "COMMS_DATABASE_URL=postgres://u:p4ssw0rd@db/comms"
 )
 
@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	}{
 		{"address", c.Addr == "localhost:3008"},
 		{"SQLite in the data folder", c.Database.Kind == SQLite && c.Database.Path == filepath.Join("data", "commserver.db")},
-		{"no secrets", !c.AdminKey.IsSet() && !c.ProvisioningKey.IsSet() && !c.EncryptionKeys.IsSet()},
+		{"no secrets", c.AdminKey == "" && c.ProvisioningKey == "" && c.EncryptionKeys == ""},
 		{"every role", c.Role == RoleAll && c.Role.ServesAPI() && c.Role.Works()},
 		{"lease and heartbeat", c.Lease == 10*time.Second && c.Heartbeat == 2*time.Second},
 		{"drain", c.DrainTimeout == 25*time.Second},
@@ -76,8 +76,8 @@ func TestAcceptedValues(t *testing.T) {
 		{"PostgreSQL on a socket", []string{"COMMS_DATABASE_URL=postgres:///comms?host=/run/postgresql",
 			"COMMS_ADMIN_KEY=" + goodKey, "COMMS_ENCRYPTION_KEYS=" + goodRing, "COMMS_DATABASE_DIRECT_URL=postgres://u@direct/comms"},
 			func(c Config) bool { return c.Database.DirectURL.Reveal() == "postgres://u@direct/comms" }},
-		{"ring of two keys", []string{"COMMS_ENCRYPTION_KEYS=" + goodRing + ",k0:" + goodRing[3:]},
-			func(c Config) bool { return c.EncryptionKeys.IsSet() }},
+		{"ring of two keys", []string{"COMMS_ENCRYPTION_KEYS=" + goodRing + ",k0:rbzmp6wTb9T5Hn2gzxLr1hQdXy8m0aKc4uVjE3sPfWI="},
+			func(c Config) bool { return strings.Contains(c.EncryptionKeys.Reveal(), ",k0:") }},
 		{"region in lower case", []string{"COMMS_DEFAULT_REGION=gh"}, func(c Config) bool { return c.DefaultRegion == "GH" }},
 		{"networks", []string{"COMMS_ALLOW_PRIVATE_TARGETS=10.1.2.3/8, ::1"},
 			func(c Config) bool {
@@ -94,7 +94,7 @@ func TestAcceptedValues(t *testing.T) {
 		{"heartbeat at exactly a third", []string{"COMMS_LEASE=3s", "COMMS_HEARTBEAT=1s"},
 			func(c Config) bool { return c.Heartbeat == time.Second }},
 		{"empty is not set", []string{"COMMS_LEASE=", "COMMS_ADMIN_KEY="},
-			func(c Config) bool { return c.Lease == 10*time.Second && !c.AdminKey.IsSet() }},
+			func(c Config) bool { return c.Lease == 10*time.Second && c.AdminKey == "" }},
 		{"client and test variables", []string{"COMMS_URL=x", "COMMS_APP_ID=x", "COMMS_API_KEY=x", "COMMS_WEBHOOK_SECRET=x", "COMMS_TEST_DATABASE_URL=x"},
 			func(c Config) bool { return c.Addr != "" }},
 		{"Kubernetes service links", []string{"COMMS_SERVICE_HOST=10.0.0.1", "COMMS_SERVICE_PORT=3008", "COMMS_SERVICE_PORT_HTTP=3008",
@@ -145,10 +145,11 @@ func TestRefusals(t *testing.T) {
 		{"short key", []string{"COMMS_ADMIN_KEY=s3cr3t"}, "COMMS_ADMIN_KEY", "at least 16"},
 		{"key with a space", []string{"COMMS_PROVISIONING_KEY=s3cr3t with a space in it"}, "COMMS_PROVISIONING_KEY", "header"},
 		{"one key for two doors", []string{"COMMS_ADMIN_KEY=" + goodKey, "COMMS_PROVISIONING_KEY=" + goodKey}, "COMMS_PROVISIONING_KEY", "of their own"},
-		{"ring without id", []string{"COMMS_ENCRYPTION_KEYS=" + goodRing[3:]}, "COMMS_ENCRYPTION_KEYS", "no id"},
+		{"ring without id", []string{"COMMS_ENCRYPTION_KEYS=" + goodRing[3:]}, "COMMS_ENCRYPTION_KEYS", "entry 1: write it as id:base64"},
 		{"ring with a strange id", []string{"COMMS_ENCRYPTION_KEYS=k 1:" + goodRing[3:]}, "COMMS_ENCRYPTION_KEYS", "letters"},
 		{"ring with a short key", []string{"COMMS_ENCRYPTION_KEYS=" + goodRing + ",k2:c2hvcnQ="}, "COMMS_ENCRYPTION_KEYS", "entry 2"},
-		{"ring with one id twice", []string{"COMMS_ENCRYPTION_KEYS=" + goodRing + "," + goodRing}, "COMMS_ENCRYPTION_KEYS", "twice"},
+		{"ring with one id twice", []string{"COMMS_ENCRYPTION_KEYS=" + goodRing + "," + goodRing}, "COMMS_ENCRYPTION_KEYS", "used by an earlier entry"},
+		{"ring that nobody drew", []string{"COMMS_ENCRYPTION_KEYS=k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}, "COMMS_ENCRYPTION_KEYS", "openssl rand"},
 		{"region", []string{"COMMS_DEFAULT_REGION=Ghana"}, "COMMS_DEFAULT_REGION", "two-letter"},
 		{"network", []string{"COMMS_TRUSTED_PROXIES=10.0.0.0/8,proxy"}, "COMMS_TRUSTED_PROXIES", "CIDR"},
 		{"empty network", []string{"COMMS_TRUSTED_PROXIES=10.0.0.0/8,"}, "COMMS_TRUSTED_PROXIES", "CIDR"},

@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/commserver/commserver/internal/seal"
+)
 
 // Prefix begins the name of every environment variable of CommServer.
 const Prefix = "COMMS_"
@@ -114,10 +118,10 @@ func secrets() []Option {
 	return []Option{
 		{Name: "ADMIN_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "none (SQLite); required (PostgreSQL)",
 			Help: "Key of the admin API, sent as `X-Admin-Key`. At least 16 characters, better 32. This version has no admin API yet; nodes on PostgreSQL ask for the key already.",
-			set:  key(func(c *Config) *Secret { return &c.AdminKey })},
+			set:  key(func(c *Config) *seal.Secret { return &c.AdminKey })},
 		{Name: "PROVISIONING_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "provisioning is off",
 			Help: "Bootstrap secret of `/api/provision`, sent as `X-Provisioning-Key`. At least 16 characters, better 32.",
-			set:  key(func(c *Config) *Secret { return &c.ProvisioningKey })},
+			set:  key(func(c *Config) *seal.Secret { return &c.ProvisioningKey })},
 		{Name: "ENCRYPTION_KEYS", Group: group, Type: "key ring", Secret: true, DefaultNote: "generated (SQLite); required (PostgreSQL)",
 			Help: "Key ring `id:base64(32 bytes)[,id:…]` that protects stored provider credentials. The first key encrypts, all of them decrypt.",
 			set:  keyRing},

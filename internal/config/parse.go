@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/commserver/commserver/internal/seal"
 )
 
 // Short names keep the option table readable.
@@ -140,7 +141,7 @@ func networks(field func(*Config) *[]prefix) setter {
 	}
 }
 
-func key(field func(*Config) *Secret) setter {
+func key(field func(*Config) *seal.Secret) setter {
 	return func(c *Config, v string) error {
 		if len(v) < minKeyLength {
 			return fmt.Errorf("the value has %d characters; use at least %d, better %d random ones, for example from `openssl rand -hex 32`",
@@ -149,35 +150,18 @@ func key(field func(*Config) *Secret) setter {
 		if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 			return errors.New("the value holds a space, a line break or a character outside ASCII, which cannot be sent in a header; use letters, digits and punctuation")
 		}
-		*field(c) = NewSecret(v)
+		*field(c) = seal.Secret(v)
 		return nil
 	}
 }
 
-// keyRing checks the shape of the ring. The value itself is never quoted.
+// keyRing refuses a ring that cannot be used before anything is opened. The value itself is never quoted.
 func keyRing(c *Config, v string) error {
-	const form = "; write id:base64(32 bytes), several separated by commas, for example k1:$(openssl rand -base64 32)"
-	seen := make(map[string]bool)
-	for n, entry := range strings.Split(v, ",") {
-		id, encoded, found := strings.Cut(strings.TrimSpace(entry), ":")
-		if !found || id == "" {
-			return fmt.Errorf("entry %d has no id before a colon"+form, n+1)
-		}
-		if len(id) > 32 || strings.ContainsFunc(id, func(r rune) bool {
-			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
-		}) {
-			return fmt.Errorf("the id of entry %d is not accepted; use up to 32 letters, digits, - and _", n+1)
-		}
-		if seen[id] {
-			return fmt.Errorf("the id of entry %d stands twice; give every key an id of its own", n+1)
-		}
-		seen[id] = true
-		raw, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil || len(raw) != 32 {
-			return fmt.Errorf("entry %d is not 32 bytes in base64"+form, n+1)
-		}
+	ring := seal.Secret(v)
+	if _, err := seal.ParseRing(ring); err != nil {
+		return fmt.Errorf("%w; write id:base64(32 random bytes), several separated by commas, for example k1:$(openssl rand -base64 32)", err)
 	}
-	c.EncryptionKeys = NewSecret(v)
+	c.EncryptionKeys = ring
 	return nil
 }
 
@@ -201,7 +185,7 @@ func setDatabaseURL(c *Config, v string) error {
 		if err := checkPostgresURL(v); err != nil {
 			return err
 		}
-		c.Database = Database{Kind: PostgreSQL, URL: NewSecret(v), DirectURL: c.Database.DirectURL}
+		c.Database = Database{Kind: PostgreSQL, URL: seal.Secret(v), DirectURL: c.Database.DirectURL}
 		return nil
 	case "sqlite":
 		path := strings.TrimPrefix(rest, "//")
@@ -219,7 +203,7 @@ func setDirectURL(c *Config, v string) error {
 	if err := checkPostgresURL(v); err != nil {
 		return err
 	}
-	c.Database.DirectURL = NewSecret(v)
+	c.Database.DirectURL = seal.Secret(v)
 	return nil
 }
 
@@ -249,7 +233,7 @@ func hasPassword(v string) bool {
 func maskURL(v string) string {
 	u, err := url.Parse(v)
 	if err != nil {
-		return masked
+		return seal.Mask
 	}
 	if _, ok := u.User.Password(); ok {
 		u.User = url.UserPassword(u.User.Username(), "MASKED")
@@ -261,7 +245,7 @@ func maskURL(v string) string {
 			u.RawQuery = q.Encode()
 		}
 	}
-	return strings.ReplaceAll(u.String(), "MASKED", masked)
+	return strings.ReplaceAll(u.String(), "MASKED", seal.Mask)
 }
 
 func setRegion(c *Config, v string) error {

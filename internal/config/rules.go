@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/commserver/commserver/internal/seal"
 )
 
 // rules checks what no option can check alone.
@@ -29,7 +31,7 @@ func rules(c Config) Problems {
 	if c.RetainMessages < c.RetainContent {
 		refuse("COMMS_RETAIN_MESSAGES", "it is shorter than COMMS_RETAIN_CONTENT; content cannot outlive its message")
 	}
-	if c.AdminKey.IsSet() && c.AdminKey == c.ProvisioningKey {
+	if c.AdminKey != "" && c.AdminKey == c.ProvisioningKey {
 		refuse("COMMS_PROVISIONING_KEY", "it equals COMMS_ADMIN_KEY; setup jobs must not hold the admin key, so give them one of their own")
 	}
 	return append(all, databaseRules(c)...)
@@ -42,15 +44,15 @@ func databaseRules(c Config) Problems {
 		if c.Role != RoleAll {
 			refuse("COMMS_ROLE", fmt.Sprintf("role %s needs PostgreSQL, because SQLite belongs to one process; set COMMS_DATABASE_URL or use role all", c.Role))
 		}
-		if c.Database.DirectURL.IsSet() {
+		if c.Database.DirectURL != "" {
 			refuse("COMMS_DATABASE_DIRECT_URL", "it is only used with PostgreSQL; set COMMS_DATABASE_URL as well, or unset it")
 		}
 		return all
 	}
-	if !c.AdminKey.IsSet() {
+	if c.AdminKey == "" {
 		refuse("COMMS_ADMIN_KEY", "it is required with PostgreSQL, so that every node knows the same key; set 32 random characters, for example from `openssl rand -hex 32`")
 	}
-	if !c.EncryptionKeys.IsSet() {
+	if c.EncryptionKeys == "" {
 		refuse("COMMS_ENCRYPTION_KEYS", "it is required with PostgreSQL, so that every node reads the same secrets; set k1: followed by the output of `openssl rand -base64 32`")
 	}
 	return all
@@ -62,7 +64,7 @@ func (c Config) Warnings() []string {
 	var all []string
 	for _, k := range []struct {
 		name string
-		key  Secret
+		key  seal.Secret
 	}{{"COMMS_ADMIN_KEY", c.AdminKey}, {"COMMS_PROVISIONING_KEY", c.ProvisioningKey}} {
 		if n := len(k.key.Reveal()); n > 0 && n < goodKeyLength {
 			all = append(all, fmt.Sprintf("%s has only %d characters; use at least %d random ones", k.name, n, goodKeyLength))

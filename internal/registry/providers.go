@@ -15,7 +15,7 @@ import (
 
 // Masked stands for a secret in every answer. Sent back in a change it means
 // "leave it".
-const Masked = "********"
+const Masked = seal.Mask
 
 // DefaultPriority is the place of a configuration that does not ask for one.
 const DefaultPriority = 100

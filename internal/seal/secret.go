@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// mask is what is shown of a secret. Its length tells nothing.
-const mask = "***"
+// Mask is what is shown of a secret. Its length tells nothing.
+const Mask = "********"
 
 // Secret is text that must not be seen: it masks itself in fmt, slog, JSON and
 // text encodings. Only Reveal gives it out. An empty secret shows as empty, so
@@ -17,12 +17,12 @@ type Secret string
 // Reveal returns the secret itself. Use it where the secret is used, not before.
 func (s Secret) Reveal() string { return string(s) }
 
-// String returns "***", or "" for an empty secret.
+// String returns Mask, or "" for an empty secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
 	}
-	return mask
+	return Mask
 }
 
 // GoString masks %#v.

@@ -63,7 +63,7 @@ func TestSecretMasksItself(t *testing.T) {
 func TestSecretEmptyShowsAsEmpty(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(map[string]Secret{"set": "x", "unset": ""})
-	if err != nil || string(text) != `{"set":"***","unset":""}` {
+	if err != nil || string(text) != `{"set":"********","unset":""}` {
 		t.Errorf("JSON = %s, %v", text, err)
 	}
 	if got := fmt.Sprintf("%v|%#v", Secret(""), Secret("")); got != `|seal.Secret("")` {
