@@ -54,6 +54,8 @@ type First struct {
 	BaseURL string
 	AppID   string // slug
 	APIKey  string
+	// AdminKeyFile holds the generated admin key; empty when the key is configured.
+	AdminKeyFile string
 }
 
 // New builds everything and listens; nothing is served before Run. Time to

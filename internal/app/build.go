@@ -35,8 +35,12 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	}
 	a.store = s
 	a.onClose(s.Close)
-	ring, err := openRing(ctx, a.cfg, s)
+	ring, err := openRing(ctx, a.cfg, s, a.log)
 	if err != nil {
+		return err
+	}
+	var keyFile string
+	if a.cfg.AdminKey, keyFile, err = openAdminKey(a.cfg, a.log); err != nil {
 		return err
 	}
 	// The address is taken before anything else happens, so that a busy port
@@ -55,7 +59,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		return err
 	}
 	handler = a.door(reg)
-	return a.tellFirst(ctx, opt)
+	return a.tellFirst(ctx, opt, keyFile)
 }
 
 // doors are the guarded dialers: one for mail servers, one for web addresses.
@@ -158,7 +162,7 @@ func (a *App) changed() {
 }
 
 // tellFirst makes the demo app of a new SQLite installation and reports it.
-func (a *App) tellFirst(ctx context.Context, opt Options) error {
+func (a *App) tellFirst(ctx context.Context, opt Options, adminKeyFile string) error {
 	if a.cfg.Database.Kind != config.SQLite || opt.OnFirst == nil {
 		return nil
 	}
@@ -167,7 +171,7 @@ func (a *App) tellFirst(ctx context.Context, opt Options) error {
 		return err
 	}
 	if first != nil {
-		first.BaseURL = a.base
+		first.BaseURL, first.AdminKeyFile = a.base, adminKeyFile
 		opt.OnFirst(*first)
 	}
 	return nil

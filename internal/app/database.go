@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -36,8 +35,8 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (store.Store
 		}
 		return s, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(cfg.Database.Path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder (COMMS_DATA_DIR): %w", err)
+	if err := makeDataFolder(filepath.Dir(cfg.Database.Path)); err != nil {
+		return nil, err
 	}
 	s, err := sqlite.Open(ctx, sqlite.Options{Path: cfg.Database.Path, Log: log, Now: time.Now})
 	if err != nil {

@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"log/slog"
 	"path/filepath"
 	"strings"
 
@@ -24,17 +22,20 @@ const canarySetting = "keyring-canary"
 // openRing reads the key ring from the configuration or the data folder, makes
 // one for a new SQLite installation, and proves on the canary that it is the
 // ring that this database was written with.
-func openRing(ctx context.Context, cfg config.Config, s store.Store) (*seal.Ring, error) {
-	text := cfg.EncryptionKeys
+func openRing(ctx context.Context, cfg config.Config, s store.Store, log *slog.Logger) (*seal.Ring, error) {
+	text, from := cfg.EncryptionKeys, "COMMS_ENCRYPTION_KEYS"
 	if text == "" {
+		f := &secretFile{what: "key ring", path: filepath.Join(cfg.DataDir, keyFile), option: "COMMS_ENCRYPTION_KEYS",
+			emptied: "restore it (stored credentials cannot be read without it)"}
 		var err error
-		if text, err = ringFile(ctx, filepath.Join(cfg.DataDir, keyFile), s); err != nil {
+		if text, err = ringFile(ctx, f, s, log); err != nil {
 			return nil, err
 		}
+		from = f.path
 	}
 	ring, err := seal.ParseRing(text)
 	if err != nil {
-		return nil, fmt.Errorf("read the key ring (COMMS_ENCRYPTION_KEYS): %w", err)
+		return nil, fmt.Errorf("read the key ring (%s): %w", from, err)
 	}
 	fresh, err := ring.Canary()
 	if err != nil {
@@ -58,40 +59,21 @@ func openRing(ctx context.Context, cfg config.Config, s store.Store) (*seal.Ring
 // ringFile reads the generated ring, or makes it when the database is new. A
 // missing file beside a database that has sealed values is refused: a fresh
 // ring could open none of them.
-func ringFile(ctx context.Context, path string, s store.Store) (seal.Secret, error) {
-	b, err := os.ReadFile(path)
-	if err == nil {
-		return seal.Secret(strings.TrimSpace(string(b))), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read the key ring: %w", err)
+func ringFile(ctx context.Context, f *secretFile, s store.Store, log *slog.Logger) (seal.Secret, error) {
+	text, found, err := f.read(log)
+	if err != nil || found {
+		return seal.Secret(text), err
 	}
 	written, err := s.Setting(ctx, canarySetting)
 	if err != nil {
 		return "", fmt.Errorf("look for the key ring's canary: %w", err)
 	}
 	if written != "" {
-		return "", fmt.Errorf("the key ring %s is missing, but the database was written with one: restore the file or set COMMS_ENCRYPTION_KEYS", path)
+		return "", fmt.Errorf("the key ring %s is missing, but the database was written with one: restore the file or set %s", f.path, f.option)
 	}
 	ring, err := seal.GenerateRing("k1")
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", fmt.Errorf("make the data folder: %w", err)
-	}
-	if err := writeSecret(path, ring.Reveal()); err != nil {
-		return "", fmt.Errorf("store the key ring: %w", err)
-	}
-	return ring, nil
-}
-
-// writeSecret makes a file that only its owner reads, flushed before anything depends on it.
-func writeSecret(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text + "\n")
-	return errors.Join(err, f.Sync(), f.Close())
+	return ring, f.write(ring.Reveal())
 }

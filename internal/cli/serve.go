@@ -75,4 +75,7 @@ See what became of it:
   curl -H "X-App-ID: %[2]s" -H "X-API-Key: %[3]s" %[1]s/api/v1/messages
 
 `, f.BaseURL, f.AppID, f.APIKey)
+	if f.AdminKeyFile != "" {
+		fmt.Fprintf(w, "The admin key is in the file %s, which only you can read.\n\n", f.AdminKeyFile)
+	}
 }

@@ -116,13 +116,13 @@ func storage() []Option {
 func secrets() []Option {
 	const group = "Secrets"
 	return []Option{
-		{Name: "ADMIN_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "none (SQLite); required (PostgreSQL)",
-			Help: "Key of the admin API, sent as `X-Admin-Key`. At least 16 characters, better 32. This version has no admin API yet; nodes on PostgreSQL ask for the key already.",
+		{Name: "ADMIN_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "generated in the data folder (SQLite); required (PostgreSQL)",
+			Help: "Key of the admin API, sent as `X-Admin-Key`. At least 16 characters, better 32. Without it, the first start on SQLite writes one to the file `admin-key` in the data folder (mode 0600) and later starts read it there; to change it, remove the file and restart. This version has no admin API yet.",
 			set:  key(func(c *Config) *seal.Secret { return &c.AdminKey })},
 		{Name: "PROVISIONING_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "provisioning is off",
 			Help: "Bootstrap secret of `/api/provision`, sent as `X-Provisioning-Key`. At least 16 characters, better 32.",
 			set:  key(func(c *Config) *seal.Secret { return &c.ProvisioningKey })},
-		{Name: "ENCRYPTION_KEYS", Group: group, Type: "key ring", Secret: true, DefaultNote: "generated (SQLite); required (PostgreSQL)",
+		{Name: "ENCRYPTION_KEYS", Group: group, Type: "key ring", Secret: true, DefaultNote: "generated in the data folder (SQLite); required (PostgreSQL)",
 			Help: "Key ring `id:base64(32 bytes)[,id:…]` that protects stored provider credentials. The first key encrypts, all of them decrypt.",
 			set:  keyRing},
 		{Name: "AUTH_FAILURES_PER_MINUTE", Group: group, Type: "number", Default: "20",

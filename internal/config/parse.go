@@ -143,16 +143,25 @@ func networks(field func(*Config) *[]prefix) setter {
 
 func key(field func(*Config) *seal.Secret) setter {
 	return func(c *Config, v string) error {
-		if len(v) < minKeyLength {
-			return fmt.Errorf("the value has %d characters; use at least %d, better %d random ones, for example from `openssl rand -hex 32`",
-				len(v), minKeyLength, goodKeyLength)
-		}
-		if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			return errors.New("the value holds a space, a line break or a character outside ASCII, which cannot be sent in a header; use letters, digits and punctuation")
+		if err := CheckKey(v); err != nil {
+			return err
 		}
 		*field(c) = seal.Secret(v)
 		return nil
 	}
+}
+
+// CheckKey answers why a text cannot be a key that is sent in a header, and how
+// to mend it; nil when it can. The text is never quoted.
+func CheckKey(v string) error {
+	if len(v) < minKeyLength {
+		return fmt.Errorf("the value has %d characters; use at least %d, better %d random ones, for example from `openssl rand -hex 32`",
+			len(v), minKeyLength, goodKeyLength)
+	}
+	if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return errors.New("the value holds a space, a line break or a character outside ASCII, which cannot be sent in a header; use letters, digits and punctuation")
+	}
+	return nil
 }
 
 // keyRing refuses a ring that cannot be used before anything is opened. The value itself is never quoted.

@@ -162,7 +162,16 @@ func TestTheFirstMinute(t *testing.T) {
 	if len(list.Data) != 1 || list.Data[0].ID != accepted.ID {
 		t.Fatalf("after a restart: %+v", list)
 	}
-	for _, name := range []string{"encryption-keys"} {
+	adminKey, err := os.ReadFile(filepath.Join(dir, "data", "admin-key"))
+	if err != nil || !strings.Contains(text, filepath.Join("data", "admin-key")) {
+		t.Errorf("the first start does not say where the admin key is: %v\n%s", err, text)
+	}
+	for what, said := range map[string]string{"first": text + p.errors(), "second": second.output() + second.errors()} {
+		if strings.Contains(said, strings.TrimSpace(string(adminKey))) {
+			t.Errorf("the %s start shows the admin key:\n%s", what, said)
+		}
+	}
+	for _, name := range []string{"encryption-keys", "admin-key"} {
 		info, err := os.Stat(filepath.Join(dir, "data", name))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", name, info, err)
