@@ -25,6 +25,7 @@ func floors() map[string]int {
 		"internal/guard":      0,
 		"internal/httpserver": 0,
 		"internal/mime":       0,
+		"internal/outage":     0,
 		"internal/pace":       0,
 		"internal/plant":      0,
 		"internal/seal":       0,

@@ -1,7 +1,10 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,6 +301,28 @@ func TestOwnership(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if st := s.status(id); st.Status != comm.Sent || st.Flags != 0 || s.called("ONE") != 1 || s.saw(id, comm.CauseLateResult) != 0 {
 			t.Errorf("%v, flags %b, %d calls", st.Status, st.Flags, s.called("ONE"))
+		}
+	})
+	play(t, "an outage of the store does not fill the log, and its end is said", func(t *testing.T, s *stage) {
+		var log bytes.Buffer
+		edit := s.edit
+		s.edit = func(c *Config) { edit(c); c.Log = slog.New(slog.NewTextHandler(&log, nil)) }
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		log.Reset()
+		srv.node.mu.Lock()
+		srv.node.cutUntil = time.Now().Add(10 * time.Minute)
+		srv.node.mu.Unlock()
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		text := log.String()
+		if lines := strings.Count(text, "\n"); lines > 30 {
+			t.Errorf("%d lines in ten minutes:\n%s", lines, text)
+		}
+		for _, want := range []string{`level=ERROR msg="heartbeat could not be stored"`, `failures=1 `, `level=INFO msg="heartbeat is stored again"`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s is not in the log:\n%s", want, text)
+			}
 		}
 	})
 	play(t, "a node with nothing to send is healthy again after an outage of the store", func(t *testing.T, s *stage) {

@@ -144,8 +144,11 @@ func (s *scheduler) beginLoads(entries []*entry) []snapshot {
 func (d *Dispatcher) refresh(ctx context.Context, entries []*entry) (closed []provider.Sender, calls []*job) {
 	s := d.sched
 	loads, err := d.load(ctx, entries, s.beginLoads(entries))
-	if err != nil && ctx.Err() == nil {
-		d.log.Error("configuration cannot be read", "apps", len(entries), "err", err)
+	switch {
+	case err == nil:
+		d.outages.settings.Worked()
+	case ctx.Err() == nil:
+		d.outages.settings.Failed(err, "apps", len(entries))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -113,6 +113,7 @@ func orElse[T int | time.Duration](v, standard T) T {
 type Dispatcher struct {
 	cfg      Config
 	log      *slog.Logger
+	outages  *outages
 	sched    *scheduler
 	herald   *Herald
 	pollAll  atomic.Bool
@@ -131,6 +132,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		return nil, err
 	}
 	d := &Dispatcher{cfg: cfg, log: cfg.Log.With("engine", "dispatch")}
+	d.outages = newOutages(d.log)
 	reserve := cfg.MaxInFlight * cfg.CriticalReserve / 100
 	if cfg.CriticalReserve > 0 && cfg.MaxInFlight > 1 {
 		reserve = max(1, reserve)

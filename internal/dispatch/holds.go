@@ -39,10 +39,11 @@ func (p *poller) publish(ctx context.Context) {
 	if err := p.d.cfg.Queue.SetHolds(ctx, node, list); err != nil {
 		p.refused = now
 		if ctx.Err() == nil {
-			p.d.log.Warn("reasons for waiting could not be published", "holds", len(list), "err", err)
+			p.d.outages.holds.Failed(err, "holds", len(list))
 		}
 		return
 	}
+	p.d.outages.holds.Worked()
 	p.published = fresh
 }
 

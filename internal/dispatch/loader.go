@@ -162,8 +162,11 @@ func (d *Dispatcher) fill(ctx context.Context, asks []ask) {
 		wanted[i] = asks[i].Ask
 	}
 	found, err := d.cfg.Queue.Windows(ctx, wanted)
-	if err != nil && ctx.Err() == nil {
-		d.log.Error("queue cannot be read", "units", len(asks), "err", err)
+	switch {
+	case err == nil:
+		d.outages.queue.Worked()
+	case ctx.Err() == nil:
+		d.outages.queue.Failed(err, "units", len(asks))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

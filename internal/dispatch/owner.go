@@ -19,10 +19,9 @@ const handOver = 2 * time.Second
 // owner keeps this node alive in the store, takes free shards up to a fair
 // share, hands surplus over and drops what others took. One goroutine runs it.
 type owner struct {
-	d        *Dispatcher
-	leaving  map[comm.Shard]time.Time // being handed over, since
-	hungry   bool                     // fewer shards than the fair share
-	failures int
+	d       *Dispatcher
+	leaving map[comm.Shard]time.Time // being handed over, since
+	hungry  bool                     // fewer shards than the fair share
 }
 
 func (o *owner) run(ctx context.Context) {
@@ -64,20 +63,14 @@ func (o *owner) tick(ctx context.Context) time.Duration {
 		return time.Millisecond
 	case err != nil:
 		if ctx.Err() == nil {
-			// The first failure and then each doubling: an outage must not fill the log.
-			if o.failures++; o.failures&(o.failures-1) == 0 {
-				d.log.Error("heartbeat could not be stored", "failures", o.failures, "err", err)
-			}
+			d.outages.beat.Failed(err)
 			d.sched.mu.Lock()
 			d.sched.trouble(err)
 			d.sched.mu.Unlock()
 		}
 		return beat / 4
 	}
-	if o.failures > 0 {
-		d.log.Info("heartbeat is stored again", "failures", o.failures)
-	}
-	o.failures = 0
+	d.outages.beat.Worked()
 	d.sched.mu.Lock()
 	d.sched.recovered()
 	d.sched.mu.Unlock()
@@ -163,10 +156,11 @@ func (o *owner) take(ctx context.Context, free []comm.Shard, most int) {
 	leases, err := d.cfg.Shards.Take(ctx, d.sched.nodeName(), free)
 	if err != nil {
 		if ctx.Err() == nil {
-			d.log.Error("shards could not be taken", "shards", len(free), "err", err)
+			d.outages.take.Failed(err, "shards", len(free))
 		}
 		return // the next heartbeat shows what became of it
 	}
+	d.outages.take.Worked()
 	if len(leases) == 0 {
 		return
 	}

@@ -81,10 +81,11 @@ func (p *poller) poll(ctx context.Context) {
 			s.trouble(err)
 			s.mu.Unlock()
 			if ctx.Err() == nil {
-				p.d.log.Error("units could not be listed", "err", err)
+				p.d.outages.units.Failed(err)
 			}
 			return
 		}
+		p.d.outages.units.Worked()
 		for _, sh := range owned[:n] {
 			s.found(sh, listed)
 		}
@@ -160,10 +161,11 @@ func (p *poller) sweep(ctx context.Context) {
 	found, err := p.d.cfg.Queue.Orphans(ctx, leases, limit)
 	if err != nil {
 		if ctx.Err() == nil {
-			p.d.log.Error("open attempts could not be listed", "err", err)
+			p.d.outages.orphans.Failed(err)
 		}
 		return
 	}
+	p.d.outages.orphans.Worked()
 	if due {
 		p.swept = s.clock.now()
 	}

@@ -32,7 +32,7 @@ func (d *Dispatcher) recover(ctx context.Context, shards []*shard) {
 				continue
 			case err != nil:
 				if ctx.Err() == nil {
-					d.log.Error("take-over could not be completed yet", "err", err)
+					d.outages.recovery.Failed(err)
 				}
 				sleep(ctx, readRetry)
 				continue
@@ -128,11 +128,12 @@ func (d *Dispatcher) activate(ctx context.Context, shards []*shard) {
 		n := min(group, len(shards))
 		if err := d.openGroup(ctx, shards[:n]); err != nil {
 			if ctx.Err() == nil {
-				d.log.Error("units of taken shards could not be listed", "err", err)
+				d.outages.recovery.Failed(err)
 			}
 			sleep(ctx, readRetry)
 			continue
 		}
+		d.outages.recovery.Worked()
 		shards = shards[n:]
 	}
 }

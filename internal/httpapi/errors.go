@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -60,7 +58,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		details["requestId"] = id
 		a.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request", id), slog.String("route", r.Pattern), slog.Any("error", err))
 	case comm.Unavailable:
-		if left, ok := a.refusals.speak(a.cfg.Now()); ok {
+		// An outage refuses thousands of requests a second.
+		if left, ok := a.refusals.Speak(a.cfg.Now()); ok {
 			a.cfg.Log.LogAttrs(r.Context(), slog.LevelWarn, "request refused for now", slog.String("request", id), slog.String("route", r.Pattern),
 				slog.Any("error", err), slog.Int("unsaid", left))
 		}
@@ -99,26 +98,6 @@ func passing(err error) bool {
 	}
 	state := said.SQLState()
 	return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "57P")
-}
-
-// quiet lets one line through per second and counts those in between: an outage
-// refuses thousands of requests a second, and the log must not eat the last of a full disk.
-type quiet struct {
-	mu   sync.Mutex
-	next time.Time
-	left int
-}
-
-// speak says whether to write the line, and how many were not written before it.
-func (q *quiet) speak(now time.Time) (left int, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if now.Before(q.next) {
-		q.left++
-		return 0, false
-	}
-	left, q.left, q.next = q.left, 0, now.Add(time.Second)
-	return left, true
 }
 
 // contentType of every answer, shared: never written to.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/commserver/commserver/api"
 	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/outage"
 )
 
 // healthz is GET /healthz: the process runs and answers.
@@ -19,7 +20,7 @@ func (a *API) healthz(w http.ResponseWriter, _ *http.Request, _ *auth.Caller) er
 
 // readyz is GET /readyz: this node can accept and, if it is a worker, send.
 func (a *API) readyz(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
-	checks, ok := a.ready.look(r.Context(), a.cfg.Now(), a.cfg.Log)
+	checks, ok := a.ready.look(r.Context(), a.cfg.Now())
 	status, word := http.StatusOK, "ready"
 	if !ok {
 		status, word = http.StatusServiceUnavailable, "unready"
@@ -41,7 +42,8 @@ const (
 )
 
 type readiness struct {
-	checks []Check
+	checks  []Check
+	outages []outage.Report // of each check
 
 	mu     sync.Mutex
 	until  time.Time
@@ -49,7 +51,17 @@ type readiness struct {
 	ok     bool
 }
 
-func (c *readiness) look(ctx context.Context, now time.Time, log *slog.Logger) (map[string]string, bool) {
+// of sets what is looked at.
+func (c *readiness) of(checks []Check, log *slog.Logger) {
+	c.checks, c.outages = checks, make([]outage.Report, len(checks))
+	for i, check := range checks {
+		r := &c.outages[i]
+		r.Log, r.Level = log.With("check", check.Name), slog.LevelWarn
+		r.Failing, r.Works = "not ready", "ready again"
+	}
+}
+
+func (c *readiness) look(ctx context.Context, now time.Time) (map[string]string, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now.Before(c.until) {
@@ -58,12 +70,14 @@ func (c *readiness) look(ctx context.Context, now time.Time, log *slog.Logger) (
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
 	defer cancel()
 	c.result, c.ok = map[string]string{}, true
-	for _, check := range c.checks {
+	for i, check := range c.checks {
 		c.result[check.Name] = "ok"
 		if err := check.Run(ctx); err != nil {
 			c.result[check.Name], c.ok = "failed", false
-			log.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("check", check.Name), slog.Any("error", err))
+			c.outages[i].Failed(err)
+			continue
 		}
+		c.outages[i].Worked()
 	}
 	c.until = now.Add(unreadyKept)
 	if c.ok {

@@ -21,6 +21,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/outage"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/strictjson"
@@ -67,7 +68,7 @@ type API struct {
 	buffers  sync.Pool
 	bodies   *room
 	ready    readiness
-	refusals quiet
+	refusals outage.Spaced
 }
 
 // New makes an API.
@@ -80,7 +81,7 @@ func New(cfg Config) *API {
 	}
 	a := &API{cfg: cfg, bodies: newRoom()}
 	a.buffers.New = func() any { return new(bytes.Buffer) }
-	a.ready.checks = cfg.Checks
+	a.ready.of(cfg.Checks, cfg.Log)
 	return a
 }
 

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -290,7 +291,7 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: %d %s", path, got.status, got.raw)
 		}
 	}
-	w.api.ready.checks = append(w.api.ready.checks, Check{"lease", func(context.Context) error { return context.DeadlineExceeded }})
+	w.api.ready.of(append(w.api.ready.checks, Check{"lease", func(context.Context) error { return context.DeadlineExceeded }}), slog.New(slog.DiscardHandler))
 	w.api.ready.until = w.api.ready.until.Add(-readyKept)
 	if got := w.do(tenant{}, "GET", "/readyz", "", nil); got.status != 503 || got.str("status") != "unready" || strings.Contains(string(got.raw), "deadline") {
 		t.Errorf("%d %s", got.status, got.raw)

@@ -163,7 +163,7 @@ func (s *Store) Listen(ctx context.Context, heard func([]store.Wake)) error {
 		if ctx.Err() != nil {
 			break
 		}
-		s.log.Warn("listening for announcements was interrupted", "error", err)
+		s.hearing.Failed(err)
 		if time.Since(began) > lastPause {
 			pause = firstPause
 		}
@@ -213,6 +213,7 @@ func (s *Store) listenOnce(ctx context.Context, heard func([]store.Wake)) error 
 	if _, err := c.Exec(limit, `LISTEN `+channel, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	s.hearing.Worked()
 	heard(nil) // what was announced before now was not heard
 	for {
 		n, err := s.waitNotice(ctx, c)

@@ -26,6 +26,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/outage"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlstore"
 )
@@ -63,6 +64,7 @@ type Store struct {
 	finish     string // the statements of a turn that are put together from parts
 	finishElse string
 	wakes      wakes
+	hearing    outage.Report // listening for announcements
 	limited    limited
 	ahead      ahead
 	stuckAfter time.Duration // see endHolders
@@ -94,6 +96,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.hearing.Log, s.hearing.Level = s.log, slog.LevelWarn
+	s.hearing.Failing, s.hearing.Works = "listening for announcements was interrupted", "announcements are heard again"
 	if base.ConnConfig.ConnectTimeout == 0 {
 		base.ConnConfig.ConnectTimeout = connectTimeout
 	}
