@@ -47,6 +47,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	// fails at once; requests are served from Run on.
 	var handler http.Handler
 	if a.server, err = httpserver.Listen(ctx, httpserver.Config{Addr: a.cfg.Addr, TLSCert: a.cfg.TLSCert, TLSKey: a.cfg.TLSKey, Log: a.log, Drain: a.cfg.DrainTimeout,
+		PerAddress: a.cfg.ConnectionsPerAddress, TrustedProxies: a.cfg.TrustedProxies,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) })}); err != nil {
 		return fmt.Errorf("listen (COMMS_ADDR): %w", err)
 	}

@@ -58,6 +58,8 @@ var codes = [...]Code{
 	{Conflict, "invalid_state", "The message is not in a state that allows this."},
 	{Conflict, "already_exists", "Something with this name exists already."},
 	{TooLarge, "body_too_large", "The request body is too large."},
+	{TargetTooLong, "request_line_too_long", "The path with its query is longer than 8 KiB."},
+	{HeadTooLarge, "too_many_headers", "The request has more than 100 header lines."},
 	{Unsupported, "unsupported_media_type", "Send Content-Type: application/json, UTF-8, without Content-Encoding."},
 	{Method, "method_not_allowed", "This path does not take this method; see Allow."},
 	{Unprocessable, "missing_variables", "Template variables are missing; see details.missing."},

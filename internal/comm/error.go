@@ -14,6 +14,8 @@ const (
 	Missing                     // no such thing, or somebody else's
 	Conflict                    // the thing is not in a state that allows it
 	TooLarge                    // over a size limit
+	TargetTooLong               // the path with its query is over a size limit
+	HeadTooLarge                // there are too many headers
 	Unsupported                 // wrong content type or encoding
 	Method                      // wrong method for this path
 	Unprocessable               // understood, but values are missing or unusable

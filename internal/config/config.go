@@ -38,6 +38,9 @@ type Config struct {
 	// TrustedProxies may set the client address by X-Forwarded-For.
 	TrustedProxies []netip.Prefix
 
+	// ConnectionsPerAddress is how many connections one client address may have open; 0 is any number.
+	ConnectionsPerAddress int
+
 	// DataDir holds the SQLite file and what is generated on the first start.
 	DataDir string
 	// Database says which store is used.

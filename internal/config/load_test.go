@@ -286,7 +286,7 @@ func TestEveryOptionHasEveryForm(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
 		"ADDR": ":4000", "PUBLIC_URL": "https://a.example", "TLS_CERT": "cert.pem", "TLS_KEY": "key.pem",
-		"TRUSTED_PROXIES": "10.0.0.0/8", "INTERNAL_ADDR": "localhost:9000", "DATA_DIR": "/var/lib/c",
+		"TRUSTED_PROXIES": "10.0.0.0/8", "CONNECTIONS_PER_ADDRESS": "5", "INTERNAL_ADDR": "localhost:9000", "DATA_DIR": "/var/lib/c",
 		"DATABASE_URL": "postgres://u@db/c", "DATABASE_DIRECT_URL": "postgres://u@direct/c", "ADMIN_KEY": goodKey,
 		"PROVISIONING_KEY": otherKey, "ENCRYPTION_KEYS": goodRing, "AUTH_FAILURES_PER_MINUTE": "7", "ROLE": "api",
 		"DEFAULT_REGION": "KE", "LIVE_FALLBACK": "fail", "ALLOW_PRIVATE_TARGETS": "192.168.0.0/16", "MAX_IN_FLIGHT": "3",

@@ -205,6 +205,15 @@ func TestBadHeaders(t *testing.T) {
 	if got := w.send(r); got.status != 401 {
 		t.Errorf("S2: a key sent twice: %d", got.status)
 	}
+	r = httptest.NewRequest("GET", "/api/v1/app", nil)
+	r.Header["X-Other"] = make([]string, 100)
+	if got := w.send(r); got.status != 431 || got.code() != "too_many_headers" {
+		t.Errorf("S24: 101 headers: %d %s", got.status, got.raw)
+	}
+	r = httptest.NewRequest("GET", "/api/v1/messages?to="+strings.Repeat("a", 8<<10), nil)
+	if got := w.send(r); got.status != 414 || got.code() != "request_line_too_long" {
+		t.Errorf("S24: a long path: %d %s", got.status, got.raw)
+	}
 }
 
 const unauthenticatedBody = `{"error":"Missing or invalid credentials: check X-App-ID and X-API-Key, and that app and key are active.","details":{"code":"unauthenticated"}}` + "\n"

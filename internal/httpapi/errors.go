@@ -28,6 +28,8 @@ var statuses = map[comm.Kind]int{
 	comm.Missing:         http.StatusNotFound,
 	comm.Conflict:        http.StatusConflict,
 	comm.TooLarge:        http.StatusRequestEntityTooLarge,
+	comm.TargetTooLong:   http.StatusRequestURITooLong,
+	comm.HeadTooLarge:    http.StatusRequestHeaderFieldsTooLarge,
 	comm.Unsupported:     http.StatusUnsupportedMediaType,
 	comm.Method:          http.StatusMethodNotAllowed,
 	comm.Unprocessable:   http.StatusUnprocessableEntity,

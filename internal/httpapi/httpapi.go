@@ -94,13 +94,16 @@ func (a *API) Handler() http.Handler {
 	}, a.refuse)
 	return httpserver.Wrap(routed, httpserver.Options{
 		Log: a.cfg.Log, TrustedProxies: a.cfg.TrustedProxies, HSTS: strings.HasPrefix(a.cfg.PublicURL, "https://"),
+		Refuse:   a.refuse,
 		Panicked: func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, comm.E("internal")) },
 	})
 }
 
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {
-	if status == http.StatusMethodNotAllowed {
-		a.fail(w, r, comm.E("method_not_allowed"))
+	codes := map[int]string{http.StatusMethodNotAllowed: "method_not_allowed", http.StatusRequestURITooLong: "request_line_too_long",
+		http.StatusRequestHeaderFieldsTooLarge: "too_many_headers"}
+	if code, ok := codes[status]; ok {
+		a.fail(w, r, comm.E(code))
 		return
 	}
 	if a.cfg.HealthOnly {

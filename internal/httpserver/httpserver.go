@@ -3,7 +3,8 @@
 // line in the access log, an answer even when a handler panics).
 //
 // It promises that no request can hold a connection longer than the timeouts
-// say, that a running request is allowed to end when the server stops, and that
+// say, that no client takes more
+// connections than it may, that a running request is allowed to end when the server stops, and that
 // logs hold neither query strings nor addresses of messages. It knows no route
 // and no error text: the handler below writes them.
 package httpserver
@@ -16,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -36,7 +38,11 @@ type Config struct {
 	TLSCert, TLSKey string // PEM files; both empty: plain HTTP
 	Handler         http.Handler
 	Drain           time.Duration // 0: DefaultDrain
-	Log             *slog.Logger
+	// PerAddress is how many connections one client address may have open; 0: any number.
+	PerAddress int
+	// TrustedProxies may have any number: they speak for many clients.
+	TrustedProxies []netip.Prefix
+	Log            *slog.Logger
 }
 
 // Server is a listener with its limits.
@@ -71,6 +77,9 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
 	}
 	s.listener = listener
+	if cfg.PerAddress > 0 {
+		s.listener = newCrowd(listener, cfg.PerAddress, cfg.TrustedProxies, cfg.Log)
+	}
 	return s, nil
 }
 

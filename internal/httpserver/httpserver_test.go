@@ -133,10 +133,18 @@ func raw(t *testing.T, addr, request string) string {
 // TestOddRequests holds that net/http reads each of these in one way, or not at all (S24, S25).
 func TestOddRequests(t *testing.T) {
 	t.Parallel()
-	addr, _ := start(t, Config{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })})
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
+	refuse := func(w http.ResponseWriter, _ *http.Request, status int) { w.WriteHeader(status) }
+	addr, _ := start(t, Config{Handler: Wrap(echo, Options{Log: slog.New(slog.DiscardHandler), Refuse: refuse})})
 	for name, c := range map[string]struct{ request, want string }{
 		"headers over 32 KiB":       {"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 33<<10) + "\r\n\r\n", "431"},
 		"headers under 32 KiB":      {"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 24<<10) + "\r\n\r\n", "200"},
+		"a hundred headers":         {"GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 99) + "\r\n", "200"},
+		"a hundred and one headers": {"GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 100) + "\r\n", "431"},
+		"two thousand headers":      {"GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 2000) + "\r\n", "431"},
+		"request line of 8 KiB":     {"GET /" + strings.Repeat("a", 8<<10-len("GET / HTTP/1.1")) + " HTTP/1.1\r\nHost: x\r\n\r\n", "200"},
+		"request line over 8 KiB":   {"GET /" + strings.Repeat("a", 8<<10-len("GET / HTTP/1.1")+1) + " HTTP/1.1\r\nHost: x\r\n\r\n", "414"},
+		"method over 8 KiB":         {strings.Repeat("G", 8<<10) + " / HTTP/1.1\r\nHost: x\r\n\r\n", "414"},
 		"two lengths":               {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "400"},
 		"unknown transfer encoding": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "501"},
 		"space before colon":        {"GET / HTTP/1.1\r\nHost : x\r\n\r\n", "400"},

@@ -25,6 +25,8 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// Panicked writes the answer of a handler that panicked before it wrote one.
 	Panicked func(w http.ResponseWriter, r *http.Request)
+	// Refuse answers a request whose head is over a limit, with 414 or 431. Nil: there is no such limit.
+	Refuse func(w http.ResponseWriter, r *http.Request, status int)
 	// HSTS tells browsers to come back by https only: set it when the public address is https.
 	HSTS bool
 }
@@ -72,7 +74,37 @@ func (w *wrapper) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer w.finish(x, r, start)
+	if status := overlong(r); status != 0 && w.o.Refuse != nil {
+		h["Connection"] = hangUp
+		w.o.Refuse(x, r, status)
+		return
+	}
 	w.next.ServeHTTP(x, r)
+}
+
+// Limits of a request's head, beside MaxHeaderBytes.
+const (
+	MaxHeaders     = 100
+	MaxRequestLine = 8 << 10
+)
+
+// overlong is the status for a head that is over a limit, 0 for one within.
+func overlong(r *http.Request) int {
+	const blanks = 2 // between method, target and version
+	if len(r.Method)+len(r.RequestURI)+len(r.Proto)+blanks > MaxRequestLine {
+		return http.StatusRequestURITooLong
+	}
+	n := 0
+	if r.Host != "" {
+		n = 1 // net/http has taken it out
+	}
+	for _, values := range r.Header {
+		n += len(values)
+	}
+	if n > MaxHeaders {
+		return http.StatusRequestHeaderFieldsTooLarge
+	}
+	return 0
 }
 
 // Values of headers, shared by all answers: never written to.
@@ -80,6 +112,7 @@ var (
 	nosniff = []string{"nosniff"}
 	noStore = []string{"no-store"}
 	oneYear = []string{"max-age=31536000"}
+	hangUp  = []string{"close"}
 )
 
 // finish runs deferred: it recovers, and writes the access log.
@@ -188,10 +221,5 @@ func (w *wrapper) client(r *http.Request) netip.Addr {
 }
 
 func (w *wrapper) trusted(a netip.Addr) bool {
-	for _, p := range w.o.TrustedProxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return within(w.o.TrustedProxies, a)
 }
