@@ -51,15 +51,15 @@ func (a *API) getApp(w http.ResponseWriter, r *http.Request, caller *auth.Caller
 // changeApp is PATCH /api/v1/app.
 func (a *API) changeApp(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	var body struct {
-		SandboxMode      strictjson.Opt[bool]   `json:"sandboxMode"`
-		OnUnknownOutcome strictjson.Opt[string] `json:"onUnknownOutcome"`
-		WebhookURL       strictjson.Opt[string] `json:"webhookUrl"`
-		RatePerMinute    strictjson.Opt[int64]  `json:"ratePerMinute"`
+		SandboxMode      strictjson.Opt[bool]        `json:"sandboxMode"`
+		OnUnknownOutcome strictjson.Opt[string]      `json:"onUnknownOutcome"`
+		WebhookURL       strictjson.Nullable[string] `json:"webhookUrl"` // null: no webhooks
+		RatePerMinute    strictjson.Nullable[int64]  `json:"ratePerMinute"`
 	}
 	if err := a.decode(w, r, &body, nil); err != nil {
 		return err
 	}
-	change := registry.AppChange{Sandbox: given(body.SandboxMode), WebhookURL: given(body.WebhookURL)}
+	change := registry.AppChange{Sandbox: given(body.SandboxMode), WebhookURL: given(body.WebhookURL.Opt)}
 	if body.WebhookURL.Null {
 		change.WebhookURL = new(string)
 	}
@@ -126,7 +126,7 @@ func (a *API) provision(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 	return nil
 }
 
-// given is the member's value, nil when it was absent or null.
+// given is the member's value, nil when it was absent.
 func given[T any](o strictjson.Opt[T]) *T {
 	if !o.Given {
 		return nil

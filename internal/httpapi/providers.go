@@ -42,9 +42,9 @@ type providerBody struct {
 	Priority       strictjson.Opt[int64]          `json:"priority"`
 	IsActive       strictjson.Opt[bool]           `json:"isActive"`
 	Config         strictjson.Opt[map[string]any] `json:"config"`
-	RatePerSecond  strictjson.Opt[int64]          `json:"ratePerSecond"`
-	RatePerDay     strictjson.Opt[int64]          `json:"ratePerDay"`
-	MaxConcurrency strictjson.Opt[int64]          `json:"maxConcurrency"`
+	RatePerSecond  strictjson.Nullable[int64]     `json:"ratePerSecond"`
+	RatePerDay     strictjson.Nullable[int64]     `json:"ratePerDay"`
+	MaxConcurrency strictjson.Nullable[int64]     `json:"maxConcurrency"`
 	Pinned         strictjson.Opt[bool]           `json:"pinned"`
 }
 
@@ -62,11 +62,11 @@ func (a *API) readProvider(w http.ResponseWriter, r *http.Request) (c registry.P
 }
 
 // limit reads null as "no limit", which is stored as zero.
-func limit(o strictjson.Opt[int64]) *int64 {
+func limit(o strictjson.Nullable[int64]) *int64 {
 	if o.Null {
 		return new(int64)
 	}
-	return given(o)
+	return given(o.Opt)
 }
 
 // createProvider is POST /api/v1/provider-configs.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -185,5 +186,43 @@ func TestReplayBeforeTheSendersRule(t *testing.T) {
 	}
 	if clash := w.do(live, "POST", "/api/v1/messages", email(`"from":"a@x.example","subject":"other","idempotencyKey":"k"`), nil); clash.status != 409 {
 		t.Errorf("%d %s", clash.status, clash.raw)
+	}
+}
+
+// TestWebhookAddresses: an address that deliveries could not be made to safely is
+// refused when it is saved, at both doors, and nothing is stored.
+func TestWebhookAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	for _, address := range []string{
+		"http://example.com/hook", "HTTP://example.com/hook", "ftp://example.com/", "//example.com/hook", "example.com/hook", "https://", "https:///hook", " https://example.com",
+		"https://user@example.com/", "https://user:pass@example.com/", "https://example.com/#part", "https://example.com:22/", "https://example.com:8443/", "https://example.com:0/", "https://example.com:/",
+		"https://localhost/", "https://LOCALHOST./", "https://app.localhost/", "https://metadata.google.internal/", "https://127.0.0.1/", "https://127.1/", "https://2130706433/",
+		"https://0x7f000001/", "https://0177.0.0.1/", "https://0.0.0.0/", "https://10.1.2.3/", "https://172.16.0.1/", "https://192.168.1.1/", "https://169.254.169.254/latest/meta-data",
+		"https://100.64.0.1/", "https://[::1]/", "https://[::]/", "https://[::ffff:10.0.0.1]/", "https://[fd00::1]/", "https://[fe80::1]/", "https://[fe80::1%25eth0]/",
+		"https://[64:ff9b::a00:1]/", "https://224.0.0.1/", "https://ex ample.com/", "https://exаmple.com/", "https://example.com/\\n", "https://" + strings.Repeat("a", 2048) + ".com/",
+	} {
+		quoted, err := json.Marshal(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for door, got := range map[string]answer{
+			"PATCH app": w.do(one, "PATCH", "/api/v1/app", `{"webhookUrl":`+string(quoted)+`}`, nil),
+			"provision": provision(w, `{"name":"X","slug":"abc","webhookUrl":`+string(quoted)+`}`),
+		} {
+			fields, _ := got.body["details"].(map[string]any)["fields"].(map[string]any)
+			if got.status != 400 || got.code() != "invalid_webhook_url" || fields["webhookUrl"] == nil {
+				t.Errorf("%s %s: %d %s", door, address, got.status, got.raw)
+			}
+		}
+	}
+	for _, address := range []string{"https://hooks.example.com/path?x=1", "https://example.com:443/hook", "https://EXAMPLE.com", "https://8.8.8.8/hook", "https://[2606:4700:4700::1111]/"} {
+		if got := w.do(one, "PATCH", "/api/v1/app", `{"webhookUrl":"`+address+`"}`, nil); got.status != 200 || !strings.EqualFold(got.str("webhookUrl"), address) {
+			t.Errorf("%s: %d %s", address, got.status, got.raw)
+		}
+	}
+	if got := w.do(one, "PATCH", "/api/v1/app", `{"webhookUrl":null}`, nil); got.status != 200 || got.body["webhookUrl"] != nil {
+		t.Errorf("null does not remove it: %d %s", got.status, got.raw)
 	}
 }

@@ -119,9 +119,6 @@ type Metadata struct {
 
 // UnmarshalJSONFrom keeps the object as it is written and checks its bounds.
 func (m *Metadata) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	if d.PeekKind() == 'n' {
-		return d.SkipValue()
-	}
 	value, err := d.ReadValue()
 	if err != nil {
 		return err

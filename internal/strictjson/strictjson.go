@@ -69,6 +69,9 @@ func explain(data []byte, err error, codes map[string]string) error {
 	if c, ok := codes[top(semantic.JSONPointer)]; ok {
 		code = c
 	}
+	if errors.Is(semantic.Err, errNull) {
+		return comm.E(code).Field(path, errNull.Error())
+	}
 	return comm.E(code).Field(path, wanted(semantic))
 }
 
@@ -165,19 +168,20 @@ func Path(p jsontext.Pointer) string {
 	return b.String()
 }
 
-// Opt is a member that may be absent: Given says whether it was there with a
-// value, Null whether it was there as null.
+// Opt is a member that may be absent, but not null: a caller that meant
+// something by null must not have it overlooked. Given says whether it was there.
 type Opt[T any] struct {
 	Value T
 	Given bool
-	Null  bool
 }
+
+// errNull says that a member which must have a value was null.
+var errNull = errors.New("must not be null")
 
 // UnmarshalJSONFrom reads the member; it implements json.UnmarshalerFrom.
 func (o *Opt[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if d.PeekKind() == 'n' {
-		o.Null = true
-		return d.SkipValue()
+		return errNull
 	}
 	if err := json.UnmarshalDecode(d, &o.Value); err != nil {
 		return err
@@ -186,5 +190,17 @@ func (o *Opt[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
-// Some is a member that was given.
-func Some[T any](v T) Opt[T] { return Opt[T]{Value: v, Given: true} }
+// Nullable is a member that may be absent, or null to say "none".
+type Nullable[T any] struct {
+	Opt[T]
+	Null bool
+}
+
+// UnmarshalJSONFrom reads the member; it implements json.UnmarshalerFrom.
+func (n *Nullable[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() == 'n' {
+		n.Null = true
+		return d.SkipValue()
+	}
+	return n.Opt.UnmarshalJSONFrom(d)
+}

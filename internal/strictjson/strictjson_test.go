@@ -13,6 +13,7 @@ import (
 type body struct {
 	To    Opt[string]            `json:"to"`
 	N     Opt[int64]             `json:"n"`
+	None  Nullable[int64]        `json:"none"`
 	Flag  Opt[bool]              `json:"flag"`
 	List  []struct{ C string }   `json:"list"`
 	Names map[string]Opt[string] `json:"names"`
@@ -50,6 +51,10 @@ func TestDecodeRefuses(t *testing.T) {
 		{"overflow", `{"n":99999999999999999999}`, "invalid_field", "n"},
 		{"string for bool", `{"flag":"true"}`, "invalid_field", "flag"},
 		{"object for list", `{"list":{}}`, "invalid_field", "list"},
+		{"null for a string", `{"to":null}`, "invalid_to", "to"},
+		{"null for a number", `{"flag":true,"n":null}`, "invalid_field", "n"},
+		{"null inside", `{"names":{"a":null}}`, "invalid_field", "names.a"},
+		{"string for number or null", `{"none":"1"}`, "invalid_field", "none"},
 		{"wrong inside", `{"list":[{"C":1}]}`, "invalid_field", "list[0].C"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,10 +78,10 @@ func TestDecodeRefuses(t *testing.T) {
 func TestDecodeReads(t *testing.T) {
 	t.Parallel()
 	var b body
-	if err := Decode([]byte(` {"to":"a\u00e9","n":null,"flag":false,"raw":{"x":9007199254740993}} `), &b, nil); err != nil {
+	if err := Decode([]byte(` {"to":"a\u00e9","none":null,"flag":false,"raw":{"x":9007199254740993}} `), &b, nil); err != nil {
 		t.Fatal(err)
 	}
-	if b.To != Some("aé") || b.N.Given || !b.N.Null || !b.Flag.Given || b.Flag.Value || string(b.Raw) != `{"x":9007199254740993}` {
+	if b.To != (Opt[string]{"aé", true}) || b.N.Given || b.None.Given || !b.None.Null || !b.Flag.Given || b.Flag.Value || string(b.Raw) != `{"x":9007199254740993}` {
 		t.Errorf("%+v", b)
 	}
 }

@@ -1,0 +1,104 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// TestNullIsTakenWhereTheContractSaysSo sends null for every member of every
+// request body: it is an answer of 2xx where the contract allows null, and else
+// a 400 that names the member.
+func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
+	t.Parallel()
+	c := readContract(t)
+	bases := map[string]map[string]string{
+		"POST /api/v1/messages":               {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
+		"PATCH /api/v1/messages/{id}":         {"action": `"CANCEL"`},
+		"PATCH /api/v1/app":                   {},
+		"POST /api/v1/provider-configs":       {"providerType": `"SMTP"`, "config": `{"host":"mail.example.com","from":"no-reply@example.com"}`},
+		"PATCH /api/v1/provider-configs/{id}": {},
+		"POST /api/provision/apps":            {"name": `"X"`, "slug": `"abc"`},
+	}
+	for path, methods := range dig(c.doc, "paths") {
+		for method, operation := range methods.(map[string]any) {
+			schema := dig(operation, "requestBody", "content", "application/json", "schema")
+			if schema == nil {
+				continue
+			}
+			ref, _ := schema["$ref"].(string)
+			members := dig(c.schemas[ref[strings.LastIndexByte(ref, '/')+1:]], "properties")
+			name := strings.ToUpper(method) + " " + path
+			base, ok := bases[name]
+			if !ok || len(members) == 0 {
+				t.Errorf("%s: no body to send null in, or no members", name)
+				continue
+			}
+			for _, member := range slices.Sorted(maps.Keys(members)) {
+				kinds, _ := dig(members[member])["type"].([]any)
+				t.Run(name+" "+member, func(t *testing.T) {
+					t.Parallel()
+					sendNull(t, name, overlay(base, `"`+member+`":null`), member, slices.Contains(kinds, any("null")))
+				})
+			}
+		}
+	}
+}
+
+func TestNullInsideAMember(t *testing.T) {
+	t.Parallel()
+	file := `{"filename":"a.txt","contentType":"text/plain","content":"YQ=="}`
+	for _, one := range []struct{ name, body, field string }{
+		{"POST /api/v1/messages", email(`"tags":[null]`), "tags[0]"},
+		{"POST /api/v1/messages", email(`"cc":[null]`), "cc[0]"},
+		{"POST /api/v1/messages", email(`"bcc":["b@example.com",null]`), "bcc[1]"},
+		{"POST /api/v1/messages", email(`"headers":{"X-A":null}`), "headers.X-A"},
+		{"POST /api/v1/messages", email(`"variables":{"a":null}`), "variables.a"},
+		{"POST /api/v1/messages", email(`"attachments":[null]`), "attachments[0].filename"},
+		{"POST /api/v1/messages", email(`"attachments":[` + strings.Replace(file, `"a.txt"`, "null", 1) + `]`), "attachments[0].filename"},
+		{"POST /api/v1/messages", email(`"attachments":[` + strings.Replace(file, `"text/plain"`, "null", 1) + `]`), "attachments[0].contentType"},
+		{"POST /api/v1/messages", email(`"attachments":[` + file + `,` + strings.Replace(file, `"YQ=="`, "null", 1) + `]`), "attachments[1].content"},
+		{"POST /api/v1/provider-configs", `{"providerType":"SMTP","config":{"host":null}}`, "config.host"},
+		{"POST /api/provision/apps", `{"name":"X","slug":"abc","scopes":[null]}`, "scopes[0]"},
+		{"PATCH /api/v1/app", `{"ratePerMinute":null}`, "ratePerMinute"}, // read only
+	} {
+		t.Run(one.body, func(t *testing.T) {
+			t.Parallel()
+			sendNull(t, one.name, one.body, one.field, false)
+		})
+	}
+}
+
+func sendNull(t *testing.T, route, body, member string, allowed bool) {
+	t.Helper()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	method, path, _ := strings.Cut(route, " ")
+	id := ""
+	switch {
+	case strings.Contains(path, "messages/{id}"):
+		id = w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id")
+	case strings.Contains(path, "{id}"):
+		id = w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id")
+	}
+	got := w.do(one, method, strings.Replace(path, "{id}", id, 1), body, map[string]string{"X-Provisioning-Key": provisioningKey})
+	var refused struct {
+		Details struct {
+			Fields map[string]string `json:"fields"`
+		} `json:"details"`
+	}
+	if err := json.Unmarshal(got.raw, &refused); err != nil {
+		t.Fatal(err)
+	}
+	_, named := refused.Details.Fields[member]
+	switch {
+	case allowed && (got.status < 200 || got.status > 299):
+		t.Errorf("%s is refused: %d %s", body, got.status, got.raw)
+	case !allowed && (got.status != 400 || !named):
+		t.Errorf("%s: %d, or %s is not named: %s", body, got.status, member, got.raw)
+	}
+}
