@@ -13,22 +13,6 @@ const (
 	maxLabel  = 63
 )
 
-// ParseDomain returns a public domain name, in any script and case, as
-// lower-case A-labels: the form that Email.Domain returns. The error is an *Error.
-func ParseDomain(s string) (string, error) {
-	if len(s) > maxInput {
-		return "", refuse(CodeTooLong, "a domain name has at most 253 characters")
-	}
-	if err := checkText(s); err != nil {
-		return "", err
-	}
-	domain, err := asciiDomain(s)
-	if err != nil {
-		return "", err
-	}
-	return domain, nil
-}
-
 // asciiDomain returns the domain as lower-case A-labels.
 func asciiDomain(domain string) (string, *Error) {
 	if domain == "" {

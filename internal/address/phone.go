@@ -45,9 +45,6 @@ func (p Phones) Parse(s string) (string, error) {
 	return "", explainPhone(s)
 }
 
-// ParsePhone is Parse of the zero Phones: international numbers only.
-func ParsePhone(s string) (string, error) { return Phones{}.Parse(s) }
-
 func isInternational(digits string) bool {
 	return len(digits) >= minDigits && len(digits) <= maxDigits && digits[0] != '0' && isNumber(digits)
 }

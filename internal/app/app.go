@@ -76,9 +76,6 @@ func (a *App) Addr() net.Addr {
 	return a.server.Addr()
 }
 
-// BaseURL is where the API is reached.
-func (a *App) BaseURL() string { return a.base }
-
 // Run serves until ctx ends, stops in order and returns nil, or the first
 // failure of a part that the others cannot go on without. Call it once.
 func (a *App) Run(ctx context.Context) error {

@@ -51,6 +51,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) })}); err != nil {
 		return fmt.Errorf("listen (COMMS_ADDR): %w", err)
 	}
+	a.onClose(a.server.Close)
 	a.base = a.cfg.BaseURL(a.server.Addr().String())
 
 	mail, web := a.doors()

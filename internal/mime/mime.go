@@ -15,7 +15,6 @@
 package mime
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -273,12 +272,4 @@ func appendBase64(dst, content []byte) []byte {
 		content = content[n:]
 	}
 	return dst
-}
-
-// Bytes writes the mail into memory: for tests and previews.
-func (m *Mail) Bytes() []byte {
-	var out bytes.Buffer
-	out.Grow(int(m.size))
-	_, _ = m.WriteTo(&out) // a bytes.Buffer does not fail
-	return out.Bytes()
 }

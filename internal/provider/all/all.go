@@ -14,13 +14,3 @@ func Adapters() []provider.Adapter {
 		smtp.Adapter(),
 	}
 }
-
-// Find answers the adapter of a type, written exactly.
-func Find(kind string) (provider.Adapter, bool) {
-	for _, a := range Adapters() {
-		if a.Type == kind {
-			return a, true
-		}
-	}
-	return provider.Adapter{}, false
-}

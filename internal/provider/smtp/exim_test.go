@@ -358,7 +358,11 @@ func compareMail(t *testing.T, s *Sender, m *provider.Message, mail []byte) {
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	if want := bytes.ReplaceAll(j.mail.Bytes(), []byte("\r\n"), []byte("\n")); !bytes.Equal(mail, want) {
+	var sent bytes.Buffer
+	if _, err := j.mail.WriteTo(&sent); err != nil {
+		t.Fatal(err)
+	}
+	if want := bytes.ReplaceAll(sent.Bytes(), []byte("\r\n"), []byte("\n")); !bytes.Equal(mail, want) {
 		t.Errorf("stored\n%q\nsent\n%q", mail, want)
 		return
 	}

@@ -46,36 +46,11 @@ func (id *ID) parse(s string) error {
 	return nil
 }
 
-// StateColumns are the columns of table state in the order of StateDest.
+// StateColumns are the columns of table state in the order in which the stores read and write them.
 const StateColumns = `app_id, id, shard, channel, lane, mode, on_unknown, status, created_at, updated_at, scheduled_at, due, ` +
 	`expires_at, generation, attempts, round, round_since, sequence, epoch, flags, provider, provider_id, provider_ref, ` +
 	`error_code, error_text, sent_at, delivered_at`
 
-// StateDest is where Scan puts the StateColumns.
-func StateDest(s *comm.State) []any {
-	return []any{
-		(*ID)(&s.App), (*ID)(&s.ID), &s.Shard, &s.Channel, &s.Lane, &s.Mode, &s.OnUnknown, &s.Status, &s.CreatedAt, &s.UpdatedAt,
-		&s.ScheduledAt, &s.Due, &s.ExpiresAt, &s.Generation, &s.Attempts, &s.Round, &s.RoundSince, &s.Sequence, &s.Epoch, &s.Flags,
-		&s.Provider, (*ID)(&s.ProviderID), &s.ProviderRef, &s.ErrorCode, &s.ErrorText, &s.SentAt, &s.DeliveredAt,
-	}
-}
-
-// ScanState reads the StateColumns of a row, and extra columns after them.
-func ScanState(r Row, s *comm.State, extra ...any) error {
-	return r.Scan(append(StateDest(s), extra...)...)
-}
-
-// EventColumns are the columns of table events in the order of EventDest.
+// EventColumns are the columns of table events in the order in which the stores read and write them.
 const EventColumns = `app_id, message_id, sequence, type, from_status, to_status, at, generation, attempt, epoch, node, actor, ` +
 	`provider, provider_id, ref, error_code, detail`
-
-// EventDest is where Scan puts the EventColumns.
-func EventDest(e *comm.Event) []any {
-	return []any{
-		(*ID)(&e.App), (*ID)(&e.Message), &e.Sequence, &e.Type, &e.From, &e.To, &e.At, &e.Generation, &e.Attempt, &e.Epoch, &e.Node,
-		&e.Actor, &e.Provider, (*ID)(&e.ProviderID), &e.Ref, &e.ErrorCode, &e.Detail,
-	}
-}
-
-// ScanEvent reads the EventColumns of a row.
-func ScanEvent(r Row, e *comm.Event) error { return r.Scan(EventDest(e)...) }

@@ -105,13 +105,6 @@ type Cold struct {
 // NewCold makes the cold roles of a store.
 func NewCold(db DB, d Dialect) *Cold { return &Cold{db: db, d: d} }
 
-// ConfigVersion reads the number that every change of an app, key, provider
-// configuration or setting counts up.
-func ConfigVersion(ctx context.Context, q Querier) (v int64, err error) {
-	err = q.QueryRowContext(ctx, `SELECT version FROM config_version WHERE id = 1`).Scan(&v)
-	return v, err
-}
-
 // changed counts the configuration version up, inside the transaction of the change.
 func changed(ctx context.Context, q Querier) error {
 	_, err := q.ExecContext(ctx, `UPDATE config_version SET version = version + 1 WHERE id = 1`)
