@@ -45,6 +45,7 @@ type App struct {
 	dispatcher *dispatch.Dispatcher // nil for the role api
 	herald     *dispatch.Herald     // for the role api on PostgreSQL: tells workers what was accepted
 	server     *httpserver.Server   // nil for the role worker without a door
+	inside     *httpserver.Server   // profiles on the private address; nil unless it is set
 	base       string
 	closers    []func() error // run last in, first out
 }
@@ -112,6 +113,10 @@ func (a *App) Run(ctx context.Context) error {
 		start(&accepts, "announce", a.herald.Run, committer)
 	}
 	start(&doors, "http", a.server.Run, ctx)
+	if a.inside != nil {
+		start(&doors, "internal", a.insideRun, ctx)
+		a.log.Info("profiles are served without a key", "addr", a.inside.Addr().String())
+	}
 	a.log.Info("ready", "url", a.base, "store", a.cfg.Database.Kind.String(), "role", a.cfg.Role.String())
 
 	<-ctx.Done()
@@ -129,6 +134,14 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("stopped", "took", time.Since(stopped).Round(time.Millisecond).String())
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
+	}
+	return nil
+}
+
+// insideRun serves the private listener. A profile that is cut off at the end is nobody's loss.
+func (a *App) insideRun(ctx context.Context) error {
+	if err := a.inside.Run(ctx); ctx.Err() == nil {
+		return err
 	}
 	return nil
 }

@@ -52,6 +52,9 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		return fmt.Errorf("listen (COMMS_ADDR): %w", err)
 	}
 	a.onClose(a.server.Close)
+	if err := a.listenInside(ctx); err != nil {
+		return err
+	}
 	a.base = a.cfg.BaseURL(a.server.Addr().String())
 
 	mail, web := a.doors()
@@ -62,6 +65,21 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	}
 	handler = a.door(reg)
 	return a.tellFirst(ctx, opt, keyFile)
+}
+
+// profileTime is how long one profile may take.
+const profileTime = 10 * time.Minute
+
+// listenInside opens the private listener, when there is to be one.
+func (a *App) listenInside(ctx context.Context) (err error) {
+	if a.cfg.InternalAddr == "" {
+		return nil
+	}
+	if a.inside, err = httpserver.Listen(ctx, httpserver.Config{Addr: a.cfg.InternalAddr, Log: a.log, Drain: time.Second, AnswerTime: profileTime, Handler: httpserver.Profiles()}); err != nil {
+		return fmt.Errorf("listen (COMMS_INTERNAL_ADDR): %w", err)
+	}
+	a.onClose(a.inside.Close)
+	return nil
 }
 
 // doors are the guarded dialers: one for mail servers, one for web addresses.

@@ -96,7 +96,7 @@ func listening() []Option {
 			Help: "Connections that one client address (of IPv6: one /64 network) may have open at a time; more are closed. `COMMS_TRUSTED_PROXIES` have no limit; 0 switches it off.",
 			set:  number(func(c *Config) *int { return &c.ConnectionsPerAddress }, 0, 1_000_000)},
 		{Name: "INTERNAL_ADDR", Group: group, Type: "host:port", DefaultNote: "off",
-			Help: "Private address that serves metrics and profiling without a key. Keep it unreachable from outside. Checked, but nothing listens there in this version.",
+			Help: "Private address, such as `localhost:3009`, that serves profiles (`/debug/pprof/`) without a key. Keep it unreachable from outside: an address that is not loopback draws a warning.",
 			set:  address(func(c *Config) *string { return &c.InternalAddr })},
 	}
 }

@@ -38,6 +38,8 @@ type Config struct {
 	TLSCert, TLSKey string // PEM files; both empty: plain HTTP
 	Handler         http.Handler
 	Drain           time.Duration // 0: DefaultDrain
+	// AnswerTime bounds the time for a request and its answer; 0: WriteTimeout.
+	AnswerTime time.Duration
 	// PerAddress is how many connections one client address may have open; 0: any number.
 	PerAddress int
 	// TrustedProxies may have any number: they speak for many clients.
@@ -58,9 +60,12 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Drain <= 0 {
 		cfg.Drain = DefaultDrain
 	}
+	if cfg.AnswerTime <= 0 {
+		cfg.AnswerTime = WriteTimeout
+	}
 	s := &Server{cfg: cfg}
 	s.http = &http.Server{
-		Handler: cfg.Handler, ReadHeaderTimeout: HeaderTimeout, ReadTimeout: ReadTimeout, WriteTimeout: WriteTimeout,
+		Handler: cfg.Handler, ReadHeaderTimeout: HeaderTimeout, ReadTimeout: ReadTimeout, WriteTimeout: cfg.AnswerTime,
 		IdleTimeout: IdleTimeout, MaxHeaderBytes: MaxHeaderBytes - headerSlop,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
