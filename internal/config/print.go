@@ -63,7 +63,8 @@ Durations are a number and a unit: ` + "`500ms`, `10s`, `5m`, `24h`, `30d`" + `.
 ` + "`" + strings.Join(clientVariables(), "`, `") + "`" + ` belong to programs that call CommServer, and to the client commands of
 ` + "`commserver`" + `. They may stand in the same environment.
 
-Memory is tuned by the variables of the Go runtime: ` + "`GOMEMLIMIT`" + ` (for example ` + "`GOMEMLIMIT=400MiB`" + ` in a container of 512 MiB) and ` + "`GOGC`" + `.
+Memory is tuned by the variables of the Go runtime: ` + "`GOMEMLIMIT`" + ` and ` + "`GOGC`" + `. Without them the soft limit is three quarters of the
+memory of the container or machine (1 GiB where the system does not tell, never below 128 MiB), and ` + "`GOGC`" + ` is 400.
 `)
 	return b.String()
 }
