@@ -49,7 +49,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	if a.server, err = httpserver.Listen(ctx, httpserver.Config{Addr: a.cfg.Addr, TLSCert: a.cfg.TLSCert, TLSKey: a.cfg.TLSKey, Log: a.log, Drain: a.cfg.DrainTimeout,
 		PerAddress: a.cfg.ConnectionsPerAddress, TrustedProxies: a.cfg.TrustedProxies,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) })}); err != nil {
-		return fmt.Errorf("listen (COMMS_ADDR): %w", err)
+		return fmt.Errorf("open the API (COMMS_ADDR, COMMS_TLS_CERT, COMMS_TLS_KEY): %w", err)
 	}
 	a.onClose(a.server.Close)
 	if err := a.listenInside(ctx); err != nil {

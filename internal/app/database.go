@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -39,7 +41,10 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (store.Store
 		return nil, err
 	}
 	s, err := sqlite.Open(ctx, sqlite.Options{Path: cfg.Database.Path, Log: log, Now: time.Now})
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("open the SQLite file (COMMS_DATA_DIR, COMMS_DATABASE_URL): %w; the user that runs CommServer must own the file and its folder, or choose another folder", err)
+	case err != nil:
 		return nil, fmt.Errorf("open the SQLite file (COMMS_DATA_DIR, COMMS_DATABASE_URL): %w", err)
 	}
 	return s, nil

@@ -79,7 +79,7 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", cfg.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
+		return nil, fmt.Errorf("%w; stop the program that listens there, or choose a free address of this machine, such as localhost:3010", err)
 	}
 	s.listener = listener
 	if cfg.PerAddress > 0 {
