@@ -38,7 +38,7 @@ func (f *secretFile) read(log *slog.Logger) (text string, ok bool, err error) {
 	}
 	// Windows keeps permissions elsewhere: there the bits say nothing.
 	if info, err := os.Stat(f.path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&othersMask != 0 {
-		log.Warn("other users of this machine can read the "+f.what, "file", f.path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()), "mend", "chmod 600 "+f.path)
+		log.Warn("other users of this machine can read a secret", "secret", f.what, "file", f.path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()), "mend", "chmod 600 "+f.path)
 	}
 	return text, true, nil
 }

@@ -34,7 +34,7 @@ func (r *Report) Failed(err error, args ...any) {
 		r.began.Store(time.Now().UnixNano())
 	}
 	if n&(n-1) == 0 {
-		r.Log.Log(context.Background(), r.Level, r.Failing, append(args, "failures", n, "err", err)...)
+		r.write(r.Level, r.Failing, append(args, "failures", n, "err", err)...)
 	}
 }
 
@@ -45,8 +45,19 @@ func (r *Report) Worked() {
 	}
 	if n := r.failures.Swap(0); n > 0 {
 		lasted := time.Duration(time.Now().UnixNano() - r.began.Load())
-		r.Log.Info(r.Works, "failures", n, "lasted", lasted.Round(time.Millisecond).String())
+		r.write(slog.LevelInfo, r.Works, "failures", n, "lasted", lasted.Round(time.Millisecond).String())
 	}
+}
+
+// write is for messages that are chosen once by whoever filled the Report in.
+func (r *Report) write(level slog.Level, message string, args ...any) {
+	ctx, h := context.Background(), r.Log.Handler()
+	if !h.Enabled(ctx, level) {
+		return
+	}
+	line := slog.NewRecord(time.Now(), level, message, 0)
+	line.Add(args...)
+	_ = h.Handle(ctx, line) // a log that cannot be written has nowhere to say so
 }
 
 // Spaced lets one line through in a while and counts those in between. Its zero
