@@ -24,6 +24,7 @@ import (
 	"github.com/commserver/commserver/internal/dispatch"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -55,7 +56,8 @@ type First struct {
 	BaseURL string
 	AppID   string // slug
 	APIKey  string
-	// AdminKeyFile holds the generated admin key; empty when the key is configured.
+	// AdminKey is the generated admin key and AdminKeyFile where it is kept; both empty when the key is configured.
+	AdminKey     seal.Secret
 	AdminKeyFile string
 }
 

@@ -191,7 +191,10 @@ func (a *App) tellFirst(ctx context.Context, opt Options, adminKeyFile string) e
 		return err
 	}
 	if first != nil {
-		first.BaseURL, first.AdminKeyFile = a.base, adminKeyFile
+		first.BaseURL = a.base
+		if adminKeyFile != "" {
+			first.AdminKey, first.AdminKeyFile = a.cfg.AdminKey, adminKeyFile
+		}
 		opt.OnFirst(*first)
 	}
 	return nil

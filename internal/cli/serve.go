@@ -76,6 +76,6 @@ See what became of it:
 
 `, f.BaseURL, f.AppID, f.APIKey)
 	if f.AdminKeyFile != "" {
-		fmt.Fprintf(w, "The admin key is in the file %s, which only you can read.\n\n", f.AdminKeyFile)
+		fmt.Fprintf(w, "The admin key, shown this once and kept in %s:\n\n  %s\n\n", f.AdminKeyFile, f.AdminKey.Reveal())
 	}
 }
