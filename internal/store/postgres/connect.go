@@ -41,8 +41,10 @@ func hotSettings() []setting {
 	return append(sessionSettings(), setting{"statement_timeout", "5s"}, setting{"plan_cache_mode", "force_generic_plan"})
 }
 
+// readSettings are for lists and look-ups. Nothing is sorted that an index can
+// answer in order: that is how a list names its index (see rangeSQL).
 func readSettings() []setting {
-	return append(sessionSettings(), setting{"statement_timeout", "30s"})
+	return append(sessionSettings(), setting{"statement_timeout", "30s"}, setting{"enable_sort", "off"})
 }
 
 // localSettings is the statement that makes the settings for one transaction: what

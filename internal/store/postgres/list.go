@@ -13,9 +13,7 @@ import (
 )
 
 // Lists are read from ranges of indexes, newest first, each at most as long as the
-// page, and merged. The conditions are row comparisons on the whole key of the
-// index that is meant: no other index can serve them, whatever statistics say,
-// so that a page costs the same in a history of any length.
+// page, and merged, so that a page costs the same in a history of any length.
 
 // pageArgs gathers parameters; add answers a parameter's name.
 type pageArgs struct{ args []any }
@@ -51,8 +49,7 @@ func listSQL(app comm.ID, f store.Filter) (string, []any) {
 	lo, hi := between(f)
 	a, low, high, limit := p.add(sqlstore.UUID(app), "uuid"), p.add(sqlstore.UUID(lo), "uuid"), p.add(sqlstore.UUID(hi), "uuid"), p.add(f.Limit, "bigint")
 	if f.Status == comm.None && f.Channel == 0 {
-		ids := `SELECT s.id FROM state s WHERE (s.app_id, s.id) >= (` + a + `, ` + low + `) AND (s.app_id, s.id) < (` + a + `, ` + high + `) ORDER BY s.app_id DESC, s.id DESC LIMIT ` + limit
-		return pageSQL(ids, a), p.args
+		return pageSQL(rangeSQL("true", []string{"app_id"}, []string{a}, low, high, byPrimaryKey, limit), a), p.args
 	}
 	statuses, channels := comm.Statuses(), comm.Channels()
 	if f.Status != comm.None {
@@ -70,17 +67,12 @@ func listSQL(app comm.ID, f store.Filter) (string, []any) {
 		for _, ch := range channels {
 			if st == comm.Sending {
 				// Attempts under way are kept by shard, and there are never many.
-				key := fmt.Sprintf("%s, %d::smallint", a, ch)
-				ranges = append(ranges, `(SELECT u.id FROM unnest(`+p.add(shardList(shards), "smallint[]")+`) AS l (shard) CROSS JOIN LATERAL (
-    SELECT s.id FROM state s WHERE s.status = 2
-    AND (s.shard, s.app_id, s.channel, s.id) >= (l.shard, `+key+`, `+low+`) AND (s.shard, s.app_id, s.channel, s.id) < (l.shard, `+key+`, `+high+`)
-    ORDER BY s.shard DESC, s.app_id DESC, s.channel DESC, s.id DESC LIMIT `+limit+`) u)`)
+				ranges = append(ranges, `(SELECT u.id FROM unnest(`+p.add(shardList(shards), "smallint[]")+`) AS l (shard) CROSS JOIN LATERAL (`+
+					rangeSQL(`s.status = 2`, []string{"shard", "app_id", "channel"}, []string{"l.shard", a, small(ch)}, low, high, byList, limit)+`) u)`)
 				continue
 			}
-			key := fmt.Sprintf("%d::smallint, %d::smallint, %s", st, ch, a)
-			ranges = append(ranges, `(SELECT s.id FROM state s WHERE s.status <> 2
-    AND (s.status, s.channel, s.app_id, s.id) >= (`+key+`, `+low+`) AND (s.status, s.channel, s.app_id, s.id) < (`+key+`, `+high+`)
-    ORDER BY s.status DESC, s.channel DESC, s.app_id DESC, s.id DESC LIMIT `+limit+`)`)
+			ranges = append(ranges, `(`+
+				rangeSQL(`s.status <> 2`, []string{"status", "channel", "app_id"}, []string{small(st), small(ch), a}, low, high, byList, limit)+`)`)
 		}
 	}
 	return pageSQL(merged(ranges, limit), a), p.args
@@ -101,16 +93,38 @@ func capturesSQL(app comm.ID, f store.Filter) (string, []any) {
 	}
 	var ranges []string
 	for _, ch := range channels {
-		key := fmt.Sprintf("%d::smallint, %s", ch, a)
-		ranges = append(ranges, `(SELECT s.id FROM state s WHERE s.provider = 'sandbox' AND s.sent_at <> 0
-    AND (s.channel, s.app_id, s.id) >= (`+key+`, `+low+`) AND (s.channel, s.app_id, s.id) < (`+key+`, `+high+`)`+status+`
-    ORDER BY s.channel DESC, s.app_id DESC, s.id DESC LIMIT `+limit+`)`)
+		ranges = append(ranges, `(`+
+			rangeSQL(`s.provider = 'sandbox' AND s.sent_at <> 0`+status, []string{"channel", "app_id"}, []string{small(ch), a}, low, high, byList, limit)+`)`)
 	}
 	return pageSQL(merged(ranges, limit), a), p.args
 }
 
+// Orders of a range name its index: no id is NULL, but an index on id NULLS FIRST
+// answers backwards with NULLS LAST and the primary key with NULLS FIRST, and
+// readSettings make anything dear that would have to sort.
+const (
+	byList       = "NULLS LAST"
+	byPrimaryKey = "NULLS FIRST"
+)
+
+// rangeSQL reads ids from low to high where the columns, which with the id are the
+// key of an index, have the values given. They are plain equalities: a scan ends
+// where one of them ends to hold, while a row comparison ends it only where its
+// first column does, after reading whatever other apps have there.
+func rangeSQL(where string, columns, values []string, low, high, order, limit string) string {
+	var b strings.Builder
+	b.WriteString("SELECT s.id FROM state s WHERE " + where)
+	for i, c := range columns {
+		b.WriteString(" AND s." + c + " = " + values[i])
+	}
+	b.WriteString(" AND s.id >= " + low + " AND s.id < " + high + " ORDER BY s.id DESC " + order + " LIMIT " + limit)
+	return b.String()
+}
+
+func small[T ~uint8](v T) string { return fmt.Sprintf("%d::smallint", v) }
+
 func merged(ranges []string, limit string) string {
-	return "SELECT r.id FROM (\n  " + strings.Join(ranges, "\n  UNION ALL ") + ") r ORDER BY r.id DESC LIMIT " + limit
+	return "SELECT r.id FROM (\n  " + strings.Join(ranges, "\n  UNION ALL ") + ") r ORDER BY r.id DESC " + byList + " LIMIT " + limit
 }
 
 // pageSQL reads the messages of the ids that a page has. LIMIT keeps the planner
@@ -142,13 +156,17 @@ func (s *Store) page(ctx context.Context, what, sql string, args []any) (out []c
 	err = s.read(ctx, what, func(c *pgx.Conn) error {
 		out = out[:0]
 		var bad error
-		rows, err := c.Query(ctx, sql, args...)
-		err = each(rows, err, func(r *reader) {
-			var m comm.Message
-			if err := readMessage(r, &m); err != nil {
-				bad = err
-			}
-			out = append(out, m)
+		b := &pgx.Batch{}
+		b.Queue(sql, args...)
+		err := s.batch(ctx, &session{Conn: c}, readSettings(), b, func(r pgx.BatchResults) error {
+			rows, err := r.Query()
+			return each(rows, err, func(r *reader) {
+				var m comm.Message
+				if err := readMessage(r, &m); err != nil {
+					bad = err
+				}
+				out = append(out, m)
+			})
 		})
 		if err != nil {
 			return err
