@@ -385,7 +385,8 @@ type Apps interface {
 type Keys interface {
 	// KeyByHash answers the key whatever its state; not_found otherwise.
 	KeyByHash(ctx context.Context, hash [32]byte) (*comm.Key, error)
-	// RotateKeys stores k and ends every key that provisioning issued to the app at endOld, in one transaction.
+	// RotateKeys stores k and ends every key that provisioning issued to the app at endOld, in one
+	// transaction. Rotations of one app happen one after the other, so that only the last one's key stays.
 	RotateKeys(ctx context.Context, k *comm.Key, endOld comm.Micros) error
 	// AppKeys lists an app's keys, oldest first.
 	AppKeys(ctx context.Context, app comm.ID) ([]comm.Key, error)

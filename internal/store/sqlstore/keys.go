@@ -21,6 +21,10 @@ func (c *Cold) KeyByHash(ctx context.Context, hash [32]byte) (*comm.Key, error) 
 // RotateKeys implements store.Keys. A key that ends earlier already keeps its earlier end.
 func (c *Cold) RotateKeys(ctx context.Context, k *comm.Key, endOld comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
+		// Two rotations at once: the second waits here and sees the first one's key.
+		if _, err := q.ExecContext(ctx, `UPDATE apps SET updated_at = updated_at WHERE id = $1`, c.d.ID(k.App)); err != nil {
+			return err
+		}
 		_, err := q.ExecContext(ctx, `UPDATE api_keys SET revoked_at = $2
 			WHERE app_id = $1 AND provisioned = 1 AND (revoked_at = 0 OR revoked_at > $2)`, c.d.ID(k.App), int64(endOld))
 		if err != nil {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ func coldCases() []testCase {
 		{"an app comes back as it was stored", appRoundTrip},
 		{"one slug is one app, also in a race", slugRace},
 		{"keys are found by hash and rotate in one step", keyRotation},
+		{"of rotations at once the last one's key is left", keyRotationRace},
 		{"provider configurations keep chain order and versions", providerConfigs},
 		{"suppressions are idempotent and exact", suppressions},
 		{"a setting is initialised once", settings},
@@ -164,6 +166,32 @@ func manyApps(w *world) {
 	w.must(err)
 	if configs, err = w.s.ProviderConfigs(w.ctx); err != nil || len(none)+len(configs) != 0 {
 		w.Fatalf("%+v %+v %v", none, configs, err)
+	}
+}
+
+func keyRotationRace(w *world) {
+	const rounds, nodes = 8, 4
+	for round := range rounds {
+		a := w.app(true)
+		end := w.now()
+		errs := make([]error, nodes)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() { errs[i] = w.s.RotateKeys(w.ctx, key(a.ID, fmt.Sprintf("%d by %d", round, i)), end) })
+		}
+		wg.Wait()
+		w.must(errors.Join(errs...))
+		keys, err := w.s.AppKeys(w.ctx, a.ID)
+		w.must(err)
+		valid := 0
+		for _, k := range keys {
+			if k.RevokedAt == 0 {
+				valid++
+			}
+		}
+		if len(keys) != nodes || valid != 1 {
+			w.Fatalf("%d of %d keys are valid", valid, len(keys))
+		}
 	}
 }
 
