@@ -163,7 +163,8 @@ type Queue interface {
 	Orphans(ctx context.Context, leases []Lease, limit int) ([]comm.State, error)
 	// Late files results whose shard was lost meanwhile, without fence: event
 	// late_result; a result that proves acceptance settles the message (T17,
-	// T18) and removes its pending retry.
+	// T18) and removes its pending retry. A result that this node filed before is
+	// left out, so that an uncertain answer may be repeated.
 	Late(ctx context.Context, node string, results []LateResult) error
 	// SetHolds replaces the reasons that node gave for units that cannot send,
 	// so that any node can answer why a message waits.

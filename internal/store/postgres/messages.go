@@ -110,6 +110,12 @@ func (s *Store) change(ctx context.Context, what string, app, id comm.ID, comput
 	})
 }
 
+// filing is a message that late results are about: its row, locked, and its log.
+type filing struct {
+	st  comm.State
+	log []comm.Event
+}
+
 // Late implements store.Queue. Messages are locked in one order, then all changes are written together.
 func (s *Store) Late(ctx context.Context, node string, results []store.LateResult) error {
 	if len(results) == 0 {
@@ -119,46 +125,53 @@ func (s *Store) Late(ctx context.Context, node string, results []store.LateResul
 		return cmp.Or(results[a].App.Compare(results[b].App), results[a].ID.Compare(results[b].ID))
 	})
 	return s.transaction(ctx, "file late results", func(tx pgx.Tx) error {
-		type name struct{ app, id comm.ID }
-		rows := make(map[name]*comm.State, len(results))
-		locks := &pgx.Batch{}
-		var names []name
-		for _, i := range order {
-			n := name{results[i].App, results[i].ID}
-			if len(names) == 0 || names[len(names)-1] != n {
-				names = append(names, n)
-				locks.Queue(lockSQL, sqlstore.UUID(n.app), sqlstore.UUID(n.id))
-			}
-		}
-		var now comm.Micros
-		r := tx.SendBatch(ctx, locks)
-		for _, n := range names {
-			found, err := r.Query()
-			if err := each(found, err, func(r *reader) {
-				st := &comm.State{}
-				r.state(st)
-				_ = r.flag()
-				rows[n], now = st, r.micros()
-			}); err != nil {
-				_ = r.Close() // the first error decides
-				return err
-			}
-		}
-		if err := r.Close(); err != nil {
-			return err
-		}
 		b := &pgx.Batch{}
-		for _, i := range order {
-			st := rows[name{results[i].App, results[i].ID}]
-			if st == nil {
+		var f *filing
+		var now comm.Micros
+		for k, i := range order {
+			x := &results[i]
+			if k == 0 || results[order[k-1]].App != x.App || results[order[k-1]].ID != x.ID {
+				var err error
+				if f, now, err = lockFiling(ctx, tx, x.App, x.ID); err != nil {
+					return err
+				}
+			}
+			if f == nil {
 				continue // erased meanwhile, or never ours
 			}
-			c := sqlstore.Late(st, &results[i], node, now)
+			c := sqlstore.Late(&f.st, f.log, x, node, now)
 			queueChange(b, &c)
-			*st = c.After
+			f.st, f.log = c.After, append(f.log, c.Events...)
 		}
 		return sendAll(ctx, tx, b)
 	})
+}
+
+// lockFiling locks a message's row and reads its log; nil when the app has no such message.
+func lockFiling(ctx context.Context, tx pgx.Tx, app, id comm.ID) (f *filing, now comm.Micros, err error) {
+	b := &pgx.Batch{}
+	b.Queue(lockSQL, sqlstore.UUID(app), sqlstore.UUID(id))
+	b.Queue(eventsSQL, sqlstore.UUID(app), sqlstore.UUID(id))
+	r := tx.SendBatch(ctx, b)
+	rows, err := r.Query()
+	err = each(rows, err, func(r *reader) {
+		f = &filing{}
+		r.state(&f.st)
+		_ = r.flag() // whether the content is gone
+		now = r.micros()
+	})
+	if err == nil && f != nil {
+		rows, err = r.Query()
+		err = each(rows, err, func(r *reader) {
+			var e comm.Event
+			r.event(&e)
+			f.log = append(f.log, e)
+		})
+	}
+	if closed := r.Close(); err == nil {
+		err = closed
+	}
+	return f, now, err
 }
 
 const (

@@ -118,7 +118,14 @@ func (s *Store) Late(ctx context.Context, node string, results []store.LateResul
 			if !ok {
 				continue // erased meanwhile: nothing to file it with
 			}
-			c := sqlstore.Late(&st, &results[i], node, now)
+			var log []comm.Event
+			if err := r.each(qEvents, []value{st.ID[:], st.App[:], int64(st.Sequence)}, func(v []value) error {
+				log = append(log, eventRow(v))
+				return nil
+			}); err != nil {
+				return err
+			}
+			c := sqlstore.Late(&st, log, &results[i], node, now)
 			if err := write(r, &c); err != nil {
 				return err
 			}

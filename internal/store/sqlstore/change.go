@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"slices"
+
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/plant"
 	"github.com/commserver/commserver/internal/store"
@@ -194,10 +196,17 @@ func Retry(s *comm.State, contentGone bool, actor string, now comm.Micros) (Chan
 }
 
 // Late files a result whose shard was lost (T17, T18 when it proves acceptance).
-func Late(s *comm.State, r *store.LateResult, node string, now comm.Micros) Change {
+// log is the message's events so far: a result that stands there already, because its
+// caller never learnt of the commit, changes nothing.
+func Late(s *comm.State, log []comm.Event, r *store.LateResult, node string, now comm.Micros) Change {
 	c := Change{Before: *s, After: *s}
 	e := eventOf(&r.Outcome, node, r.Attempt)
 	e.Type = comm.CauseLateResult
+	if slices.ContainsFunc(log, func(x comm.Event) bool {
+		return x.Type == e.Type && x.Attempt == e.Attempt && x.Node == e.Node && x.Ref == e.Ref && x.ErrorCode == e.ErrorCode && x.Detail == e.Detail
+	}) {
+		return c
+	}
 	c.log(s.Status, now, e)
 	cause, settles := comm.ProofSettles(s)
 	if !r.Accepted || !settles {

@@ -103,7 +103,7 @@ func TestLateFollowsTheStateMachine(t *testing.T) {
 	for _, s := range everyState() {
 		for _, accepted := range []bool{false, true} {
 			r := store.LateResult{App: s.App, ID: s.ID, Attempt: 3, Accepted: accepted, Outcome: store.Outcome{To: comm.Sent, Provider: "smtp", Ref: "new"}}
-			c := sqlstore.Late(&s, &r, "node", now)
+			c := sqlstore.Late(&s, nil, &r, "node", now)
 			follows(t, &c)
 			if c.Events[0].Type != comm.CauseLateResult || c.Events[0].Attempt != 3 {
 				t.Fatalf("%+v", c.Events)

@@ -15,6 +15,7 @@ func lateCases() []testCase {
 		{"late proof settles a failed message whose outcome was unknown", lateFailed},
 		{"late proof leaves certain failures and settled messages alone", lateLeaves},
 		{"a late refusal is only filed", lateRefusal},
+		{"a late result that is filed again is there once", lateTwice},
 	}
 }
 
@@ -116,5 +117,35 @@ func lateRefusal(w *world) {
 	m := w.message(s)
 	if last := m.Events[len(m.Events)-1]; m.Status != comm.Queued || last.Type != comm.CauseLateResult || last.ErrorCode != "550" || last.Attempt != 1 || !w.queued(s) {
 		w.Fatalf("%+v %v", m.State, causes(m))
+	}
+}
+
+// A caller that never learnt whether its results were stored files them again.
+func lateTwice(w *world) {
+	a := w.app(true)
+	w.own()
+	settled, refused := w.unknownQueued(a), w.unknownQueued(a)
+	no := lateAccepted(refused, 1)
+	no.Accepted, no.Outcome = false, store.Outcome{To: comm.Failed, Cause: comm.CauseProviderRejected, ErrorCode: "550", Detail: "550 no"}
+	yes := lateAccepted(settled, 1)
+	w.must(w.s.Late(w.ctx, "node-old", []store.LateResult{yes, no, no}))
+	before := []*comm.Message{w.message(settled), w.message(refused)}
+	w.must(w.s.Late(w.ctx, "node-old", []store.LateResult{no, yes}))
+	for i, s := range []store.Submission{settled, refused} {
+		m := w.message(s)
+		filed := 0
+		for _, c := range causes(m) {
+			if c == comm.CauseLateResult {
+				filed++
+			}
+		}
+		if filed != 1 || m.State != before[i].State {
+			w.Fatalf("filed %d times: %v\n%+v\n%+v", filed, causes(m), m.State, before[i].State)
+		}
+	}
+	// Another answer of the same call is another result.
+	w.must(w.s.Late(w.ctx, "node-old", []store.LateResult{lateAccepted(refused, 1)}))
+	if m := w.message(refused); m.Status != comm.Sent {
+		w.Fatalf("%s %v", m.Status, causes(m))
 	}
 }

@@ -32,6 +32,7 @@ type modelMessage struct {
 	events     int
 	epoch      int64
 	flags      comm.Flags
+	filed      map[string]bool // late results, by attempt and answer
 }
 
 type model struct {
@@ -96,7 +97,7 @@ func (m *model) opAccept() string {
 	if out[0].Result != store.New {
 		m.Fatalf("%+v", out[0])
 	}
-	x := &modelMessage{sub: s, status: comm.Queued, generation: 1, events: 1}
+	x := &modelMessage{sub: s, status: comm.Queued, generation: 1, events: 1, filed: map[string]bool{}}
 	m.keys[key] = x
 	m.messages = append(m.messages, x)
 	return "accept"
@@ -221,8 +222,15 @@ func (m *model) opLate() string {
 		return "-"
 	}
 	r := lateAccepted(x.sub, x.attempts)
-	r.Accepted = m.rnd.IntN(2) == 0
+	if r.Accepted = m.rnd.IntN(2) == 0; !r.Accepted {
+		r.Outcome.Detail = "550 no"
+	}
 	m.must(m.s.Late(m.ctx, "node-old", []store.LateResult{r}))
+	name := fmt.Sprint(r.Attempt, r.Outcome.Detail)
+	if x.filed[name] {
+		return "late again"
+	}
+	x.filed[name] = true
 	x.events++
 	if _, settles := comm.ProofSettles(&comm.State{Status: x.status, Flags: x.flags}); settles && r.Accepted {
 		x.status, x.events = comm.Sent, x.events+1
