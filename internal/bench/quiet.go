@@ -171,7 +171,7 @@ func (s *subject) bigSteps() []step {
 		}
 		err = w.with(ctx, func(st store.Store) error {
 			w.apps[0].app.QueuePaused = true
-			return st.UpdateApp(ctx, w.apps[0].app)
+			return st.UpdateApp(ctx, w.apps[0].app, comm.At(time.Now()))
 		})
 		if err != nil {
 			return err

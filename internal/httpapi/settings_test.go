@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 )
@@ -174,7 +175,7 @@ func TestReplayBeforeTheSendersRule(t *testing.T) {
 	first := w.do(live, "POST", "/api/v1/messages", body, nil)
 	app := *live.app
 	app.AllowedFrom = nil
-	if err := w.store.UpdateApp(context.Background(), &app); err != nil {
+	if err := w.store.UpdateApp(context.Background(), &app, comm.At(time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	w.changed()

@@ -127,19 +127,11 @@ func (s *Service) provisionExisting(ctx context.Context, app *comm.App, p Provis
 
 // refresh applies updateExisting to the app as it is stored now.
 func (s *Service) refresh(ctx context.Context, id comm.ID, p Provision) (app *comm.App, generated string, err error) {
-	s.apps.Lock()
-	defer s.apps.Unlock()
-	if app, err = s.cfg.Apps.AppByID(ctx, id); err != nil {
-		return nil, "", fmt.Errorf("look up the app: %w", err)
-	}
-	if generated, err = s.applyProvision(app, p); err != nil {
-		return nil, "", err
-	}
-	app.UpdatedAt = s.now()
-	if err := s.cfg.Apps.UpdateApp(ctx, app); err != nil {
-		return nil, "", fmt.Errorf("update the app: %w", err)
-	}
-	return app, generated, nil
+	app, err = s.edit(ctx, id, func(app *comm.App) (err error) {
+		generated, err = s.applyProvision(app, p)
+		return err
+	})
+	return app, generated, err
 }
 
 // lastScopes are those of the newest key that provisioning issued.

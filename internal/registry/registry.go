@@ -10,10 +10,10 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -30,7 +30,7 @@ type Apps interface {
 	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
 	AppBySlug(ctx context.Context, slug string) (*comm.App, error)
 	CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created bool, err error)
-	UpdateApp(ctx context.Context, a *comm.App) error
+	UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 }
 
 // Keys stores API keys.
@@ -61,9 +61,6 @@ type Service struct {
 	cfg         Config
 	credentials *seal.Sealer
 	webhooks    *seal.Sealer
-	// apps is held from reading an app to writing it back: of two changes at
-	// once neither undoes the other.
-	apps sync.Mutex
 }
 
 // Purposes of sealed values: a value sealed for one cannot be opened for another.
@@ -126,30 +123,46 @@ func (s *Service) UpdateApp(ctx context.Context, id comm.ID, change AppChange) (
 
 // changeApp stores the change; leaving says that the app leaves the sandbox by it.
 func (s *Service) changeApp(ctx context.Context, id comm.ID, change AppChange) (out *AppChanged, leaving bool, err error) {
-	s.apps.Lock()
-	defer s.apps.Unlock()
-	app, err := s.cfg.Apps.AppByID(ctx, id)
-	if err != nil {
-		return nil, false, err
-	}
-	out = &AppChanged{App: app}
-	leaving = app.Sandbox && change.Sandbox != nil && !*change.Sandbox
-	if change.Sandbox != nil {
-		app.Sandbox = *change.Sandbox
-	}
-	if change.OnUnknown != nil {
-		app.OnUnknown = *change.OnUnknown
-	}
-	if change.WebhookURL != nil {
-		if out.WebhookSecret, err = s.setWebhook(app, change.WebhookURL, nil); err != nil {
-			return nil, false, err
+	out = &AppChanged{}
+	out.App, err = s.edit(ctx, id, func(app *comm.App) (err error) {
+		leaving = app.Sandbox && change.Sandbox != nil && !*change.Sandbox
+		if change.Sandbox != nil {
+			app.Sandbox = *change.Sandbox
+		}
+		if change.OnUnknown != nil {
+			app.OnUnknown = *change.OnUnknown
+		}
+		if change.WebhookURL != nil {
+			out.WebhookSecret, err = s.setWebhook(app, change.WebhookURL, nil)
+		}
+		return err
+	})
+	return out, leaving, err
+}
+
+// editTries bounds how often an edit is made again because somebody else's came
+// between: each of them is another change of this one app at the same instant.
+const editTries = 10
+
+// edit changes an app as it is stored now. Of two edits at once, on any nodes,
+// neither undoes the other: the later one is made again on what the first one left.
+func (s *Service) edit(ctx context.Context, id comm.ID, change func(app *comm.App) error) (*comm.App, error) {
+	for try := 1; ; try++ {
+		app, err := s.cfg.Apps.AppByID(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("look up the app: %w", err)
+		}
+		if err := change(app); err != nil {
+			return nil, err
+		}
+		err = s.cfg.Apps.UpdateApp(ctx, app, s.now())
+		if err == nil {
+			return app, nil
+		}
+		if e, ok := errors.AsType[*comm.Error](err); !ok || e.Kind != comm.Conflict || try == editTries {
+			return nil, fmt.Errorf("update the app: %w", err)
 		}
 	}
-	app.UpdatedAt = s.now()
-	if err := s.cfg.Apps.UpdateApp(ctx, app); err != nil {
-		return nil, false, fmt.Errorf("update the app: %w", err)
-	}
-	return out, leaving, nil
 }
 
 // liveWarnings says for which channels a live app has nothing to send with.

@@ -378,8 +378,11 @@ type Apps interface {
 	// CreateApp stores the app and its first key (nil: none) in one
 	// transaction; created is false when the slug exists, and then nothing is stored.
 	CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created bool, err error)
-	// UpdateApp writes every field of a that can change; not_found otherwise.
-	UpdateApp(ctx context.Context, a *comm.App) error
+	// UpdateApp writes every field of a that can change if the app is still the one that was
+	// read: a.UpdatedAt is what is stored. It moves a.UpdatedAt on to at, or to the microsecond
+	// after the one before, so that every change has an instant of its own. Otherwise nothing is
+	// written and the error is a Conflict, or not_found.
+	UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 }
 
 // Keys is the API keys.

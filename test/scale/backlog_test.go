@@ -76,8 +76,11 @@ func onBacklog(t *testing.T, kind string) (*world, *backlog) {
 func (w *world) pause(who *tenant, paused bool) {
 	w.t.Helper()
 	w.open(func(ctx context.Context, s store.Store) error {
-		app := who.app
+		app, err := s.AppByID(ctx, who.app.ID)
+		if err != nil {
+			return err
+		}
 		app.QueuePaused = paused
-		return s.UpdateApp(ctx, &app)
+		return s.UpdateApp(ctx, app, comm.At(time.Now()))
 	})
 }

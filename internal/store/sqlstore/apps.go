@@ -73,25 +73,40 @@ func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created
 }
 
 // UpdateApp implements store.Apps.
-func (c *Cold) UpdateApp(ctx context.Context, a *comm.App) error {
+func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error {
 	allowed, err := json.Marshal(a.AllowedFrom)
 	if err != nil {
 		return fmt.Errorf("encode allowed senders: %w", err)
 	}
+	at = max(at, a.UpdatedAt+1)
 	err = c.db.Write(ctx, func(q Querier) error {
 		n, err := affected(ctx, q, `UPDATE apps SET name = $2, active = $3, sandbox = $4, on_unknown = $5, rate_per_minute = $6,
-			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12 WHERE id = $1`,
+			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12
+			WHERE id = $1 AND updated_at = $13`,
 			c.d.ID(a.ID), a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
-			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(a.UpdatedAt))
+			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(at), int64(a.UpdatedAt))
 		if err == nil && n == 0 {
-			return comm.E("not_found")
+			return c.whyAppNotUpdated(ctx, q, a.ID)
 		}
 		if err != nil {
 			return err
 		}
 		return changed(ctx, q)
 	})
-	return wrap(err, "update app")
+	if err != nil {
+		return wrap(err, "update app")
+	}
+	a.UpdatedAt = at
+	return nil
+}
+
+func (c *Cold) whyAppNotUpdated(ctx context.Context, q Querier, id comm.ID) error {
+	var at int64
+	err := q.QueryRowContext(ctx, `SELECT updated_at FROM apps WHERE id = $1`, c.d.ID(id)).Scan(&at)
+	if _, err := found(&at, err, "look for the app"); err != nil {
+		return err
+	}
+	return comm.E("invalid_state", "Somebody changed this app meanwhile; read it again.")
 }
 
 func scanApp(r Row, a *comm.App) error {

@@ -93,14 +93,14 @@ func modeCheck(w *world) {
 	}
 	// The app leaves the sandbox: the message accepted before stays a sandbox message.
 	sandbox.Sandbox = false
-	w.must(w.s.UpdateApp(w.ctx, sandbox))
+	w.must(w.s.UpdateApp(w.ctx, sandbox, w.now()))
 	if r := w.turn(nil, []store.Start{asLive(inSandbox)}).Started[0]; r.Verdict != store.ModeChanged {
 		w.Fatalf("a sandbox message went live: %+v", r)
 	}
 	w.start(inSandbox)
 	// The app goes back to the sandbox: the live message must not reach a real provider.
 	live.Sandbox = true
-	w.must(w.s.UpdateApp(w.ctx, live))
+	w.must(w.s.UpdateApp(w.ctx, live, w.now()))
 	if r := w.turn(nil, []store.Start{asLive(inLive)}).Started[0]; r.Verdict != store.ModeChanged {
 		w.Fatalf("a live message of a sandbox app went live: %+v", r)
 	}
@@ -115,12 +115,12 @@ func inactiveCheck(w *world) {
 	a := w.app(true)
 	s := w.one(a)
 	a.Active = false
-	w.must(w.s.UpdateApp(w.ctx, a))
+	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
 	if r := w.turn(nil, []store.Start{w.startOf(s)}).Started[0]; r.Verdict != store.ModeChanged {
 		w.Fatalf("%+v", r)
 	}
 	a.Active = true
-	w.must(w.s.UpdateApp(w.ctx, a))
+	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
 	w.start(s)
 }
 

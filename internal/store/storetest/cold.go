@@ -15,6 +15,7 @@ import (
 func coldCases() []testCase {
 	return []testCase{
 		{"an app comes back as it was stored", appRoundTrip},
+		{"of changes made from one reading one is stored", appChangeRace},
 		{"one slug is one app, also in a race", slugRace},
 		{"keys are found by hash and rotate in one step", keyRotation},
 		{"of rotations at once the last one's key is left", keyRotationRace},
@@ -30,8 +31,11 @@ func appRoundTrip(w *world) {
 	a := w.app(true)
 	a.Name, a.OnUnknown, a.RatePerMinute, a.ShardSpread, a.QueuePaused = "Ünïcode 🌍 'quoted\"", comm.FailUnknown, 77, 8, true
 	a.WebhookURL, a.WebhookSecret, a.AllowedFrom, a.Sandbox = "https://example.com/hook?a=b", []byte{0, 1, 255}, []string{"example.com", "a@b.example"}, false
-	a.UpdatedAt++
-	w.must(w.s.UpdateApp(w.ctx, a))
+	read := a.UpdatedAt
+	w.must(w.s.UpdateApp(w.ctx, a, read))
+	if a.UpdatedAt != read+1 {
+		w.Fatalf("changed at %d, before at %d", a.UpdatedAt, read)
+	}
 	byID, err := w.s.AppByID(w.ctx, a.ID)
 	w.must(err)
 	bySlug, err := w.s.AppBySlug(w.ctx, a.Slug)
@@ -48,7 +52,41 @@ func appRoundTrip(w *world) {
 	w.wantCode(err, "not_found")
 	ghost := *a
 	ghost.ID = comm.NewID(1)
-	w.wantCode(w.s.UpdateApp(w.ctx, &ghost), "not_found")
+	w.wantCode(w.s.UpdateApp(w.ctx, &ghost, w.now()), "not_found")
+}
+
+// Changes made from one reading: the first one counts, the others learn that they are late.
+func appChangeRace(w *world) {
+	const rounds, nodes = 10, 6
+	a := w.app(true)
+	for range rounds {
+		before, err := w.s.AppByID(w.ctx, a.ID)
+		w.must(err)
+		at := w.now()
+		errs := make([]error, nodes)
+		var wg sync.WaitGroup
+		for i := range errs {
+			mine := *before
+			mine.RatePerMinute = before.RatePerMinute + i + 1
+			wg.Go(func() { errs[i] = w.s.UpdateApp(w.ctx, &mine, at) })
+		}
+		wg.Wait()
+		after, err := w.s.AppByID(w.ctx, a.ID)
+		w.must(err)
+		won := 0
+		for i, err := range errs {
+			if err != nil {
+				w.wantKind(err, comm.Conflict)
+				continue
+			}
+			if won++; after.RatePerMinute != before.RatePerMinute+i+1 {
+				w.Fatalf("change %d was answered well and undone: %d -> %d", i, before.RatePerMinute, after.RatePerMinute)
+			}
+		}
+		if won != 1 || after.UpdatedAt <= before.UpdatedAt {
+			w.Fatalf("%d changes of one reading, changed at %d, before at %d", won, after.UpdatedAt, before.UpdatedAt)
+		}
+	}
 }
 
 func slugRace(w *world) {

@@ -144,7 +144,7 @@ func beatLists(w *world) {
 		w.Fatalf("a new app left the configuration version at %d", v1)
 	}
 	a.Name = "Renamed"
-	w.must(w.s.UpdateApp(w.ctx, a))
+	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
 	if v2 := w.beat("node-a", time.Minute).ConfigVersion; v2 <= v1 {
 		w.Fatalf("a changed app left the configuration version at %d", v2)
 	}
