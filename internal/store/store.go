@@ -360,8 +360,8 @@ type Messages interface {
 type Filter struct {
 	Status        comm.Status
 	Channel       comm.Channel
-	CreatedAfter  comm.Micros // exclusive
-	CreatedBefore comm.Micros // exclusive
+	CreatedAfter  comm.Micros // exclusive, compared with the CreatedAt that messages show in milliseconds
+	CreatedBefore comm.Micros // likewise
 	Before        comm.ID     // keyset: only older ones
 	Limit         int
 }

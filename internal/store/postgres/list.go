@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,33 +24,27 @@ func (p *pageArgs) add(v any, cast string) string {
 	return fmt.Sprintf("$%d::%s", len(p.args), cast)
 }
 
-// between are the ids that a filter admits: from lowest (inclusive) to before (exclusive).
-// A time filter is a range of ids, for an id begins with its message's creation in milliseconds.
-func between(f store.Filter) (lowest, before comm.ID) {
-	for i := range before {
-		before[i] = 0xFF
+// idsAhead is how far a node's clock may be ahead of the database's.
+const idsAhead = 2 * time.Second
+
+// span adds what a filter's times and cursor admit: ids from low to high, and the
+// condition on when messages were created, if there is one.
+func (p *pageArgs) span(f store.Filter) (low, high, created string) {
+	x := sqlstore.SpanOf(f, idsAhead)
+	low, high = p.add(sqlstore.UUID(x.Low), "uuid"), p.add(sqlstore.UUID(x.High), "uuid")
+	if x.Timed {
+		created = ` AND s.created_at >= ` + p.add(int64(x.From), "bigint") + ` AND s.created_at < ` + p.add(int64(x.To), "bigint")
 	}
-	if !f.Before.IsZero() {
-		before = f.Before
-	}
-	if f.CreatedBefore != 0 {
-		if b := comm.FirstID(comm.Micros((int64(f.CreatedBefore) + 999) / 1000 * 1000)); b.Compare(before) < 0 {
-			before = b
-		}
-	}
-	if f.CreatedAfter != 0 {
-		lowest = comm.FirstID(comm.Micros((f.CreatedAfter.Millis() + 1) * 1000))
-	}
-	return lowest, before
+	return low, high, created
 }
 
 // listSQL is the statement of a page of List.
 func listSQL(app comm.ID, f store.Filter) (string, []any) {
 	p := &pageArgs{}
-	lo, hi := between(f)
-	a, low, high, limit := p.add(sqlstore.UUID(app), "uuid"), p.add(sqlstore.UUID(lo), "uuid"), p.add(sqlstore.UUID(hi), "uuid"), p.add(f.Limit, "bigint")
+	a, limit := p.add(sqlstore.UUID(app), "uuid"), p.add(f.Limit, "bigint")
+	low, high, created := p.span(f)
 	if f.Status == comm.None && f.Channel == 0 {
-		return pageSQL(rangeSQL("true", []string{"app_id"}, []string{a}, low, high, byPrimaryKey, limit), a), p.args
+		return pageSQL(rangeSQL("true"+created, []string{"app_id"}, []string{a}, low, high, byPrimaryKey, limit), a), p.args
 	}
 	statuses, channels := comm.Statuses(), comm.Channels()
 	if f.Status != comm.None {
@@ -68,11 +63,11 @@ func listSQL(app comm.ID, f store.Filter) (string, []any) {
 			if st == comm.Sending {
 				// Attempts under way are kept by shard, and there are never many.
 				ranges = append(ranges, `(SELECT u.id FROM unnest(`+p.add(shardList(shards), "smallint[]")+`) AS l (shard) CROSS JOIN LATERAL (`+
-					rangeSQL(`s.status = 2`, []string{"shard", "app_id", "channel"}, []string{"l.shard", a, small(ch)}, low, high, byList, limit)+`) u)`)
+					rangeSQL(`s.status = 2`+created, []string{"shard", "app_id", "channel"}, []string{"l.shard", a, small(ch)}, low, high, byList, limit)+`) u)`)
 				continue
 			}
 			ranges = append(ranges, `(`+
-				rangeSQL(`s.status <> 2`, []string{"status", "channel", "app_id"}, []string{small(st), small(ch), a}, low, high, byList, limit)+`)`)
+				rangeSQL(`s.status <> 2`+created, []string{"status", "channel", "app_id"}, []string{small(st), small(ch), a}, low, high, byList, limit)+`)`)
 		}
 	}
 	return pageSQL(merged(ranges, limit), a), p.args
@@ -81,8 +76,8 @@ func listSQL(app comm.ID, f store.Filter) (string, []any) {
 // capturesSQL is the statement of a page of Captures.
 func capturesSQL(app comm.ID, f store.Filter) (string, []any) {
 	p := &pageArgs{}
-	lo, hi := between(f)
-	a, low, high, limit := p.add(sqlstore.UUID(app), "uuid"), p.add(sqlstore.UUID(lo), "uuid"), p.add(sqlstore.UUID(hi), "uuid"), p.add(f.Limit, "bigint")
+	a, limit := p.add(sqlstore.UUID(app), "uuid"), p.add(f.Limit, "bigint")
+	low, high, created := p.span(f)
 	status := ""
 	if f.Status != comm.None {
 		status = ` AND s.status + 0 = ` + p.add(int16(f.Status), "smallint") // not a reason to choose the index on statuses
@@ -94,7 +89,7 @@ func capturesSQL(app comm.ID, f store.Filter) (string, []any) {
 	var ranges []string
 	for _, ch := range channels {
 		ranges = append(ranges, `(`+
-			rangeSQL(`s.provider = 'sandbox' AND s.sent_at <> 0`+status, []string{"channel", "app_id"}, []string{small(ch), a}, low, high, byList, limit)+`)`)
+			rangeSQL(`s.provider = 'sandbox' AND s.sent_at <> 0`+status+created, []string{"channel", "app_id"}, []string{small(ch), a}, low, high, byList, limit)+`)`)
 	}
 	return pageSQL(merged(ranges, limit), a), p.args
 }

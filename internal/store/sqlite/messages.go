@@ -3,8 +3,8 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -97,9 +97,17 @@ func captureQuery(f store.Filter) string {
 	return merged(f, func(comm.Status) string { return `state_captures WHERE provider = 'sandbox' AND sent_at <> 0 AND` })
 }
 
+// idsAhead is how far an id may be minted after its message is created: both go by
+// the clock of this process, so only as far as somebody sets that back.
+const idsAhead = 100 * time.Millisecond
+
 // merged makes SQLite merge the ranges, newest first. Status and channel are
 // enumerations, written as numbers so that the partial indexes apply.
 func merged(f store.Filter, from func(comm.Status) string) string {
+	created := ""
+	if x := sqlstore.SpanOf(f, idsAhead); x.Timed {
+		created = fmt.Sprintf(` AND created_at >= %d AND created_at < %d`, x.From, x.To)
+	}
 	statuses, channels := comm.Statuses(), comm.Channels()
 	if f.Status != comm.None {
 		statuses = []comm.Status{f.Status}
@@ -110,48 +118,20 @@ func merged(f store.Filter, from func(comm.Status) string) string {
 	var arms []string
 	for _, st := range statuses {
 		for _, ch := range channels {
-			arms = append(arms, fmt.Sprintf(`SELECT id FROM state INDEXED BY %s app_id = ?1 AND status = %d AND channel = %d AND id > ?2 AND id < ?3`, from(st), st, ch))
+			arms = append(arms, fmt.Sprintf(`SELECT id FROM state INDEXED BY %s app_id = ?1 AND status = %d AND channel = %d AND id >= ?2 AND id < ?3%s`, from(st), st, ch, created))
 		}
 	}
 	return strings.Join(arms, " UNION ALL ") + ` ORDER BY id DESC LIMIT ?4`
 }
 
-// bounds turns the filter's times and cursor into an open range of ids.
-func bounds(f store.Filter) (after, before comm.ID) {
-	before = comm.ID(slices.Repeat([]byte{0xff}, len(before)))
-	if f.CreatedAfter > 0 {
-		// Ids carry milliseconds: what is newer than the instant begins with the next one.
-		after = comm.FirstID(comm.Micros(f.CreatedAfter.Millis()+1) * 1000)
-		after = previous(after)
-	}
-	if f.CreatedBefore > 0 {
-		before = comm.FirstID(f.CreatedBefore + 999)
-	}
-	if !f.Before.IsZero() && f.Before.Compare(before) < 0 {
-		before = f.Before
-	}
-	return after, before
-}
-
-// previous is the largest id below id.
-func previous(id comm.ID) comm.ID {
-	for i := len(id) - 1; i >= 0; i-- {
-		id[i]--
-		if id[i] != 0xff {
-			break
-		}
-	}
-	return id
-}
-
-// page reads the ids of a query (app, after, before, limit) and then their rows.
+// page reads the ids of a query (app, ids from and to, limit) and then their rows.
 func (s *Store) page(ctx context.Context, app comm.ID, f store.Filter, text string) (out []comm.Message, err error) {
 	if f.Limit <= 0 {
 		return nil, s.w.refused()
 	}
-	after, before := bounds(f)
+	span := sqlstore.SpanOf(f, idsAhead)
 	err = s.readers.with(ctx, func(r *reader) error {
-		rows, err := r.conn.QueryContext(ctx, text, app[:], after[:], before[:], int64(f.Limit))
+		rows, err := r.conn.QueryContext(ctx, text, app[:], span.Low[:], span.High[:], int64(f.Limit))
 		if err != nil {
 			return err
 		}

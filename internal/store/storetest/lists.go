@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -11,6 +12,7 @@ import (
 func listCases() []testCase {
 	return []testCase{
 		{"every filter pages newest first without gaps or repeats", listFilters},
+		{"times are those that messages show", listTimes},
 		{"pages stay stable while rows arrive", listStable},
 		{"captures are what the sandbox took", captures},
 	}
@@ -52,10 +54,10 @@ func listFilters(w *world) {
 		all = append(all, *m)
 	}
 	slices.SortFunc(all, func(x, y comm.Message) int { return y.ID.Compare(x.ID) })
-	mid := all[10].ID.Time()
+	mid := all[10].CreatedAt
 	for _, status := range append([]comm.Status{comm.None}, comm.Statuses()...) {
 		for _, ch := range []comm.Channel{0, comm.Email, comm.SMS} {
-			for _, times := range [][2]comm.Micros{{0, 0}, {mid, 0}, {0, mid}, {mid - 5000, mid + 5000}} {
+			for _, times := range [][2]comm.Micros{{0, 0}, {mid, 0}, {0, mid}, {mid - 1000, mid + 1000}, {mid - 5000, mid + 5000}} {
 				f := store.Filter{Status: status, Channel: ch, CreatedAfter: times[0], CreatedBefore: times[1]}
 				w.comparePages(a.ID, f, all)
 			}
@@ -69,7 +71,7 @@ func (w *world) comparePages(app comm.ID, f store.Filter, all []comm.Message) {
 	var want []comm.ID
 	for _, m := range all {
 		if (f.Status == 0 || m.Status == f.Status) && (f.Channel == 0 || m.Channel == f.Channel) &&
-			(f.CreatedAfter == 0 || m.ID.Time() > f.CreatedAfter) && (f.CreatedBefore == 0 || m.ID.Time() < f.CreatedBefore) {
+			(f.CreatedAfter == 0 || shown(&m) > f.CreatedAfter) && (f.CreatedBefore == 0 || shown(&m) < f.CreatedBefore) {
 			want = append(want, m.ID)
 		}
 	}
@@ -94,6 +96,37 @@ func (w *world) comparePages(app comm.ID, f store.Filter, all []comm.Message) {
 	}
 	if !slices.Equal(got, want) {
 		w.Fatalf("filter %+v: %d items, want %d\n%s\n%s", f, len(got), len(want), fmt.Sprint(got), fmt.Sprint(want))
+	}
+}
+
+// shown is when a message was created, as its answers say it.
+func shown(m *comm.Message) comm.Micros { return comm.Micros(m.CreatedAt.Millis() * 1000) }
+
+// Ids are minted before their messages are stored, by clocks that differ: times
+// are compared with what messages show, never with what their ids say.
+func listTimes(w *world) {
+	a := w.app(true)
+	var all []comm.Message
+	for _, off := range []time.Duration{0, -50 * time.Millisecond, 50 * time.Millisecond, -20 * time.Second, 0, -50 * time.Millisecond, 50 * time.Millisecond} {
+		s := w.one(a, func(s *store.Submission) { s.ID = comm.NewID(comm.At(time.Now()).Add(off)) })
+		if m := w.message(s); off == -50*time.Millisecond {
+			w.cancel(s)
+			all = append(all, *w.message(s))
+		} else {
+			all = append(all, *m)
+		}
+		time.Sleep(3 * time.Millisecond)
+	}
+	slices.SortFunc(all, func(x, y comm.Message) int { return y.ID.Compare(x.ID) })
+	for _, status := range []comm.Status{comm.None, comm.Queued, comm.Cancelled} {
+		for i := range all {
+			at := all[i].CreatedAt
+			for _, f := range []store.Filter{{CreatedAfter: at}, {CreatedBefore: at}, {CreatedAfter: at - 1000}, {CreatedBefore: at + 1000},
+				{CreatedAfter: shown(&all[i])}, {CreatedBefore: shown(&all[i])}, {CreatedAfter: at - 1000, CreatedBefore: at + 1000}} {
+				f.Status = status
+				w.comparePages(a.ID, f, all)
+			}
+		}
 	}
 }
 
