@@ -108,14 +108,12 @@ func repeatOf(lead, sub *store.Submission, a store.Accepted) (_ store.Accepted, 
 // of them can be expected to be new and within their rates, else by the one that
 // looks at each. It says which of them have to be looked at again.
 func (s *Store) acceptGroup(ctx context.Context, subs []store.Submission, group []int, fast bool, out []store.Accepted) (again []int, err error) {
-	args := acceptArgs(subs, group)
 	if fast = fast && !plant.Active(plant.SelectThenInsert) && !s.limited.any(subs, group); fast {
-		again, err = s.acceptNew(ctx, subs, group, args, out)
-		var refused *pgconn.PgError
-		if !errors.As(err, &refused) || refused.Code != groupRefused {
+		if again, err = s.acceptNew(ctx, subs, group, out); !groupWasRefused(err) {
 			return again, err
 		}
 	}
+	args := acceptArgs(subs, group)
 	again = again[:0]
 	err = s.accept(ctx, acceptEach(), args, func() { again = again[:0] }, func(r *reader) {
 		i := group[r.i64()-1]
@@ -149,12 +147,24 @@ const (
 	storedSuppressed
 )
 
-// acceptNew runs acceptSQL. What it did not store is left to be looked at again.
-func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []int, args []any, out []store.Accepted) (again []int, err error) {
+func groupWasRefused(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == groupRefused
+}
+
+// acceptNew runs acceptSQL, or acceptOneSQL. What it did not store is left to be looked at again.
+func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []int, out []store.Accepted) (again []int, err error) {
+	if len(group) == 1 && len(subs[group[0]].Files) == 0 {
+		stored, err := s.acceptOne(ctx, &subs[group[0]], &out[group[0]])
+		if err != nil || stored {
+			return nil, err
+		}
+		return group, nil
+	}
 	fates := make([]int64, len(group))
 	used := make(map[comm.ID]int, 8)
 	var now comm.Micros
-	err = s.accept(ctx, acceptSQL, args, func() {}, func(r *reader) {
+	err = s.accept(ctx, acceptSQL, acceptArgs(subs, group), func() {}, func(r *reader) {
 		submission, ord, app, n := r.i32() == 1, r.i64(), r.id(), r.i64()
 		if now = r.micros(); submission {
 			fates[ord-1] = n
@@ -177,6 +187,25 @@ func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []
 		used[sub.App]--
 	}
 	return again, nil
+}
+
+// acceptOne runs acceptOneSQL; stored is false when the key was taken.
+func (s *Store) acceptOne(ctx context.Context, x *store.Submission, out *store.Accepted) (stored bool, err error) {
+	var hash []byte
+	if x.HasKey {
+		hash = x.KeyHash[:]
+	}
+	args := []any{
+		[16]byte(x.ID), [16]byte(x.App), int16(x.Shard), int16(x.Channel), int16(x.Lane), int16(x.Mode), int16(x.OnUnknown), x.Node,
+		int64(x.ScheduledAt), x.TTL, hash, x.Fingerprint[:], x.Recipient, x.Payload, min(x.RatePerMinute, math.MaxInt32),
+	}
+	err = s.accept(ctx, acceptOneSQL, args, func() { stored = false }, func(r *reader) {
+		stored = true
+		now, used, suppressed := r.micros(), r.i32(), r.flag()
+		*out = store.Accepted{Result: store.New, ID: x.ID, Status: comm.Queued, Due: max(now, x.ScheduledAt), Suppressed: suppressed,
+			RateUsed: used, RateReset: resetAfter(now)}
+	})
+	return stored, err
 }
 
 // resetAfter is when the minute of an instant ends.

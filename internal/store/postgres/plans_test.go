@@ -38,6 +38,7 @@ func hotStatements() []hotStatement {
 	id := comm.NewID(comm.At(time.Now()))
 	out := []hotStatement{
 		{"accept", acceptSQL, nil, []use{{"suppressions", "suppressions_pkey", "app_id channel address"}}},
+		{"accept one", acceptOneSQL, nil, []use{{"suppressions", "suppressions_pkey", "app_id channel address"}}},
 		{"accept each", acceptEachSQL, nil, []use{{"idempotency", "idempotency_pkey", "app_id mode hash"}, {"suppressions", "suppressions_pkey", "app_id channel address"}, statePK}},
 		{"known key", knownKeySQL, nil, []use{{"idempotency", "idempotency_pkey", "app_id mode hash"}, statePK}},
 		{"content", contentSQL, nil, []use{content, {"files", "files_pkey", "app_id id"}}},
