@@ -29,7 +29,7 @@ func (s *Store) Accept(ctx context.Context, subs []store.Submission) ([]store.Ac
 	if len(subs) == 0 {
 		return nil, s.w.refused()
 	}
-	if err := s.space.check(); err != nil {
+	if err := s.disk.check(); err != nil {
 		return nil, refuse(err)
 	}
 	g := acceptGroup{subs: subs, out: make([]store.Accepted, len(subs)), rates: &s.rates}
@@ -45,6 +45,7 @@ func (s *Store) Accept(ctx context.Context, subs []store.Submission) ([]store.Ac
 			return nil, fmt.Errorf("accept: %w", err)
 		}
 	}
+	s.recent.put(subs, g.out, g.now)
 	return g.out, nil
 }
 
@@ -179,7 +180,7 @@ func (g *acceptGroup) store(r *raw, sub *store.Submission, out *store.Accepted) 
 // KnownKey implements store.Intake.
 func (s *Store) KnownKey(ctx context.Context, app comm.ID, mode comm.Mode, hash [16]byte) (k store.Known, err error) {
 	found := false
-	err = s.readers.raw(ctx, func(r *raw) error {
+	err = s.readers.with(ctx, func(r *raw) error {
 		row, err := r.one(qKeySelect, app[:], int64(mode), hash[:])
 		if err != nil || row == nil {
 			return err

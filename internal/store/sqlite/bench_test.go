@@ -21,7 +21,7 @@ import (
 // The benchmarks count messages: b.N of them over 100 apps, in groups. Run them
 // with a fixed number, beside a yardstick of the same shape:
 //
-//	go test -run - -bench 'Accept|Turn' -benchtime 300000x ./internal/store/sqlite
+//	go test -run - -bench . -benchtime 300000x ./internal/store/sqlite
 
 const benchApps = 100
 
@@ -33,8 +33,7 @@ type bench struct {
 	leases []store.Lease
 	units  []*benchUnit
 
-	cpu     time.Duration // used before the measurement
-	written float64
+	before usage // the measurement
 }
 
 func newBench(b *testing.B) *bench {
@@ -112,36 +111,44 @@ func (w *bench) fill(total, size int) {
 // machine disturbs, it counts processor time and what was handed to the file system.
 func (w *bench) begin() {
 	w.b.ReportAllocs()
-	w.cpu, w.written = used(w.b)
+	w.before = used(w.b)
 	w.b.ResetTimer()
 }
 
 func (w *bench) end() {
 	w.b.StopTimer()
-	cpu, written := used(w.b)
+	after := used(w.b)
 	n := float64(w.b.N)
 	w.b.ReportMetric(n/w.b.Elapsed().Seconds(), "msgs/s")
-	w.b.ReportMetric((cpu-w.cpu).Seconds()*1e6/n, "cpu-us/msg")
-	if written > 0 {
-		w.b.ReportMetric((written-w.written)/n, "written-B/msg")
+	w.b.ReportMetric((after.cpu-w.before.cpu).Seconds()*1e6/n, "cpu-us/msg")
+	if after.written > 0 {
+		w.b.ReportMetric((after.written-w.before.written)/n, "written-B/msg")
+		w.b.ReportMetric((after.read-w.before.read)/n, "read-B/msg")
 	}
 }
 
-// used is the process's processor time and, on Linux, the bytes that it has written.
-func used(b *testing.B) (cpu time.Duration, written float64) {
+// usage is the process's processor time and, on Linux, the bytes that it has handed to the file system and got from it.
+type usage struct {
+	cpu           time.Duration
+	written, read float64
+}
+
+func used(b *testing.B) (u usage) {
 	b.Helper()
 	var ru syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
 		b.Fatal(err)
 	}
-	cpu = time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+	u.cpu = time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 	io, _ := os.ReadFile("/proc/self/io")
 	for line := range strings.Lines(string(io)) {
-		if n, ok := strings.CutPrefix(line, "wchar: "); ok {
-			written, _ = strconv.ParseFloat(strings.TrimSpace(n), 64)
+		for name, to := range map[string]*float64{"wchar: ": &u.written, "rchar: ": &u.read} {
+			if n, ok := strings.CutPrefix(line, name); ok {
+				*to, _ = strconv.ParseFloat(strings.TrimSpace(n), 64)
+			}
 		}
 	}
-	return cpu, written
+	return u
 }
 
 func BenchmarkAccept(b *testing.B) {
@@ -155,6 +162,49 @@ func BenchmarkAccept(b *testing.B) {
 	}
 }
 
+// BenchmarkLife accepts in groups of 25 and sends each at once: the finishes of one group and the starts of the next are one turn.
+func BenchmarkLife(b *testing.B) {
+	const size = 25
+	w := newBench(b)
+	w.begin()
+	var fin []store.Finish
+	for i := 0; i < b.N; i += size {
+		subs := w.group(i, min(size, b.N-i))
+		out, err := w.s.Accept(b.Context(), subs)
+		w.must(err)
+		starts := make([]store.Start, len(subs))
+		for k := range subs {
+			u := comm.Unit{Shard: subs[k].Shard, App: subs[k].App, Channel: subs[k].Channel, Lane: subs[k].Lane}
+			starts[k] = store.Start{Unit: u, Head: store.Head{Due: out[k].Due, ID: out[k].ID}, Provider: "smtp", ProviderID: w.apps[0].ID, Live: true}
+		}
+		fin = w.turn(fin, starts)
+	}
+	w.turn(fin, nil)
+	w.end()
+}
+
+// turn is a turn in which everything is as expected; it answers the finishes of what it started.
+func (w *bench) turn(fin []store.Finish, starts []store.Start) []store.Finish {
+	w.b.Helper()
+	r, err := w.s.Turn(w.b.Context(), store.Turn{Node: "node", Leases: w.leases, Finishes: fin, Starts: starts})
+	w.must(err)
+	for _, ok := range r.Finished {
+		if !ok {
+			w.b.Fatal("finish refused")
+		}
+	}
+	fin = fin[:0]
+	for i := range r.Started {
+		st := &r.Started[i].State
+		if r.Started[i].Verdict != store.Go {
+			w.b.Fatalf("verdict %d", r.Started[i].Verdict)
+		}
+		fin = append(fin, store.Finish{App: st.App, ID: st.ID, Unit: starts[i].Unit, From: comm.Sending, Attempt: st.Attempts, Epoch: st.Epoch,
+			Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: "smtp", ProviderID: w.apps[0].ID, Ref: "ref-0123456789abcdef", Detail: "250 2.0.0 Ok: queued"}})
+	}
+	return fin
+}
+
 // BenchmarkTurn drains a backlog: the finishes of one group and the starts of the next are one turn.
 func BenchmarkTurn(b *testing.B) {
 	const size = 500
@@ -163,24 +213,8 @@ func BenchmarkTurn(b *testing.B) {
 	w.begin()
 	var fin []store.Finish
 	for done := 0; done < b.N; {
-		starts := w.heads(size)
-		r, err := w.s.Turn(b.Context(), store.Turn{Node: "node", Leases: w.leases, Finishes: fin, Starts: starts})
-		w.must(err)
-		for _, ok := range r.Finished {
-			if !ok {
-				b.Fatal("finish refused")
-			}
-		}
 		done += len(fin)
-		fin = fin[:0]
-		for i := range r.Started {
-			st := &r.Started[i].State
-			if r.Started[i].Verdict != store.Go {
-				b.Fatalf("verdict %d", r.Started[i].Verdict)
-			}
-			fin = append(fin, store.Finish{App: st.App, ID: st.ID, Unit: starts[i].Unit, From: comm.Sending, Attempt: st.Attempts, Epoch: st.Epoch,
-				Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: "smtp", ProviderID: w.apps[0].ID, Ref: "ref-0123456789abcdef", Detail: "250 2.0.0 Ok: queued"}})
-		}
+		fin = w.turn(fin, w.heads(size))
 	}
 	w.end()
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	lite "zombiezen.com/go/sqlite"
+
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -27,9 +29,12 @@ var errClosed = errors.New("the store is closed")
 
 // primary is the primary result code of an error of SQLite, 0 for any other.
 func primary(err error) int {
-	var c interface{ Code() int }
+	var c interface{ Code() int } // of database/sql's driver
 	if errors.As(err, &c) {
 		return c.Code() & primaryMask
+	}
+	if c := lite.ErrCode(err); c != lite.ResultError { // what it says of foreign errors, too
+		return int(c.ToPrimary())
 	}
 	return 0
 }
@@ -39,7 +44,7 @@ func refuse(err error) error {
 	if err == nil {
 		return nil
 	}
-	if primary(err) == codeFull || errors.Is(err, errBroken) || errors.Is(err, errClosed) || errors.Is(err, errLowSpace) {
+	if primary(err) == codeFull || errors.Is(err, errBroken) || errors.Is(err, errReplaced) || errors.Is(err, errClosed) || errors.Is(err, errLowSpace) {
 		return comm.E("unavailable").Because(err)
 	}
 	return err

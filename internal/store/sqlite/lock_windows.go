@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 )
 
@@ -28,3 +29,6 @@ func lockFile(path string) (*fileLock, error) {
 }
 
 func (l *fileLock) unlock() error { return syscall.CloseHandle(l.h) }
+
+// own does nothing here: SQLite opens the file itself, and would be kept from it.
+func own(*os.File) error { return nil }

@@ -3,10 +3,12 @@ package sqlite_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -222,6 +224,42 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestOtherNamesOfTheFileAreRefused(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Log("on this system a file with a second name is refused at once")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "comm.db")
+	cmd, _ := startChild(t, path, comm.NewID(1))
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	for name, make := range map[string]func(string) error{
+		"symlink.db":     func(at string) error { return os.Symlink(path, at) },
+		"hardlink.db":    func(at string) error { return os.Link(path, at) },
+		"folder/comm.db": func(at string) error { return os.Symlink(dir, filepath.Dir(at)) },
+		"removed/lock.db": func(at string) error {
+			if err := os.Mkdir(filepath.Dir(at), 0o700); err != nil {
+				return err
+			}
+			return errors.Join(os.Remove(path+".lock"), os.Symlink(path, at))
+		},
+	} {
+		at := filepath.Join(t.TempDir(), name)
+		if err := make(at); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := sqlite.Open(t.Context(), sqlite.Options{Path: at}); err == nil {
+			_ = s.Close()
+			t.Errorf("%s: two processes have the file", name)
+		} else if !strings.Contains(err.Error(), "in use by another process") && runtime.GOOS == "linux" {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ var (
 // row's sequence are one picture with it.
 func (s *Store) Message(ctx context.Context, app, id comm.ID) (*comm.Message, error) {
 	var m *comm.Message
-	err := s.readers.raw(ctx, func(r *raw) (err error) {
+	err := s.readers.with(ctx, func(r *raw) (err error) {
 		if m, err = message(r, app, id); err != nil || m == nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func eventRow(v []value) comm.Event {
 // List implements store.Messages: the ids come from index ranges, merged newest
 // first; rows and contents are read for the page alone.
 func (s *Store) List(ctx context.Context, app comm.ID, f store.Filter) ([]comm.Message, error) {
-	out, err := s.page(ctx, app, f, listQuery(f))
+	out, err := s.page(ctx, app, f, &lists)
 	if err != nil {
 		return nil, fmt.Errorf("list messages: %w", err)
 	}
@@ -74,27 +74,54 @@ func (s *Store) List(ctx context.Context, app comm.ID, f store.Filter) ([]comm.M
 
 // Captures implements store.Messages: what the sandbox accepted.
 func (s *Store) Captures(ctx context.Context, app comm.ID, f store.Filter) ([]comm.Message, error) {
-	out, err := s.page(ctx, app, f, captureQuery(f))
+	out, err := s.page(ctx, app, f, &captureLists)
 	if err != nil {
 		return nil, fmt.Errorf("list captures: %w", err)
 	}
 	return out, nil
 }
 
-// listQuery is one range of an index for each status and channel that the filter
-// lets through. SENDING has an index of its own.
-func listQuery(f store.Filter) string {
-	return merged(f, func(st comm.Status) string {
-		if st == comm.Sending {
-			return `state_sending WHERE`
-		}
-		return `state_list WHERE status <> 2 AND` // the index's own condition, word for word
-	})
+// A filter's query is one range of an index for each status and channel that it
+// lets through, merged by SQLite. There is one for each combination, so that
+// connections can keep them prepared.
+type listQueries [8][3][2]*query
+
+var lists, captureLists = makeQueries(listFrom), makeQueries(captureFrom)
+
+// listFrom is where a status is listed from. SENDING has an index of its own.
+func listFrom(st comm.Status) string {
+	if st == comm.Sending {
+		return `state_sending WHERE`
+	}
+	return `state_list WHERE status <> 2 AND` // the index's own condition, word for word
 }
 
-// captureQuery is the same for what the sandbox took.
-func captureQuery(f store.Filter) string {
-	return merged(f, func(comm.Status) string { return `state_captures WHERE provider = 'sandbox' AND sent_at <> 0 AND` })
+// captureFrom is the same for what the sandbox took.
+func captureFrom(comm.Status) string {
+	return `state_captures WHERE provider = 'sandbox' AND sent_at <> 0 AND`
+}
+
+func makeQueries(from func(comm.Status) string) (q listQueries) {
+	for status := range q {
+		for channel := range q[status] {
+			q[status][channel] = [2]*query{
+				{merged(comm.Status(status), comm.Channel(channel), false, from)},
+				{merged(comm.Status(status), comm.Channel(channel), true, from)},
+			}
+		}
+	}
+	return q
+}
+
+// of is the query of a filter; nil for a status or channel that does not exist.
+func (q *listQueries) of(f store.Filter, timed bool) *query {
+	switch {
+	case int(f.Status) >= len(q) || int(f.Channel) >= len(q[0]):
+		return nil
+	case timed:
+		return q[f.Status][f.Channel][1]
+	}
+	return q[f.Status][f.Channel][0]
 }
 
 // idsAhead is how far an id may be minted after its message is created: both go by
@@ -103,17 +130,17 @@ const idsAhead = 100 * time.Millisecond
 
 // merged makes SQLite merge the ranges, newest first. Status and channel are
 // enumerations, written as numbers so that the partial indexes apply.
-func merged(f store.Filter, from func(comm.Status) string) string {
+func merged(status comm.Status, channel comm.Channel, timed bool, from func(comm.Status) string) string {
 	created := ""
-	if x := sqlstore.SpanOf(f, idsAhead); x.Timed {
-		created = fmt.Sprintf(` AND created_at >= %d AND created_at < %d`, x.From, x.To)
+	if timed {
+		created = ` AND created_at >= ?5 AND created_at < ?6`
 	}
 	statuses, channels := comm.Statuses(), comm.Channels()
-	if f.Status != comm.None {
-		statuses = []comm.Status{f.Status}
+	if status != comm.None {
+		statuses = []comm.Status{status}
 	}
-	if f.Channel != 0 {
-		channels = []comm.Channel{f.Channel}
+	if channel != 0 {
+		channels = []comm.Channel{channel}
 	}
 	var arms []string
 	for _, st := range statuses {
@@ -124,45 +151,37 @@ func merged(f store.Filter, from func(comm.Status) string) string {
 	return strings.Join(arms, " UNION ALL ") + ` ORDER BY id DESC LIMIT ?4`
 }
 
-// page reads the ids of a query (app, ids from and to, limit) and then their rows.
-func (s *Store) page(ctx context.Context, app comm.ID, f store.Filter, text string) (out []comm.Message, err error) {
-	if f.Limit <= 0 {
+// page reads the ids of a query and then their rows.
+func (s *Store) page(ctx context.Context, app comm.ID, f store.Filter, queries *listQueries) (out []comm.Message, err error) {
+	span := sqlstore.SpanOf(f, idsAhead)
+	q, args := queries.of(f, span.Timed), []value{app[:], span.Low[:], span.High[:], int64(f.Limit)}
+	if f.Limit <= 0 || q == nil {
 		return nil, s.w.refused()
 	}
-	span := sqlstore.SpanOf(f, idsAhead)
-	err = s.readers.with(ctx, func(r *reader) error {
-		rows, err := r.conn.QueryContext(ctx, text, app[:], span.Low[:], span.High[:], int64(f.Limit))
+	if span.Timed {
+		args = append(args, int64(span.From), int64(span.To))
+	}
+	err = s.readers.with(ctx, func(r *raw) error {
+		out = nil
+		var ids []comm.ID
+		err := r.each(q, args, func(v []value) error {
+			ids = append(ids, idOf(v[0]))
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		defer func() { _ = rows.Close() }()
-		var ids []comm.ID
-		for rows.Next() {
-			var id comm.ID
-			if err := rows.Scan((*sqlstore.ID)(&id)); err != nil {
+		out = make([]comm.Message, 0, len(ids))
+		for _, id := range ids {
+			m, err := message(r, app, id)
+			if err != nil {
 				return err
 			}
-			ids = append(ids, id)
-		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		if err := rows.Close(); err != nil {
-			return err
-		}
-		return r.conn.Raw(func(any) error {
-			out = make([]comm.Message, 0, len(ids))
-			for _, id := range ids {
-				m, err := message(r.raw, app, id)
-				if err != nil {
-					return err
-				}
-				if m != nil {
-					out = append(out, *m)
-				}
+			if m != nil {
+				out = append(out, *m)
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 	return out, err
 }

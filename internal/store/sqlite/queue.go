@@ -25,7 +25,7 @@ var (
 // Units implements store.Queue: one seek per unit and shard.
 func (s *Store) Units(ctx context.Context, shards []comm.Shard) (out []store.Wake, err error) {
 	shards = slices.Compact(slices.Sorted(slices.Values(shards)))
-	err = s.readers.raw(ctx, func(r *raw) error {
+	err = s.readers.with(ctx, func(r *raw) error {
 		out = nil
 		for _, shard := range shards {
 			u := comm.Unit{Shard: shard}
@@ -51,7 +51,7 @@ func (s *Store) Units(ctx context.Context, shards []comm.Shard) (out []store.Wak
 
 // Windows implements store.Queue: one seek per unit.
 func (s *Store) Windows(ctx context.Context, asks []store.Ask) (out [][]store.Head, err error) {
-	err = s.readers.raw(ctx, func(r *raw) error {
+	err = s.readers.with(ctx, func(r *raw) error {
 		out = make([][]store.Head, len(asks))
 		return r.snapshot(len(asks), func(i int) (err error) {
 			out[i], err = window(r, &asks[i])
@@ -86,7 +86,7 @@ func (s *Store) Orphans(ctx context.Context, leases []store.Lease, limit int) (o
 			epochs[l.Shard] = l.Epoch
 		}
 	}
-	err = s.readers.raw(ctx, func(r *raw) error {
+	err = s.readers.with(ctx, func(r *raw) error {
 		out = nil
 		return r.each(qOrphans, nil, func(v []value) error {
 			st := stateRow(idOf(v[0]), idOf(v[1]), v[2:])
@@ -160,7 +160,7 @@ func (s *Store) SetHolds(ctx context.Context, node string, holds []store.Hold) e
 
 // Hold implements store.Messages.
 func (s *Store) Hold(ctx context.Context, u comm.Unit) (h store.Hold, ok bool, err error) {
-	err = s.readers.raw(ctx, func(r *raw) error {
+	err = s.readers.with(ctx, func(r *raw) error {
 		row, err := r.one(qHold, u.App[:], int64(u.Channel), int64(u.Lane), int64(u.Shard))
 		if err != nil || row == nil {
 			return err

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 )
 
@@ -10,37 +9,36 @@ import (
 // for one short statement or a few: an old snapshot would keep the write-ahead
 // log from starting over.
 type readers struct {
-	db    *sql.DB
+	open  func() (*raw, error)
 	fault func() error  // why nothing may be read any more, or nil
+	idle  chan *raw     // nil entries are connections not opened yet
 	done  chan struct{} // closed by close
-	idle  chan *reader  // nil entries are connections not opened yet
 }
 
-// reader is a query-only connection, with database/sql and below it.
-type reader struct {
-	conn *sql.Conn
-	raw  *raw
-}
-
-func newReaders(db *sql.DB, n int, fault func() error) *readers {
-	r := &readers{db: db, fault: fault, done: make(chan struct{}), idle: make(chan *reader, n)}
+func newReaders(n int, open func() (*raw, error), fault func() error) *readers {
+	p := &readers{open: open, fault: fault, idle: make(chan *raw, n), done: make(chan struct{})}
 	for range n {
-		r.idle <- nil
+		p.idle <- nil
 	}
-	return r
+	return p
 }
 
-// with lends fn a reader. fn copies what it needs and does not keep it.
-func (p *readers) with(ctx context.Context, fn func(*reader) error) error {
-	if err := p.fault(); err != nil {
-		return refuse(err)
-	}
-	var r *reader
+// refused is why nothing may be read any more, or nil.
+func (p *readers) refused() error {
 	select {
 	case <-p.done:
 		return refuse(errClosed)
 	default:
+		return refuse(p.fault())
 	}
+}
+
+// with lends fn a reader. fn copies what it needs and does not keep it.
+func (p *readers) with(ctx context.Context, fn func(*raw) error) error {
+	if err := p.refused(); err != nil {
+		return err
+	}
+	var r *raw
 	select {
 	case r = <-p.idle:
 	case <-p.done:
@@ -50,7 +48,7 @@ func (p *readers) with(ctx context.Context, fn func(*reader) error) error {
 	}
 	if r == nil {
 		var err error
-		if r, err = p.open(ctx); err != nil {
+		if r, err = p.open(); err != nil {
 			p.idle <- nil
 			return fmt.Errorf("open a connection for reading: %w", err)
 		}
@@ -59,17 +57,7 @@ func (p *readers) with(ctx context.Context, fn func(*reader) error) error {
 	return fn(r)
 }
 
-// raw lends fn a reader below database/sql.
-func (p *readers) raw(ctx context.Context, fn func(*raw) error) error {
-	return p.with(ctx, func(r *reader) error {
-		return r.conn.Raw(func(any) error { return fn(r.raw) })
-	})
-}
-
-var (
-	qBegin    = &query{`BEGIN`}
-	qRollback = &query{`ROLLBACK`}
-)
+var qBegin = &query{`BEGIN`}
 
 // snapshot calls fn n times in one snapshot, which costs less than one for each.
 func (r *raw) snapshot(n int, fn func(i int) error) error {
@@ -87,31 +75,15 @@ func (r *raw) snapshot(n int, fn func(i int) error) error {
 	return nil
 }
 
-func (p *readers) open(ctx context.Context) (*reader, error) {
-	conn, err := p.db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r := &reader{conn: conn}
-	err = conn.Raw(func(c any) (err error) {
-		r.raw, err = newRaw(c)
-		return err
-	})
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	return r, nil
-}
-
 // close waits until every reader is back.
-func (p *readers) close() error {
+func (p *readers) close() (err error) {
 	close(p.done)
 	for range cap(p.idle) {
 		if r := <-p.idle; r != nil {
-			_ = r.raw.close()
-			_ = r.conn.Close()
+			if cerr := r.close(); err == nil {
+				err = cerr
+			}
 		}
 	}
-	return p.db.Close()
+	return err
 }

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -11,33 +13,64 @@ const (
 	// lowWater is the free space below which nothing new is accepted: what is
 	// left is for recording how the accepted messages end.
 	lowWater = 64 << 20
-	// spaceEvery is how long a look at the file system holds.
-	spaceEvery = time.Second
+	// lookEvery is how long a look at the free space holds.
+	lookEvery = time.Second
 )
 
 var (
 	errInUse    = errors.New("the database file is in use by another process; SQLite serves one process only")
 	errLowSpace = errors.New("the disk is almost full")
+	errReplaced = errors.New("the database file was removed or replaced while it was open; what is written now would be lost")
 )
 
-// space watches how much the disk has left. It is safe for concurrent use.
-type space struct {
-	path string
+// disk watches the files and the space that is left for them. check is safe for
+// concurrent use, present belongs to the writer.
+type disk struct {
+	now   func() time.Time
+	files [2]watched // the database and its write-ahead log
+
 	mu   sync.Mutex
-	seen time.Time
+	seen time.Time // of the last look at the free space
 	low  bool
 }
 
+// watched is a file as it was first seen; info is nil before that.
+type watched struct {
+	path string
+	info os.FileInfo
+}
+
+// watch begins with the database file as it is open.
+func watch(path string, file os.FileInfo) disk {
+	return disk{now: time.Now, files: [2]watched{{path, file}, {path: path + "-wal"}}}
+}
+
 // check answers errLowSpace below the low-water mark; it recovers by itself.
-func (s *space) check() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); s.seen.IsZero() || now.Sub(s.seen) >= spaceEvery || now.Before(s.seen) {
-		free, ok := freeBytes(filepath.Dir(s.path))
-		s.seen, s.low = now, ok && free < lowWater
+func (d *disk) check() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now := d.now(); d.seen.IsZero() || now.Sub(d.seen) >= lookEvery || now.Before(d.seen) {
+		free, ok := freeBytes(filepath.Dir(d.files[0].path))
+		d.seen, d.low = now, ok && free < lowWater
 	}
-	if s.low {
+	if d.low {
 		return errLowSpace
+	}
+	return nil
+}
+
+// present answers errReplaced when the files are not those that are open. The
+// write-ahead log comes with the first write and stays until Close.
+func (d *disk) present() error {
+	for i := range d.files {
+		f := &d.files[i]
+		found, err := os.Stat(f.path)
+		switch {
+		case err == nil && f.info == nil:
+			f.info = found
+		case err == nil && !os.SameFile(f.info, found), errors.Is(err, os.ErrNotExist) && f.info != nil:
+			return fmt.Errorf("%w: %s", errReplaced, f.path)
+		}
 	}
 	return nil
 }

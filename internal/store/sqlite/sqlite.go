@@ -15,151 +15,39 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // also the driver "sqlite"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
-// Options are how to open a database.
-type Options struct {
-	Path string           // of the database file; its folder must exist
-	Log  *slog.Logger     // nil: nothing is logged
-	Now  func() time.Time // the database's clock; nil: time.Now
-}
-
-const (
-	// leastVersion is the oldest SQLite that may touch the file, as in sqlite3_libversion_number:
-	// 3.51.3 mends a write-ahead log that could lose a commit after a reset.
-	leastVersion = 3_051_003
-	readerCount  = 4
-	// Page caches in KiB. The system caches the file as well, and each commit
-	// walks the cache's hash table: larger ones are slower (docs/decisions/0002-sqlite-keys.md).
-	writerCacheKiB = 4 << 10
-	readerCacheKiB = 2 << 10
-)
-
 // Store is a store.Store on one SQLite file.
 type Store struct {
 	*sqlstore.Cold
-	path    string
+	path    string // without symbolic links
 	log     *slog.Logger
 	clock   func() time.Time
 	lock    *fileLock
-	db      *sql.DB // the writer's
+	file    *os.File // the database, open for its lock
+	db      *sql.DB  // the writer's, for shared SQL and migrations
 	w       *writer
 	readers *readers
-	space   space
+	cold    *sql.DB // for reading with shared SQL
+	disk    disk
 	flights flights
+	recent  recent
 	closed  atomic.Bool
+	broken  chan struct{} // closed by fail
 	// The writer's goroutine's:
 	forgot bool // forget has run
 	rates  rates
 }
 
 var _ store.Store = (*Store)(nil)
-
-// Open opens the database file, which it creates when there is none, and takes
-// the exclusive lock <path>.lock. Migrate must be called before anything else.
-func Open(ctx context.Context, o Options) (_ *Store, err error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	s := &Store{path: o.Path, log: o.Log, clock: o.Now, space: space{path: o.Path}}
-	if s.lock, err = lockFile(o.Path + ".lock"); err != nil {
-		return nil, fmt.Errorf("open %s: %w", o.Path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("open %s: %w", o.Path, err), s.release())
-		}
-	}()
-	if err := private(o.Path); err != nil {
-		return nil, err
-	}
-	common := "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=temp_store(MEMORY)&_pragma=trusted_schema(0)&_dqs=0"
-	if s.db, err = sql.Open("sqlite", uri(o.Path)+common+
-		fmt.Sprintf("&_pragma=journal_mode(WAL)&_pragma=cache_size(-%d)&_pragma=cache_spill(0)&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)", writerCacheKiB)); err != nil {
-		return nil, err
-	}
-	s.db.SetMaxOpenConns(1)
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := inspect(ctx, conn); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	if s.w, err = newWriter(conn); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	rdb, err := sql.Open("sqlite", uri(o.Path)+common+fmt.Sprintf("&_pragma=cache_size(-%d)&_pragma=query_only(1)", readerCacheKiB))
-	if err != nil {
-		return nil, err
-	}
-	rdb.SetMaxOpenConns(readerCount)
-	rdb.SetMaxIdleConns(readerCount)
-	s.readers = newReaders(rdb, readerCount, s.w.fault)
-	s.Cold = sqlstore.NewCold(s, sqlstore.SQLite())
-	return s, nil
-}
-
-// private makes sure that a new file is readable by its owner only.
-func private(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// uri is the path as SQLite's file URI.
-func uri(path string) string {
-	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
-}
-
-// inspect refuses a library that is too old and a file that is not ours.
-func inspect(ctx context.Context, q sqlstore.Querier) error {
-	var version, mode string
-	if err := q.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
-		return err
-	}
-	if err := newEnough(version); err != nil {
-		return err
-	}
-	if err := q.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); err != nil {
-		return err
-	}
-	if mode != "wal" {
-		return fmt.Errorf("the file cannot use a write-ahead log (journal mode %s): put it on a local disk", mode)
-	}
-	var tables, ours int
-	err := q.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name = 'schema_migrations') FROM sqlite_schema WHERE type = 'table'`).Scan(&tables, &ours)
-	if err == nil && tables > 0 && ours == 0 {
-		err = errors.New("the file is a database of another program")
-	}
-	return err
-}
-
-// newEnough refuses a library that may lose commits.
-func newEnough(version string) error {
-	var major, minor, patch int
-	if _, err := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); err != nil {
-		return fmt.Errorf("read SQLite's version %q: %w", version, err)
-	}
-	if major*1_000_000+minor*1_000+patch < leastVersion {
-		return fmt.Errorf("this build has SQLite %s; at least 3.51.3 is needed", version)
-	}
-	return nil
-}
 
 // now is the database's clock: the machine's, since the file belongs to one process.
 func (s *Store) now() comm.Micros { return comm.At(s.clock()) }
@@ -174,10 +62,23 @@ func (s *Store) Now(context.Context) (comm.Micros, error) {
 
 // Ping implements store.Store: it commits nothing, but takes the writer's turn.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.space.check(); err != nil {
+	if err := s.disk.check(); err != nil {
 		return refuse(err)
 	}
 	return s.w.do(ctx, &op{hot: func(*raw) error { return nil }, rows: 1})
+}
+
+// Broken is closed when the store has stopped for good: a flush failed, or the
+// file was removed under it. The process should end then; Fault says why.
+func (s *Store) Broken() <-chan struct{} { return s.broken }
+
+// Fault is why the store has stopped for good; nil while it works.
+func (s *Store) Fault() error { return s.w.fault() }
+
+// fail tells that the store has stopped. The writer calls it once.
+func (s *Store) fail(fault error) {
+	s.log.Error("the store has stopped: restart the server once the disk is in order", "error", fault)
+	close(s.broken)
 }
 
 // Close implements store.Store. It waits for running operations, folds the log into the file and gives up the lock.
@@ -196,17 +97,46 @@ func (s *Store) settle() error {
 	return s.w.hot(context.Background(), 1, func(r *raw) error { return s.rates.writeAll(r) })
 }
 
+// keepLog keeps SQLite from removing the write-ahead log when c, the last
+// connection, is closed: what has its name now belongs to another database.
+func keepLog(c conn) error {
+	err := c.Raw(func(c any) error {
+		file, ok := c.(sqlite.FileControl)
+		if !ok {
+			return fmt.Errorf("the SQLite driver's connection is a %T", c)
+		}
+		_, err := file.FileControlPersistWAL("main", 1)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep the log of another database: %w", err)
+	}
+	return nil
+}
+
 func (s *Store) release() (err error) {
 	if s.readers != nil {
 		err = errors.Join(err, s.readers.close())
 	}
+	if s.cold != nil {
+		err = errors.Join(err, s.cold.Close())
+	}
 	if s.w != nil {
 		err = errors.Join(err, s.settle())
 		s.w.stop()
+		if errors.Is(s.w.fault(), errReplaced) {
+			err = errors.Join(err, keepLog(s.w.conn))
+		}
 		err = errors.Join(err, s.w.close())
 	}
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close())
 	}
-	return errors.Join(err, s.lock.unlock())
+	if s.file != nil {
+		err = errors.Join(err, s.file.Close())
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.unlock())
+	}
+	return err
 }

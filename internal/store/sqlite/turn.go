@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/plant"
@@ -13,7 +14,7 @@ import (
 
 var (
 	qShards  = &query{`SELECT shard, owner, epoch FROM shards`}
-	qContent = &query{`SELECT +c.recipient, +c.payload, +c.files, ` + stateColumns + ` FROM state s JOIN content c ON c.id = s.id AND c.app_id = s.app_id
+	qContent = &query{`SELECT c.recipient, c.payload, c.files, ` + stateColumns + ` FROM state s JOIN content c ON c.id = s.id AND c.app_id = s.app_id
 		WHERE s.id = ? AND s.app_id = ?`}
 	qFiles      = &query{`SELECT filename, content_type, content FROM files WHERE id = ? AND app_id = ? ORDER BY n`}
 	qSuppressed = &query{`SELECT 1 FROM suppressions WHERE app_id = ? AND channel = ? AND address = ?`}
@@ -24,10 +25,11 @@ var (
 // a row becomes is computed from that reading and written only if the row is
 // still the same; if not, it is read again inside the transaction.
 func (s *Store) Turn(ctx context.Context, t store.Turn) (store.TurnResult, error) {
-	g := turnGroup{t: &t, known: make([]comm.State, len(t.Finishes))}
+	g := turnGroup{t: &t, known: make([]comm.State, len(t.Finishes)), content: make([]content, len(t.Starts))}
 	s.flights.take(t.Finishes, g.known)
-	if len(t.Starts) > 0 {
-		if err := s.readers.raw(ctx, g.read); err != nil {
+	s.recent.take(t.Starts, g.content)
+	if slices.ContainsFunc(g.content, func(c content) bool { return !c.found }) {
+		if err := s.readers.with(ctx, g.read); err != nil {
 			return store.TurnResult{}, fmt.Errorf("turn: %w", err)
 		}
 	}
@@ -60,9 +62,19 @@ type content struct {
 // appMode is what attempt start wants to know of an app.
 type appMode struct{ known, active, sandbox bool }
 
+// read reads what is not known of the starts, from one snapshot. It does so in
+// the order of the ids, which is that of the rows: a connection begins with an
+// empty cache after each commit of the writer, and starts come unit by unit.
 func (g *turnGroup) read(r *raw) error {
-	g.content = make([]content, len(g.t.Starts))
-	return r.snapshot(len(g.content), func(i int) error {
+	unknown := make([]int, 0, len(g.content))
+	for i := range g.content {
+		if !g.content[i].found {
+			unknown = append(unknown, i)
+		}
+	}
+	slices.SortFunc(unknown, func(a, b int) int { return g.t.Starts[a].Head.ID.Compare(g.t.Starts[b].Head.ID) })
+	return r.snapshot(len(unknown), func(k int) error {
+		i := unknown[k]
 		return g.content[i].read(r, g.t.Starts[i].Unit.App, g.t.Starts[i].Head.ID)
 	})
 }

@@ -19,11 +19,12 @@ const (
 	waiting = 64
 )
 
-// writer is the only goroutine that writes. Whatever waits together (accept
-// groups, turns, cold writes) shares one transaction and one flush.
+// writer is the only goroutine that writes. Accept groups, turns and other hot
+// operations that wait together share one transaction and one flush; the rest
+// go alone, through database/sql.
 type writer struct {
-	conn *sql.Conn
 	raw  *raw
+	conn conn
 	ops  chan *op
 	done chan struct{}
 
@@ -31,25 +32,26 @@ type writer struct {
 	stopped  bool
 	broken   atomic.Pointer[error]
 
-	begin, rollback *query
-	commit          func() error // durable when it answers nil
+	present func() error // why the file is not the one that is open, or nil
+	failed  func(error)  // told once when the store stops for good
+	// commit runs a COMMIT, which is durable when it answers nil.
+	commit func(run func() error) error
 }
+
+// conn is the writer's connection for shared SQL and migrations.
+type conn = *sql.Conn
 
 // op is one caller's operation. Exactly one of hot, cold and alone is set.
 type op struct {
-	hot   func(*raw) error             // below database/sql
-	cold  func(sqlstore.Querier) error // shared SQL
-	alone func(conn *sql.Conn) error   // outside any transaction (migrations)
+	hot   func(*raw) error             // shares a transaction
+	cold  func(sqlstore.Querier) error // in a transaction of its own
+	alone func(conn) error             // outside any transaction (migrations)
 	undo  func()                       // called when a transaction in which hot has run is rolled back
-	rows  int                          // about how many it writes
-	ctx   context.Context              // of the caller, for cold
+	rows  int                          // about how many hot writes
 	state atomic.Int32                 // opWaiting, opTaken, opLeft
 	err   error
 	ready chan struct{}
 }
-
-// conn is the writer's connection.
-type conn = *sql.Conn
 
 const (
 	opWaiting = iota
@@ -57,20 +59,18 @@ const (
 	opLeft
 )
 
-func newWriter(conn *sql.Conn) (*writer, error) {
-	w := &writer{conn: conn, ops: make(chan *op, waiting), done: make(chan struct{}),
-		begin: &query{"BEGIN IMMEDIATE"}, rollback: &query{"ROLLBACK"}}
-	commit := &query{"COMMIT"}
-	w.commit = func() error { return w.exec(commit) }
-	err := conn.Raw(func(c any) (err error) {
-		w.raw, err = newRaw(c)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
+var (
+	qImmediate = &query{"BEGIN IMMEDIATE"}
+	qCommit    = &query{"COMMIT"}
+	qRollback  = &query{"ROLLBACK"}
+)
+
+// newWriter starts the writer, which owns both connections from now on.
+func newWriter(r *raw, c conn, present func() error, failed func(error)) *writer {
+	w := &writer{raw: r, conn: c, ops: make(chan *op, waiting), done: make(chan struct{}), present: present, failed: failed,
+		commit: func(run func() error) error { return run() }}
 	go w.run()
-	return w, nil
+	return w
 }
 
 // do hands an operation to the writer and waits for its commit. A caller whose
@@ -80,7 +80,7 @@ func (w *writer) do(ctx context.Context, o *op) error {
 	if err := w.fault(); err != nil {
 		return refuse(err)
 	}
-	o.ctx, o.ready = ctx, make(chan struct{})
+	o.ready = make(chan struct{})
 	w.stopping.RLock()
 	if w.stopped {
 		w.stopping.RUnlock()
@@ -113,6 +113,12 @@ func (w *writer) fault() error {
 		return *p
 	}
 	return nil
+}
+
+// stopWith refuses everything from now on.
+func (w *writer) stopWith(fault error) {
+	w.broken.Store(&fault)
+	w.failed(fault)
 }
 
 // stop lets what waits finish and ends the goroutine.
@@ -151,8 +157,12 @@ func (w *writer) group(first *op) (next *op) {
 		first.answer(err)
 		return nil
 	}
-	if first.alone != nil {
+	switch {
+	case first.alone != nil:
 		first.answer(first.alone(w.conn))
+		return nil
+	case first.cold != nil:
+		first.answer(w.cold(first))
 		return nil
 	}
 	taken, next, err := w.together(first)
@@ -187,10 +197,10 @@ func (o *op) answer(err error) {
 
 // one runs a single operation in a transaction of its own.
 func (w *writer) one(o *op) error {
-	if err := w.exec(w.begin); err != nil {
+	if err := w.exec(qImmediate); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	if err := w.apply(o); err != nil {
+	if err := o.hot(w.raw); err != nil {
 		w.undo(o)
 		return err
 	}
@@ -201,13 +211,13 @@ func (w *writer) one(o *op) error {
 // error nothing is stored and each has to be run alone.
 func (w *writer) together(first *op) (taken []*op, next *op, err error) {
 	taken = append(make([]*op, 0, groupOps), first)
-	if err := w.exec(w.begin); err != nil {
+	if err := w.exec(qImmediate); err != nil {
 		return taken, nil, fmt.Errorf("begin: %w", err)
 	}
 	rows := 0
 	for i := 0; i < len(taken); i++ {
 		o := taken[i]
-		if err := w.apply(o); err != nil {
+		if err := o.hot(w.raw); err != nil {
 			if r, ok := errors.AsType[refusal](err); ok {
 				o.err = r
 			} else {
@@ -217,7 +227,7 @@ func (w *writer) together(first *op) (taken []*op, next *op, err error) {
 		}
 		rows += o.rows
 		if len(taken) < groupOps && next == nil {
-			if o := w.waits(); o != nil && (o.alone != nil || rows+o.rows > groupRows) {
+			if o := w.waits(); o != nil && (o.hot == nil || rows+o.rows > groupRows) {
 				next = o
 			} else if o != nil && o.state.CompareAndSwap(opWaiting, opTaken) {
 				taken = append(taken, o)
@@ -237,39 +247,33 @@ func (w *writer) waits() *op {
 	}
 }
 
-// apply runs the operation inside the open transaction.
-func (w *writer) apply(o *op) error {
-	if o.hot != nil {
-		return w.conn.Raw(func(any) error { return o.hot(w.raw) })
-	}
-	if _, err := w.conn.ExecContext(context.Background(), "SAVEPOINT op"); err != nil {
-		return err
+// cold runs shared SQL in a transaction of its own.
+func (w *writer) cold(o *op) error {
+	ctx := context.Background()
+	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin: %w", err)
 	}
 	err := o.cold(steady{w.conn})
-	if err != nil {
-		if _, uerr := w.conn.ExecContext(context.Background(), "ROLLBACK TO op"); uerr != nil {
-			return err // the whole transaction is gone: everybody alone
-		}
-		if primary(err) == 0 {
-			err = refusal{err}
-		}
+	if err == nil {
+		err = w.committed(w.commit(func() error {
+			_, err := w.conn.ExecContext(ctx, "COMMIT")
+			return err
+		}))
 	}
-	if _, rerr := w.conn.ExecContext(context.Background(), "RELEASE op"); rerr != nil {
-		return rerr
+	if err != nil {
+		_, _ = w.conn.ExecContext(ctx, "ROLLBACK") // an error means that SQLite has done so by itself
 	}
 	return err
 }
 
 func (w *writer) exec(q *query) error {
-	return w.conn.Raw(func(any) error {
-		_, err := w.raw.run(q)
-		return err
-	})
+	_, err := w.raw.run(q)
+	return err
 }
 
 // undo rolls back what these operations did. An error means that SQLite has done so by itself.
 func (w *writer) undo(ran ...*op) {
-	_ = w.exec(w.rollback)
+	_ = w.exec(qRollback)
 	for _, o := range ran {
 		if o.undo != nil {
 			o.undo()
@@ -277,39 +281,50 @@ func (w *writer) undo(ran ...*op) {
 	}
 }
 
-// finish commits these operations. When the flush fails the store is broken for good.
+// finish commits these operations.
 func (w *writer) finish(ran ...*op) error {
-	err := w.commit()
-	if err == nil {
-		return nil
+	err := w.committed(w.commit(func() error { return w.exec(qCommit) }))
+	if err != nil {
+		w.undo(ran...)
 	}
-	w.undo(ran...)
+	return err
+}
+
+// committed judges the answer to a COMMIT. When the flush has failed, or what was
+// flushed is no longer the file that the next process will open, the store is
+// broken for good.
+func (w *writer) committed(err error) error {
+	if err == nil {
+		fault := w.present()
+		if fault == nil {
+			return nil
+		}
+		w.stopWith(fault)
+		return uncertain(fault)
+	}
 	if primary(err) == codeIOErr || primary(err) == codeCorrupt {
 		fault := fmt.Errorf("%w: %w", errBroken, err)
-		w.broken.Store(&fault)
+		w.stopWith(fault)
 		return uncertain(fault)
 	}
 	return fmt.Errorf("commit: %w", err)
 }
 
-// close gives the connection up; the goroutine has ended.
-func (w *writer) close() error {
-	err := w.conn.Raw(func(any) error { return w.raw.close() })
-	return errors.Join(err, w.conn.Close())
-}
+// close gives the connections up; the goroutine has ended.
+func (w *writer) close() error { return errors.Join(w.raw.close(), w.conn.Close()) }
 
-// hot runs an operation below database/sql that writes about so many rows.
+// hot runs an operation that writes about so many rows.
 func (w *writer) hot(ctx context.Context, rows int, fn func(*raw) error) error {
 	return w.do(ctx, &op{hot: fn, rows: rows})
 }
 
 // write runs shared SQL.
 func (w *writer) write(ctx context.Context, fn func(sqlstore.Querier) error) error {
-	return w.do(ctx, &op{cold: fn, rows: 4})
+	return w.do(ctx, &op{cold: fn})
 }
 
-// steady keeps a caller's cancelled context from interrupting a statement:
-// SQLite would roll the neighbours back with it.
+// steady keeps a caller's cancelled context from interrupting a statement: the
+// driver would answer before anybody knows what SQLite has done.
 type steady struct{ q sqlstore.Querier }
 
 func (s steady) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
@@ -328,7 +343,10 @@ var _ sqlstore.DB = (*Store)(nil)
 
 // Read implements sqlstore.DB.
 func (s *Store) Read(ctx context.Context, fn func(sqlstore.Querier) error) error {
-	return s.readers.with(ctx, func(r *reader) error { return fn(r.conn) })
+	if err := s.readers.refused(); err != nil {
+		return err
+	}
+	return fn(s.cold)
 }
 
 // Write implements sqlstore.DB.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -136,13 +137,12 @@ const fsyncFailed = codeErr(10 | 4<<8) // SQLITE_IOERR_FSYNC
 func TestAFailedFlushStopsTheStore(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
-	real := s.w.commit
 	commits := 0
-	s.w.commit = func() error {
+	s.w.commit = func(run func() error) error {
 		if commits++; commits == 1 {
 			return fsyncFailed
 		}
-		return real()
+		return run()
 	}
 	_, err := s.Accept(t.Context(), []store.Submission{submission()})
 	if !errors.Is(err, store.ErrUncertain) {
@@ -163,6 +163,14 @@ func TestAFailedFlushStopsTheStore(t *testing.T) {
 	if _, err := s.Suppress(t.Context(), store.Suppression{}); !unavailable(err) {
 		t.Fatalf("cold write: %v", err)
 	}
+	select {
+	case <-s.Broken():
+	default:
+		t.Error("nobody is told")
+	}
+	if err := s.Fault(); !errors.Is(err, errBroken) {
+		t.Errorf("fault: %v", err)
+	}
 	if commits != 1 {
 		t.Fatalf("%d commits: a flush was tried again", commits)
 	}
@@ -173,10 +181,10 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 	s := opened(t)
 	limit := func(pages int) {
 		t.Helper()
-		if err := s.w.do(t.Context(), &op{alone: func(c conn) error {
-			_, err := c.ExecContext(t.Context(), fmt.Sprintf(`PRAGMA max_page_count = %d`, pages))
+		if err := s.w.hot(t.Context(), 1, func(r *raw) error {
+			_, err := r.one(&query{fmt.Sprintf(`PRAGMA max_page_count(%d)`, pages)})
 			return err
-		}}); err != nil {
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,8 +206,9 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 func TestLowSpaceRefusesNewMessagesOnly(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
-	s.space.seen, s.space.low = time.Now().Add(time.Hour-time.Nanosecond), true
-	s.space.seen = time.Now()
+	s.disk.mu.Lock()
+	s.disk.seen, s.disk.low = time.Now(), true
+	s.disk.mu.Unlock()
 	if _, err := s.Accept(t.Context(), []store.Submission{submission()}); !unavailable(err) {
 		t.Fatalf("%v", err)
 	}
@@ -209,9 +218,72 @@ func TestLowSpaceRefusesNewMessagesOnly(t *testing.T) {
 	if _, err := s.Suppress(t.Context(), store.Suppression{Channel: comm.SMS, Address: "1"}); err != nil {
 		t.Fatalf("other writes must go on: %v", err)
 	}
-	s.space.seen = time.Time{} // look again
+	s.disk.mu.Lock()
+	s.disk.seen = time.Time{} // look again
+	s.disk.mu.Unlock()
 	if _, err := s.Accept(t.Context(), []store.Submission{submission()}); err != nil {
 		t.Fatalf("with space again: %v", err)
+	}
+}
+
+func TestARemovedFileStopsTheStore(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "-wal"} {
+		s := opened(t)
+		if err := s.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(s.path+name, s.path+".moved"); err != nil {
+			t.Fatal(err)
+		}
+		// The very next commit is not taken for stored.
+		if _, err := s.Accept(t.Context(), []store.Submission{submission()}); !unavailable(err) || !errors.Is(err, store.ErrUncertain) {
+			t.Fatalf("%q removed: %v", name, err)
+		}
+		// Putting another file there mends nothing.
+		if err := os.WriteFile(s.path+name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Accept(t.Context(), []store.Submission{submission()}); !unavailable(err) || errors.Is(err, store.ErrUncertain) {
+			t.Fatalf("%q replaced: %v", name, err)
+		}
+		if _, err := s.Suppress(t.Context(), store.Suppression{}); !unavailable(err) {
+			t.Fatalf("%q replaced, cold write: %v", name, err)
+		}
+		if err := s.Fault(); !errors.Is(err, errReplaced) {
+			t.Fatalf("%q: %v", name, err)
+		}
+		<-s.Broken()
+	}
+}
+
+func TestAReplacedFileStopsTheStore(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	other := filepath.Join(t.TempDir(), "restored.db")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(other, s.path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Suppress(t.Context(), store.Suppression{}); !unavailable(err) || !errors.Is(err, store.ErrUncertain) {
+		t.Fatalf("%v", err)
+	}
+	<-s.Broken()
+	// A log that came with the new file stays when ours is closed.
+	const theirs = "the log of the new file"
+	if err := os.WriteFile(other, []byte(theirs), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(other, s.path+"-wal"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(s.path + "-wal"); err != nil || string(got) != theirs {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -1,6 +1,6 @@
 -- The core: tenants, configuration, ownership, and the life of a message.
 -- Times are microseconds since the epoch, booleans and enumerations integers, JSON is text, ids 16 bytes.
--- Rows of messages are kept in the order of their ids, so that accepting appends (docs/decisions/0002-sqlite-keys.md).
+-- Rows of messages are kept in the order of their ids, so that accepting appends (docs/decisions/0002-sqlite.md).
 
 CREATE TABLE settings (
   name  TEXT NOT NULL PRIMARY KEY,
@@ -93,6 +93,7 @@ WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 63)
 INSERT INTO shards SELECT i, '', 0 FROM n;
 
 -- What was accepted; append-only. payload is NULL when purged or erased, files counts the rows of table files.
+-- With a rowid: in a clustered key rows above 1 KB would take a page of their own.
 CREATE TABLE content (
   app_id    BLOB    NOT NULL,
   id        BLOB    NOT NULL,
@@ -100,7 +101,16 @@ CREATE TABLE content (
   payload   BLOB,
   files     INTEGER NOT NULL,
   PRIMARY KEY (id, app_id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
+
+-- A start may send what this process remembers of a message, as long as state.sequence is the same. So
+-- content cannot go before its event (32 content_purged, 33 erased) has counted that up, or the row is gone.
+CREATE TRIGGER content_update BEFORE UPDATE OF payload ON content WHEN NOT EXISTS (SELECT 1 FROM state s
+  JOIN events e ON e.message_id = s.id AND e.sequence = s.sequence AND e.app_id = s.app_id
+  WHERE s.id = OLD.id AND s.app_id = OLD.app_id AND e.type IN (32, 33))
+BEGIN SELECT RAISE(ABORT, 'content is purged before its event is written'); END;
+CREATE TRIGGER content_delete BEFORE DELETE ON content WHEN EXISTS (SELECT 1 FROM state s WHERE s.id = OLD.id AND s.app_id = OLD.app_id)
+BEGIN SELECT RAISE(ABORT, 'content is deleted before its message'); END;
 
 CREATE TABLE files (
   app_id       BLOB    NOT NULL,
@@ -169,7 +179,8 @@ CREATE TABLE idempotency (
   PRIMARY KEY (app_id, mode, hash)
 ) STRICT, WITHOUT ROWID;
 
--- A message's log, append-only, written in the transaction of the change it reports.
+-- A message's log, append-only, written in the transaction of the change it reports. Kept in the
+-- order of writing: beside their message, later events would change a page each.
 CREATE TABLE events (
   app_id      BLOB    NOT NULL,
   message_id  BLOB    NOT NULL,
@@ -189,7 +200,7 @@ CREATE TABLE events (
   error_code  TEXT    NOT NULL,
   detail      TEXT    NOT NULL,
   PRIMARY KEY (message_id, sequence, app_id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Submissions of an app in the current minute.
 CREATE TABLE rates (

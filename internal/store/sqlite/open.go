@@ -1,0 +1,182 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/commserver/commserver/internal/store/sqlstore"
+)
+
+// Options are how to open a database.
+type Options struct {
+	Path string           // of the database file; its folder must exist
+	Log  *slog.Logger     // nil: nothing is logged
+	Now  func() time.Time // the database's clock; nil: time.Now
+}
+
+const (
+	// leastVersion is the oldest SQLite that may touch the file, as in sqlite3_libversion_number:
+	// 3.51.3 mends a write-ahead log that could lose a commit after a reset.
+	leastVersion = 3_051_003
+	readerCount  = 4
+	// lockPatience is how long a lock is tried before the file counts as in use:
+	// an old process may be ending just now, and a child process that is being
+	// started shares the locks of its parent until it runs its own program.
+	lockPatience = 500 * time.Millisecond
+	lockPause    = 5 * time.Millisecond
+	// Page caches in KiB. The system caches the file as well, and each commit
+	// walks the cache's hash table: larger ones are slower (docs/decisions/0002-sqlite.md).
+	// A group's changed pages stay in memory up to writerSpill pages, since those
+	// that were written too early are written again.
+	writerCache = "cache_size(-4096)"
+	writerSpill = "cache_spill(4096)"
+	readerCache = "cache_size(-4096)"
+	coldCache   = "cache_size(-512)"
+)
+
+// Open opens the database file, which it creates when there is none, and keeps
+// every other process from it. Migrate must be called before anything else.
+func Open(ctx context.Context, o Options) (_ *Store, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{log: o.Log, clock: o.Now, broken: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open %s: %w", o.Path, err), s.release())
+		}
+	}()
+	if err := s.seize(ctx, o.Path); err != nil {
+		return nil, err
+	}
+	return s, s.connect(ctx)
+}
+
+// seize takes the locks. The path is the file's own from here on: by a symbolic
+// link the lock file and SQLite's log would have other names.
+func (s *Store) seize(ctx context.Context, path string) (err error) {
+	if s.path, err = filepath.EvalSymlinks(path); errors.Is(err, os.ErrNotExist) {
+		if s.path, err = filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+			s.path = filepath.Join(s.path, filepath.Base(path))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := patiently(ctx, func() (err error) { s.lock, err = lockFile(s.path + ".lock"); return err }); err != nil {
+		return err
+	}
+	// A new file is readable by its owner only. It stays open until SQLite has
+	// closed it: closing any descriptor of a file drops the process's locks on it.
+	if s.file, err = os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return err
+	}
+	if err := patiently(ctx, func() error { return own(s.file) }); err != nil {
+		return err
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	s.disk = watch(s.path, info)
+	return nil
+}
+
+// patiently tries to take a lock for up to lockPatience.
+func patiently(ctx context.Context, take func() error) error {
+	for end := time.Now().Add(lockPatience); ; {
+		err := take()
+		if !errors.Is(err, errInUse) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+// connect opens the connections: the writer's two, the readers and those of shared SQL.
+func (s *Store) connect(ctx context.Context) (err error) {
+	name := uri(s.path)
+	writing := []string{"busy_timeout(5000)", "synchronous(FULL)", "temp_store(MEMORY)", "trusted_schema(0)", "journal_size_limit(67108864)", "wal_autocheckpoint(4000)"}
+	reading := []string{"busy_timeout(5000)", "query_only(1)", "trusted_schema(0)"}
+	// The first connection makes the file and its write-ahead log.
+	if s.db, err = sql.Open("sqlite", name+"?_txlock=immediate&_dqs=0"+pragmas(append(writing, "journal_mode(WAL)", coldCache))); err != nil {
+		return err
+	}
+	s.db.SetMaxOpenConns(1)
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if err := inspect(ctx, conn); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	r, err := openRaw(name, append(writing, writerCache, writerSpill)...)
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	s.w = newWriter(r, conn, s.disk.present, s.fail)
+	s.readers = newReaders(readerCount, func() (*raw, error) { return openRaw(name, append(reading, readerCache)...) }, s.w.fault)
+	if s.cold, err = sql.Open("sqlite", name+"?_dqs=0"+pragmas(append(reading, coldCache))); err != nil {
+		return err
+	}
+	s.cold.SetMaxOpenConns(readerCount)
+	s.Cold = sqlstore.NewCold(s, sqlstore.SQLite())
+	return s.disk.present()
+}
+
+// pragmas are settings of a connection in the driver's form.
+func pragmas(list []string) string { return "&_pragma=" + strings.Join(list, "&_pragma=") }
+
+// uri is the path as SQLite's file URI.
+func uri(path string) string {
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+}
+
+// inspect refuses a library that is too old and a file that is not ours.
+func inspect(ctx context.Context, q sqlstore.Querier) error {
+	var version, mode string
+	if err := q.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
+		return err
+	}
+	if err := newEnough(version); err != nil {
+		return err
+	}
+	if err := q.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("the file cannot use a write-ahead log (journal mode %s): put it on a local disk", mode)
+	}
+	var tables, ours int
+	err := q.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name = 'schema_migrations') FROM sqlite_schema WHERE type = 'table'`).Scan(&tables, &ours)
+	if err == nil && tables > 0 && ours == 0 {
+		err = errors.New("the file is a database of another program")
+	}
+	return err
+}
+
+// newEnough refuses a library that may lose commits.
+func newEnough(version string) error {
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); err != nil {
+		return fmt.Errorf("read SQLite's version %q: %w", version, err)
+	}
+	if major*1_000_000+minor*1_000+patch < leastVersion {
+		return fmt.Errorf("this build has SQLite %s; at least 3.51.3 is needed", version)
+	}
+	return nil
+}
