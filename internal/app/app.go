@@ -5,8 +5,8 @@
 // builds every part; Run serves until its context ends and then stops in
 // order: the doors first, then the dispatcher (running calls end, shards are
 // handed over) beside requests that take their time, then the committer, the
-// store last. A New that fails closes what it had opened. It holds no rules of
-// its own.
+// store last. When the store stops for good, so does Run, with its error. A New
+// that fails closes what it had opened. It holds no rules of its own.
 package app
 
 import (
@@ -121,18 +121,36 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.log.Info("ready", "url", a.base, "store", a.cfg.Database.Kind.String(), "role", a.cfg.Role.String())
 
-	<-ctx.Done()
+	broken, fault := a.breaks()
+	select {
+	case <-ctx.Done():
+	case <-broken:
+		stopAll(fmt.Errorf("store: %w", fault()))
+	}
 	a.log.Info("stopping", "drain", a.cfg.DrainTimeout.String())
 	stopped := time.Now()
 	// Requests that end soon are still sent from here; a slow client must not
 	// add its patience to that of the calls.
 	grace := time.AfterFunc(doorGrace, stopEngines)
 	defer grace.Stop()
-	doors.Wait()
-	stopCommitter()
-	accepts.Wait()
-	stopEngines()
-	works.Wait()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		doors.Wait()
+		stopCommitter()
+		accepts.Wait()
+		stopEngines()
+		works.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-broken:
+		// However the calls under way end, it cannot be written down.
+		select {
+		case <-ended:
+		case <-time.After(faultGrace):
+		}
+	}
 	a.log.Info("stopped", "took", time.Since(stopped).Round(time.Millisecond).String())
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
@@ -148,8 +166,27 @@ func (a *App) insideRun(ctx context.Context) error {
 	return nil
 }
 
-// doorGrace is how long the dispatcher goes on for requests that are ending.
-const doorGrace = time.Second
+const (
+	// doorGrace is how long the dispatcher goes on for requests that are ending.
+	doorGrace = time.Second
+	// faultGrace is how long a store that has stopped is waited with.
+	faultGrace = 2 * time.Second
+)
+
+// breakable is a store that can stop for good while the process runs (SQLite,
+// when its disk fails): Broken is closed then, and Fault says why.
+type breakable interface {
+	Broken() <-chan struct{}
+	Fault() error
+}
+
+// breaks answers a channel that is closed when the store has stopped for good, and its reason.
+func (a *App) breaks() (<-chan struct{}, func() error) {
+	if s, ok := a.store.(breakable); ok {
+		return s.Broken(), s.Fault
+	}
+	return nil, nil
+}
 
 func (a *App) onClose(f func() error) { a.closers = append(a.closers, f) }
 
