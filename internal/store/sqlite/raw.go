@@ -13,10 +13,8 @@ import (
 // busyWait is how long a connection waits for a lock of another one.
 const busyWait = 5 * time.Second
 
-// raw is a connection below database/sql for the hot path: against the same
-// statements through sql.Conn it takes a quarter of the processor time from an
-// accept and a fifth from a turn (docs/decisions/0002-sqlite.md). It belongs to
-// one goroutine at a time.
+// raw is a connection below database/sql, for the hot path
+// (docs/decisions/0002-sqlite.md). It belongs to one goroutine at a time.
 type raw struct {
 	conn  *lite.Conn
 	stmts map[*query]*stmt
