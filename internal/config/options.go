@@ -165,7 +165,7 @@ func dispatching() []Option {
 			Help: "Pauses between rounds of attempts after transient results, each varied by 20 %. The last one repeats.",
 			set:  setRetrySchedule},
 		{Name: "RETRY_HORIZON", Group: group, Type: "duration", Default: "24h",
-			Help: "How long a message without `ttlSeconds` is retried before it ends FAILED.",
+			Help: "How long a message without `ttlSeconds` is retried before it ends FAILED, from its first attempt on. One that was never tried waits.",
 			set:  duration(func(c *Config) *dur { return &c.RetryHorizon }, second, 30*day)},
 		{Name: "DRAIN_TIMEOUT", Group: group, Type: "duration", Default: "25s",
 			Help: "How long running attempts may go on after SIGTERM. What has not answered by then has an unknown outcome.",

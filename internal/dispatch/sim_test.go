@@ -282,18 +282,33 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 		}
 	}
 	w.heal()
+	closed := w.rng.IntN(2) == 0 // some queues stay closed for a while: what waits there ends all the same
 	w.store.change(func() {
-		for _, a := range w.apps {
-			a.Active, a.QueuePaused = true, false
+		for i, a := range w.apps {
+			a.Active, a.QueuePaused = true, closed && i%2 == 0
 		}
 	})
-	for range 20 * 60 {
+	late := map[comm.ID]string{}
+	for second := range 20 * 60 {
+		if second == 90 {
+			w.store.change(func() {
+				for _, a := range w.apps {
+					a.QueuePaused = false
+				}
+			})
+		}
 		if w.open() == 0 {
 			break
+		}
+		if second > 30 { // every shard has found its owner
+			w.kept(late)
 		}
 		time.Sleep(time.Second)
 	}
 	stuck := w.where()
+	for _, bad := range late {
+		stuck = append(stuck, bad)
+	}
 	w.stopAll()
 	for _, bad := range append(w.judge(), stuck...) {
 		t.Errorf("seed %d: %s", seed, bad)
@@ -309,6 +324,23 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 	}
 	if t.Failed() {
 		t.Logf("repeat with: go test ./internal/dispatch -run TestSimulation -sim.seed=%d", seed)
+	}
+}
+
+// kept notes messages that wait although their time has been over for two seconds and more.
+func (w *world) kept(late map[comm.ID]string) {
+	const grace = 2500 * time.Millisecond // a look every second, a turn, and the clock of the test
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for id, m := range w.store.msgs {
+		st := &m.state
+		end := st.ExpiresAt
+		if end == 0 && st.RoundSince > 0 {
+			end = st.RoundSince.Add(10 * time.Minute)
+		}
+		if st.Status == comm.Queued && end > 0 && w.store.now().Sub(end) > grace {
+			late[id] = fmt.Sprintf("%s waits although its time was over at %s (%+v)", id, end, *st)
+		}
 	}
 }
 
@@ -343,6 +375,13 @@ func (w *world) judge() (bad []string) {
 				}
 				if e.At < m.state.ScheduledAt {
 					say(m, "started before its time")
+				}
+				if m.state.ExpiresAt != 0 && e.At >= m.state.ExpiresAt {
+					say(m, "started after its time")
+				}
+			case comm.CauseExpired:
+				if e.From == comm.Queued && e.At < m.state.ExpiresAt {
+					say(m, "ended before its time")
 				}
 			}
 		}

@@ -17,26 +17,27 @@ import (
 // clock: transactions, fence, check-and-set, log. simNode is one node's
 // connection to it, which is where faults are.
 type simStore struct {
-	mu      sync.Mutex
-	skew    time.Duration
-	ahead   int64 // microseconds by which a node may believe the clock to be ahead
-	seen    map[comm.Cause]int
-	msgs    map[comm.ID]*simMessage
-	queue   map[comm.Unit]*simQueue
-	nodes   map[string]comm.Micros
-	owner   [comm.ShardCount]store.Ownership
-	apps    map[comm.ID]*comm.App
-	configs map[comm.ID][]comm.ProviderConfig
-	version int64
-	turns   int
-	items   int // of turns
-	holds   int // SetHolds calls
-	units   int // Units calls
-	windows int
-	wrong   []string // broken laws
-	open    map[comm.Shard]map[comm.ID]bool
-	listen  map[*simNode]func([]store.Wake)
-	lazy    func(comm.ID) *simMessage // makes one of very many messages when it is first looked at
+	mu       sync.Mutex
+	skew     time.Duration
+	ahead    int64 // microseconds by which a node may believe the clock to be ahead
+	seen     map[comm.Cause]int
+	msgs     map[comm.ID]*simMessage
+	queue    map[comm.Unit]*simQueue
+	nodes    map[string]comm.Micros
+	owner    [comm.ShardCount]store.Ownership
+	apps     map[comm.ID]*comm.App
+	configs  map[comm.ID][]comm.ProviderConfig
+	version  int64
+	turns    int
+	items    int // of turns
+	holds    int // SetHolds calls
+	units    int // Units calls
+	windows  int
+	overdues int      // Overdue calls
+	wrong    []string // broken laws
+	open     map[comm.Shard]map[comm.ID]bool
+	listen   map[*simNode]func([]store.Wake)
+	lazy     func(comm.ID) *simMessage // makes one of very many messages when it is first looked at
 }
 
 func (s *simStore) message(id comm.ID) *simMessage {
@@ -399,6 +400,22 @@ func (n *simNode) Orphans(ctx context.Context, leases []store.Lease, limit int) 
 				if m := n.msgs[id]; m.state.Epoch <= l.Epoch && len(out) < limit {
 					out = append(out, m.state)
 				}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (n *simNode) Overdue(ctx context.Context, shards []comm.Shard, horizon int64, limit int) (out []comm.State, err error) {
+	err = n.tx(ctx, "overdue", func() error {
+		n.overdues++
+		now := n.now()
+		for _, m := range n.msgs {
+			st := &m.state
+			over := st.ExpiresAt > 0 && st.ExpiresAt <= now || st.ExpiresAt == 0 && st.RoundSince > 0 && st.RoundSince < now-comm.Micros(horizon)
+			if over && st.Status == comm.Queued && len(out) < limit && slices.Contains(shards, st.Shard) {
+				out = append(out, *st)
 			}
 		}
 		return nil

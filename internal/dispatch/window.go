@@ -65,6 +65,20 @@ func (w *window) insert(h store.Head) int {
 	return w.len() - n
 }
 
+// remove drops a head, if it is there, and answers by how many heads the window shrank.
+func (w *window) remove(h store.Head) int {
+	i, found := slices.BinarySearchFunc(w.heads[w.at:], h, compareHeads)
+	if !found {
+		return 0
+	}
+	if i == 0 {
+		w.pop()
+	} else {
+		w.heads = slices.Delete(w.heads, w.at+i, w.at+i+1)
+	}
+	return 1
+}
+
 // merge adds rows read after the cursor (in order; known ones are skipped).
 // full says that the read was cut by its limit; moved that the cursor was
 // rewound meanwhile, so that it must not go forward.

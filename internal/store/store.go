@@ -161,6 +161,13 @@ type Queue interface {
 	// older epoch are unknown; those of the caller's own epoch are its calls in
 	// flight, or starts whose commit it never learnt of. At most limit, oldest first.
 	Orphans(ctx context.Context, leases []Lease, limit int) ([]comm.State, error)
+	// Overdue lists messages of these shards that are QUEUED although their time
+	// is over by the database's clock, whatever they wait for: expiresAt has
+	// come, or they have none and the first attempt of their generation began more
+	// than horizon microseconds ago. A message without expiresAt that was never
+	// tried is not over, however old. At most limit; what is over first comes
+	// first within a shard. It costs nothing for messages that are not over.
+	Overdue(ctx context.Context, shards []comm.Shard, horizon int64, limit int) ([]comm.State, error)
 	// Late files results whose shard was lost meanwhile, without fence: event
 	// late_result; a result that proves acceptance settles the message (T17,
 	// T18) and removes its pending retry. A result that this node filed before is

@@ -33,6 +33,7 @@ func Run(t *testing.T, open Opener) {
 		{"Checks", checkCases()},
 		{"Scheduling", scheduleCases()},
 		{"Ownership", ownershipCases()},
+		{"Overdue", overdueCases()},
 		{"Late", lateCases()},
 		{"Messages", messageCases()},
 		{"Lists", listCases()},

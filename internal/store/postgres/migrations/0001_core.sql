@@ -150,6 +150,9 @@ CREATE TABLE state (
 CREATE INDEX state_list ON state (status, channel, app_id, id NULLS FIRST) WHERE status <> 2;
 -- Attempts under way, by shard: what a new owner has to look after.
 CREATE INDEX state_sending ON state (shard, app_id, channel, id NULLS FIRST) WHERE status = 2;
+-- What may end while it waits: messages with a time to live, and those that were tried and are tried again.
+CREATE INDEX state_expiring ON state (shard, expires_at) WHERE status = 1 AND expires_at > 0;
+CREATE INDEX state_retried ON state (shard, round_since) WHERE status = 1 AND expires_at = 0 AND round_since > 0;
 -- What the sandbox took.
 CREATE INDEX state_captures ON state (channel, app_id, id NULLS FIRST) WHERE provider = 'sandbox' AND sent_at <> 0;
 

@@ -156,6 +156,9 @@ CREATE TABLE state (
 CREATE INDEX state_list ON state (app_id, status, channel, id) WHERE status <> 2;
 -- Open attempts: few rows, looked through after a restart.
 CREATE INDEX state_sending ON state (app_id, channel, id) WHERE status = 2;
+-- What may end while it waits: messages with a time to live, and those that were tried and are tried again.
+CREATE INDEX state_expiring ON state (shard, expires_at) WHERE status = 1 AND expires_at > 0;
+CREATE INDEX state_retried ON state (shard, round_since) WHERE status = 1 AND expires_at = 0 AND round_since > 0;
 -- What the sandbox took.
 CREATE INDEX state_captures ON state (app_id, status, channel, id) WHERE provider = 'sandbox' AND sent_at <> 0;
 

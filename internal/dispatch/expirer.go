@@ -1,0 +1,123 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+const (
+	expireEvery = time.Second           // how often the store is asked what is over
+	expireSoon  = 20 * time.Millisecond // while there is more
+)
+
+// expirer ends messages whose time is over while they wait, whatever they wait
+// for: a unit that cannot send is not asked for its heads, and one that is out of
+// its share may not get to them for long. Nothing is read or written for a
+// message that is not over.
+type expirer struct {
+	d        *Dispatcher
+	last     *job // of the latest batch
+	failures int
+}
+
+func (x *expirer) run(ctx context.Context) {
+	for wait := expireEvery; ctx.Err() == nil; wait = x.tick(ctx) {
+		sleep(ctx, wait)
+	}
+}
+
+// tick ends one batch and answers the wait for the next one.
+func (x *expirer) tick(ctx context.Context) time.Duration {
+	s := x.d.sched
+	s.mu.Lock()
+	shards := s.expirable()
+	busy := x.last != nil && !x.last.shard.lost && x.last.shard.inflight[x.last.head.ID] == x.last
+	s.mu.Unlock()
+	switch {
+	case busy:
+		return expireSoon // the batch before is not stored yet
+	case len(shards) == 0:
+		return expireEvery
+	}
+	over, err := x.d.cfg.Queue.Overdue(ctx, shards, s.rules.horizon.Microseconds(), turnSize)
+	if err != nil {
+		// The first failure and then each doubling: an outage must not fill the log.
+		if x.failures++; ctx.Err() == nil && x.failures&(x.failures-1) == 0 {
+			x.d.log.Error("overdue messages cannot be listed", "failures", x.failures, "err", err)
+		}
+		return expireEvery
+	}
+	x.failures, x.last = 0, nil
+	s.mu.Lock()
+	for i := range over {
+		if j := s.expire(&over[i]); j != nil {
+			x.last = j
+		}
+	}
+	s.mu.Unlock()
+	if x.last == nil {
+		return expireEvery
+	}
+	s.poke()
+	if len(over) == turnSize {
+		return expireSoon
+	}
+	return expireEvery
+}
+
+// expirable is the shards whose messages may be ended now.
+func (s *scheduler) expirable() (out []comm.Shard) {
+	if s.stopping {
+		return nil
+	}
+	for _, sh := range s.shards {
+		if sh != nil && sh.active && !sh.lost && !sh.draining {
+			out = append(out, sh.id)
+		}
+	}
+	return out
+}
+
+// expire ends a message that the store calls over. It answers nil when there is
+// nothing to do: a start of it is under way, which makes the same check.
+func (s *scheduler) expire(st *comm.State) *job {
+	sh := s.shards[st.Shard%comm.ShardCount]
+	if sh == nil || !sh.active || sh.lost || sh.draining || sh.inflight[st.ID] != nil || s.stopping {
+		return nil
+	}
+	unit := comm.Unit{Shard: st.Shard, App: st.App, Channel: st.Channel, Lane: st.Lane}
+	j := &job{shard: sh, head: store.Head{Due: st.Due, ID: st.ID}}
+	sh.inflight[st.ID] = j
+	s.finishes.push(&finish{job: j, orphan: true, item: store.Finish{App: st.App, ID: st.ID, Unit: unit, From: comm.Queued, Due: st.Due, Want: over(st)}})
+	u := sh.units[unitKey{st.App, st.Channel, st.Lane}]
+	if u == nil {
+		return j
+	}
+	s.heads -= u.win.remove(j.head)
+	if u.phase == held && u.win.len() == 0 {
+		s.free(u) // there may be more behind what the window held
+	} else {
+		s.rearm(u)
+	}
+	return j
+}
+
+// over is the end of a message whose time passed while it was QUEUED. It is pure.
+func over(st *comm.State) store.Outcome {
+	to, cause := comm.Check{Expired: true, Cancelled: st.Flags.Has(comm.CancelWanted), Unknown: st.Flags.Has(comm.UnknownInGeneration)}.End()
+	if cause == comm.CauseExpired && st.ExpiresAt == 0 {
+		cause = comm.CauseExhausted
+	}
+	o := store.Outcome{To: to, Cause: cause, Round: st.Round}
+	if to == comm.Failed {
+		o.ErrorCode, o.ErrorText = cause.String(), comm.EndText(cause)
+		if cause == comm.CauseExhausted && st.ErrorText != "" {
+			o.ErrorText = clip("retries are used up; last answer: " + st.ErrorText)
+		}
+		o.Detail = o.ErrorText
+	}
+	return o
+}
