@@ -122,7 +122,7 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 		Fallback: fallback(a.cfg), Role: a.cfg.Role.String(), Version: opt.Version,
 		Lease: a.cfg.Lease, Heartbeat: a.cfg.Heartbeat, Drain: a.cfg.DrainTimeout, Horizon: a.cfg.RetryHorizon,
 		Retry:       pace.Backoff{Steps: a.cfg.RetrySchedule, Jitter: pace.Retry().Jitter},
-		MaxInFlight: a.cfg.MaxInFlight, CriticalReserve: reserve(a.cfg.CriticalReserve), Log: a.log,
+		MaxInFlight: a.cfg.MaxInFlight, MaxBytes: a.cfg.MaxBytesInFlight, CriticalReserve: reserve(a.cfg.CriticalReserve), Log: a.log,
 	})
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ const (
 	WaitDown        = "provider_down"
 	WaitRate        = "provider_rate"
 	WaitBusy        = "provider_busy"
+	WaitMemory      = "server_busy"
 	WaitCredentials = "credentials_unavailable"
 	WaitAdapter     = "provider_unsupported"
 )
@@ -37,6 +38,7 @@ var waitReasons = [...]WaitReason{
 	{WaitDown, "The provider fails too often or refuses the account; it is tried again from time to time."},
 	{WaitRate, "The configured rate of the provider is used up for now."},
 	{WaitBusy, "All connections that the provider configuration allows are in use."},
+	{WaitMemory, "This server has as many bytes of large messages under way as COMMS_MAX_BYTES_IN_FLIGHT allows."},
 	{WaitCredentials, "The provider's credentials cannot be read; check the encryption keys."},
 	{WaitAdapter, "This program does not know the provider's type or cannot use its settings."},
 }

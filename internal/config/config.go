@@ -79,7 +79,9 @@ type Config struct {
 	Heartbeat time.Duration
 	// MaxInFlight is how many attempts one node runs at once.
 	MaxInFlight int
-	// CriticalReserve is the share of MaxInFlight, in percent, that only CRITICAL messages use.
+	// MaxBytesInFlight is how many bytes of large messages one node holds in memory for attempts.
+	MaxBytesInFlight int64
+	// CriticalReserve is the share of MaxInFlight and MaxBytesInFlight, in percent, that only CRITICAL messages use.
 	CriticalReserve int
 	// RetryHorizon is how long a message without ttlSeconds is retried after transient results.
 	RetryHorizon time.Duration

@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 		{"every role", c.Role == RoleAll && c.Role.ServesAPI() && c.Role.Works()},
 		{"lease and heartbeat", c.Lease == 10*time.Second && c.Heartbeat == 2*time.Second},
 		{"drain", c.DrainTimeout == 25*time.Second},
-		{"limits", c.MaxInFlight == 512 && c.CriticalReserve == 10 && c.AuthFailuresPerMinute == 20},
+		{"limits", c.MaxInFlight == 512 && c.MaxBytesInFlight == 128<<20 && c.CriticalReserve == 10 && c.AuthFailuresPerMinute == 20},
 		{"retries", c.RetryHorizon == 24*time.Hour && slices.Equal(c.RetrySchedule, []time.Duration{
 			5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour})},
 		{"retention", c.RetainContent == 30*24*time.Hour && c.RetainMessages == 400*24*time.Hour},
@@ -161,6 +161,8 @@ func TestRefusals(t *testing.T) {
 		{"negative drain", []string{"COMMS_DRAIN_TIMEOUT=-1s"}, "COMMS_DRAIN_TIMEOUT", "from 0s to 10m"},
 		{"endless horizon", []string{"COMMS_RETRY_HORIZON=31d"}, "COMMS_RETRY_HORIZON", "from 1s to 30d"},
 		{"days that overflow", []string{"COMMS_RETAIN_MESSAGES=4000000000d"}, "COMMS_RETAIN_MESSAGES", "with a unit"},
+		{"no memory for attempts", []string{"COMMS_MAX_BYTES_IN_FLIGHT=1KiB"}, "COMMS_MAX_BYTES_IN_FLIGHT", "from 16 MiB"},
+		{"a size in words", []string{"COMMS_MAX_BYTES_IN_FLIGHT=lots"}, "COMMS_MAX_BYTES_IN_FLIGHT", "128MiB"},
 		{"no attempts at all", []string{"COMMS_MAX_IN_FLIGHT=0"}, "COMMS_MAX_IN_FLIGHT", "from 1 to"},
 		{"everything reserved", []string{"COMMS_CRITICAL_RESERVE=100"}, "COMMS_CRITICAL_RESERVE", "from 0 to 90"},
 		{"half a number", []string{"COMMS_AUTH_FAILURES_PER_MINUTE=2.5"}, "COMMS_AUTH_FAILURES_PER_MINUTE", "whole number"},
@@ -289,7 +291,7 @@ func TestEveryOptionHasEveryForm(t *testing.T) {
 		"TRUSTED_PROXIES": "10.0.0.0/8", "CONNECTIONS_PER_ADDRESS": "5", "INTERNAL_ADDR": "localhost:9000", "DATA_DIR": "/var/lib/c",
 		"DATABASE_URL": "postgres://u@db/c", "DATABASE_DIRECT_URL": "postgres://u@direct/c", "ADMIN_KEY": goodKey,
 		"PROVISIONING_KEY": otherKey, "ENCRYPTION_KEYS": goodRing, "AUTH_FAILURES_PER_MINUTE": "7", "ROLE": "api",
-		"DEFAULT_REGION": "KE", "LIVE_FALLBACK": "fail", "ALLOW_PRIVATE_TARGETS": "192.168.0.0/16", "MAX_IN_FLIGHT": "3",
+		"DEFAULT_REGION": "KE", "LIVE_FALLBACK": "fail", "ALLOW_PRIVATE_TARGETS": "192.168.0.0/16", "MAX_IN_FLIGHT": "3", "MAX_BYTES_IN_FLIGHT": "64MiB",
 		"CRITICAL_RESERVE": "4", "RETRY_SCHEDULE": "1s,2s", "RETRY_HORIZON": "5h", "DRAIN_TIMEOUT": "6s", "LEASE": "30s",
 		"HEARTBEAT": "9s", "RETAIN_CONTENT": "8d", "RETAIN_MESSAGES": "9d", "LOG_LEVEL": "warn", "LOG_FORMAT": "text",
 	}

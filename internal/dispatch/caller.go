@@ -53,6 +53,10 @@ func (d *Dispatcher) call(j *job) result {
 		return result{unreadable: true}
 	}
 	m := j.message(&c)
+	if attempt := m.Attempt; bytesOf(j) >= lightLoad {
+		m.Released = func() { d.sched.released(j, attempt) }
+	}
+	j.payload, j.files = nil, nil // the message has what is needed; the job outlives it
 	ctx, cancel := context.WithTimeout(d.callCtx, j.account.timeout)
 	defer cancel()
 	if ctx.Err() != nil || !d.sched.guard.allows(j.generation) {

@@ -61,7 +61,8 @@ type Config struct {
 	Poll            time.Duration // safety poll [1 s]; 100 ms where nothing announces
 	Retry           pace.Backoff  // [pace.Retry()]
 	MaxInFlight     int           // calls at once [512]
-	CriticalReserve int           // percent of MaxInFlight, and of each configuration's calls, for CRITICAL only; -1 = none [10]
+	MaxBytes        int64         // of content and files of large messages under way [128 MiB]
+	CriticalReserve int           // percent of MaxInFlight, of MaxBytes and of each configuration's calls, for CRITICAL only; -1 = none [10]
 
 	Now  func() time.Time // [time.Now]
 	Rand func() float64   // in [0,1), safe for concurrent use [math/rand/v2]
@@ -78,6 +79,9 @@ func (c *Config) defaults() error {
 	c.Horizon = orElse(c.Horizon, 24*time.Hour)
 	c.Poll = orElse(c.Poll, time.Second)
 	c.MaxInFlight = orElse(c.MaxInFlight, 512)
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 128 << 20
+	}
 	c.CriticalReserve = max(0, orElse(c.CriticalReserve, 10))
 	if len(c.Retry.Steps) == 0 {
 		c.Retry = pace.Retry()
@@ -145,6 +149,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		node:    comm.NewID(comm.At(cfg.Now())).String(),
 		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},
 		slots: slots{max: cfg.MaxInFlight, reserve: reserve},
+		cargo: cargo{max: cfg.MaxBytes, reserve: cfg.MaxBytes / 100 * int64(cfg.CriticalReserve), weigh: make(chan struct{}, 1)},
 		wake:  make(chan struct{}, 1),
 		dir:   directory{entries: map[comm.ID]*entry{}, adapters: map[string]provider.Adapter{}, env: cfg.Env, secrets: cfg.OpenSecrets, share: 1},
 	}

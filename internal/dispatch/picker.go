@@ -102,6 +102,9 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 				return out
 			}
 		}
+		if r.end == nil && s.laden(u, head, class) {
+			return out
+		}
 		j := &job{unit: u, shard: u.shard, head: head, class: class, account: r.to, live: r.live, end: r.end, node: s.node, generation: generation}
 		if r.end != nil && !r.certain && mode == 0 && head.ID.Time() <= r.changed {
 			// Accepted before the app last changed: perhaps in the sandbox. The logger's start finds out.
@@ -125,10 +128,14 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 
 // seize books slots for a job.
 func (s *scheduler) seize(j *job, now time.Time, db comm.Micros) bool {
+	if !s.cargo.fits(j.class, j.unit.burden(j.head)) {
+		return false
+	}
 	ticket, ok := j.account.take(now, db, j.class)
 	if !ok {
 		return false
 	}
+	s.load(j)
 	j.ticket, j.holds = ticket, true
 	s.slots.add(j.class, 1)
 	j.unit.tenant.inflight[j.class]++
@@ -141,6 +148,7 @@ func (s *scheduler) release(j *job) {
 		return
 	}
 	j.holds = false
+	s.unload(j)
 	s.slots.add(j.class, -1)
 	t := j.unit.tenant
 	t.inflight[j.class]--

@@ -35,6 +35,7 @@ type scheduler struct {
 	tenants  map[comm.ID]*tenant
 	rings    [2]fifo[*tenant]
 	slots    slots
+	cargo    cargo
 	dues     agenda // database clock, microseconds
 	alarms   agenda // node clock, nanoseconds
 	units    int

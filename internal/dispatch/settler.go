@@ -118,7 +118,7 @@ func (s *scheduler) stored(x *finish) {
 	if x.item.Want.To == comm.Queued && !sh.lost {
 		delete(sh.inflight, x.item.ID)
 		s.landed(j)
-		s.push(x.item.Unit, store.Head{Due: x.item.Want.Due, ID: x.item.ID})
+		s.push(x.item.Unit, store.Head{Due: x.item.Want.Due, ID: x.item.ID, Light: j.head.Light})
 		return
 	}
 	sh.forget(x.item.ID)

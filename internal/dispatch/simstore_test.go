@@ -53,6 +53,7 @@ func (s *simStore) message(id comm.ID) *simMessage {
 type simMessage struct {
 	state      comm.State
 	payload    []byte
+	files      []comm.Attachment
 	suppressed bool
 	events     []comm.Event
 }
@@ -390,7 +391,7 @@ func (s *simStore) startOne(x store.Start, node string, epochs map[comm.Shard]in
 	}
 	s.open[st.Shard][st.ID] = true
 	s.log(m, from, comm.Sending, comm.CauseAttemptStarted, node, epoch)
-	return store.Started{Verdict: store.Go, State: *st, Payload: m.payload}
+	return store.Started{Verdict: store.Go, State: *st, Payload: m.payload, Files: m.files}
 }
 
 func (n *simNode) Orphans(ctx context.Context, leases []store.Lease, limit int) (out []comm.State, err error) {
@@ -401,6 +402,22 @@ func (n *simNode) Orphans(ctx context.Context, leases []store.Lease, limit int) 
 					out = append(out, m.state)
 				}
 			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (n *simNode) FileBytes(ctx context.Context, refs []store.Ref) (out []int64, err error) {
+	err = n.tx(ctx, "files", func() error {
+		for _, x := range refs {
+			size := int64(0)
+			if m := n.message(x.ID); m != nil {
+				for _, f := range m.files {
+					size += int64(len(f.Content))
+				}
+			}
+			out = append(out, size)
 		}
 		return nil
 	})

@@ -118,7 +118,7 @@ func (w *window) join(fresh []store.Head) {
 	default:
 		all := append(slices.Clone(w.heads[w.at:]), fresh...)
 		slices.SortFunc(all, compareHeads)
-		w.heads, w.at = slices.CompactFunc(all, func(a, b store.Head) bool { return a == b }), 0
+		w.heads, w.at = slices.CompactFunc(all, func(a, b store.Head) bool { return compareHeads(a, b) == 0 }), 0
 	}
 }
 

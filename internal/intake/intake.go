@@ -232,7 +232,7 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		if got.Suppressed {
 			r.Warnings = append(r.Warnings, Warning{"recipient_suppressed", "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."})
 		}
-		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID})
+		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID, Light: len(p.sub.Files) == 0})
 	case store.Replay:
 		r.ID, r.Status, r.Deduplicated = got.ID, got.Status, true
 		r.Encoding, r.Segments = p.encoding, p.segments
@@ -258,7 +258,7 @@ func (s *Service) stored(ctx context.Context, app *comm.App, p *prepared) bool {
 	}
 	p.result.ID, p.result.Status = m.State.ID, m.Status
 	p.result.Encoding, p.result.Segments, p.result.Warnings = p.encoding, p.segments, p.warnings
-	s.cfg.Pushed(p.unit(), store.Head{Due: m.Due, ID: m.State.ID})
+	s.cfg.Pushed(p.unit(), store.Head{Due: m.Due, ID: m.State.ID, Light: len(p.sub.Files) == 0})
 	return true
 }
 

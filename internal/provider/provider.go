@@ -83,7 +83,8 @@ type Env struct {
 // Sender is an adapter opened with one configuration's settings. It is safe
 // for concurrent use.
 type Sender interface {
-	// Send hands one message over, once: no hidden repeats. It returns an
+	// Send hands one message over, once: no hidden repeats. It may drop the
+	// message's content when it needs it no more (Message.Release). It returns an
 	// *Error with its class unless the provider accepted. It obeys ctx, except
 	// that an SMTP sender waits for the answer to the final dot as long as ctx
 	// and the protocol allow. An error that is no *Error counts as Ambiguous.
@@ -102,6 +103,18 @@ type Message struct {
 	Files   []comm.Attachment
 	// Date is the message's acceptance: equal on every attempt, so that repeats are byte-identical.
 	Date time.Time
+	// Released is told once that Content and Files are needed no more; nil when nobody wants to know.
+	Released func()
+}
+
+// Release drops the content, which may be large, before an answer that may be
+// long in coming: the sender needs it no more. The goroutine that sends calls it.
+func (m *Message) Release() {
+	m.Content, m.Files = nil, nil
+	if m.Released != nil {
+		m.Released()
+		m.Released = nil
+	}
 }
 
 // Receipt is the provider's acceptance.

@@ -149,6 +149,9 @@ type Queue interface {
 	// Windows reads the next queue rows of units, each in (due, id) order, future
 	// ones included, without locks. It answers one list for each ask, in order.
 	Windows(ctx context.Context, asks []Ask) ([][]Head, error)
+	// FileBytes answers in order how many bytes the files of messages have
+	// together, 0 without any, and reads none of them.
+	FileBytes(ctx context.Context, messages []Ref) ([]int64, error)
 	// Turn applies finishes and starts in one transaction under the fence: if
 	// any of t.Leases is not owned by t.Node under that epoch, nothing happens
 	// and the error is *LostShards. Otherwise each item is applied if its row is
@@ -182,7 +185,12 @@ type Queue interface {
 type Head struct {
 	Due comm.Micros
 	ID  comm.ID
+	// Light says that the message is known to have no files. Stores leave it false; it is no part of the order.
+	Light bool
 }
+
+// Ref names a message.
+type Ref struct{ App, ID comm.ID }
 
 // Before orders heads as the queue does.
 func (h Head) Before(o Head) bool { return h.Due < o.Due || h.Due == o.Due && h.ID.Compare(o.ID) < 0 }

@@ -143,12 +143,17 @@ func newTenant(ctx context.Context, s store.Store, slug string, edit ...func(*co
 
 // sendTo makes the server-level chain: one mail server for every app.
 func sendTo(ctx context.Context, s store.Store, addr string, limits comm.ProviderLimits) error {
+	return chainOf(ctx, s, comm.ID{}, addr, limits)
+}
+
+// chainOf gives an app a mail server of its own.
+func chainOf(ctx context.Context, s store.Store, app comm.ID, addr string, limits comm.ProviderLimits) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
 	}
 	now := comm.At(time.Now())
-	return s.CreateProviderConfig(ctx, &comm.ProviderConfig{ID: comm.NewID(now), Type: "SMTP", Channel: comm.Email, Name: "Sink", Priority: 100, Active: true,
+	return s.CreateProviderConfig(ctx, &comm.ProviderConfig{ID: comm.NewID(now), App: app, Type: "SMTP", Channel: comm.Email, Name: "Sink", Priority: 100, Active: true,
 		Settings: map[string]string{"host": host, "port": port, "from": "Scale <scale@example.com>"}, Limits: limits, Version: 1, CreatedAt: now, UpdatedAt: now})
 }
 

@@ -362,15 +362,16 @@ func TestRecipients(t *testing.T) {
 	s := newSender(t, server.Dial)
 	m := greet(t, "ama@example.com", "b@example.com", "AMA@example.com")
 	m.Content.BCC = []string{"Cee <c@example.com>"}
-	r, err := s.Send(t.Context(), m)
+	sent := func() *provider.Message { c := *m; return &c } // its content is dropped on the way
+	r, err := s.Send(t.Context(), sent())
 	if err != nil || r.Detail != "250 queued; 2 of 2 copies refused (550 5.1.1, 452 4.5.3)" {
 		t.Errorf("%+v %v", r, err)
 	}
-	_, err = s.Send(t.Context(), m)
+	_, err = s.Send(t.Context(), sent())
 	if e := wantError(t, err, provider.PermanentMessage, "550 5.1.1"); !e.HardBounce {
 		t.Error("no hard bounce")
 	}
-	_, err = s.Send(t.Context(), m)
+	_, err = s.Send(t.Context(), sent())
 	if e := wantError(t, err, provider.PermanentMessage, "550 5.1.1"); e.HardBounce {
 		t.Error("a hard bounce although it may be a copy that was refused")
 	}

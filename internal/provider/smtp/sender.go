@@ -82,9 +82,16 @@ func (s *Sender) Send(ctx context.Context, m *provider.Message) (provider.Receip
 		s.buffers.Put(buf)
 		return provider.Receipt{}, refusal
 	}
+	keep := func() {
+		if *buf = j.mail.Buffer()[:0]; cap(*buf) <= keepBuffer {
+			s.buffers.Put(buf)
+		}
+		buf = nil
+	}
+	j.release = func() { keep(); m.Release() }
 	res, f := s.deliver(ctx, &j)
-	if *buf = j.mail.Buffer()[:0]; cap(*buf) <= keepBuffer {
-		s.buffers.Put(buf)
+	if buf != nil {
+		keep()
 	}
 	if f != nil {
 		e := f.interrupted(ctx).asError(s.veil(&j))

@@ -16,6 +16,8 @@ type job struct {
 	from string
 	to   []string // the message's recipient first, then copies
 	mail mime.Mail
+	// release drops the mail once its end has been handed to the network: the answer may take minutes.
+	release func()
 }
 
 // result is an acceptance.
@@ -246,6 +248,9 @@ func (ses *session) transmit(ctx context.Context, j *job) (reply, *fault) {
 	if err := dots.end(); err != nil {
 		// The last octets were not handed over, so the server cannot have seen the end.
 		return reply{}, &fault{phase: content, err: fmt.Errorf("write the end of the mail: %w", err)}
+	}
+	if j.release != nil {
+		j.release()
 	}
 	if err := ses.within(ctx, ses.times.final); err != nil {
 		return reply{}, &fault{phase: final, err: err}

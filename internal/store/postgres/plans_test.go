@@ -52,6 +52,7 @@ func hotStatements() []hotStatement {
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},
+		{"sizes of files", fileBytesSQL, nil, []use{{"files", "files_pkey", "app_id id"}}},
 		{"overdue", overdueSQL, nil, []use{{"state", "state_expiring", "shard expires_at"}, {"state", "state_retried", "shard round_since"}}},
 		{"message", messageSQL, nil, []use{statePK, content}},
 		{"events", eventsSQL, nil, []use{{"events", "events_pkey", "app_id message_id"}}},

@@ -1,0 +1,176 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// freight is a provider that answers after a minute and notes how many bytes it holds at most.
+type freight struct {
+	s       *stage
+	release bool // drops the content at once
+	mu      sync.Mutex
+	calls   int
+	holds   int64
+	most    int64
+}
+
+func (f *freight) Close() error { return nil }
+
+func (f *freight) add(n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.holds += n
+	f.most = max(f.most, f.holds)
+}
+
+func (f *freight) Send(ctx context.Context, m *provider.Message) (provider.Receipt, error) {
+	n := int64(len(m.Content.Body))
+	for _, x := range m.Files {
+		n += int64(len(x.Content))
+	}
+	f.mu.Lock()
+	f.calls++
+	f.mu.Unlock()
+	f.add(n)
+	if f.release {
+		f.add(-n)
+		m.Release()
+		n = 0
+	}
+	sleep(ctx, time.Minute)
+	f.add(-n)
+	return provider.Receipt{}, nil
+}
+
+func (f *freight) called() int { f.mu.Lock(); defer f.mu.Unlock(); return f.calls }
+
+// laden sends a message with files of n bytes in all, or with a body of that size.
+func (s *stage) laden(on *simServer, a *comm.App, lane comm.Lane, n int, body bool) comm.ID {
+	id := s.send(nil, a, func(st *comm.State) { st.Lane = lane })
+	s.store.mu.Lock()
+	m := s.store.msgs[id]
+	if body {
+		m.payload = append(append([]byte(`{"to":"a@b.example","body":"`), make([]byte, 0, n)...), repeated(n)...)
+		m.payload = append(m.payload, `"}`...)
+	} else {
+		m.files = []comm.Attachment{{Content: repeated(n / 2)}, {Content: repeated(n / 2)}}
+	}
+	w := store.Wake{Unit: unitOfState(&m.state), Due: m.state.Due}
+	s.store.mu.Unlock()
+	on.d.Wake([]store.Wake{w})
+	return id
+}
+
+func repeated(n int) []byte {
+	out := make([]byte, n)
+	for i := range out {
+		out[i] = 'x'
+	}
+	return out
+}
+
+func TestBytesUnderWay(t *testing.T) {
+	const size, budget = 256 << 10, 1<<20 + 64<<10
+	scene := func(s *stage, f *freight) *simServer {
+		f.s = s
+		first := s.edit
+		s.edit = func(c *Config) {
+			first(c)
+			c.MaxBytes = budget
+			c.Adapters = append(c.Adapters, provider.Adapter{Type: "FREIGHT", CallTimeout: 10 * time.Minute,
+				Open: func(provider.Settings, provider.Env) (provider.Sender, error) { return f, nil }})
+		}
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		return srv
+	}
+	play(t, "large messages wait, small ones go on", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		a, b := s.app(nil, emailConfig("FREIGHT", 1)), s.app(nil, emailConfig("FREIGHT", 1))
+		for range 20 {
+			s.laden(srv, a, comm.Normal, size, false)
+		}
+		time.Sleep(3 * time.Second)
+		if n := f.called(); n != 3 {
+			t.Errorf("%d calls at once, want 3: a tenth is for CRITICAL", n)
+		}
+		s.laden(srv, a, comm.Critical, size, false)
+		s.send(srv, b, nil)
+		s.send(srv, a, func(st *comm.State) { st.Lane = comm.Bulk })
+		time.Sleep(time.Second)
+		if n := f.called(); n != 6 {
+			t.Errorf("%d calls with a CRITICAL and two small ones", n)
+		}
+		sched := srv.d.sched
+		sched.mu.Lock()
+		var reasons []string
+		for _, h := range sched.holds(time.Now()) {
+			reasons = append(reasons, h.Reason)
+		}
+		sched.mu.Unlock()
+		if len(reasons) != 1 || reasons[0] != chain.WaitMemory {
+			t.Errorf("held for %v", reasons)
+		}
+		time.Sleep(10 * time.Minute)
+		if s.open() != 0 || f.most > budget {
+			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		}
+		sched.mu.Lock()
+		defer sched.mu.Unlock()
+		if sched.cargo.used != 0 {
+			t.Errorf("%d bytes are still booked", sched.cargo.used)
+		}
+		for _, sh := range sched.shards {
+			if len(sh.heavy) > 0 {
+				t.Errorf("%d sizes are still remembered", len(sh.heavy))
+			}
+		}
+	})
+	play(t, "what the sender has dropped counts no more", func(t *testing.T, s *stage) {
+		f := &freight{release: true}
+		srv := scene(s, f)
+		a := s.app(nil, emailConfig("FREIGHT", 1))
+		for range 20 {
+			s.laden(srv, a, comm.Normal, size, false)
+		}
+		time.Sleep(3 * time.Second)
+		if n := f.called(); n != 20 || f.most > budget {
+			t.Errorf("%d calls at once, at most %d bytes held", n, f.most)
+		}
+	})
+	play(t, "one that is larger than everything goes alone", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		a := s.app(nil, emailConfig("FREIGHT", 1))
+		for range 3 {
+			s.laden(srv, a, comm.Normal, 2*budget, false)
+		}
+		time.Sleep(4 * time.Minute)
+		if s.open() != 0 || f.most/(2*budget) != 1 {
+			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		}
+	})
+	play(t, "large bodies are learnt", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		a := s.app(nil, emailConfig("FREIGHT", 1))
+		s.laden(srv, a, comm.Normal, size, true)
+		time.Sleep(time.Second)
+		for range 12 {
+			s.laden(srv, a, comm.Normal, size, true)
+		}
+		time.Sleep(6 * time.Minute)
+		if s.open() != 0 || f.most > budget {
+			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		}
+	})
+}
