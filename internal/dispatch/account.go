@@ -194,6 +194,8 @@ func (a *account) learn(now time.Time, ticket pace.Ticket, r *result) {
 		if until := now.Add(min(wait, maxThrottle)); until.After(a.throttled) {
 			a.throttled = until
 		}
+	case r.answer != nil && r.answer.Class == provider.Transient && r.answer.Healthy && !r.panicked:
+		a.breaker.Done(now, ticket, pace.Success)
 	case rule.Breaker || r.panicked:
 		a.breaker.Done(now, ticket, pace.Failure)
 		if rule.OpenNow && !a.config.Limits.Pinned {

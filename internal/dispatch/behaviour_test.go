@@ -196,6 +196,31 @@ func TestFailoverAndHealth(t *testing.T) {
 			t.Error("nothing went out after the pause")
 		}
 	})
+	play(t, "greylisting closes nobody's way", func(t *testing.T, s *stage) {
+		grey := testID(70)
+		s.act["ONE"] = func(_ context.Context, m *provider.Message) error {
+			if m.ID[0] == 255 {
+				return &provider.Error{Class: provider.Transient, Code: "450", Text: "come again", RetryAfter: 5 * time.Minute, Healthy: true}
+			}
+			return nil
+		}
+		a := s.app(nil, emailConfig("ONE", 1))
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		for range 50 {
+			grey[0], grey[14] = 255, grey[14]+1
+			s.send(srv, a, func(st *comm.State) { st.ID, st.Shard = grey, comm.ShardOf(a.ID, grey, 1) })
+		}
+		time.Sleep(time.Second)
+		id := s.send(srv, a, nil)
+		time.Sleep(100 * time.Millisecond)
+		if s.status(id).Status != comm.Sent || s.called("ONE") != 51 {
+			t.Errorf("%v after %d calls", s.status(id).Status, s.called("ONE"))
+		}
+		if st := s.status(grey); st.Due.Sub(st.UpdatedAt) < 5*time.Minute-time.Second {
+			t.Errorf("tried again after %v", st.Due.Sub(st.UpdatedAt))
+		}
+	})
 	play(t, "a rate per second is kept and used", func(t *testing.T, s *stage) {
 		c := emailConfig("ONE", 1)
 		c.Limits.RatePerSecond = 20
@@ -382,6 +407,27 @@ func TestOwnership(t *testing.T) {
 			t.Errorf("%v, flags %b; the other has %d attempts", st.Status, st.Flags, s.status(waiting).Attempts)
 		}
 		time.Sleep(time.Minute)
+	})
+	play(t, "a refusal here during the stop is not the end while another provider is left", func(t *testing.T, s *stage) {
+		s.act["ONE"] = func(context.Context, *provider.Message) error {
+			time.Sleep(2 * time.Second)
+			return &provider.Error{Class: provider.PermanentHere, Text: "no"}
+		}
+		a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2))
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		id := s.send(srv, a, nil)
+		time.Sleep(100 * time.Millisecond)
+		srv.stop()
+		<-srv.done
+		if st := s.status(id); st.Status != comm.Queued || s.called("TWO") != 0 {
+			t.Errorf("%v, %d calls of the other provider", st.Status, s.called("TWO"))
+		}
+		s.boot(0)
+		time.Sleep(30 * time.Second)
+		if st := s.status(id); st.Status != comm.Sent || st.Provider != "two" {
+			t.Errorf("after the stop: %v by %s", st.Status, st.Provider)
+		}
 	})
 	play(t, "what cannot be recorded is not sent", func(t *testing.T, s *stage) {
 		a := s.app(nil, emailConfig("ONE", 1))

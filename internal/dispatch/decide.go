@@ -102,10 +102,18 @@ func (p policy) again(f facts, rule provider.Rule) decision {
 		// Also when the last one refused for good: another one that failed for now, or was out, may take the message.
 		o := f.outcome(comm.Queued, comm.CauseRetryTransient, rule.Name, f.result.answer.Text)
 		o.Round = f.state.Round + 1
-		o.Due = f.after(f.now.Add(p.retry.Delay(o.Round, p.random)))
+		o.Due = f.after(f.now.Add(max(p.retry.Delay(o.Round, p.random), f.asked(rule))))
 		return f.clean(p.patience(f, o))
 	}
 	return f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, "provider_rejected", f.result.answer.Text))
+}
+
+// asked is how long a provider that refuses for now wants to be left alone with this message.
+func (f facts) asked(rule provider.Rule) time.Duration {
+	if rule.Class != provider.Transient {
+		return 0
+	}
+	return min(f.result.answer.RetryAfter, maxThrottle)
 }
 
 // unknown applies the app's policy to an attempt that nobody can tell about.

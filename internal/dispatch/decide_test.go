@@ -28,6 +28,12 @@ func refused(c provider.Class) result {
 	return result{called: true, answer: &provider.Error{Class: c, Code: "451", Text: "no"}}
 }
 
+func later(d time.Duration) result {
+	r := refused(provider.Transient)
+	r.answer.RetryAfter = d
+	return r
+}
+
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	unknownBefore := func(s *comm.State) { s.Flags = comm.UnknownInGeneration | comm.UnknownEver }
@@ -51,6 +57,9 @@ func TestDecide(t *testing.T) {
 		{name: "bad here, another is down", f: facts{state: sending(), result: refused(provider.PermanentHere), later: true}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
 		{name: "transient, another can", f: facts{state: sending(), result: refused(provider.Transient), next: true}, over: true},
 		{name: "transient", f: facts{state: sending(), result: refused(provider.Transient)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "transient, to come again later", f: facts{state: sending(), result: later(5 * time.Minute)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Minute, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "transient, sooner than the back-off", f: facts{state: sending(), result: later(time.Second)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "transient, to come again next week", f: facts{state: sending(), result: later(7 * 24 * time.Hour)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: time.Hour, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
 		{name: "transient, second round", f: facts{state: sending(func(s *comm.State) { s.Round = 1 }), result: refused(provider.Transient)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 30 * time.Second, round: 2, cancel: comm.CauseCancelledAfterCleanFailure},
 		{name: "the schedule's last step repeats", f: facts{state: sending(func(s *comm.State) { s.Round = 9 }), result: refused(provider.Transient)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 30 * time.Second, round: 10, cancel: comm.CauseCancelledAfterCleanFailure},
 		{name: "transient after a day", f: facts{state: sending(old), result: refused(provider.Transient)}, to: comm.Failed, cause: comm.CauseExhausted, cancel: comm.CauseCancelledAfterCleanFailure},

@@ -128,7 +128,8 @@ type Error struct {
 	Class      Class
 	Code       string        // the provider's or protocol's code, such as "550 5.1.1"
 	Text       string        // redacted sentence for people: no secrets, no addresses
-	RetryAfter time.Duration // with RateLimited; 0 = not said
+	RetryAfter time.Duration // with RateLimited, and the least wait with Transient; 0 = not said
+	Healthy    bool          // with Transient: the provider works, this recipient has to wait; no error of the breaker's
 	HardBounce bool          // the recipient does not exist: may be suppressed
 	Cause      error         // logged, never shown
 }

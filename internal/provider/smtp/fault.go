@@ -59,7 +59,7 @@ func (f *fault) asError(v veil) *provider.Error {
 		if said := v.redact(f.reply.text); said != "" {
 			text += ": " + said
 		}
-		return &provider.Error{Class: row.class, Code: f.reply.String(), Text: cut(text, maxText), RetryAfter: row.after, HardBounce: row.hard}
+		return &provider.Error{Class: row.class, Code: f.reply.String(), Text: cut(text, maxText), RetryAfter: row.after, HardBounce: row.hard, Healthy: row.works}
 	}
 	p := diagnose(f.phase, f.err)
 	return &provider.Error{Class: p.class, Code: p.code, Text: p.what, Cause: f.err}

@@ -23,6 +23,7 @@ type rule struct {
 	class  provider.Class
 	hard   bool          // the recipient does not exist
 	after  time.Duration // sensible wait; 0: the usual back-off
+	works  bool          // the server works; it is this recipient that has to wait
 	what   string        // sentence for people; the server's words follow
 }
 
@@ -78,7 +79,7 @@ func rules() []rule {
 		{name: "mail too large for MAIL", at: []phase{mailFrom}, code: []string{"5"}, status: []string{"3.4", "2.3"}, class: permanentHere, what: "the mail is too large for the server"},
 		{name: "sender refused", at: []phase{mailFrom}, code: []string{"5"}, class: permanentHere, what: "the server does not allow the sender"},
 
-		{name: "mailbox full", at: deliverable, code: []string{"4", "5"}, status: []string{"2.2"}, class: transient, after: waitFull, what: "the recipient's mailbox is full"},
+		{name: "mailbox full", at: deliverable, code: []string{"4", "5"}, status: []string{"2.2"}, class: transient, after: waitFull, works: true, what: "the recipient's mailbox is full"},
 		{name: "no such recipient", at: deliverable, code: []string{"5"}, status: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"}, class: permanentMessage, hard: true, what: "the recipient does not exist"},
 		{name: "sender refused late", at: deliverable, code: []string{"5"}, status: []string{"1.7", "1.8"}, class: permanentHere, what: "the server does not allow the sender"},
 		{name: "too large", at: deliverable, code: []string{"5"}, status: []string{"3.4", "2.3"}, class: permanentHere, what: "the mail is too large"},
@@ -87,13 +88,13 @@ func rules() []rule {
 		{name: "policy", at: []phase{rcptTo}, code: []string{"5"}, status: []string{"7."}, class: permanentHere, what: "the server's policy refuses the mail"},
 		{name: "server or network", at: []phase{rcptTo}, code: []string{"5"}, status: []string{"0.", "3.", "4.", "5.", "6."}, class: permanentHere, what: "the server cannot deliver the mail"},
 
-		{name: "greylisting", at: []phase{rcptTo}, code: []string{"450", "451"}, status: []string{"2.0", "7.1"}, class: transient, after: waitGreylist, what: "the server asks to come again later"},
-		{name: "greylisting by name", at: deliverable, code: []string{"4"}, hint: []string{"greylist", "graylist", "grey-list", "gray-list"}, class: transient, after: waitGreylist, what: "the server asks to come again later"},
+		{name: "greylisting", at: []phase{rcptTo}, code: []string{"450", "451"}, status: []string{"2.0", "7.1"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
+		{name: "greylisting by name", at: deliverable, code: []string{"4"}, hint: []string{"greylist", "graylist", "grey-list", "gray-list"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
 		{name: "recipient later", at: []phase{rcptTo}, code: []string{"4"}, class: transient, what: "the server does not take the recipient now"},
 		{name: "unknown by words", at: []phase{rcptTo}, code: []string{"550", "551", "553"}, hint: unknownUser(), class: permanentMessage, hard: true, what: "the recipient does not exist"},
 		{name: "policy by words", at: []phase{rcptTo}, code: []string{"550", "551", "553"}, hint: policyWords(), class: permanentHere, what: "the server's policy refuses the mail"},
 		{name: "recipient refused", at: []phase{rcptTo}, code: []string{"550", "551", "553"}, class: permanentMessage, what: "the server refuses the recipient"},
-		{name: "full without code", at: []phase{rcptTo}, code: []string{"552"}, class: transient, after: waitFull, what: "the recipient's mailbox is full"},
+		{name: "full without code", at: []phase{rcptTo}, code: []string{"552"}, class: transient, after: waitFull, works: true, what: "the recipient's mailbox is full"},
 		{name: "recipient not served", at: []phase{rcptTo}, code: []string{"5"}, class: permanentHere, what: "the server cannot deliver to the recipient"},
 
 		{name: "mail later", at: message, code: []string{"4"}, class: transient, what: "the server does not take the mail now"},
