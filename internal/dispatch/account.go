@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"bytes"
+	"maps"
 	"time"
 
 	"github.com/commserver/commserver/internal/chain"
@@ -54,6 +56,22 @@ func newAccount(c comm.ProviderConfig, share int) *account {
 	}
 	a.split(share)
 	return a
+}
+
+// inherit takes over what an older version of the configuration has used up of
+// its day and, while both speak for the same account at the provider, its
+// health: a change of name, priority or limits is no new beginning.
+func (a *account) inherit(old *account, now time.Time) {
+	a.day, a.used = old.day, old.used
+	c, was := &a.config, &old.config
+	if c.Type != was.Type || !maps.Equal(c.Settings, was.Settings) || !bytes.Equal(c.Secrets, was.Secrets) {
+		return
+	}
+	a.throttled = old.throttled
+	// A half-open one waits for probes that answer to the old account.
+	if c.Limits.Pinned == was.Limits.Pinned && old.breaker.State(now) != pace.HalfOpen {
+		a.breaker = old.breaker
+	}
 }
 
 // split shares the limits among nodes, each at least one.

@@ -196,6 +196,51 @@ func TestFailoverAndHealth(t *testing.T) {
 			t.Error("nothing went out after the pause")
 		}
 	})
+	play(t, "a change of the limits is no new day, and no new health", func(t *testing.T, s *stage) {
+		time.Sleep(time.Until(time.Now().Truncate(24 * time.Hour).Add(36 * time.Hour))) // noon
+		c := emailConfig("ONE", 1)
+		c.Limits.RatePerDay = 10
+		a := s.app(nil, c)
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		for range 15 {
+			s.send(srv, a, nil)
+		}
+		edit := func(f func(*comm.ProviderConfig)) {
+			s.store.change(func() {
+				list := append([]comm.ProviderConfig(nil), s.store.configs[a.ID]...)
+				f(&list[0])
+				list[0].Version++
+				s.store.configs[a.ID] = list
+			})
+			srv.d.Invalidate()
+		}
+		time.Sleep(10 * time.Second)
+		edit(func(c *comm.ProviderConfig) { c.Limits.RatePerDay = 12 })
+		time.Sleep(10 * time.Second)
+		if n := s.called("ONE"); n != 12 {
+			t.Errorf("%d calls on a day of 12", n)
+		}
+		time.Sleep(12 * time.Hour)
+		if n := s.called("ONE"); n != 15 {
+			t.Errorf("%d calls on the next day", n)
+		}
+		s.ledger.mu.Lock()
+		s.act["ONE"] = refuse(provider.Account)
+		s.ledger.mu.Unlock()
+		s.send(srv, a, nil)
+		time.Sleep(100 * time.Millisecond)
+		edit(func(c *comm.ProviderConfig) { c.Name = "another" })
+		time.Sleep(2 * time.Second)
+		if n := s.called("ONE"); n != 16 {
+			t.Errorf("%d calls: the new name opened the breaker's way", n)
+		}
+		edit(func(c *comm.ProviderConfig) { c.Settings = map[string]string{"key": "right"} })
+		time.Sleep(10 * time.Second)
+		if n := s.called("ONE"); n < 17 {
+			t.Errorf("%d calls: new credentials were not tried", n)
+		}
+	})
 	play(t, "greylisting closes nobody's way", func(t *testing.T, s *stage) {
 		grey := testID(70)
 		s.act["ONE"] = func(_ context.Context, m *provider.Message) error {

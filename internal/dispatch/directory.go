@@ -282,7 +282,10 @@ func (s *scheduler) replace(e *entry, l loaded) (closed []provider.Sender) {
 	e.app, e.missing, e.configs, e.version = l.app, l.missing, l.configs, l.version
 	e.read, e.force = true, false
 	e.accounts = l.opened
-	for _, a := range e.accounts {
+	for id, a := range e.accounts {
+		if was := old[id]; was != nil && was != a {
+			a.inherit(was, s.clock.now())
+		}
 		s.spread(e, a)
 	}
 	for id, a := range old {
