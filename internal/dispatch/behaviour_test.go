@@ -379,6 +379,7 @@ func TestOwnership(t *testing.T) {
 		s.edit = func(c *Config) { edit(c); c.Log = slog.New(slog.NewTextHandler(&log, nil)) }
 		srv := s.boot(0)
 		time.Sleep(time.Second)
+		synctest.Wait() // nobody writes to the log now
 		log.Reset()
 		srv.node.mu.Lock()
 		srv.node.cutUntil = time.Now().Add(10 * time.Minute)
