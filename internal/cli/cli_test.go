@@ -18,6 +18,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"no command is help", nil, nil, exitOK, "Available Commands", ""},
 		{"help", []string{"--help"}, nil, exitOK, "Available Commands", ""},
+		// A word in backquotes would stand where the kind of value is said: "--max-bytes-in-flight server_busy".
+		{"help of a flag", []string{"serve", "--help"}, nil, exitOK, "--max-bytes-in-flight string ", ""},
 		{"version", []string{"version"}, nil, exitOK, "commserver ", ""},
 		{"no such command", []string{"bogus"}, nil, exitUsage, "", `unknown command "bogus"`},
 		{"no such flag", []string{"serve", "--bogus"}, nil, exitUsage, "", "--bogus"},

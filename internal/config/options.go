@@ -59,8 +59,11 @@ func (o Option) flagStem() string {
 	return strings.ToLower(strings.ReplaceAll(o.Name, "_", "-"))
 }
 
-// Usage is the help with the environment variable, for flag listings.
-func (o Option) Usage() string { return o.Help + " [$" + o.Env() + "]" }
+// Usage is the help with the environment variable, for flag listings. It has no
+// backquotes: there they mark the word that stands for the value.
+func (o Option) Usage() string {
+	return strings.ReplaceAll(o.Help, "`", "") + " [$" + o.Env() + "]"
+}
 
 // Options lists every option in the order of the reference. The slice is the
 // caller's own.
