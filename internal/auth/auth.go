@@ -170,7 +170,7 @@ func (a *Authenticator) Provisioning(h http.Header, from netip.Addr) error {
 	if wait := a.failures.take(from, "\x00"+door, a.cfg.Now()); wait > 0 {
 		return tooMany(wait)
 	}
-	return comm.E("unauthenticated")
+	return comm.E("unauthenticated", "Missing or invalid credentials: check X-Provisioning-Key.")
 }
 
 func tooMany(wait int) error {

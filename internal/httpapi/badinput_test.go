@@ -218,6 +218,9 @@ func TestBadHeaders(t *testing.T) {
 
 const unauthenticatedBody = `{"error":"Missing or invalid credentials: check X-App-ID and X-API-Key, and that app and key are active.","details":{"code":"unauthenticated"}}` + "\n"
 
+// unprovisionedBody names the header that this door looks at.
+const unprovisionedBody = `{"error":"Missing or invalid credentials: check X-Provisioning-Key.","details":{"code":"unauthenticated"}}` + "\n"
+
 func TestBadQueriesAndActions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

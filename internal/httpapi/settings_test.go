@@ -96,7 +96,7 @@ func TestBadProvisioning(t *testing.T) {
 	for name, set := range map[string]map[string]string{
 		"no key": {}, "wrong key": {"X-Provisioning-Key": "wrong"}, "app key header": {"X-API-Key": provisioningKey}, "bearer": {"Authorization": "Bearer " + provisioningKey},
 	} {
-		if got := w.do(tenant{}, "POST", "/api/provision/apps", flowbase, set); got.status != 401 || string(got.raw) != unauthenticatedBody {
+		if got := w.do(tenant{}, "POST", "/api/provision/apps", flowbase, set); got.status != 401 || string(got.raw) != unprovisionedBody {
 			t.Errorf("%s: %d %s", name, got.status, got.raw)
 		}
 	}
