@@ -390,7 +390,8 @@ func TestOwnership(t *testing.T) {
 		if lines := strings.Count(text, "\n"); lines > 30 {
 			t.Errorf("%d lines in ten minutes:\n%s", lines, text)
 		}
-		for _, want := range []string{`level=ERROR msg="heartbeat could not be stored"`, `failures=1 `, `level=INFO msg="heartbeat is stored again"`} {
+		for _, want := range []string{`level=ERROR msg="heartbeat could not be stored"`, `failures=1 `, `level=INFO msg="heartbeat is stored again"`,
+			`level=ERROR msg="overdue messages cannot be listed"`, `level=INFO msg="overdue messages are listed again"`} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s is not in the log:\n%s", want, text)
 			}

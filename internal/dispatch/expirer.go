@@ -18,9 +18,8 @@ const (
 // its share may not get to them for long. Nothing is read or written for a
 // message that is not over.
 type expirer struct {
-	d        *Dispatcher
-	last     *job // of the latest batch
-	failures int
+	d    *Dispatcher
+	last *job // of the latest batch
 }
 
 func (x *expirer) run(ctx context.Context) {
@@ -44,13 +43,13 @@ func (x *expirer) tick(ctx context.Context) time.Duration {
 	}
 	over, err := x.d.cfg.Queue.Overdue(ctx, shards, s.rules.horizon.Microseconds(), turnSize)
 	if err != nil {
-		// The first failure and then each doubling: an outage must not fill the log.
-		if x.failures++; ctx.Err() == nil && x.failures&(x.failures-1) == 0 {
-			x.d.log.Error("overdue messages cannot be listed", "failures", x.failures, "err", err)
+		if ctx.Err() == nil {
+			x.d.outages.overdue.Failed(err)
 		}
 		return expireEvery
 	}
-	x.failures, x.last = 0, nil
+	x.d.outages.overdue.Worked()
+	x.last = nil
 	s.mu.Lock()
 	for i := range over {
 		if j := s.expire(&over[i]); j != nil {

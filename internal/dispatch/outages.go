@@ -9,7 +9,7 @@ import (
 // outages report what the dispatcher does again and again with the store: while
 // the store is away each of them fails several times a second.
 type outages struct {
-	beat, take, units, orphans, queue, settings, recovery, holds outage.Report
+	beat, take, units, orphans, overdue, queue, settings, recovery, holds outage.Report
 }
 
 func newOutages(log *slog.Logger) *outages {
@@ -23,6 +23,7 @@ func newOutages(log *slog.Logger) *outages {
 		{&o.take, slog.LevelError, "shards could not be taken", "shards can be taken again"},
 		{&o.units, slog.LevelError, "units could not be listed", "units are listed again"},
 		{&o.orphans, slog.LevelError, "open attempts could not be listed", "open attempts are listed again"},
+		{&o.overdue, slog.LevelError, "overdue messages cannot be listed", "overdue messages are listed again"},
 		{&o.queue, slog.LevelError, "queue cannot be read", "queue is read again"},
 		{&o.settings, slog.LevelError, "configuration cannot be read", "configuration is read again"},
 		{&o.recovery, slog.LevelError, "take-over could not be completed yet", "take-over goes on"},
