@@ -24,11 +24,6 @@ type Email struct {
 	Key string
 }
 
-// Local returns the part before the @, as it was written.
-func (e Email) Local() string {
-	return e.Address[:strings.LastIndexByte(e.Address, '@')]
-}
-
 // Domain returns the part after the @: lower-case A-labels.
 func (e Email) Domain() string {
 	return e.Address[strings.LastIndexByte(e.Address, '@')+1:]
