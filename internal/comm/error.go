@@ -1,6 +1,9 @@
 package comm
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Kind is what sort of mistake an Error reports; doors map it to a status.
 type Kind uint8
@@ -46,13 +49,26 @@ func E(code string, text ...any) *Error {
 	return e
 }
 
-// Field notes which field is wrong and why, and answers the same Error.
+// Field notes which field is wrong and why, and answers the same Error. The path
+// may hold names that the client made up: it is cut as ClipPath does.
 func (e *Error) Field(path, why string) *Error {
 	if e.Fields == nil {
 		e.Fields = map[string]string{}
 	}
-	e.Fields[path] = why
+	e.Fields[ClipPath(path)] = why
 	return e
+}
+
+// maxPath bounds the path of a field in an error, in bytes.
+const maxPath = 120
+
+// ClipPath cuts the path of a field to what an error may repeat of it, valid
+// UTF-8 whatever it holds.
+func ClipPath(path string) string {
+	if len(path) > maxPath {
+		path = path[:maxPath] + "…"
+	}
+	return strings.ToValidUTF8(path, "")
 }
 
 // With adds a member to details, and answers the same Error.

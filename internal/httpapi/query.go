@@ -33,22 +33,13 @@ func readQuery(r *http.Request, known ...string) (query, error) {
 	for name, list := range values {
 		switch {
 		case !slices.Contains(known, name):
-			return nil, badQuery(clip(name), "is not known here; known are "+strings.Join(known, ", "))
+			return nil, badQuery(name, "is not known here; known are "+strings.Join(known, ", "))
 		case len(list) > 1:
 			return nil, badQuery(name, "is given more than once")
 		}
 		q[name] = list[0]
 	}
 	return q, nil
-}
-
-const maxClip = 60
-
-func clip(s string) string {
-	if len(s) > maxClip {
-		s = strings.ToValidUTF8(s[:maxClip], "") + "…"
-	}
-	return s
 }
 
 func badQuery(name, why string) error { return comm.E("invalid_query").Field(name, why) }

@@ -121,7 +121,7 @@ func (p *prepared) headers(q *Request) error {
 	seen := make(map[string]bool, len(q.Headers.Value))
 	for name, value := range q.Headers.Value {
 		lower := strings.ToLower(name)
-		field := "headers." + clip(name)
+		field := "headers." + name
 		switch {
 		case !headerName(name):
 			return refuse("invalid_field", field, "is not a header name")

@@ -14,16 +14,6 @@ func at(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]"
 
 func count(n int) string { return strconv.Itoa(n) }
 
-// maxClip bounds a name that a client made up in an error's field path.
-const maxClip = 80
-
-func clip(s string) string {
-	if len(s) > maxClip {
-		s = strings.ToValidUTF8(s[:maxClip], "") + "…"
-	}
-	return s
-}
-
 // control is the place of the first C0 control character or DEL that is not allowed, -1 when there is none.
 func control(s, allowed string) int {
 	for i := range len(s) {

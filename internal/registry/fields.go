@@ -19,7 +19,7 @@ const maxField = 4096
 // mergeFields writes what was sent over what is stored, as text.
 func (s *Service) mergeFields(e *comm.Error, adapter *provider.Adapter, settings, secrets provider.Settings, sent map[string]any) {
 	for name, value := range sent {
-		path := "config." + clip(name)
+		path := "config." + name
 		i := slices.IndexFunc(adapter.Fields, func(f provider.Field) bool { return f.Name == name })
 		if i < 0 {
 			e.Field(path, "is not a field of "+adapter.Type)
@@ -180,16 +180,6 @@ func (s *Service) show(c *comm.ProviderConfig) Provider {
 		}
 	}
 	return out
-}
-
-// maxClip bounds a name that a client made up in an error's field path.
-const maxClip = 80
-
-func clip(s string) string {
-	if len(s) > maxClip {
-		s = strings.ToValidUTF8(s[:maxClip], "") + "…"
-	}
-	return s
 }
 
 func isMissing(err error) bool {

@@ -23,9 +23,6 @@ import (
 // MaxDepth is how deep a body may be nested before it is called too deep.
 const MaxDepth = 32
 
-// maxPath bounds a field path in an error: it can hold names that the client made up.
-const maxPath = 120
-
 // Decode reads one object into v, a pointer to a struct with json tags. Codes
 // gives wrong-type mistakes of a top-level member a code of their own instead
 // of invalid_field; it may be nil. The error is a *comm.Error.
@@ -161,11 +158,8 @@ func Path(p jsontext.Pointer) string {
 			}
 			b.WriteString(name)
 		}
-		if b.Len() > maxPath {
-			return strings.ToValidUTF8(b.String()[:maxPath], "") + "…"
-		}
 	}
-	return b.String()
+	return comm.ClipPath(b.String())
 }
 
 // Opt is a member that may be absent, but not null: a caller that meant

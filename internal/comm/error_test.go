@@ -1,0 +1,23 @@
+package comm
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// TestAnErrorRepeatsLittleOfWhatAClientMadeUp: names of members, headers and
+// parameters reach error answers and may be a megabyte long or no text at all.
+func TestAnErrorRepeatsLittleOfWhatAClientMadeUp(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"to", strings.Repeat("a", maxPath), strings.Repeat("a", maxPath+1), "x" + strings.Repeat("é", 5000), "a\xffb"} {
+		for got, why := range E("invalid_field").Field("headers."+path, "why").Fields {
+			if len(got) > maxPath+len("…") || !utf8.ValidString(got) || !strings.HasPrefix(got, "headers.") || why != "why" {
+				t.Errorf("%.20q… became %q: %q", path, got, why)
+			}
+		}
+	}
+	if got := ClipPath(strings.Repeat("a", maxPath)); len(got) != maxPath {
+		t.Errorf("cut without need: %q", got)
+	}
+}
