@@ -43,8 +43,8 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	if a.cfg.AdminKey, keyFile, err = openAdminKey(a.cfg, a.log); err != nil {
 		return err
 	}
-	// The address is taken before anything else happens, so that a busy port
-	// fails at once; requests are served from Run on.
+	// The address is taken before anything runs and before the demo app is made,
+	// whose key is shown once; requests are served from Run on.
 	var handler http.Handler
 	if a.server, err = httpserver.Listen(ctx, httpserver.Config{Addr: a.cfg.Addr, TLSCert: a.cfg.TLSCert, TLSKey: a.cfg.TLSKey, Log: a.log, Drain: a.cfg.DrainTimeout,
 		PerAddress: a.cfg.ConnectionsPerAddress, TrustedProxies: a.cfg.TrustedProxies,

@@ -157,7 +157,7 @@ type counters struct {
 	turns, started, finished, orphans, swept, adopted uint64
 	workers                                           int
 	err                                               string
-	turnFailed                                        bool // err is a turn\'s
+	turnFailed                                        bool // err is a turn's
 }
 
 // trouble notes how the store answers; nil takes the note away.

@@ -44,7 +44,8 @@ type AttachmentOfRequest struct {
 }
 
 // Variable is a value for a template's placeholder: a string, number or
-// boolean. Literal is its JSON text, Value what a template shows.
+// boolean. Value is what a template shows; Literal quotes strings, so that "1"
+// and 1 are different requests.
 type Variable struct {
 	Name, Value, Literal string
 }
