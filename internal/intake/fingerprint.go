@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -23,7 +24,7 @@ func (p *prepared) fingerprint(q *Request) (out [16]byte) {
 	d.text(4, p.content.Subject)
 	d.text(5, p.content.TemplateKey)
 	variables := slices.Clone(q.Variables.List)
-	slices.SortFunc(variables, func(a, b Variable) int { return compare(a.Name, b.Name) })
+	slices.SortFunc(variables, func(a, b Variable) int { return strings.Compare(a.Name, b.Name) })
 	for _, v := range variables {
 		d.text(6, v.Name)
 		d.text(7, v.Literal)
@@ -67,16 +68,6 @@ func canonical(raw string) string {
 		return raw // cannot happen: the text was parsed
 	}
 	return string(value)
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // digest collects members as number, length, bytes: no two lists of members read alike.
