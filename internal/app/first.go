@@ -7,6 +7,7 @@ import (
 
 	"github.com/commserver/commserver/internal/apikey"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -24,7 +25,7 @@ func firstApp(ctx context.Context, s store.Store) (*First, error) {
 		return nil, nil
 	}
 	now := comm.At(time.Now())
-	app := &comm.App{ID: comm.NewID(now), Slug: demoSlug, Name: "Demo", Active: true, Sandbox: true, RatePerMinute: 600, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
+	app := &comm.App{ID: comm.NewID(now), Slug: demoSlug, Name: "Demo", Active: true, Sandbox: true, RatePerMinute: registry.DefaultRate, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
 	minted := apikey.Mint(false)
 	created, err := s.CreateApp(ctx, app, &comm.Key{ID: comm.NewID(now), App: app.ID, Hash: minted.Hash, Prefix: minted.Prefix, LastFour: minted.Last4,
 		Scopes: comm.AllScopes, CreatedAt: now})
