@@ -3,13 +3,10 @@ package httpapi
 import (
 	"bytes"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -44,7 +41,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*comm.Error](err)
 	switch {
 	case ok:
-	case passing(err):
+	case store.Away(err):
 		e = comm.E("unavailable", "The database cannot be reached now; send the same request again.")
 	default:
 		e = comm.E("internal")
@@ -74,32 +71,6 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Error   string         `json:"error"`
 		Details map[string]any `json:"details"`
 	}{e.Text, details})
-}
-
-// passing says whether an error comes from a database that is away for a while:
-// a connection lost, refused or too slow, a commit whose answer was lost, a
-// connection that was closed before anything was sent, or a server that says so itself (the classes of SQLSTATE for connections,
-// resources and shutdowns).
-func passing(err error) bool {
-	if _, network := errors.AsType[net.Error](err); network || errors.Is(err, store.ErrUncertain) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return true
-	}
-	var unsent interface {
-		error
-		SafeToRetry() bool
-	}
-	if errors.As(err, &unsent) && unsent.SafeToRetry() {
-		return true
-	}
-	var said interface {
-		error
-		SQLState() string
-	}
-	if !errors.As(err, &said) {
-		return false
-	}
-	state := said.SQLState()
-	return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "57P")
 }
 
 // contentType of every answer, shared: never written to.

@@ -15,8 +15,6 @@ package intake
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"time"
 
 	"github.com/commserver/commserver/internal/address"
@@ -123,7 +121,7 @@ func sizeOf(sub store.Submission) int {
 
 func (s *Service) commit(ctx context.Context, subs []store.Submission) ([]store.Accepted, error) {
 	out, err := s.cfg.Store.Accept(ctx, subs)
-	if err != nil && !errors.Is(err, store.ErrUncertain) && !everybody(err) {
+	if err != nil && !everybody(err) {
 		err = batch.Isolate(err) // nothing was stored; one of them may be at fault
 	}
 	return out, err
@@ -135,8 +133,7 @@ func everybody(err error) bool {
 	if known, ok := errors.AsType[*comm.Error](err); ok && known.Kind == comm.Unavailable {
 		return true // the store says so itself: disk full, shutting down
 	}
-	_, network := errors.AsType[net.Error](err) // a connection lost or refused; deadlines of contexts are one, too
-	return network || errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.Is(err, context.Canceled) || store.Away(err)
 }
 
 // Result answers one request.

@@ -154,10 +154,17 @@ func TestOnePoisonedRowFailsAlone(t *testing.T) {
 	}
 }
 
+// said is what a database server says of itself.
+type said string
+
+func (s said) Error() string    { return "the server says " + string(s) }
+func (s said) SQLState() string { return string(s) }
+
 func TestAFaultOfTheWholeStoreIsNotTriedOneByOne(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]error{
 		"network": &net.OpError{Op: "dial", Err: errors.New("refused")}, "deadline": context.DeadlineExceeded, "disk full": comm.E("unavailable"), "uncertain": fmt.Errorf("commit: %w", store.ErrUncertain),
+		"shutting down": fmt.Errorf("commit: %w", said("57P01")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
