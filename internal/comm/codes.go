@@ -30,7 +30,7 @@ var codes = [...]Code{
 	{Invalid, "body_and_template", "Give body or templateKey, not both."},
 	{Invalid, "body_required", "body must not be empty."},
 	{Invalid, "subject_required", "An email needs a subject."},
-	{Invalid, "field_not_allowed", "This field does not go with the channel."},
+	{Invalid, "field_not_allowed", "This field does not go with the channel or with another field; see details.fields."},
 	{Invalid, "too_long", "The text is too long."},
 	{Invalid, "control_character", "The text holds a control character that cannot be sent."},
 	{Invalid, "invalid_from", "from is not usable as a sender."},
@@ -65,7 +65,7 @@ var codes = [...]Code{
 	{Unprocessable, "missing_variables", "Template variables are missing; see details.missing."},
 	{Limited, "rate_limited", "The app's rate per minute is used up; retry later."},
 	{Limited, "too_many_failures", "Too many failed authentications from this address; retry later."},
-	{Unavailable, "unavailable", "The message could not be stored now; send the same request again with the same idempotency key."},
+	{Unavailable, "unavailable", "This cannot be done now; send the same request again, a message with the same idempotency key."},
 	{Timeout, "timeout", "The request was not received in time."},
 }
 

@@ -300,7 +300,7 @@ func parseSchedule(text string, now comm.Micros) (comm.Micros, error) {
 		if _, naive := time.Parse("2006-01-02T15:04:05", strings.SplitN(text, ".", 2)[0]); naive == nil {
 			return 0, refuse("timezone_required", "scheduledAt", "has no time zone: end it with Z or an offset such as +02:00")
 		}
-		return 0, refuse("invalid_scheduled_at", "scheduledAt", "is not a date and time that exists")
+		return 0, refuse("invalid_scheduled_at", "scheduledAt", "is not a date and time that exists, with Z or an offset such as +02:00 at its end")
 	}
 	if t.After(now.Time().Add(maxAhead)) {
 		return 0, refuse("too_far", "scheduledAt", "lies more than 366 days ahead")
@@ -342,9 +342,9 @@ func (r *Request) UseKeyHeader(values []string) error {
 	case len(values) == 0:
 		return nil
 	case len(values) > 1:
-		return refuse("invalid_idempotency_key", "Idempotency-Key", "is sent more than once")
+		return comm.E("invalid_idempotency_key", "The Idempotency-Key header is sent more than once; send it once.").Field("Idempotency-Key", "is sent more than once")
 	case r.IdempotencyKey.Given && r.IdempotencyKey.Value != values[0]:
-		return refuse("invalid_idempotency_key", "idempotencyKey", "differs from the Idempotency-Key header")
+		return comm.E("invalid_idempotency_key", "idempotencyKey and the Idempotency-Key header differ; send one of them.").Field("idempotencyKey", "differs from the Idempotency-Key header")
 	}
 	r.IdempotencyKey = Text{Value: values[0], Given: true}
 	return nil
