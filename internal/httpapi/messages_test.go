@@ -78,6 +78,9 @@ func TestIdempotency(t *testing.T) {
 		if got.status == 200 && got.str("id") != first.str("id") {
 			t.Errorf("%s: another id", c.name)
 		}
+		if got.status != 400 && (got.header.Get("Ratelimit-Limit") == "" || got.header.Get("Ratelimit-Reset") == "") {
+			t.Errorf("%s: %d without the rate: %v", c.name, got.status, got.header)
+		}
 	}
 }
 
