@@ -157,9 +157,17 @@ func newEvents(events []comm.Event) []eventView {
 	for i := range events {
 		e := &events[i]
 		out[i] = eventView{e.Sequence, e.Type.String(), text(e.From.String()), text(e.To.String()), instant(e.At), number(e.Attempt),
-			text(e.Provider), text(e.Ref), text(e.ErrorCode), text(e.Detail)}
+			text(e.Provider), text(e.Ref), text(e.ErrorCode), text(detailOf(e))}
 	}
 	return out
+}
+
+// detailOf is what the log kept, or for an end that no provider had words for the sentence of its cause.
+func detailOf(e *comm.Event) string {
+	if e.Detail == "" && e.To == comm.Failed {
+		return comm.EndText(e.Type)
+	}
+	return e.Detail
 }
 
 // attemptView is one provider call, put together from the log.

@@ -42,3 +42,25 @@ func TestAttemptLogIsReadFromTheEvents(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestAnEndSaysWhyInItsEvent: a check at attempt start and CANCEL store no words; the message shows a sentence, and so does its log.
+func TestAnEndSaysWhyInItsEvent(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		event comm.Event
+		want  string
+	}{
+		{comm.Event{Type: comm.CauseExpired, To: comm.Failed}, comm.EndText(comm.CauseExpired)},
+		{comm.Event{Type: comm.CauseOutcomeUnknown, To: comm.Failed}, comm.EndText(comm.CauseOutcomeUnknown)},
+		{comm.Event{Type: comm.CauseExpired, To: comm.Failed, Detail: "its own"}, "its own"},
+		{comm.Event{Type: comm.CauseCancelled, To: comm.Cancelled}, ""},
+		{comm.Event{Type: comm.CauseAccepted, To: comm.Queued}, ""},
+	} {
+		if got := newEvents([]comm.Event{c.event})[0].Detail; string(got) != c.want {
+			t.Errorf("%v: %q, want %q", c.event.Type, got, c.want)
+		}
+	}
+	if comm.EndText(comm.CauseExpired) == "" {
+		t.Error("the sentence is missing")
+	}
+}
