@@ -173,11 +173,11 @@ func (a *App) pushed(u comm.Unit, h store.Head) {
 
 // changed makes every part of this process read settings again; other nodes
 // see it by the configuration version or when what they remember is five seconds old.
-func (a *App) changed() {
+func (a *App) changed(app comm.ID) {
 	a.auth.Invalidate()
 	a.intake.Invalidate()
 	if a.dispatcher != nil {
-		a.dispatcher.Invalidate()
+		a.dispatcher.Invalidate(app)
 	}
 }
 

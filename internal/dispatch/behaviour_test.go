@@ -147,7 +147,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("%v after %d attempts", st.Status, st.Attempts)
 		}
 		s.store.change(func() { a.UpdatedAt = s.store.now().Add(time.Minute) })
-		srv.d.Invalidate()
+		srv.d.Invalidate(a.ID)
 		live := s.send(srv, a, nil)
 		sand := s.send(srv, a, func(st *comm.State) { st.Mode = comm.Sandbox })
 		time.Sleep(time.Second)
@@ -213,7 +213,7 @@ func TestFailoverAndHealth(t *testing.T) {
 				list[0].Version++
 				s.store.configs[a.ID] = list
 			})
-			srv.d.Invalidate()
+			srv.d.Invalidate(a.ID)
 		}
 		time.Sleep(10 * time.Second)
 		edit(func(c *comm.ProviderConfig) { c.Limits.RatePerDay = 12 })

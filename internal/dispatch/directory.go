@@ -35,6 +35,7 @@ type entry struct {
 	configs  []comm.ProviderConfig
 	accounts map[comm.ID]*account
 	version  int64 // of the directory when it was read
+	fresh    int64 // the version that it must have been read at before it is used
 	read     bool  // it was read at least once
 	force    bool  // must be read again before it is used
 	loading  bool
@@ -102,7 +103,7 @@ func (s *scheduler) usable(e *entry, now time.Time) bool {
 	if !e.loading {
 		s.reload(e)
 	}
-	return e.read && !e.force && now.Sub(s.dir.changed) < staleConfig
+	return e.read && !e.force && e.version >= e.fresh && now.Sub(s.dir.changed) < staleConfig
 }
 
 func (s *scheduler) reload(e *entry) {

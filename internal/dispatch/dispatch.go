@@ -208,10 +208,14 @@ func (d *Dispatcher) heard(wakes []store.Wake) (others []store.Wake) {
 	return others
 }
 
-// Invalidate says that an app or a provider configuration was changed by this
-// process: they are read again at once instead of after the next heartbeat.
-func (d *Dispatcher) Invalidate() {
+// Invalidate says that an app or one of its provider configurations was changed
+// by this process (the zero id: the server-level chain). No attempt of the app
+// starts from now on by what was known before.
+func (d *Dispatcher) Invalidate(app comm.ID) {
 	d.sched.mu.Lock()
 	defer d.sched.mu.Unlock()
 	d.sched.outdated()
+	if e := d.sched.dir.entries[app]; e != nil {
+		e.fresh = d.sched.dir.version
+	}
 }

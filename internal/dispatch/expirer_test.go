@@ -37,7 +37,7 @@ func TestWhatWaitsTooLongEnds(t *testing.T) {
 		s.ended(t, id, comm.CauseExpired, s.status(id).ExpiresAt, 0)
 		s.ended(t, unheard, comm.CauseExpired, s.status(unheard).ExpiresAt, 0)
 		s.store.change(func() { a.QueuePaused = false })
-		srv.d.Invalidate()
+		srv.d.Invalidate(a.ID)
 		time.Sleep(time.Second)
 		if s.status(first).Status != comm.Sent || s.called("ONE") != 1 {
 			t.Errorf("the one without a time to live is %v, %d calls", s.status(first).Status, s.called("ONE"))
@@ -80,7 +80,7 @@ func TestWhatWaitsTooLongEnds(t *testing.T) {
 		id := s.send(srv, a, nil)
 		time.Sleep(100 * time.Millisecond)
 		s.store.change(func() { a.QueuePaused = true })
-		srv.d.Invalidate()
+		srv.d.Invalidate(a.ID)
 		time.Sleep(10 * time.Second)
 		tries := s.status(id).Attempts
 		never := s.send(srv, a, nil)

@@ -54,7 +54,8 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 		possible := next.to != nil && next.live
 		f.next = possible && !j.noNext && !s.stopping
 		// A node that stops begins nothing: the provider that could take it is tried after the hand-over.
-		f.later = f.later || next.later || possible && !f.next
+		// Nor does anybody know yet who could, as long as a changed chain is being read.
+		f.later = f.later || next.later || next.loads != nil || possible && !f.next
 		if next.until != 0 && next.until < f.until {
 			f.until = next.until
 		}

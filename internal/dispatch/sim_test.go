@@ -120,6 +120,14 @@ func (w *world) app(edit func(*comm.App), configs ...comm.ProviderConfig) *comm.
 	return a
 }
 
+// reconfigure replaces the configurations of an app, or of the server, and tells nobody.
+func (w *world) reconfigure(app comm.ID, first int, configs ...comm.ProviderConfig) {
+	for i := range configs {
+		configs[i].App, configs[i].ID = app, testID(first+i)
+	}
+	w.store.change(func() { w.store.configs[app] = configs })
+}
+
 func emailConfig(kind string, priority int) comm.ProviderConfig {
 	return comm.ProviderConfig{Type: kind, Channel: comm.Email, Priority: priority, Active: true, Version: 1}
 }

@@ -178,7 +178,7 @@ func TestReplayBeforeTheSendersRule(t *testing.T) {
 	if err := w.store.UpdateApp(context.Background(), &app, comm.At(time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	w.changed()
+	w.changed(comm.ID{})
 	if again := w.do(live, "POST", "/api/v1/messages", body, nil); again.status != 200 || again.str("id") != first.str("id") {
 		t.Errorf("%d %s", again.status, again.raw)
 	}

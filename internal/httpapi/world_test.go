@@ -38,7 +38,7 @@ type world struct {
 	api     *API
 	reg     *registry.Service
 	log     *lockedBuffer
-	changed func()
+	changed func(comm.ID)
 
 	mu     sync.Mutex
 	pushed []store.Head
@@ -96,7 +96,7 @@ func newWorld(t testing.TB) *world {
 		w.pushed = append(w.pushed, h)
 	}
 	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: intake.NoTemplates{}, Node: "test", Pushed: push})
-	w.changed = func() { a.Invalidate(); in.Invalidate() }
+	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate() }
 	w.reg = registry.New(registry.Config{
 		Apps: w.store, Keys: w.store, Providers: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
 		Mail: &guard.Dialer{Ports: guard.SMTPPorts()}, Web: &guard.Dialer{Ports: guard.WebPorts()},

@@ -99,7 +99,7 @@ func (s *Service) CreateProvider(ctx context.Context, app comm.ID, change Provid
 	if err := s.cfg.Providers.CreateProviderConfig(ctx, c); err != nil {
 		return Provider{}, fmt.Errorf("create the provider configuration: %w", err)
 	}
-	s.cfg.Changed()
+	s.cfg.Changed(app)
 	return s.show(c), nil
 }
 
@@ -127,7 +127,7 @@ func (s *Service) UpdateProvider(ctx context.Context, app, id comm.ID, change Pr
 	if err := s.cfg.Providers.UpdateProviderConfig(ctx, c); err != nil {
 		return Provider{}, err
 	}
-	s.cfg.Changed()
+	s.cfg.Changed(app)
 	return s.show(c), nil
 }
 
@@ -136,7 +136,7 @@ func (s *Service) DeleteProvider(ctx context.Context, app, id comm.ID) error {
 	if err := s.cfg.Providers.DeleteProviderConfig(ctx, app, id); err != nil {
 		return err
 	}
-	s.cfg.Changed()
+	s.cfg.Changed(app)
 	return nil
 }
 

@@ -89,7 +89,7 @@ func (s *Service) Provision(ctx context.Context, p Provision) (*Provisioned, err
 		}
 		return s.provisionExisting(ctx, app, p, scopes)
 	}
-	s.cfg.Changed()
+	s.cfg.Changed(app.ID)
 	out.APIKey = text
 	s.cfg.Log.Info("app provisioned", "app", app.ID, "slug", app.Slug)
 	return out, nil
@@ -103,7 +103,7 @@ func (s *Service) provisionExisting(ctx context.Context, app *comm.App, p Provis
 			return nil, err
 		}
 		app = out.App
-		s.cfg.Changed()
+		s.cfg.Changed(app.ID)
 		s.cfg.Log.Info("app updated by provisioning", "app", app.ID, "slug", app.Slug)
 	}
 	if !p.RotateKey {
@@ -119,7 +119,7 @@ func (s *Service) provisionExisting(ctx context.Context, app *comm.App, p Provis
 	if err := s.cfg.Keys.RotateKeys(ctx, key, end); err != nil {
 		return nil, fmt.Errorf("rotate the keys: %w", err)
 	}
-	s.cfg.Changed()
+	s.cfg.Changed(app.ID)
 	out.APIKey = text
 	s.cfg.Log.Log(ctx, slog.LevelWarn, "provisioning rotated the key of an existing app", "app", app.ID, "slug", app.Slug, "overlap_seconds", p.OverlapSeconds)
 	return out, nil

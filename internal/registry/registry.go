@@ -50,8 +50,9 @@ type Config struct {
 	// URLs: the dialers that the connections will be made with.
 	Mail, Web *guard.Dialer
 	Fallback  chain.Fallback
-	// Changed is called after every stored change.
-	Changed func()
+	// Changed is called after every stored change with the app that it belongs
+	// to, before the change is answered. The zero app: the server-level chain.
+	Changed func(app comm.ID)
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger
 }
@@ -75,7 +76,7 @@ func New(cfg Config) *Service {
 		cfg.Now = time.Now
 	}
 	if cfg.Changed == nil {
-		cfg.Changed = func() {}
+		cfg.Changed = func(comm.ID) {}
 	}
 	return &Service{cfg: cfg, credentials: cfg.Ring.For(purposeCredentials), webhooks: cfg.Ring.For(purposeWebhooks)}
 }
@@ -111,7 +112,7 @@ func (s *Service) UpdateApp(ctx context.Context, id comm.ID, change AppChange) (
 	if err != nil {
 		return nil, err
 	}
-	s.cfg.Changed()
+	s.cfg.Changed(id)
 	if leaving {
 		out.Warnings, err = s.liveWarnings(ctx, out.App)
 		if err != nil {

@@ -54,7 +54,7 @@ func open(t *testing.T) (*Service, *sqlite.Store, *atomic.Int32) {
 	}}
 	changed := new(atomic.Int32)
 	s := New(Config{Apps: st, Keys: st, Providers: st, Adapters: []provider.Adapter{adapter}, Ring: ring, Mail: &guard.Dialer{Ports: guard.SMTPPorts()},
-		Web: &guard.Dialer{Ports: guard.WebPorts()}, Changed: func() { changed.Add(1) }, Log: slog.New(slog.DiscardHandler)})
+		Web: &guard.Dialer{Ports: guard.WebPorts()}, Changed: func(comm.ID) { changed.Add(1) }, Log: slog.New(slog.DiscardHandler)})
 	return s, st, changed
 }
 
