@@ -12,7 +12,6 @@ package auth
 import (
 	"context"
 	"crypto/subtle"
-	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -133,7 +132,7 @@ func (a *Authenticator) lookup(ctx context.Context, name, key string) (*Caller, 
 // load reads a key and its app; nil when there is none.
 func (a *Authenticator) load(ctx context.Context, hash [32]byte) (*Caller, error) {
 	key, err := a.cfg.Keys.KeyByHash(ctx, hash)
-	if missing(err) {
+	if comm.IsKind(err, comm.Missing) {
 		return nil, nil
 	}
 	if err != nil {
@@ -143,7 +142,7 @@ func (a *Authenticator) load(ctx context.Context, hash [32]byte) (*Caller, error
 		return nil, nil
 	}
 	app, err := a.cfg.Apps.AppByID(ctx, key.App)
-	if missing(err) {
+	if comm.IsKind(err, comm.Missing) {
 		return nil, nil
 	}
 	if err != nil {
@@ -177,11 +176,6 @@ func tooMany(wait int) error {
 	e := comm.E("too_many_failures")
 	e.RetryAfter = wait
 	return e
-}
-
-func missing(err error) bool {
-	e, ok := errors.AsType[*comm.Error](err)
-	return ok && e.Kind == comm.Missing
 }
 
 // maxCredential bounds what is looked at; ours are far shorter.

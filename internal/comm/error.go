@@ -1,6 +1,7 @@
 package comm
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -92,3 +93,9 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause to errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.cause }
+
+// IsKind says whether err is, or wraps, an Error of that kind.
+func IsKind(err error, k Kind) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == k
+}

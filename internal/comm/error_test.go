@@ -1,6 +1,8 @@
 package comm
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -19,5 +21,13 @@ func TestAnErrorRepeatsLittleOfWhatAClientMadeUp(t *testing.T) {
 	}
 	if got := ClipPath(strings.Repeat("a", maxPath)); len(got) != maxPath {
 		t.Errorf("cut without need: %q", got)
+	}
+}
+
+func TestIsKind(t *testing.T) {
+	t.Parallel()
+	wrapped := fmt.Errorf("read: %w", E("not_found"))
+	if !IsKind(wrapped, Missing) || IsKind(wrapped, Conflict) || IsKind(errors.New("x"), Internal) || IsKind(nil, Internal) {
+		t.Error("the kind is not that of the error inside")
 	}
 }

@@ -130,10 +130,8 @@ func (s *Service) commit(ctx context.Context, subs []store.Submission) ([]store.
 // everybody says whether an error would meet every member of the group alike,
 // so that asking again one by one only costs time.
 func everybody(err error) bool {
-	if known, ok := errors.AsType[*comm.Error](err); ok && known.Kind == comm.Unavailable {
-		return true // the store says so itself: disk full, shutting down
-	}
-	return errors.Is(err, context.Canceled) || store.Away(err)
+	// A store that is full or shutting down says so itself.
+	return comm.IsKind(err, comm.Unavailable) || errors.Is(err, context.Canceled) || store.Away(err)
 }
 
 // Result answers one request.

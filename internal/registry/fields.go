@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"errors"
 	"math"
 	"net/netip"
 	"slices"
@@ -180,9 +179,4 @@ func (s *Service) show(c *comm.ProviderConfig) Provider {
 		}
 	}
 	return out
-}
-
-func isMissing(err error) bool {
-	e, ok := errors.AsType[*comm.Error](err)
-	return ok && e.Kind == comm.Missing
 }

@@ -63,7 +63,7 @@ func (s *Service) Provision(ctx context.Context, p Provision) (*Provisioned, err
 	if err == nil {
 		return s.provisionExisting(ctx, app, p, scopes)
 	}
-	if !isMissing(err) {
+	if !comm.IsKind(err, comm.Missing) {
 		return nil, fmt.Errorf("look up the app: %w", err)
 	}
 	now := s.now()

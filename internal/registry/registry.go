@@ -10,7 +10,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -160,7 +159,7 @@ func (s *Service) edit(ctx context.Context, id comm.ID, change func(app *comm.Ap
 		if err == nil {
 			return app, nil
 		}
-		if e, ok := errors.AsType[*comm.Error](err); !ok || e.Kind != comm.Conflict || try == editTries {
+		if !comm.IsKind(err, comm.Conflict) || try == editTries {
 			return nil, fmt.Errorf("update the app: %w", err)
 		}
 	}
