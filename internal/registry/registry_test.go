@@ -6,9 +6,9 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +19,7 @@ import (
 	"github.com/commserver/commserver/internal/store/sqlite"
 )
 
-func open(t *testing.T) (*Service, *sqlite.Store, *atomic.Int32) {
+func open(t *testing.T) (*Service, *sqlite.Store, *announced) {
 	t.Helper()
 	ctx := context.Background()
 	st, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "t.db"), Log: slog.New(slog.DiscardHandler)})
@@ -52,10 +52,64 @@ func open(t *testing.T) (*Service, *sqlite.Store, *atomic.Int32) {
 		}
 		return nil
 	}}
-	changed := new(atomic.Int32)
+	changed := new(announced)
 	s := New(Config{Apps: st, Keys: st, Providers: st, Adapters: []provider.Adapter{adapter}, Ring: ring, Mail: &guard.Dialer{Ports: guard.SMTPPorts()},
-		Web: &guard.Dialer{Ports: guard.WebPorts()}, Changed: func(comm.ID) { changed.Add(1) }, Log: slog.New(slog.DiscardHandler)})
+		Web: &guard.Dialer{Ports: guard.WebPorts()}, Changed: func(app comm.ID) { changed.tell(app) }, Log: slog.New(slog.DiscardHandler)})
 	return s, st, changed
+}
+
+// announced is what Config.Changed was told.
+type announced struct {
+	mu   sync.Mutex
+	apps []comm.ID
+}
+
+func (a *announced) tell(app comm.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.apps = append(a.apps, app)
+}
+
+func (a *announced) all() []comm.ID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.apps)
+}
+
+// TestEveryChangeNamesItsApp: whoever remembers settings of the app must read them again.
+func TestEveryChangeNamesItsApp(t *testing.T) {
+	t.Parallel()
+	s, _, changed := open(t)
+	ctx := t.Context()
+	made, err := s.Provision(ctx, Provision{Name: "One", Slug: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, rate, live, kind, name := made.App.ID, int64(5), false, "TEST", "another"
+	want := []comm.ID{app}
+	for _, owner := range []comm.ID{app, {}} {
+		p, err := s.CreateProvider(ctx, owner, ProviderChange{Type: &kind, Config: map[string]any{"host": "mail.example.com"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = s.UpdateProvider(ctx, owner, p.ID, ProviderChange{Name: &name}); err != nil {
+			t.Fatal(err)
+		}
+		if err = s.DeleteProvider(ctx, owner, p.ID); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, owner, owner, owner)
+	}
+	if _, err = s.UpdateApp(ctx, app, AppChange{Sandbox: &live}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = s.Provision(ctx, Provision{Name: "One", Slug: "one", Rate: &rate, UpdateExisting: true, RotateKey: true}); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, app, app, app)
+	if got := changed.all(); !slices.Equal(got, want) {
+		t.Errorf("changes of %v, want %v", got, want)
+	}
 }
 
 func TestEveryKindOfField(t *testing.T) {
@@ -84,8 +138,8 @@ func TestEveryKindOfField(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if list, err := s.ProviderList(context.Background(), app); err != nil || len(list) != 1 || changed.Load() != 1 {
-		t.Errorf("%d stored, %d changes, %v", len(list), changed.Load(), err)
+	if list, err := s.ProviderList(context.Background(), app); err != nil || len(list) != 1 || !slices.Equal(changed.all(), []comm.ID{app}) {
+		t.Errorf("%d stored, changes of %v, %v", len(list), changed.all(), err)
 	}
 }
 
