@@ -72,6 +72,7 @@ type State struct {
 	ErrorText   string
 	SentAt      Micros
 	DeliveredAt Micros
+	Bytes       int64 // content and files together as accepted, in bytes
 }
 
 // Flags are facts about a message's life.

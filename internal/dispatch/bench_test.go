@@ -52,7 +52,7 @@ func (s *scheduler) benchApp(i int) comm.ID {
 
 func (s *scheduler) benchPush(app comm.ID, k int) {
 	u := comm.Unit{Shard: comm.ShardOf(app, comm.ID{}, 1), App: app, Channel: comm.Email, Lane: comm.Normal}
-	h := store.Head{Due: s.clock.db(), Light: true}
+	h := store.Head{Due: s.clock.db()}
 	binary.BigEndian.PutUint64(h.ID[8:], uint64(k+1))
 	s.push(u, h)
 }

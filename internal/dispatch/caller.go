@@ -53,7 +53,7 @@ func (d *Dispatcher) call(j *job) result {
 		return result{unreadable: true}
 	}
 	m := j.message(&c)
-	if attempt := m.Attempt; bytesOf(j) >= lightLoad {
+	if attempt := m.Attempt; j.head.Bytes >= lightLoad {
 		m.Released = func() { d.sched.released(j, attempt) }
 	}
 	j.payload, j.files = nil, nil // the message has what is needed; the job outlives it

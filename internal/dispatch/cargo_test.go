@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -50,19 +51,29 @@ func (f *freight) Send(ctx context.Context, m *provider.Message) (provider.Recei
 	return provider.Receipt{}, nil
 }
 
+// returned is a freight whose answer is a no for now.
+type returned struct{ *freight }
+
+func (r returned) Send(ctx context.Context, m *provider.Message) (provider.Receipt, error) {
+	_, _ = r.freight.Send(ctx, m) // it has no errors
+	return provider.Receipt{}, &provider.Error{Class: provider.Transient, Text: "later"}
+}
+
 func (f *freight) called() int { f.mu.Lock(); defer f.mu.Unlock(); return f.calls }
 
 // laden sends a message with files of n bytes in all, or with a body of that size.
 func (s *stage) laden(on *simServer, a *comm.App, lane comm.Lane, n int, body bool) comm.ID {
-	id := s.send(nil, a, func(st *comm.State) { st.Lane = lane })
+	payload, files := []byte(`{"to":"a@b.example","body":"x"}`), []comm.Attachment(nil)
+	if body {
+		payload = fmt.Appendf(nil, `{"to":"a@b.example","body":"%s"}`, repeated(n))
+	} else {
+		files = []comm.Attachment{{Content: repeated(n / 2)}, {Content: repeated(n / 2)}}
+	}
+	sub := store.Submission{Payload: payload, Files: files}
+	id := s.send(nil, a, func(st *comm.State) { st.Lane, st.Bytes = lane, sub.Bytes() })
 	s.store.mu.Lock()
 	m := s.store.msgs[id]
-	if body {
-		m.payload = append(append([]byte(`{"to":"a@b.example","body":"`), make([]byte, 0, n)...), repeated(n)...)
-		m.payload = append(m.payload, `"}`...)
-	} else {
-		m.files = []comm.Attachment{{Content: repeated(n / 2)}, {Content: repeated(n / 2)}}
-	}
+	m.payload, m.files = payload, files
 	w := store.Wake{Unit: unitOfState(&m.state), Due: m.state.Due}
 	s.store.mu.Unlock()
 	on.d.Wake([]store.Wake{w})
@@ -86,7 +97,9 @@ func TestBytesUnderWay(t *testing.T) {
 			first(c)
 			c.MaxBytes = budget
 			c.Adapters = append(c.Adapters, provider.Adapter{Type: "FREIGHT", CallTimeout: 10 * time.Minute,
-				Open: func(provider.Settings, provider.Env) (provider.Sender, error) { return f, nil }})
+				Open: func(provider.Settings, provider.Env) (provider.Sender, error) { return f, nil }},
+				provider.Adapter{Type: "REFUSED", CallTimeout: 10 * time.Minute,
+					Open: func(provider.Settings, provider.Env) (provider.Sender, error) { return returned{f}, nil }})
 		}
 		srv := s.boot(0)
 		time.Sleep(time.Second)
@@ -129,11 +142,6 @@ func TestBytesUnderWay(t *testing.T) {
 		if sched.cargo.used != 0 {
 			t.Errorf("%d bytes are still booked", sched.cargo.used)
 		}
-		for _, sh := range sched.shards {
-			if len(sh.heavy) > 0 {
-				t.Errorf("%d sizes are still remembered", len(sh.heavy))
-			}
-		}
 	})
 	play(t, "what the sender has dropped counts no more", func(t *testing.T, s *stage) {
 		f := &freight{release: true}
@@ -159,18 +167,63 @@ func TestBytesUnderWay(t *testing.T) {
 			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
 		}
 	})
-	play(t, "large bodies are learnt", func(t *testing.T, s *stage) {
+	play(t, "large bodies count as files do", func(t *testing.T, s *stage) {
 		f := &freight{}
 		srv := scene(s, f)
 		a := s.app(nil, emailConfig("FREIGHT", 1))
-		s.laden(srv, a, comm.Normal, size, true)
-		time.Sleep(time.Second)
 		for range 12 {
 			s.laden(srv, a, comm.Normal, size, true)
+		}
+		time.Sleep(time.Second)
+		if n := f.called(); n != 3 {
+			t.Errorf("%d calls at once, want 3", n)
 		}
 		time.Sleep(6 * time.Minute)
 		if s.open() != 0 || f.most > budget {
 			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		}
+	})
+	play(t, "a retry is as large as the first attempt", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		a := s.app(nil, emailConfig("REFUSED", 1))
+		for range 12 {
+			s.laden(srv, a, comm.Normal, size, false)
+		}
+		time.Sleep(8 * time.Minute)
+		if f.called() <= 12 || f.most > budget {
+			t.Errorf("%d calls, at most %d bytes were held", f.called(), f.most)
+		}
+	})
+	play(t, "a message keeps its room while its round goes on", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		a, b := s.app(nil, emailConfig("REFUSED", 1), emailConfig("FREIGHT", 2)), s.app(nil, emailConfig("FREIGHT", 1))
+		time.Sleep(3 * time.Second) // a heartbeat has told of the new apps: nothing is read anew later
+		for range 3 {
+			s.laden(srv, a, comm.Normal, size, false)
+		}
+		time.Sleep(30 * time.Second)
+		s.laden(srv, b, comm.Critical, size, false) // takes the reserve and what is left
+		time.Sleep(40 * time.Second)
+		if n := f.called(); n != 7 {
+			t.Errorf("%d calls, want 3, the CRITICAL one and 3 by the next provider", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if s.open() != 0 || s.store.seen[comm.CauseRetryTransient] != 0 || f.most > budget {
+			t.Errorf("%d are open, %d were put off, at most %d bytes were held", s.open(), s.store.seen[comm.CauseRetryTransient], f.most)
+		}
+	})
+	play(t, "one that finds no room for its next provider is tried again later", func(t *testing.T, s *stage) {
+		f := &freight{release: true}
+		srv := scene(s, f)
+		a := s.app(nil, emailConfig("REFUSED", 1), emailConfig("FREIGHT", 2))
+		for range 12 {
+			s.laden(srv, a, comm.Normal, size, false)
+		}
+		time.Sleep(8 * time.Minute)
+		if s.open() != 0 || s.store.seen[comm.CauseRetryTransient] == 0 || f.most > budget {
+			t.Errorf("%d are open, %d were put off, at most %d bytes were held", s.open(), s.store.seen[comm.CauseRetryTransient], f.most)
 		}
 	})
 }

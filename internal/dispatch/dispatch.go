@@ -149,7 +149,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		node:    comm.NewID(comm.At(cfg.Now())).String(),
 		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},
 		slots: slots{max: cfg.MaxInFlight, reserve: reserve},
-		cargo: cargo{max: cfg.MaxBytes, reserve: cfg.MaxBytes / 100 * int64(cfg.CriticalReserve), weigh: make(chan struct{}, 1)},
+		cargo: cargo{max: cfg.MaxBytes, reserve: cfg.MaxBytes / 100 * int64(cfg.CriticalReserve)},
 		wake:  make(chan struct{}, 1),
 		dir:   directory{entries: map[comm.ID]*entry{}, adapters: map[string]provider.Adapter{}, env: cfg.Env, secrets: cfg.OpenSecrets, share: 1},
 	}

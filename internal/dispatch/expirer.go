@@ -88,7 +88,7 @@ func (s *scheduler) expire(st *comm.State) *job {
 		return nil
 	}
 	unit := comm.Unit{Shard: st.Shard, App: st.App, Channel: st.Channel, Lane: st.Lane}
-	j := &job{shard: sh, head: store.Head{Due: st.Due, ID: st.ID}}
+	j := &job{shard: sh, head: store.HeadOf(st)}
 	sh.inflight[st.ID] = j
 	s.finishes.push(&finish{job: j, orphan: true, item: store.Finish{App: st.App, ID: st.ID, Unit: unit, From: comm.Queued, Due: st.Due, Want: over(st)}})
 	u := sh.units[unitKey{st.App, st.Channel, st.Lane}]

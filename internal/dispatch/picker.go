@@ -126,9 +126,9 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 	return out
 }
 
-// seize books slots for a job.
+// seize books slots for a job, and memory unless it has it from an attempt before.
 func (s *scheduler) seize(j *job, now time.Time, db comm.Micros) bool {
-	if !s.cargo.fits(j.class, j.unit.burden(j.head)) {
+	if j.cargo == 0 && !s.cargo.fits(j.class, j.head.Bytes) {
 		return false
 	}
 	ticket, ok := j.account.take(now, db, j.class)
@@ -142,13 +142,12 @@ func (s *scheduler) seize(j *job, now time.Time, db comm.Micros) bool {
 	return true
 }
 
-// release gives slots back, and lets those who waited for them try.
+// release gives slots back, but not memory, and lets those who waited for them try.
 func (s *scheduler) release(j *job) {
 	if !j.holds {
 		return
 	}
 	j.holds = false
-	s.unload(j)
 	s.slots.add(j.class, -1)
 	t := j.unit.tenant
 	t.inflight[j.class]--
@@ -161,13 +160,14 @@ func (s *scheduler) release(j *job) {
 	s.review(j.account)
 }
 
-// refund gives slots back for a call that was never made.
+// refund gives slots and memory back for a call that was never made.
 func (s *scheduler) refund(j *job) {
 	if !j.holds {
 		return
 	}
 	j.account.refund(s.clock.now(), j.ticket)
 	s.release(j)
+	s.unload(j)
 }
 
 // route is where a unit's next message goes.

@@ -20,7 +20,7 @@ func TestPickEndsWhileHeadsComeDue(t *testing.T) {
 	const heads = 500
 	start := s.clock.db()
 	for i := range heads {
-		h := store.Head{Due: start + comm.Micros(i), Light: true}
+		h := store.Head{Due: start + comm.Micros(i)}
 		binary.BigEndian.PutUint64(h.ID[8:], uint64(i+1))
 		s.push(comm.Unit{Shard: comm.ShardOf(app, comm.ID{}, 1), App: app, Channel: comm.Email, Lane: comm.Normal}, h)
 	}

@@ -251,7 +251,7 @@ func (s *scheduler) rescue(sh *shard, st *comm.State) {
 	if st.Epoch < sh.epoch {
 		dec = s.rules.orphan(st, f.now)
 	}
-	j := &job{shard: sh, head: store.Head{Due: st.Due, ID: st.ID}}
+	j := &job{shard: sh, head: store.HeadOf(st)}
 	sh.inflight[st.ID] = j
 	s.finishes.push(&finish{job: j, orphan: true, item: orphanFinish(st, dec)})
 	s.count.swept++

@@ -31,7 +31,6 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	go func() { defer close(turned); turn.run(inner, stop) }()
 	d.loops.Go(func() { (&poller{d: d}).run(inner) })
 	d.loops.Go(func() { (&expirer{d: d}).run(inner) })
-	d.loops.Go(func() { (&weigher{d: d}).run(inner) })
 	if d.cfg.Announcer != nil {
 		d.loops.Go(func() { _ = d.herald.Run(inner) })
 		d.loops.Go(func() { d.listen(inner) })

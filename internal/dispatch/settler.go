@@ -73,6 +73,7 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 		j.account, f.next, f.later = failed, false, true
 		d = s.rules.decide(f)
 	}
+	s.unload(j) // the round is over
 	x := &finish{job: j, called: called, accepted: called && j.result.answer == nil, item: store.Finish{App: j.state.App, ID: j.state.ID, Unit: j.unit.key,
 		From: comm.Sending, Attempt: j.state.Attempts, Epoch: j.state.Epoch, Due: j.state.Due, Want: d.want, IfCancelled: d.ifCancelled}}
 	if j.shard.lost {
@@ -119,7 +120,7 @@ func (s *scheduler) stored(x *finish) {
 	if x.item.Want.To == comm.Queued && !sh.lost {
 		delete(sh.inflight, x.item.ID)
 		s.landed(j)
-		s.push(x.item.Unit, store.Head{Due: x.item.Want.Due, ID: x.item.ID, Light: j.head.Light})
+		s.push(x.item.Unit, store.Head{Due: x.item.Want.Due, ID: x.item.ID, Bytes: j.head.Bytes})
 		return
 	}
 	sh.forget(x.item.ID)

@@ -120,7 +120,7 @@ func (s *simStore) accept(st comm.State) (comm.Unit, store.Head) {
 	s.msgs[st.ID] = m
 	s.log(m, comm.None, comm.Queued, comm.CauseAccepted, "", 0)
 	u := unitOfState(&st)
-	h := store.Head{Due: st.Due, ID: st.ID}
+	h := store.HeadOf(&st)
 	s.rows(u).add(h)
 	return u, h
 }
@@ -138,7 +138,7 @@ func (s *simStore) log(m *simMessage, from, to comm.Status, cause comm.Cause, no
 func (s *simStore) move(m *simMessage, o store.Outcome, node string, epoch int64) {
 	st := &m.state
 	from := st.Status
-	old := store.Head{Due: st.Due, ID: st.ID}
+	old := store.HeadOf(st)
 	if o.To == comm.Queued && o.Due <= st.Due {
 		s.broken("message requeued with a due that does not grow (%v)", o.Cause)
 	}
@@ -153,7 +153,7 @@ func (s *simStore) move(m *simMessage, o store.Outcome, node string, epoch int64
 	delete(s.open[st.Shard], st.ID)
 	if o.To == comm.Queued {
 		st.Due = o.Due
-		q.add(store.Head{Due: st.Due, ID: st.ID})
+		q.add(store.HeadOf(st))
 	} else {
 		st.Due = 0
 	}
@@ -402,22 +402,6 @@ func (n *simNode) Orphans(ctx context.Context, leases []store.Lease, limit int) 
 					out = append(out, m.state)
 				}
 			}
-		}
-		return nil
-	})
-	return out, err
-}
-
-func (n *simNode) FileBytes(ctx context.Context, refs []store.Ref) (out []int64, err error) {
-	err = n.tx(ctx, "files", func() error {
-		for _, x := range refs {
-			size := int64(0)
-			if m := n.message(x.ID); m != nil {
-				for _, f := range m.files {
-					size += int64(len(f.Content))
-				}
-			}
-			out = append(out, size)
 		}
 		return nil
 	})

@@ -147,7 +147,6 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 		s.count.started++
 		j.state, j.payload, j.files = st.State, st.Payload, st.Files
 		j.answered, j.failed = false, nil
-		s.weighed(j)
 		j.deadline = s.clock.now().Add(j.account.timeout)
 		if !j.live && j.state.Mode == comm.Live {
 			s.doubt(j)

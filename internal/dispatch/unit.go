@@ -48,8 +48,6 @@ type unit struct {
 	moves    uint32 // rewinds: a read that was under way must not move the cursor
 	turn     uint32 // tells its place in an account's line from older ones
 	inflight int
-	typical  int64       // bytes of content that its large messages have; 0 when it has none
-	weighing bool        // the sizes of its messages' files are being read
 	first    comm.Micros // earliest due known when the window is empty and more rows exist
 	alarm    alarm
 
@@ -72,9 +70,8 @@ type shard struct {
 	inflight map[comm.ID]*job // from pick until the outcome is stored
 	modes    map[comm.ID]comm.Mode
 	panics   map[comm.ID]int
-	heavy    map[comm.ID]int64 // bytes of files, of messages that have any and were looked at
-	suspects map[comm.ID]*job  // starts whose commit is unknown
-	strays   map[comm.ID]int   // SENDING here without a call, by attempt, as of the last sweep
+	suspects map[comm.ID]*job // starts whose commit is unknown
+	strays   map[comm.ID]int  // SENDING here without a call, by attempt, as of the last sweep
 }
 
 type unitKey struct {
@@ -85,7 +82,7 @@ type unitKey struct {
 
 func newShard(l store.Lease) *shard {
 	return &shard{id: l.Shard, epoch: l.Epoch, units: map[unitKey]*unit{}, inflight: map[comm.ID]*job{},
-		modes: map[comm.ID]comm.Mode{}, panics: map[comm.ID]int{}, heavy: map[comm.ID]int64{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
+		modes: map[comm.ID]comm.Mode{}, panics: map[comm.ID]int{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
 }
 
 func (s *shard) lease() store.Lease { return store.Lease{Shard: s.id, Epoch: s.epoch} }
@@ -94,7 +91,6 @@ func (s *shard) forget(id comm.ID) {
 	delete(s.inflight, id)
 	delete(s.modes, id)
 	delete(s.panics, id)
-	delete(s.heavy, id)
 	delete(s.suspects, id)
 }
 
@@ -165,7 +161,7 @@ type job struct {
 	payload  []byte
 	files    []comm.Attachment
 	deadline time.Time
-	cargo    int64 // bytes booked for content and files; 0 when they are few
+	cargo    int64 // bytes booked for content and files; 0 when they are few or handed over
 	holds    bool  // counted in the slots and at the account
 	answered bool  // its result has been taken; a later one is evidence only
 

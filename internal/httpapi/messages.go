@@ -232,7 +232,7 @@ func (a *API) retry(r *http.Request, caller *auth.Caller, id comm.ID) (comm.Stat
 	switch result {
 	case comm.RetryDone:
 		unit := comm.Unit{Shard: state.Shard, App: state.App, Channel: state.Channel, Lane: state.Lane}
-		a.cfg.Pushed(unit, store.Head{Due: state.Due, ID: state.ID})
+		a.cfg.Pushed(unit, store.HeadOf(&state))
 		return state, nil
 	case comm.RetryExpired:
 		return state, invalidState(&state, "expired", "The message's ttlSeconds have passed; send a new one.")

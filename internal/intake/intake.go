@@ -99,7 +99,7 @@ func New(cfg Config) *Service {
 	}
 	s := &Service{cfg: cfg, chains: newChains(cfg.Configs, cfg.Now)}
 	s.group = batch.New(batch.Config[store.Submission, store.Accepted]{
-		Commit: s.commit, Size: sizeOf, MaxItems: groupItems, MaxBytes: groupBytes,
+		Commit: s.commit, Size: func(sub store.Submission) int { return int(sub.Bytes()) }, MaxItems: groupItems, MaxBytes: groupBytes,
 	})
 	return s
 }
@@ -110,14 +110,6 @@ func (s *Service) Run(ctx context.Context) error { return s.group.Run(ctx) }
 
 // Invalidate forgets what is remembered of provider configurations.
 func (s *Service) Invalidate() { s.chains.forget() }
-
-func sizeOf(sub store.Submission) int {
-	n := len(sub.Payload)
-	for i := range sub.Files {
-		n += len(sub.Files[i].Content)
-	}
-	return n
-}
 
 func (s *Service) commit(ctx context.Context, subs []store.Submission) ([]store.Accepted, error) {
 	out, err := s.cfg.Store.Accept(ctx, subs)
@@ -227,7 +219,7 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		if got.Suppressed {
 			r.Warnings = append(r.Warnings, Warning{"recipient_suppressed", "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."})
 		}
-		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID, Light: len(p.sub.Files) == 0})
+		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID, Bytes: p.sub.Bytes()})
 	case store.Replay:
 		r.ID, r.Status, r.Deduplicated = got.ID, got.Status, true
 		r.Encoding, r.Segments = p.encoding, p.segments
@@ -253,7 +245,7 @@ func (s *Service) stored(ctx context.Context, app *comm.App, p *prepared) bool {
 	}
 	p.result.ID, p.result.Status = m.State.ID, m.Status
 	p.result.Encoding, p.result.Segments, p.result.Warnings = p.encoding, p.segments, p.warnings
-	s.cfg.Pushed(p.unit(), store.Head{Due: m.Due, ID: m.State.ID, Light: len(p.sub.Files) == 0})
+	s.cfg.Pushed(p.unit(), store.HeadOf(&m.State))
 	return true
 }
 

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -66,14 +67,15 @@ func (s *shelf) ProviderConfigs(context.Context, ...comm.ID) ([]comm.ProviderCon
 }
 
 type counter struct {
-	mu sync.Mutex
-	n  int
+	mu   sync.Mutex
+	n    int
+	last store.Head
 }
 
-func (c *counter) push(comm.Unit, store.Head) {
+func (c *counter) push(_ comm.Unit, h store.Head) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.n++
+	c.n, c.last = c.n+1, h
 }
 
 func service(t testing.TB, s *shelf) (*Service, *counter) {
@@ -210,6 +212,21 @@ func TestALostCommitAnswerIsLookedUp(t *testing.T) {
 	}
 	if stored == 0 || stored+lost != 2 || pushed.n != stored {
 		t.Errorf("%+v, %d pushed", got, pushed.n)
+	}
+}
+
+// TestTheDispatcherIsToldTheSize: content and files together, as the store keeps it.
+func TestTheDispatcherIsToldTheSize(t *testing.T) {
+	t.Parallel()
+	s := &shelf{}
+	in, pushed := service(t, s)
+	file := base64.StdEncoding.EncodeToString(make([]byte, 100_000))
+	r := in.Accept(context.Background(), tenant(), []Request{request(t, `{"channel":"EMAIL","to":"a@example.org","subject":"s","body":"b","attachments":[{"filename":"a.txt","contentType":"text/plain","content":"`+file+`"}]}`)})[0]
+	if r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	if want := int64(len(s.groups[0][0].Payload)) + 100_000; pushed.last.ID != r.ID || pushed.last.Bytes != want {
+		t.Errorf("pushed %+v, want %d bytes", pushed.last, want)
 	}
 }
 

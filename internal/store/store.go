@@ -117,6 +117,15 @@ type Submission struct {
 	RatePerMinute int
 }
 
+// Bytes is what State.Bytes of the message will be: content and files together.
+func (s *Submission) Bytes() int64 {
+	n := int64(len(s.Payload))
+	for i := range s.Files {
+		n += int64(len(s.Files[i].Content))
+	}
+	return n
+}
+
 // AcceptResult says what became of a submission.
 type AcceptResult uint8
 
@@ -149,9 +158,6 @@ type Queue interface {
 	// Windows reads the next queue rows of units, each in (due, id) order, future
 	// ones included, without locks. It answers one list for each ask, in order.
 	Windows(ctx context.Context, asks []Ask) ([][]Head, error)
-	// FileBytes answers in order how many bytes the files of messages have
-	// together, 0 without any, and reads none of them.
-	FileBytes(ctx context.Context, messages []Ref) ([]int64, error)
 	// Turn applies finishes and starts in one transaction under the fence: if
 	// any of t.Leases is not owned by t.Node under that epoch, nothing happens
 	// and the error is *LostShards. Otherwise each item is applied if its row is
@@ -185,12 +191,12 @@ type Queue interface {
 type Head struct {
 	Due comm.Micros
 	ID  comm.ID
-	// Light says that the message is known to have no files. Stores leave it false; it is no part of the order.
-	Light bool
+	// Bytes is the message's State.Bytes. It is no part of the order.
+	Bytes int64
 }
 
-// Ref names a message.
-type Ref struct{ App, ID comm.ID }
+// HeadOf is the queue row of a message that is QUEUED or SENDING.
+func HeadOf(s *comm.State) Head { return Head{Due: s.Due, ID: s.ID, Bytes: s.Bytes} }
 
 // Before orders heads as the queue does.
 func (h Head) Before(o Head) bool { return h.Due < o.Due || h.Due == o.Due && h.ID.Compare(o.ID) < 0 }

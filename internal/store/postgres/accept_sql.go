@@ -6,9 +6,9 @@ import (
 	"github.com/commserver/commserver/internal/plant"
 )
 
-// A group of submissions is stored in one statement. $1 to $17 are the submissions,
+// A group of submissions is stored in one statement. $1 to $18 are the submissions,
 // one array for each column; a is the place of the app among the group's distinct
-// apps in the order of their ids, hash is NULL without a key. $18 to $23 are the
+// apps in the order of their ids, hash is NULL without a key. $19 to $24 are the
 // attachments of all of them.
 //
 // Membership is asked as IN of a CTE inside IS TRUE or OR: that is a hashed
@@ -19,9 +19,9 @@ const (
 WITH t AS MATERIALIZED (SELECT ` + clock + ` AS now),
 x AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::smallint[], $5::smallint[], $6::smallint[], $7::smallint[], $8::smallint[],
-    $9::text[], $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[], $14::text[], $15::bytea[], $16::smallint[], $17::integer[])
+    $9::text[], $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[], $14::text[], $15::bytea[], $16::smallint[], $17::integer[], $18::bigint[])
     WITH ORDINALITY AS x (id, app, a, shard, channel, lane, mode, on_unknown,
-    node, scheduled, ttl, hash, fingerprint, recipient, payload, files, rate, ord))`
+    node, scheduled, ttl, hash, fingerprint, recipient, payload, files, rate, bytes, ord))`
 	// acceptRates counts in the rate of each app, in the order of their ids.
 	acceptRates = `
   ON CONFLICT (app_id) DO UPDATE SET minute = excluded.minute,
@@ -34,16 +34,16 @@ ic AS (
 ist AS (
   INSERT INTO state (` + stateColumns + `)
   SELECT n.app, n.id, n.shard, n.channel, n.lane, n.mode, n.on_unknown, 1, (SELECT now FROM t), (SELECT now FROM t), n.scheduled, n.due,
-    CASE WHEN n.ttl > 0 THEN n.due + n.ttl ELSE 0 END, 1, 0, 0, 0, 1, 0, 0, '', '00000000-0000-0000-0000-000000000000', '', '', '', 0, 0 FROM n),
+    CASE WHEN n.ttl > 0 THEN n.due + n.ttl ELSE 0 END, 1, 0, 0, 0, 1, 0, 0, '', '00000000-0000-0000-0000-000000000000', '', '', '', 0, 0, n.bytes FROM n),
 iq AS (
-  INSERT INTO queue (shard, app_id, channel, lane, due, id) SELECT n.shard, n.app, n.channel, n.lane, n.due, n.id FROM n),
+  INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) SELECT n.shard, n.app, n.channel, n.lane, n.due, n.id, n.bytes FROM n),
 ie AS (
   INSERT INTO events (` + eventColumns + `)
   SELECT n.app, n.id, 1, 1, 0, 1, (SELECT now FROM t), 1, 0, 0, n.node, '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM n),
 f AS (
   INSERT INTO files (app_id, id, n, filename, content_type, content)
   SELECT f.app, f.id, f.n, f.filename, f.content_type, f.content
-  FROM unnest($18::uuid[], $19::uuid[], $20::smallint[], $21::text[], $22::text[], $23::bytea[]) AS f (app, id, n, filename, content_type, content)
+  FROM unnest($19::uuid[], $20::uuid[], $21::smallint[], $22::text[], $23::text[], $24::bytea[]) AS f (app, id, n, filename, content_type, content)
   WHERE (f.id IN (SELECT n.id FROM n)) IS TRUE)`
 )
 
@@ -95,9 +95,9 @@ ic AS (
 ist AS (
   INSERT INTO state (` + stateColumns + `)
   SELECT $2, $1, $3::smallint, $4::smallint, $5::smallint, $6, $7::smallint, 1, n.now, n.now, $9, n.due,
-    CASE WHEN $10::bigint > 0 THEN n.due + $10 ELSE 0 END, 1, 0, 0, 0, 1, 0, 0, '', '00000000-0000-0000-0000-000000000000', '', '', '', 0, 0 FROM n),
+    CASE WHEN $10::bigint > 0 THEN n.due + $10 ELSE 0 END, 1, 0, 0, 0, 1, 0, 0, '', '00000000-0000-0000-0000-000000000000', '', '', '', 0, 0, $16::bigint FROM n),
 iq AS (
-  INSERT INTO queue (shard, app_id, channel, lane, due, id) SELECT $3, $2, $4, $5, n.due, $1 FROM n),
+  INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) SELECT $3, $2, $4, $5, n.due, $1, $16 FROM n),
 ie AS (
   INSERT INTO events (` + eventColumns + `)
   SELECT $2, $1, 1, 1, 0, 1, n.now, 1, 0, 0, $8::text, '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM n)

@@ -182,7 +182,7 @@ WHERE app_id = $1 AND id = $2`
 	insertEventSQL = `
 INSERT INTO events (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
 	deleteQueueSQL = `DELETE FROM queue WHERE shard = $1 AND app_id = $2 AND channel = $3 AND lane = $4 AND due = $5 AND id = $6`
-	insertQueueSQL = `INSERT INTO queue (shard, app_id, channel, lane, due, id) VALUES ($1, $2, $3, $4, $5, $6)`
+	insertQueueSQL = `INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 )
 
 // queueChange adds the statements that write a change of a locked row: state, then events, then queue.
@@ -204,7 +204,7 @@ func queueChange(b *pgx.Batch, c *sqlstore.Change) {
 		b.Queue(deleteQueueSQL, int16(a.Shard), app, int16(a.Channel), int16(a.Lane), int64(remove), id)
 	}
 	if inserted {
-		b.Queue(insertQueueSQL, int16(a.Shard), app, int16(a.Channel), int16(a.Lane), int64(insert), id)
+		b.Queue(insertQueueSQL, int16(a.Shard), app, int16(a.Channel), int16(a.Lane), int64(insert), id, a.Bytes)
 	}
 }
 

@@ -52,7 +52,6 @@ func hotStatements() []hotStatement {
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},
-		{"sizes of files", fileBytesSQL, nil, []use{{"files", "files_pkey", "app_id id"}}},
 		{"overdue", overdueSQL, nil, []use{{"state", "state_expiring", "shard expires_at"}, {"state", "state_retried", "shard round_since"}}},
 		{"message", messageSQL, nil, []use{statePK, content}},
 		{"events", eventsSQL, nil, []use{{"events", "events_pkey", "app_id message_id"}}},
@@ -175,8 +174,8 @@ func seed() []string {
 		`INSERT INTO suppressions SELECT ` + app + `, 1, 'gone' || i || '@example.org', 'manual', 1` + from,
 		`INSERT INTO content SELECT ` + app + `, ` + id + `, 'user' || i || '@example.org', 'x', 0` + from,
 		`INSERT INTO state SELECT ` + app + `, ` + id + `, i % 64, 1 + i % 2, 1, 1, 0, ` + final + `, i, i, 0, i, 0, 1, 1, 0, i, 3, 1, 0, 'sandbox',
-			'00000000-0000-0000-0000-000000000000', 'ref', '', '', CASE WHEN i % 3 = 0 THEN i ELSE 0 END, 0` + from,
-		`INSERT INTO queue SELECT i % 64, ` + app + `, 1 + i % 2, 1, i, ` + id + from + ` WHERE ` + final + ` < 3`,
+			'00000000-0000-0000-0000-000000000000', 'ref', '', '', CASE WHEN i % 3 = 0 THEN i ELSE 0 END, 0, 500` + from,
+		`INSERT INTO queue SELECT i % 64, ` + app + `, 1 + i % 2, 1, i, ` + id + `, 500` + from + ` WHERE ` + final + ` < 3`,
 		`INSERT INTO idempotency SELECT ` + app + `, 1, decode(md5(i::text), 'hex'), ` + id + `, 'f'` + from,
 		`INSERT INTO events SELECT ` + app + `, ` + id + `, n, 1, 0, 1, i, 1, 0, 0, 'node', '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM generate_series(1, 200000) i, generate_series(1, 3) n`,
 	}

@@ -42,11 +42,11 @@ func (s *Store) Units(ctx context.Context, shards []comm.Shard) (out []store.Wak
 // windowsSQL reads one range of the queue's key per unit. The ranges come in
 // order, each as the index has it: a lateral join can only be a nested loop.
 const windowsSQL = `
-SELECT a.n, w.due, w.id
+SELECT a.n, w.due, w.id, w.bytes
 FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::bigint[], $6::uuid[], $7::integer[])
   WITH ORDINALITY AS a (shard, app_id, channel, lane, due, id, most, n)
 CROSS JOIN LATERAL (
-  SELECT q.due, q.id FROM queue q
+  SELECT q.due, q.id, q.bytes FROM queue q
   WHERE q.shard = a.shard AND q.app_id = a.app_id AND q.channel = a.channel AND q.lane = a.lane AND (q.due, q.id) > (a.due, a.id)
   ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT a.most) w`
 
@@ -72,7 +72,7 @@ func (s *Store) Windows(ctx context.Context, asks []store.Ask) (out [][]store.He
 		rows, err := c.Query(ctx, windowsSQL, shard, app, channel, lane, due, id, most)
 		return each(rows, err, func(r *reader) {
 			i := r.i64() - 1
-			out[i] = append(out[i], store.Head{Due: r.micros(), ID: r.id()})
+			out[i] = append(out[i], store.Head{Due: r.micros(), ID: r.id(), Bytes: r.i64()})
 		})
 	})
 	return out, err

@@ -80,7 +80,7 @@ func (r *reader) state(s *comm.State) {
 	s.RoundSince, s.Sequence, s.Epoch, s.Flags = r.micros(), r.i32(), r.i64(), comm.Flags(r.i32())
 	s.Provider, s.ProviderID, s.ProviderRef = r.text(), r.id(), r.text()
 	s.ErrorCode, s.ErrorText = r.text(), r.text()
-	s.SentAt, s.DeliveredAt = r.micros(), r.micros()
+	s.SentAt, s.DeliveredAt, s.Bytes = r.micros(), r.micros(), r.i64()
 	if s.Status.Final() {
 		s.Due = 0 // the column keeps the last queue key
 	}
@@ -111,7 +111,7 @@ func each(rows pgx.Rows, err error, fn func(r *reader)) error {
 // stateOf are the columns of table state under an alias, in the order that reader.state reads.
 const stateOf = `s.app_id, s.id, s.shard, s.channel, s.lane, s.mode, s.on_unknown, s.status, s.created_at, s.updated_at, s.scheduled_at, s.due, ` +
 	`s.expires_at, s.generation, s.attempts, s.round, s.round_since, s.sequence, s.epoch, s.flags, s.provider, s.provider_id, s.provider_ref, ` +
-	`s.error_code, s.error_text, s.sent_at, s.delivered_at`
+	`s.error_code, s.error_text, s.sent_at, s.delivered_at, s.bytes`
 
 const (
 	stateColumns = sqlstore.StateColumns

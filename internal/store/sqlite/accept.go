@@ -18,8 +18,8 @@ var (
 	qFileInsert    = &query{`INSERT INTO files (app_id, id, n, filename, content_type, content) VALUES (?, ?, ?, ?, ?, ?)`}
 	qStateInsert   = &query{`INSERT INTO state (app_id, id, shard, channel, lane, mode, on_unknown, status, created_at, updated_at, scheduled_at,
 		due, expires_at, generation, attempts, round, round_since, sequence, epoch, flags, provider, provider_id, provider_ref, error_code,
-		error_text, sent_at, delivered_at) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 1, 0, 0, 0, 1, 0, 0, '', x'00000000000000000000000000000000', '', '', '', 0, 0)`}
-	qQueueInsert   = &query{`INSERT INTO queue (shard, app_id, channel, lane, due, id) VALUES (?, ?, ?, ?, ?, ?)`}
+		error_text, sent_at, delivered_at, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 1, 0, 0, 0, 1, 0, 0, '', x'00000000000000000000000000000000', '', '', '', 0, 0, ?)`}
+	qQueueInsert   = &query{`INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)`}
 	qAcceptedEvent = &query{`INSERT INTO events (app_id, message_id, sequence, type, from_status, to_status, at, generation, attempt, epoch, node,
 		actor, provider, provider_id, ref, error_code, detail) VALUES (?, ?, 1, 1, 0, 1, ?, 1, 0, 0, ?, '', '', x'00000000000000000000000000000000', '', '', '')`}
 )
@@ -134,7 +134,7 @@ func (g *acceptGroup) known(r *raw, sub *store.Submission, out *store.Accepted, 
 }
 
 func (g *acceptGroup) store(r *raw, sub *store.Submission, out *store.Accepted) error {
-	app, id, now := sub.App[:], sub.ID[:], int64(g.now)
+	app, id, now, bytes := sub.App[:], sub.ID[:], int64(g.now), sub.Bytes()
 	due := max(g.now, sub.ScheduledAt)
 	var expires int64
 	if sub.TTL > 0 {
@@ -158,10 +158,10 @@ func (g *acceptGroup) store(r *raw, sub *store.Submission, out *store.Accepted) 
 		}
 	}
 	if _, err := r.run(qStateInsert, app, id, int64(sub.Shard), int64(sub.Channel), int64(sub.Lane), int64(sub.Mode), int64(sub.OnUnknown),
-		now, now, int64(sub.ScheduledAt), int64(due), expires); err != nil {
+		now, now, int64(sub.ScheduledAt), int64(due), expires, bytes); err != nil {
 		return fmt.Errorf("store state: %w", err)
 	}
-	if _, err := r.run(qQueueInsert, int64(sub.Shard), app, int64(sub.Channel), int64(sub.Lane), int64(due), id); err != nil {
+	if _, err := r.run(qQueueInsert, int64(sub.Shard), app, int64(sub.Channel), int64(sub.Lane), int64(due), id, bytes); err != nil {
 		return fmt.Errorf("store queue row: %w", err)
 	}
 	if !plant.Active(plant.EventAfterCommit) {

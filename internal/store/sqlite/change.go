@@ -40,7 +40,7 @@ func stateRow(app, id comm.ID, v []value) comm.State {
 		UpdatedAt: comm.Micros(num(v[7])), ScheduledAt: comm.Micros(num(v[8])), Due: comm.Micros(num(v[9])), ExpiresAt: comm.Micros(num(v[10])),
 		Generation: int(num(v[11])), Attempts: int(num(v[12])), Round: int(num(v[13])), RoundSince: comm.Micros(num(v[14])),
 		Sequence: int(num(v[15])), Epoch: num(v[16]), Flags: comm.Flags(num(v[17])), Provider: text(v[18]), ProviderID: idOf(v[19]),
-		ProviderRef: text(v[20]), ErrorCode: text(v[21]), ErrorText: text(v[22]), SentAt: comm.Micros(num(v[23])), DeliveredAt: comm.Micros(num(v[24])),
+		ProviderRef: text(v[20]), ErrorCode: text(v[21]), ErrorText: text(v[22]), SentAt: comm.Micros(num(v[23])), DeliveredAt: comm.Micros(num(v[24])), Bytes: num(v[25]),
 	}
 }
 
@@ -82,7 +82,7 @@ func write(r *raw, c *sqlstore.Change) error {
 		}
 	}
 	if inserted {
-		if _, err := r.run(qQueueInsert, int64(a.Shard), a.App[:], int64(a.Channel), int64(a.Lane), int64(insert), a.ID[:]); err != nil {
+		if _, err := r.run(qQueueInsert, int64(a.Shard), a.App[:], int64(a.Channel), int64(a.Lane), int64(insert), a.ID[:], a.Bytes); err != nil {
 			return fmt.Errorf("write queue row: %w", err)
 		}
 	}

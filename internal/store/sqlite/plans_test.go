@@ -55,7 +55,6 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 		{"message", qMessage, []string{"SEARCH s " + primary + "id=? AND app_id=?)", "SEARCH c", "id=? AND app_id=?)"}},
 		{"events", qEvents, []string{"SEARCH events USING INDEX sqlite_autoindex_events_1 (message_id=? AND sequence<?)"}},
 		{"orphans", qOrphans, []string{"SCAN s USING INDEX state_sending"}}, // open attempts only
-		{"sizes of files", qFileBytes, []string{"SEARCH files USING INDEX", "id=? AND app_id=?)"}},
 		{"expired", qExpired, []string{"SEARCH s USING INDEX state_expiring (shard=? AND expires_at>? AND expires_at<?)"}},
 		{"exhausted", qExhausted, []string{"SEARCH s USING INDEX state_retried (shard=? AND round_since>? AND round_since<?)"}},
 		{"hold", qHold, []string{"SEARCH holds " + primary + "app_id=? AND channel=? AND lane=? AND shard=?)"}},

@@ -13,7 +13,7 @@ import (
 var (
 	qUnit = &query{`SELECT app_id, channel, lane, due FROM queue WHERE shard = ? AND (app_id, channel, lane) > (?, ?, ?)
 		ORDER BY shard, app_id, channel, lane, due, id LIMIT 1`}
-	qWindow = &query{`SELECT due, id FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND (due, id) > (?, ?)
+	qWindow = &query{`SELECT due, id, bytes FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND (due, id) > (?, ?)
 		ORDER BY due, id LIMIT ?`}
 	qOrphans    = &query{`SELECT app_id, id, ` + stateColumns + ` FROM state s INDEXED BY state_sending WHERE s.status = 2`}
 	qHoldDelete = &query{`DELETE FROM holds WHERE node = ?`}
@@ -68,7 +68,7 @@ func window(r *raw, a *store.Ask) (out []store.Head, err error) {
 	u := &a.Unit
 	args := []value{int64(u.Shard), u.App[:], int64(u.Channel), int64(u.Lane), int64(a.After.Due), a.After.ID[:], int64(a.Limit)}
 	err = r.each(qWindow, args, func(v []value) error {
-		out = append(out, store.Head{Due: comm.Micros(num(v[0])), ID: idOf(v[1])})
+		out = append(out, store.Head{Due: comm.Micros(num(v[0])), ID: idOf(v[1]), Bytes: num(v[2])})
 		return nil
 	})
 	return out, err

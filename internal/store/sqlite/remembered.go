@@ -116,6 +116,7 @@ func acceptedState(sub *store.Submission, out *store.Accepted, now comm.Micros) 
 	s := comm.State{
 		App: sub.App, ID: sub.ID, Shard: sub.Shard, Channel: sub.Channel, Lane: sub.Lane, Mode: sub.Mode, OnUnknown: sub.OnUnknown,
 		Status: comm.Queued, CreatedAt: now, UpdatedAt: now, ScheduledAt: sub.ScheduledAt, Due: out.Due, Generation: 1, Sequence: 1,
+		Bytes: sub.Bytes(),
 	}
 	if sub.TTL > 0 {
 		s.ExpiresAt = out.Due + comm.Micros(sub.TTL)

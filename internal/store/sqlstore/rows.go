@@ -49,7 +49,7 @@ func (id *ID) parse(s string) error {
 // StateColumns are the columns of table state in the order in which the stores read and write them.
 const StateColumns = `app_id, id, shard, channel, lane, mode, on_unknown, status, created_at, updated_at, scheduled_at, due, ` +
 	`expires_at, generation, attempts, round, round_since, sequence, epoch, flags, provider, provider_id, provider_ref, ` +
-	`error_code, error_text, sent_at, delivered_at`
+	`error_code, error_text, sent_at, delivered_at, bytes`
 
 // EventColumns are the columns of table events in the order in which the stores read and write them.
 const EventColumns = `app_id, message_id, sequence, type, from_status, to_status, at, generation, attempt, epoch, node, actor, ` +

@@ -53,8 +53,8 @@ func acceptNew(w *world) {
 	if e.Type != comm.CauseAccepted || e.From != comm.None || e.To != comm.Queued || e.At != m.CreatedAt || e.Node != w.node || e.Generation != 1 {
 		w.Fatalf("event %+v", e)
 	}
-	if h := w.head(s); h.Due != m.Due {
-		w.Fatalf("queue row %+v", h)
+	if h := w.head(s); h != store.HeadOf(&m.State) || m.Bytes != int64(len(s.Payload)) {
+		w.Fatalf("queue row %+v, %d bytes of %d", h, m.Bytes, len(s.Payload))
 	}
 }
 
@@ -69,6 +69,8 @@ func acceptFiles(w *world) {
 	w.must(err)
 	plain := w.submission(a)
 	w.accept(s, plain)
+	w.size(s, int64(len(s.Payload))+20_000)
+	w.size(plain, int64(len(plain.Payload)))
 	got := w.start(s)
 	if len(got.Files) != 2 || got.Files[0].Filename != "a.bin" || !bytes.Equal(got.Files[0].Content, files[0].Content) || got.Files[1].Filename != "näme.txt" || len(got.Files[1].Content) != 0 {
 		w.Fatalf("files differ: %d", len(got.Files))
@@ -222,6 +224,7 @@ func acceptRate(w *world) {
 		switch r.Result {
 		case store.New:
 			fresh++
+			w.size(subs[i], int64(len(subs[i].Payload)))
 		case store.RateLimited:
 			refused++
 			_, err := w.s.Message(w.ctx, a.ID, subs[i].ID)

@@ -106,8 +106,8 @@ func retryFailed(w *world) {
 		st.Flags.Has(comm.UnknownInGeneration) || st.Flags.Has(comm.CancelWanted) || !st.Flags.Has(comm.UnknownEver) || st.ErrorCode != "" || st.Due < before {
 		w.Fatalf("%d %+v", res, st)
 	}
-	if h := w.head(s); h.Due != st.Due {
-		w.Fatalf("queue row %+v, due %d", h, st.Due)
+	if h := w.head(s); h != store.HeadOf(&st) || h.Bytes != s.Bytes() {
+		w.Fatalf("queue row %+v, due %d, %d bytes", h, st.Due, s.Bytes())
 	}
 	m := w.message(s)
 	if last := m.Events[len(m.Events)-1]; last.Type != comm.CauseRetryRequested || last.Generation != 2 || last.From != comm.Failed {

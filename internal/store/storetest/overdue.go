@@ -12,7 +12,6 @@ func overdueCases() []testCase {
 	return []testCase{
 		{"what is expired is listed, once it is, until it ends", overdueExpired},
 		{"what was retried for too long is listed", overdueExhausted},
-		{"the sizes of files are told without reading them", filesWeighed},
 		{"a listing is bounded and of the shards asked for", overdueBounded},
 	}
 }
@@ -106,24 +105,5 @@ func overdueBounded(w *world) {
 	}
 	if got := w.overdue(day, 4); len(got) != 0 {
 		w.Fatalf("no shards: %v", got)
-	}
-}
-
-func filesWeighed(w *world) {
-	a := w.app(true)
-	file := func(n int) comm.Attachment {
-		return comm.Attachment{Filename: "a", ContentType: "text/plain", Content: make([]byte, n)}
-	}
-	none := w.one(a)
-	two := w.one(a, func(s *store.Submission) { s.Files = []comm.Attachment{file(300_000), file(7)} })
-	one := w.one(a, func(s *store.Submission) { s.Files = []comm.Attachment{file(1)} })
-	other := w.app(true)
-	got, err := w.s.FileBytes(w.ctx, []store.Ref{{App: a.ID, ID: none.ID}, {App: a.ID, ID: two.ID}, {App: other.ID, ID: two.ID}, {App: a.ID, ID: one.ID}})
-	w.must(err)
-	if !slices.Equal(got, []int64{0, 300_007, 0, 1}) {
-		w.Fatalf("%v", got)
-	}
-	if got, err := w.s.FileBytes(w.ctx, nil); err != nil || len(got) != 0 {
-		w.Fatalf("of nothing: %v %v", got, err)
 	}
 }

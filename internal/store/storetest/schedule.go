@@ -157,7 +157,7 @@ func orphans(w *world) {
 	lease := w.leases[open.Shard]
 	got, err := w.s.Orphans(w.ctx, []store.Lease{lease}, 10)
 	w.must(err)
-	if len(got) != 1 || got[0].ID != open.ID || got[0].Attempts != 1 || got[0].Epoch != st.State.Epoch || got[0].Due != st.State.Due || got[0].Lane != open.Lane {
+	if len(got) != 1 || got[0].ID != open.ID || got[0].Attempts != 1 || got[0].Epoch != st.State.Epoch || got[0].Due != st.State.Due || got[0].Lane != open.Lane || got[0].Bytes != open.Bytes() {
 		w.Fatalf("%+v", got)
 	}
 	lease.Epoch--

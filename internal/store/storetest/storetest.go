@@ -206,6 +206,15 @@ func (w *world) head(s store.Submission) store.Head {
 	return store.Head{}
 }
 
+// size wants the bytes of a message that is QUEUED or SENDING, in its state and in its queue row.
+func (w *world) size(s store.Submission, want int64) {
+	w.Helper()
+	m := w.message(s)
+	if h := w.head(s); m.Bytes != want || h != store.HeadOf(&m.State) {
+		w.Fatalf("%s has %d bytes, its queue row is %+v, want %d", s.ID, m.Bytes, h, want)
+	}
+}
+
 func (w *world) queued(s store.Submission) bool {
 	w.Helper()
 	heads := w.window(unitOf(s), store.Head{}, 1000)
@@ -251,6 +260,9 @@ func (w *world) start(s store.Submission) store.Started {
 	res := w.turn(nil, []store.Start{w.startOf(s)})
 	if len(res.Started) != 1 || res.Started[0].Verdict != store.Go {
 		w.Fatalf("start: %+v", res.Started)
+	}
+	if got := res.Started[0].State.Bytes; got != s.Bytes() {
+		w.Fatalf("start: %d bytes, want %d", got, s.Bytes())
 	}
 	return res.Started[0]
 }

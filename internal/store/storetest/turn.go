@@ -160,7 +160,7 @@ func finishRetry(w *world) {
 		w.Fatalf("%+v", m.State)
 	}
 	heads := w.window(unitOf(s), store.Head{}, 10)
-	if len(heads) != 1 || heads[0].Due != due {
+	if len(heads) != 1 || heads[0] != store.HeadOf(&m.State) || heads[0].Bytes != s.Bytes() {
 		w.Fatalf("queue rows %+v", heads)
 	}
 	soon := w.finishOf(s, 1, store.Outcome{To: comm.Queued, Cause: comm.CauseRetryTransient, Due: due, Round: 2})

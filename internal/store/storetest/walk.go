@@ -78,6 +78,8 @@ func (m *model) compare(x *modelMessage) string {
 	}
 	if want := x.status == comm.Queued || x.status == comm.Sending; m.queued(x.sub) != want {
 		return fmt.Sprintf("%s is %s: queue row %v, want %v", got.ID, got.Status, !want, want)
+	} else if want && m.head(x.sub) != store.HeadOf(&got.State) || got.Bytes != x.sub.Bytes() {
+		return fmt.Sprintf("%s is %s: %d bytes and due %d, the queue row differs or the size is not %d", got.ID, got.Status, got.Bytes, got.Due, x.sub.Bytes())
 	}
 	return ""
 }
@@ -86,6 +88,9 @@ func (m *model) opAccept() string {
 	a := m.apps[m.rnd.IntN(len(m.apps))]
 	key := fmt.Sprintf("%s/%d", a.Slug, m.rnd.IntN(40))
 	s := m.keyed(a, key)
+	for range m.rnd.IntN(3) {
+		s.Files = append(s.Files, comm.Attachment{Filename: "a", ContentType: "text/plain", Content: make([]byte, m.rnd.IntN(1000))})
+	}
 	out, err := m.s.Accept(m.ctx, []store.Submission{s})
 	m.must(err)
 	if old := m.keys[key]; old != nil {

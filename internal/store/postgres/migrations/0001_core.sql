@@ -142,6 +142,7 @@ CREATE TABLE state (
   error_text   text     NOT NULL,
   sent_at      bigint   NOT NULL,
   delivered_at bigint   NOT NULL,
+  bytes        bigint   NOT NULL,
   PRIMARY KEY (app_id, id)
 );
 -- Every change of status makes a new entry in one of the first two, so together they cost what one would.
@@ -164,6 +165,7 @@ CREATE TABLE queue (
   lane    smallint NOT NULL,
   due     bigint   NOT NULL,
   id      uuid     NOT NULL,
+  bytes   bigint   NOT NULL,
   PRIMARY KEY (shard, app_id, channel, lane, due, id)
 );
 

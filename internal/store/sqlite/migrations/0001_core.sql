@@ -151,6 +151,7 @@ CREATE TABLE state (
   error_text   TEXT    NOT NULL,
   sent_at      INTEGER NOT NULL,
   delivered_at INTEGER NOT NULL,
+  bytes        INTEGER NOT NULL,
   PRIMARY KEY (id, app_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX state_list ON state (app_id, status, channel, id) WHERE status <> 2;
@@ -170,6 +171,7 @@ CREATE TABLE queue (
   lane    INTEGER NOT NULL,
   due     INTEGER NOT NULL,
   id      BLOB    NOT NULL,
+  bytes   INTEGER NOT NULL,
   PRIMARY KEY (shard, app_id, channel, lane, due, id)
 ) STRICT, WITHOUT ROWID;
 
