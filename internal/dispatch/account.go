@@ -35,11 +35,18 @@ type account struct {
 	day       int64     // UTC day that used counts
 	used      int
 	share     int // over how many nodes its limits are split
-	critical  int // calls under way, CRITICAL
-	rest      int // calls under way, all other lanes
+	calls     *calls
 
 	waiters [2]fifo[waiter] // units held because of it: critical, rest
 	alarm   alarm
+}
+
+// calls are those under way of all versions of a configuration that speak for the
+// same account at the provider: a change must not allow as many again.
+type calls struct {
+	critical int
+	rest     int      // all other lanes
+	latest   *account // the version in use: its line waits for places
 }
 
 // waiter is a unit in an account's line; a unit that left the line has another turn number.
@@ -51,6 +58,7 @@ type waiter struct {
 func newAccount(c comm.ProviderConfig, share int) *account {
 	a := &account{config: c, breaker: pace.NewBreaker(pace.BreakerConfig{})}
 	a.alarm.account = a
+	a.calls = &calls{latest: a}
 	if c.Limits.Pinned {
 		a.breaker.Pin(pace.PinClosed)
 	}
@@ -59,8 +67,8 @@ func newAccount(c comm.ProviderConfig, share int) *account {
 }
 
 // inherit takes over what an older version of the configuration has used up of
-// its day and, while both speak for the same account at the provider, its
-// health: a change of name, priority or limits is no new beginning.
+// its day and, while both speak for the same account at the provider, its calls
+// under way and its health: a change of name, priority or limits is no new beginning.
 func (a *account) inherit(old *account, now time.Time) {
 	a.day, a.used = old.day, old.used
 	c, was := &a.config, &old.config
@@ -68,6 +76,8 @@ func (a *account) inherit(old *account, now time.Time) {
 		return
 	}
 	a.throttled = old.throttled
+	a.calls = old.calls
+	a.calls.latest = a
 	// A half-open one waits for probes that answer to the old account.
 	if c.Limits.Pinned == was.Limits.Pinned && old.breaker.State(now) != pace.HalfOpen {
 		a.breaker = old.breaker
@@ -142,10 +152,10 @@ func (a *account) full(class, reserve int) bool {
 	if limit == 0 {
 		return false
 	}
-	if a.critical+a.rest >= limit {
+	if a.calls.critical+a.calls.rest >= limit {
 		return true
 	}
-	return class == classRest && limit > 1 && a.rest >= limit-max(1, limit*reserve/100)
+	return class == classRest && limit > 1 && a.calls.rest >= limit-max(1, limit*reserve/100)
 }
 
 // wakeable is how many waiting units are worth waking at once.
@@ -159,7 +169,7 @@ func (a *account) wakeable(now time.Time) int {
 		n = min(n, burst(float64(r)/float64(a.share)))
 	}
 	if c := a.part(a.config.Limits.MaxConcurrent); c > 0 {
-		n = min(n, max(1, c-a.critical-a.rest))
+		n = min(n, max(1, c-a.calls.critical-a.calls.rest))
 	}
 	return n
 }
@@ -176,9 +186,9 @@ func (a *account) take(now time.Time, db comm.Micros, class int) (ticket pace.Ti
 	}
 	a.used++
 	if class == classCritical {
-		a.critical++
+		a.calls.critical++
 	} else {
-		a.rest++
+		a.calls.rest++
 	}
 	return ticket, true
 }
@@ -186,9 +196,9 @@ func (a *account) take(now time.Time, db comm.Micros, class int) (ticket pace.Ti
 // done books the end of a call that take allowed.
 func (a *account) done(class int) {
 	if class == classCritical {
-		a.critical--
+		a.calls.critical--
 	} else {
-		a.rest--
+		a.calls.rest--
 	}
 }
 

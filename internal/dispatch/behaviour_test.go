@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -239,6 +240,41 @@ func TestFailoverAndHealth(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if n := s.called("ONE"); n < 17 {
 			t.Errorf("%d calls: new credentials were not tried", n)
+		}
+	})
+	play(t, "a change during calls is no more calls at once", func(t *testing.T, s *stage) {
+		var now, most atomic.Int32
+		s.act["ONE"] = func(context.Context, *provider.Message) error {
+			n := now.Add(1)
+			most.Store(max(most.Load(), n))
+			time.Sleep(5 * time.Second)
+			now.Add(-1)
+			return nil
+		}
+		c := emailConfig("ONE", 1)
+		c.Limits.MaxConcurrent = 3
+		a := s.app(nil, c)
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		for range 12 {
+			s.send(srv, a, nil)
+		}
+		for range 4 {
+			time.Sleep(time.Second)
+			s.store.change(func() {
+				list := append([]comm.ProviderConfig(nil), s.store.configs[a.ID]...)
+				list[0].Priority++
+				list[0].Version++
+				s.store.configs[a.ID] = list
+			})
+			srv.d.Invalidate(a.ID)
+		}
+		time.Sleep(32 * time.Second) // with a place kept for CRITICAL two at a time: six rounds
+		if most.Load() > 3 {
+			t.Errorf("%d calls at once, at most 3 are allowed", most.Load())
+		}
+		if n := s.open(); n != 0 {
+			t.Errorf("%d are not sent yet: the end of an older version's call woke nobody", n)
 		}
 	})
 	play(t, "greylisting closes nobody's way", func(t *testing.T, s *stage) {

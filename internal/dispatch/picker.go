@@ -157,7 +157,7 @@ func (s *scheduler) release(j *job) {
 	}
 	s.tidy(t)
 	j.account.done(j.class)
-	s.review(j.account)
+	s.review(j.account.calls.latest)
 }
 
 // refund gives slots and memory back for a call that was never made.

@@ -271,7 +271,7 @@ func (p *poller) tidy(ctx context.Context) {
 		broken, busy := false, e.loading || len(e.waiting) > 0 || s.tenants[id] != nil
 		for _, a := range e.accounts {
 			broken = broken || a.broken != ""
-			busy = busy || a.critical+a.rest > 0
+			busy = busy || a.calls.critical+a.calls.rest > 0
 		}
 		switch {
 		case broken && !e.loading:
