@@ -22,18 +22,21 @@ type cargo struct {
 	collecting   bool
 }
 
-// fits says whether n more bytes may be read for a message of the class.
-func (c *cargo) fits(class int, n int64) bool {
-	most := c.max
+// fits says whether n more bytes may be read for a message of the class. As with
+// slots, an app may take a multiple of what is left free: the messages that wait
+// for its slow server must not stop those of others.
+func (c *cargo) fits(class int, t *tenant, n int64) bool {
+	room := c.max - c.used - n
 	if class != classCritical {
-		most -= c.reserve
+		room -= c.reserve
 	}
-	return n < lightLoad || c.used == 0 || c.used+n <= most
+	own := t.cargo[class]
+	return n < lightLoad || c.used == 0 || room >= 0 && (own == 0 || own+n <= fairShare*room)
 }
 
 // laden parks the unit if its next message is too large for now: small ones of other units go on.
 func (s *scheduler) laden(u *unit, h store.Head, class int) bool {
-	if s.cargo.fits(class, h.Bytes) {
+	if s.cargo.fits(class, u.tenant, h.Bytes) {
 		return false
 	}
 	s.hold(u, chain.Condition{Reason: chain.WaitMemory, Brief: true}, nil)
@@ -49,9 +52,15 @@ func (s *scheduler) load(j *job) {
 	case j.cargo > 0:
 		s.discard(j.cargo)
 	case j.head.Bytes >= lightLoad:
-		j.cargo = j.head.Bytes
-		s.cargo.used += j.cargo
+		s.book(j, j.head.Bytes)
 	}
+}
+
+// book changes what a job has booked, for itself and for its app.
+func (s *scheduler) book(j *job, n int64) {
+	s.cargo.used += n - j.cargo
+	j.unit.tenant.cargo[j.class] += n - j.cargo
+	j.cargo = n
 }
 
 // unload gives back what a job took, and lets those who waited for it try.
@@ -59,9 +68,8 @@ func (s *scheduler) unload(j *job) {
 	if j.cargo == 0 {
 		return
 	}
-	s.cargo.used -= j.cargo
 	s.discard(j.cargo)
-	j.cargo = 0
+	s.book(j, 0)
 	for s.cargo.line.len() > 0 && s.cargo.used < s.cargo.max {
 		if w := s.cargo.line.pop(); w.unit.turn == w.turn && w.unit.phase == held && !w.unit.dead {
 			s.free(w.unit)

@@ -143,6 +143,25 @@ func TestBytesUnderWay(t *testing.T) {
 			t.Errorf("%d bytes are still booked", sched.cargo.used)
 		}
 	})
+	play(t, "one app's slow server leaves room for another app", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		a, b := s.app(nil, emailConfig("FREIGHT", 1)), s.app(nil, emailConfig("FREIGHT", 1))
+		for range 20 {
+			s.laden(srv, a, comm.Normal, size/2, false)
+		}
+		time.Sleep(3 * time.Second)
+		before := f.called()
+		s.laden(srv, b, comm.Normal, size/2, false)
+		time.Sleep(time.Second)
+		if n := f.called(); n != before+1 || before < 5 {
+			t.Errorf("%d calls of one app, then %d: the other app's mail does not go", before, n)
+		}
+		time.Sleep(10 * time.Minute)
+		if s.open() != 0 || f.most > budget {
+			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		}
+	})
 	play(t, "what the sender has dropped counts no more", func(t *testing.T, s *stage) {
 		f := &freight{release: true}
 		srv := scene(s, f)

@@ -48,6 +48,8 @@ func (s *scheduler) adopt(sh *shard, st *comm.State) bool {
 	if u.tenant != j.unit.tenant {
 		j.unit.tenant.inflight[j.class]--
 		u.tenant.inflight[j.class]++
+		j.unit.tenant.cargo[j.class] -= j.cargo
+		u.tenant.cargo[j.class] += j.cargo
 	}
 	u.inflight++
 	j.shard, j.unit = sh, u

@@ -101,6 +101,7 @@ type tenant struct {
 	inRing   [2]bool
 	blocked  [2]bool // has its share of the slots; comes back when one of its calls ends
 	inflight [2]int
+	cargo    [2]int64 // bytes of its large messages under way
 	turn     int
 	units    []*unit
 }
