@@ -239,6 +239,11 @@ type Start struct {
 	// Live says that a real provider will be called: refused with ModeChanged
 	// unless the message and the app are live.
 	Live bool
+	// Daily says that the configuration has a limit per day: if the attempt
+	// begins (Go), it counts on the UTC day of its event, in the same transaction.
+	// Owner is the app that the configuration belongs to, zero at the server level.
+	Daily bool
+	Owner comm.ID
 }
 
 // Verdict is what attempt start found.
@@ -427,6 +432,17 @@ type Providers interface {
 	// UpdateProviderConfig writes c if its stored version is c.Version, which it counts up; conflict otherwise.
 	UpdateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
 	DeleteProviderConfig(ctx context.Context, app, id comm.ID) error
+	// DaysUsed answers what was counted (Start.Daily) for the configurations of
+	// these apps on the last day on which anything was; those without a count
+	// are left out. In no order. The count of a deleted configuration is gone.
+	DaysUsed(ctx context.Context, apps ...comm.ID) ([]DayUse, error)
+}
+
+// DayUse is how many attempts of a configuration began on a day.
+type DayUse struct {
+	App, Provider comm.ID
+	Day           int64 // UTC days since 1970-01-01, by the database's clock
+	Used          int
 }
 
 // Suppressions is the addresses that an app must not write to.

@@ -25,13 +25,14 @@ func (s *Store) Turn(ctx context.Context, t store.Turn) (store.TurnResult, error
 	var res store.TurnResult
 	finishes, starts := finishOrder(t.Finishes), startOrder(t.Starts)
 	queued := s.turnStatements(&t, epochs, finishes, starts)
+	daily := slices.ContainsFunc(t.Starts, isDaily)
 	err = s.write(ctx, s.turns, "record a turn", func(c *session) error {
 		res = store.TurnResult{Finished: make([]bool, len(t.Finishes)), Started: make([]store.Started, len(t.Starts))}
 		for i := range res.Started {
 			res.Started[i].Verdict = store.Gone
 		}
 		b := &pgx.Batch{QueuedQueries: slices.Clone(queued.QueuedQueries)}
-		return s.batch(ctx, c, hotSettings(), b, func(r pgx.BatchResults) error { return readTurn(r, finishes, starts, &res) })
+		return s.batch(ctx, c, hotSettings(), b, func(r pgx.BatchResults) error { return readTurn(r, finishes, starts, daily, &res) })
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == turnRefused {
@@ -123,10 +124,14 @@ func (s *Store) turnStatements(t *store.Turn, epochs map[comm.Shard]int64, finis
 	if len(starts) > 0 {
 		b.Queue(startSQL, startArgs(t, epochs, starts)...)
 	}
+	if args := dayArgs(t, starts); args != nil {
+		b.Queue(daySQL, args...)
+	}
 	return b
 }
 
-func readTurn(r pgx.BatchResults, finishes, starts []int, res *store.TurnResult) error {
+// readTurn reads the answers to turnStatements; daily says that the last one is there.
+func readTurn(r pgx.BatchResults, finishes, starts []int, daily bool, res *store.TurnResult) error {
 	if len(starts) > 0 {
 		rows, err := r.Query()
 		if err := each(rows, err, func(r *reader) { readContent(r, &res.Started[starts[r.i64()-1]]) }); err != nil {
@@ -145,7 +150,7 @@ func readTurn(r pgx.BatchResults, finishes, starts []int, res *store.TurnResult)
 	}
 	if len(starts) > 0 {
 		rows, err := r.Query()
-		return each(rows, err, func(r *reader) {
+		if err := each(rows, err, func(r *reader) {
 			x := &res.Started[starts[r.i64()-1]]
 			changed := r.i32() == 1
 			r.state(&x.State)
@@ -157,7 +162,13 @@ func readTurn(r pgx.BatchResults, finishes, starts []int, res *store.TurnResult)
 			default:
 				x.Verdict = store.Ended
 			}
-		})
+		}); err != nil {
+			return err
+		}
+	}
+	if daily {
+		_, err := r.Exec()
+		return err
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ func (g *turnGroup) run(r *raw, now comm.Micros) error {
 			return fmt.Errorf("start: %w", err)
 		}
 	}
-	return nil
+	return g.count(r, now)
 }
 
 // fence is all or nothing: every lease is owned as it says, or nobody has written anything.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
 )
 
 const providerColumns = `app_id, id, type, channel, name, priority, active, settings, secrets, key_id, rate_per_second, rate_per_day, ` +
@@ -96,9 +97,22 @@ func (c *Cold) DeleteProviderConfig(ctx context.Context, app, id comm.ID) error 
 		if err != nil {
 			return err
 		}
+		if _, err := q.ExecContext(ctx, `DELETE FROM provider_days WHERE app_id = $1 AND provider_id = $2`, c.d.ID(app), c.d.ID(id)); err != nil {
+			return err
+		}
 		return changed(ctx, q)
 	})
 	return wrap(err, "delete provider configuration")
+}
+
+// DaysUsed implements store.Providers.
+func (c *Cold) DaysUsed(ctx context.Context, apps ...comm.ID) ([]store.DayUse, error) {
+	return list(ctx, c.db, "read the use of provider configurations", scanDay,
+		`SELECT app_id, provider_id, day, used FROM provider_days WHERE app_id `+c.d.Among, c.d.IDs(apps))
+}
+
+func scanDay(r Row, d *store.DayUse) error {
+	return r.Scan((*ID)(&d.App), (*ID)(&d.Provider), &d.Day, &d.Used)
 }
 
 // providerArgs are the columns up to version.

@@ -30,6 +30,7 @@ func Run(t *testing.T, open Opener) {
 	}{
 		{"Intake", intakeCases()},
 		{"Turn", turnCases()},
+		{"Days", dayCases()},
 		{"Checks", checkCases()},
 		{"Scheduling", scheduleCases()},
 		{"Ownership", ownershipCases()},

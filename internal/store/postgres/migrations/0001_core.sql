@@ -67,6 +67,15 @@ CREATE TABLE provider_configs (
   PRIMARY KEY (app_id, id)
 );
 
+-- Attempts that began on a configuration's last UTC day (days since 1970), counted while it has a limit per day.
+CREATE TABLE provider_days (
+  app_id      uuid    NOT NULL,
+  provider_id uuid    NOT NULL,
+  day         bigint  NOT NULL,
+  used        integer NOT NULL,
+  PRIMARY KEY (app_id, provider_id)
+);
+
 CREATE TABLE suppressions (
   app_id     uuid     NOT NULL,
   channel    smallint NOT NULL,
@@ -232,5 +241,6 @@ ALTER TABLE queue SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_thr
 ALTER TABLE state SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 10000, autovacuum_analyze_scale_factor = 0.05);
 -- Few rows, updated in place all the time: room for new versions on the same page.
 ALTER TABLE rates SET (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE provider_days SET (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE nodes SET (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE shards SET (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

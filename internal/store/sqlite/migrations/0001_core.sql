@@ -67,6 +67,15 @@ CREATE TABLE provider_configs (
   PRIMARY KEY (app_id, id)
 ) STRICT, WITHOUT ROWID;
 
+-- Attempts that began on a configuration's last UTC day (days since 1970), counted while it has a limit per day.
+CREATE TABLE provider_days (
+  app_id      BLOB    NOT NULL,
+  provider_id BLOB    NOT NULL,
+  day         INTEGER NOT NULL,
+  used        INTEGER NOT NULL,
+  PRIMARY KEY (app_id, provider_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE suppressions (
   app_id     BLOB    NOT NULL,
   channel    INTEGER NOT NULL,
