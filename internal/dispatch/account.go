@@ -32,9 +32,9 @@ type account struct {
 	breaker   pace.Breaker
 	second    pace.Bucket
 	throttled time.Time // refused for its rate until then
-	day       int64     // UTC day that used counts
-	used      int
-	share     int // over how many nodes its limits are split
+	days      *days     // what it has used of its day; newer versions of the configuration go on with it
+	share     int       // over how many nodes its limits are split
+	rank      int       // which of them this one is
 	calls     *calls
 
 	waiters [2]fifo[waiter] // units held because of it: critical, rest
@@ -56,7 +56,7 @@ type waiter struct {
 }
 
 func newAccount(c comm.ProviderConfig, share int) *account {
-	a := &account{config: c, breaker: pace.NewBreaker(pace.BreakerConfig{})}
+	a := &account{config: c, breaker: pace.NewBreaker(pace.BreakerConfig{}), days: &days{}}
 	a.alarm.account = a
 	a.calls = &calls{latest: a}
 	if c.Limits.Pinned {
@@ -70,7 +70,7 @@ func newAccount(c comm.ProviderConfig, share int) *account {
 // its day and, while both speak for the same account at the provider, its calls
 // under way and its health: a change of name, priority or limits is no new beginning.
 func (a *account) inherit(old *account, now time.Time) {
-	a.day, a.used = old.day, old.used
+	a.days = old.days
 	c, was := &a.config, &old.config
 	if c.Type != was.Type || !maps.Equal(c.Settings, was.Settings) || !bytes.Equal(c.Secrets, was.Secrets) {
 		return
@@ -137,15 +137,6 @@ func (a *account) condition(now time.Time, db comm.Micros, class, reserve int) c
 	return chain.Condition{}
 }
 
-const dayMicros = comm.Micros(24 * time.Hour / time.Microsecond)
-
-func dayOf(db comm.Micros) int64 { return int64(db / dayMicros) }
-
-func (a *account) spent(db comm.Micros) bool {
-	limit := a.part(a.config.Limits.RatePerDay)
-	return limit > 0 && a.day == dayOf(db) && a.used >= limit
-}
-
 // full keeps part of the concurrency for CRITICAL, at least one call if there is more than one.
 func (a *account) full(class, reserve int) bool {
 	limit := a.part(a.config.Limits.MaxConcurrent)
@@ -181,10 +172,7 @@ func (a *account) take(now time.Time, db comm.Micros, class int) (ticket pace.Ti
 		return ticket, false
 	}
 	a.second.Take(now)
-	if d := dayOf(db); a.day != d {
-		a.day, a.used = d, 0
-	}
-	a.used++
+	a.days.take(dayOf(db))
 	if class == classCritical {
 		a.calls.critical++
 	} else {
@@ -205,7 +193,6 @@ func (a *account) done(class int) {
 // refund gives back what a take used up for a call that was never made; done follows.
 func (a *account) refund(now time.Time, ticket pace.Ticket) {
 	a.second.Return()
-	a.used--
 	a.breaker.Done(now, ticket, pace.Neutral)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // directory caches what the scheduler must know of apps and their provider
@@ -20,7 +21,9 @@ type directory struct {
 	version  int64              // +1 at every change that was heard of
 	remote   int64              // the store's configuration version as last seen
 	changed  time.Time
-	share    int // live workers: server-level limits are split over them
+	share    int   // live workers: server-level limits are split over them
+	rank     int   // this node's place among them
+	owned    int64 // +1 whenever this node takes shards
 	adapters map[string]provider.Adapter
 	env      provider.Env
 	secrets  func(*comm.ProviderConfig) (map[string]string, error)
@@ -36,6 +39,7 @@ type entry struct {
 	accounts map[comm.ID]*account
 	version  int64 // of the directory when it was read
 	fresh    int64 // the version that it must have been read at before it is used
+	owned    int64 // the directory's count of take-overs when it was read
 	read     bool  // it was read at least once
 	force    bool  // must be read again before it is used
 	loading  bool
@@ -97,13 +101,14 @@ func (s *scheduler) concerns(e *entry) bool {
 // usable says whether the entry may be used now, and sees to it that it will be.
 func (s *scheduler) usable(e *entry, now time.Time) bool {
 	e.used = now
-	if e.read && !e.force && e.version == s.dir.version {
+	known := e.daysKnown(s.dir.owned)
+	if e.read && !e.force && known && e.version == s.dir.version {
 		return true
 	}
 	if !e.loading {
 		s.reload(e)
 	}
-	return e.read && !e.force && e.version >= e.fresh && now.Sub(s.dir.changed) < staleConfig
+	return e.read && !e.force && e.version >= e.fresh && known && now.Sub(s.dir.changed) < staleConfig
 }
 
 func (s *scheduler) reload(e *entry) {
@@ -121,12 +126,15 @@ type loaded struct {
 	missing bool
 	configs []comm.ProviderConfig
 	opened  map[comm.ID]*account // made outside the lock; those in use stay as they are
+	days    []store.DayUse
 	version int64
+	owned   int64
 }
 
 // snapshot is what a read must know of the present.
 type snapshot struct {
 	version  int64
+	owned    int64
 	accounts map[comm.ID]*account
 }
 
@@ -135,7 +143,10 @@ func (s *scheduler) beginLoads(entries []*entry) []snapshot {
 	defer s.mu.Unlock()
 	out := make([]snapshot, len(entries))
 	for i, e := range entries {
-		out[i] = snapshot{version: s.dir.version, accounts: maps.Clone(e.accounts)}
+		out[i] = snapshot{version: s.dir.version, owned: s.dir.owned, accounts: maps.Clone(e.accounts)}
+		for _, a := range e.accounts {
+			a.days.ask()
+		}
 		e.asked, e.asking = e.asking, questions{}
 	}
 	return out
@@ -176,7 +187,7 @@ func (d *Dispatcher) load(ctx context.Context, entries []*entry, snaps []snapsho
 	out := make([]loaded, len(entries))
 	for i, e := range entries {
 		ids[i] = e.id
-		out[i] = loaded{version: snaps[i].version, missing: !e.id.IsZero(), opened: map[comm.ID]*account{}}
+		out[i] = loaded{version: snaps[i].version, owned: snaps[i].owned, missing: !e.id.IsZero(), opened: map[comm.ID]*account{}}
 		at[e.id] = &out[i]
 	}
 	apps, err := d.cfg.Apps.AppsByID(ctx, ids)
@@ -197,10 +208,37 @@ func (d *Dispatcher) load(ctx context.Context, entries []*entry, snaps []snapsho
 			l.configs = append(l.configs, configs[i])
 		}
 	}
+	if err := d.loadDays(ctx, configs, at); err != nil {
+		return nil, err
+	}
 	for i := range out {
 		d.openAll(&out[i], snaps[i].accounts)
 	}
 	return out, nil
+}
+
+// loadDays reads what the configurations with a limit per day have used of it.
+func (d *Dispatcher) loadDays(ctx context.Context, configs []comm.ProviderConfig, at map[comm.ID]*loaded) error {
+	var limited []comm.ID
+	for i := range configs {
+		// Those of one app come together.
+		if app := configs[i].App; configs[i].Limits.RatePerDay > 0 && (len(limited) == 0 || limited[len(limited)-1] != app) {
+			limited = append(limited, app)
+		}
+	}
+	if len(limited) == 0 {
+		return nil
+	}
+	days, err := d.cfg.Providers.DaysUsed(ctx, limited...)
+	if err != nil {
+		return fmt.Errorf("read what provider configurations have used of their day: %w", err)
+	}
+	for i := range days {
+		if l := at[days[i].App]; l != nil {
+			l.days = append(l.days, days[i])
+		}
+	}
+	return nil
 }
 
 // openAll opens the senders of configurations that are new or were changed.
@@ -280,7 +318,7 @@ func (s *scheduler) install(e *entry, l loaded, err error) (closed []provider.Se
 
 func (s *scheduler) replace(e *entry, l loaded) (closed []provider.Sender) {
 	old := e.accounts
-	e.app, e.missing, e.configs, e.version = l.app, l.missing, l.configs, l.version
+	e.app, e.missing, e.configs, e.version, e.owned = l.app, l.missing, l.configs, l.version, l.owned
 	e.read, e.force = true, false
 	e.accounts = l.opened
 	for id, a := range e.accounts {
@@ -289,6 +327,7 @@ func (s *scheduler) replace(e *entry, l loaded) (closed []provider.Sender) {
 		}
 		s.spread(e, a)
 	}
+	s.used(e, l.days)
 	for id, a := range old {
 		if e.accounts[id] == a {
 			continue
@@ -323,6 +362,7 @@ func (s *scheduler) spread(e *entry, a *account) {
 		nodes = max(1, s.dir.share)
 	}
 	a.split(nodes)
+	a.rank = s.dir.rank % nodes
 }
 
 // resolve answers the questions that waited for a fresh read of the app.

@@ -34,6 +34,7 @@ type AppReader interface {
 // ProviderReader reads provider configurations; store.Providers is one.
 type ProviderReader interface {
 	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
+	DaysUsed(ctx context.Context, apps ...comm.ID) ([]store.DayUse, error)
 }
 
 // Config is what a Dispatcher needs. Zero numbers and durations take the

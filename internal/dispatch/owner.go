@@ -166,6 +166,7 @@ func (o *owner) take(ctx context.Context, free []comm.Shard, most int) {
 	}
 	s := d.sched
 	s.mu.Lock()
+	s.dir.owned++
 	shards := make([]*shard, 0, len(leases))
 	for _, l := range leases {
 		if old := s.shards[l.Shard]; old != nil {

@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"slices"
+
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -61,8 +63,8 @@ func (s *scheduler) adopt(sh *shard, st *comm.State) bool {
 // seen takes what a heartbeat says of the cluster.
 func (s *scheduler) seen(c store.Cluster) {
 	s.count.workers = len(c.Workers)
-	if n := max(1, len(c.Workers)); n != s.dir.share {
-		s.dir.share = n
+	if n, rank := max(1, len(c.Workers)), max(0, slices.Index(c.Workers, s.node)); n != s.dir.share || rank != s.dir.rank {
+		s.dir.share, s.dir.rank = n, rank
 		for _, e := range s.dir.entries {
 			for _, a := range e.accounts {
 				s.spread(e, a)
@@ -73,4 +75,5 @@ func (s *scheduler) seen(c store.Cluster) {
 		s.dir.remote = c.ConfigVersion
 		s.outdated()
 	}
+	s.recount()
 }

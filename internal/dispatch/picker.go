@@ -136,7 +136,7 @@ func (s *scheduler) seize(j *job, now time.Time, db comm.Micros) bool {
 		return false
 	}
 	s.load(j)
-	j.ticket, j.holds = ticket, true
+	j.ticket, j.holds, j.booked = ticket, true, true
 	s.slots.add(j.class, 1)
 	j.unit.tenant.inflight[j.class]++
 	return true
@@ -164,6 +164,10 @@ func (s *scheduler) release(j *job) {
 func (s *scheduler) refund(j *job) {
 	if !j.holds {
 		return
+	}
+	if j.booked {
+		j.booked = false
+		j.account.days.back()
 	}
 	j.account.refund(s.clock.now(), j.ticket)
 	s.release(j)

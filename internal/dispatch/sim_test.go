@@ -261,7 +261,11 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 	w.edit = func(c *Config) { c.MaxBytes = simBytes }
 	for i := range 3 + w.rng.IntN(5) {
 		policy := comm.UnknownPolicy(w.rng.IntN(2))
-		w.app(func(a *comm.App) { a.OnUnknown, a.Sandbox = policy, i == 0 }, emailConfig("ROUGH", 1), emailConfig("FINE", 2))
+		rough := emailConfig("ROUGH", 1)
+		if i%2 == 1 {
+			rough.Limits.RatePerDay = 1 + w.rng.IntN(8)
+		}
+		w.app(func(a *comm.App) { a.OnUnknown, a.Sandbox = policy, i == 0 }, rough, emailConfig("FINE", 2))
 	}
 	for range 1 + w.rng.IntN(3) {
 		w.chaos(w.boot(0.4).node, 0.03)
@@ -331,6 +335,7 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 	for cause, n := range w.store.seen {
 		seen[cause.String()] += n
 	}
+	seen["full days"] += w.store.dayFull
 	for _, srv := range w.all {
 		st := srv.d.Stats()
 		seen["orphans"] += int(st.Orphans)
@@ -460,7 +465,7 @@ func TestSimulation(t *testing.T) {
 	}
 	// A run in which these never happened proves little.
 	for _, what := range []string{"attempt_failed", "attempt_unknown", "retry_transient", "retry_unknown", "throttled", "provider_rejected", "expired", "suppressed",
-		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans", "laden"} {
+		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans", "laden", "full days"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}

@@ -27,6 +27,8 @@ type simStore struct {
 	owner    [comm.ShardCount]store.Ownership
 	apps     map[comm.ID]*comm.App
 	configs  map[comm.ID][]comm.ProviderConfig
+	days     map[configRef]store.DayUse // by configuration
+	dayFull  int                        // how often a day's limit was reached
 	version  int64
 	turns    int
 	items    int // of turns
@@ -83,9 +85,12 @@ func (q *simQueue) remove(h store.Head) {
 	q.heads = q.heads[1:]
 }
 
+// configRef names a provider configuration.
+type configRef struct{ App, ID comm.ID }
+
 func newSimStore() *simStore {
 	return &simStore{seen: map[comm.Cause]int{}, msgs: map[comm.ID]*simMessage{}, queue: map[comm.Unit]*simQueue{}, nodes: map[string]comm.Micros{}, apps: map[comm.ID]*comm.App{},
-		configs: map[comm.ID][]comm.ProviderConfig{}, open: map[comm.Shard]map[comm.ID]bool{}, listen: map[*simNode]func([]store.Wake){}}
+		configs: map[comm.ID][]comm.ProviderConfig{}, days: map[configRef]store.DayUse{}, open: map[comm.Shard]map[comm.ID]bool{}, listen: map[*simNode]func([]store.Wake){}}
 }
 
 func (s *simStore) now() comm.Micros { return comm.At(time.Now().Add(s.skew)) }
@@ -391,6 +396,7 @@ func (s *simStore) startOne(x store.Start, node string, epochs map[comm.Shard]in
 	}
 	s.open[st.Shard][st.ID] = true
 	s.log(m, from, comm.Sending, comm.CauseAttemptStarted, node, epoch)
+	s.countDay(&x, app)
 	return store.Started{Verdict: store.Go, State: *st, Payload: m.payload, Files: m.files}
 }
 
@@ -526,6 +532,47 @@ func (n *simNode) ProviderConfigs(ctx context.Context, apps ...comm.ID) (out []c
 		return nil
 	})
 	return out, err
+}
+
+func (n *simNode) DaysUsed(ctx context.Context, apps ...comm.ID) (out []store.DayUse, err error) {
+	err = n.tx(ctx, "days", func() error {
+		for _, d := range n.days {
+			if slices.Contains(apps, d.App) {
+				out = append(out, d)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// countDay counts the begun attempt; an app that lives in one shard never exceeds the limit of its own configuration.
+func (s *simStore) countDay(x *store.Start, a *comm.App) {
+	limit := 0
+	for _, c := range s.configs[x.Owner] {
+		if c.ID == x.ProviderID {
+			limit = c.Limits.RatePerDay
+		}
+	}
+	if x.Live && x.Daily != (limit > 0) {
+		s.broken("a start says Daily %v of a configuration with %d per day", x.Daily, limit)
+	}
+	if !x.Daily {
+		return
+	}
+	ref := configRef{App: x.Owner, ID: x.ProviderID}
+	d := s.days[ref]
+	if day := int64(s.now()) / (24 * time.Hour).Microseconds(); d.Day != day {
+		d = store.DayUse{App: x.Owner, Provider: x.ProviderID, Day: day}
+	}
+	d.Used++
+	s.days[ref] = d
+	if d.Used > limit && x.Owner == a.ID && a.ShardSpread == 1 {
+		s.broken("attempt %d of day %d with a limit of %d", d.Used, d.Day, limit)
+	}
+	if d.Used == limit {
+		s.dayFull++
+	}
 }
 
 func (n *simNode) Announce(ctx context.Context, wakes []store.Wake) error {

@@ -69,6 +69,10 @@ func (t *turner) undo(b *batch, uncertain bool) {
 		s.finishes.push(x)
 	}
 	for _, j := range b.starts {
+		if uncertain && j.booked {
+			j.booked = false
+			j.account.days.lost(s.clock.now().Add(t.d.cfg.Lease))
+		}
 		switch {
 		case j.shard.lost:
 			s.drop(j)
@@ -146,6 +150,10 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 	case store.Go:
 		s.count.started++
 		j.state, j.payload, j.files = st.State, st.Payload, st.Files
+		if j.booked {
+			j.booked = false
+			j.account.days.began(dayOf(j.state.UpdatedAt))
+		}
 		j.answered, j.failed = false, nil
 		j.deadline = s.clock.now().Add(j.account.timeout)
 		if !j.live && j.state.Mode == comm.Live {

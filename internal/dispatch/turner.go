@@ -213,7 +213,8 @@ func (b *batch) write(s *scheduler) {
 			continue
 		}
 		lease(j.shard)
-		st := store.Start{Unit: j.unit.key, Head: j.head, Provider: j.account.name, ProviderID: j.account.config.ID, Live: j.live}
+		st := store.Start{Unit: j.unit.key, Head: j.head, Provider: j.account.name, ProviderID: j.account.config.ID, Live: j.live,
+			Daily: j.account.config.Limits.RatePerDay > 0, Owner: j.account.config.App}
 		if j.failed != nil {
 			st.Attempt, st.Epoch, st.Failed, st.Head.Due = j.state.Attempts, j.state.Epoch, j.failed, j.state.Due
 		}

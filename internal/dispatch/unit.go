@@ -164,6 +164,7 @@ type job struct {
 	deadline time.Time
 	cargo    int64 // bytes booked for content and files; 0 when they are few or handed over
 	holds    bool  // counted in the slots and at the account
+	booked   bool  // pending in the account's day
 	answered bool  // its result has been taken; a later one is evidence only
 
 	result  result
