@@ -39,6 +39,7 @@ type facts struct {
 	provider   string
 	providerID comm.ID
 	result     result
+	live       bool // a real provider was called, not the sandbox
 	panics     int  // of this message's adapters so far, with this one
 	counted    bool // an earlier answer of this round counts towards the back-off
 	later      bool // an earlier answer of this round, or a configuration that is out now, may succeed later
@@ -60,6 +61,7 @@ type decision struct {
 	failover    bool
 	want        store.Outcome
 	ifCancelled *store.Outcome
+	suppress    string // the recipient joins the app's suppressions for this reason
 }
 
 // decide is the heart of promise 6 and of T8 to T14. It is pure.
@@ -83,7 +85,11 @@ func (p policy) decide(f facts) decision {
 	case rule.Unknown:
 		return p.unknown(f)
 	case rule.Fails:
-		return f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, "provider_rejected", f.result.answer.Text))
+		d := f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, "provider_rejected", f.result.answer.Text))
+		if f.bounced() {
+			d.suppress = store.HardBounce
+		}
+		return d
 	case rule.FailOver && f.next:
 		o := f.outcome(comm.Sending, comm.CauseAttemptFailed, rule.Name, f.result.answer.Text)
 		return decision{failover: true, want: o}
@@ -204,10 +210,20 @@ func (f facts) outcome(to comm.Status, cause comm.Cause, code, text string) stor
 		ErrorCode: code, ErrorText: clip(text)}
 	if a := f.result.answer; a != nil {
 		o.Detail = clip(detail(a))
+		if f.bounced() {
+			const note = "; the address is suppressed from now on"
+			o.Detail = cut(o.Detail, maxDetail-len(note)) + note
+		}
 	} else {
 		o.Detail = o.ErrorText
 	}
 	return o
+}
+
+// bounced says that a real provider refused the recipient as one that does not exist.
+func (f facts) bounced() bool {
+	a := f.result.answer
+	return f.live && a != nil && a.HardBounce && f.result.class().Rule().Fails && !f.result.panicked
 }
 
 func detail(a *provider.Error) string {
@@ -222,17 +238,24 @@ func detail(a *provider.Error) string {
 
 // clip makes text storable everywhere: valid UTF-8, no NUL, at most 256 bytes.
 func clip(s string) string {
-	const most = 256
 	if strings.IndexByte(s, 0) >= 0 {
 		s = strings.ReplaceAll(s, "\x00", " ")
 	}
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "?")
 	}
-	if len(s) <= most {
+	return cut(s, maxDetail)
+}
+
+// maxDetail bounds a stored text, in bytes.
+const maxDetail = 256
+
+// cut shortens valid UTF-8 to at most n bytes.
+func cut(s string, n int) string {
+	if len(s) <= n {
 		return s
 	}
-	s = s[:most]
+	s = s[:n]
 	for len(s) > 0 && !utf8.ValidString(s) {
 		s = s[:len(s)-1]
 	}

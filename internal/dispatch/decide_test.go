@@ -199,3 +199,29 @@ func TestClip(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyARealHardBounceSuppresses(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		live bool
+		err  provider.Error
+		want bool
+	}{
+		{"no such user", true, provider.Error{Class: provider.PermanentMessage, HardBounce: true}, true},
+		{"in the sandbox", false, provider.Error{Class: provider.PermanentMessage, HardBounce: true}, false},
+		{"bad content", true, provider.Error{Class: provider.PermanentMessage}, false},
+		{"refused here alone", true, provider.Error{Class: provider.PermanentHere, HardBounce: true}, false},
+		{"for now", true, provider.Error{Class: provider.Transient, HardBounce: true}, false},
+	} {
+		tc.err.Code, tc.err.Text = "550 5.1.1", strings.Repeat("ä", 200)
+		d := testPolicy.decide(facts{state: sending(), live: tc.live, now: testNow, result: result{called: true, answer: &tc.err}})
+		told := strings.HasSuffix(d.want.Detail, "suppressed from now on")
+		if (d.suppress == store.HardBounce) != tc.want || told != tc.want || tc.want && !strings.HasSuffix(d.ifCancelled.Detail, "suppressed from now on") {
+			t.Errorf("%s: %q, %+v", tc.name, d.suppress, d.want)
+		}
+		if len(d.want.Detail) > maxDetail || !utf8.ValidString(d.want.Detail) {
+			t.Errorf("%s: %d bytes of detail", tc.name, len(d.want.Detail))
+		}
+	}
+}

@@ -38,7 +38,7 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 		s.refund(j)
 	}
 	db := s.clock.dbAt(now)
-	f := facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, result: j.result, counted: j.counted, later: j.later, now: db}
+	f := facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, result: j.result, live: j.live, counted: j.counted, later: j.later, now: db}
 	if j.result.panicked {
 		j.shard.panics[j.head.ID]++
 		f.panics = j.shard.panics[j.head.ID]
@@ -75,7 +75,7 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 	}
 	s.unload(j) // the round is over
 	x := &finish{job: j, called: called, accepted: called && j.result.answer == nil, item: store.Finish{App: j.state.App, ID: j.state.ID, Unit: j.unit.key,
-		From: comm.Sending, Attempt: j.state.Attempts, Epoch: j.state.Epoch, Due: j.state.Due, Want: d.want, IfCancelled: d.ifCancelled}}
+		From: comm.Sending, Attempt: j.state.Attempts, Epoch: j.state.Epoch, Due: j.state.Due, Want: d.want, IfCancelled: d.ifCancelled, Suppress: d.suppress}}
 	if j.shard.lost {
 		delete(s.detached, j.head.ID)
 		s.file(x)

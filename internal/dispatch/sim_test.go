@@ -336,6 +336,7 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 		seen[cause.String()] += n
 	}
 	seen["full days"] += w.store.dayFull
+	seen["hard bounces"] += w.store.bounced
 	for _, srv := range w.all {
 		st := srv.d.Stats()
 		seen["orphans"] += int(st.Orphans)
@@ -465,7 +466,7 @@ func TestSimulation(t *testing.T) {
 	}
 	// A run in which these never happened proves little.
 	for _, what := range []string{"attempt_failed", "attempt_unknown", "retry_transient", "retry_unknown", "throttled", "provider_rejected", "expired", "suppressed",
-		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans", "laden", "full days"} {
+		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans", "laden", "full days", "hard bounces"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}

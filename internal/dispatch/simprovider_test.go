@@ -116,7 +116,7 @@ func (s *simSender) misbehave(ctx context.Context, m *provider.Message, kind int
 	unknown := &provider.Error{Class: provider.Ambiguous, Code: "timeout", Text: "no answer"}
 	switch kind {
 	case 0:
-		return &provider.Error{Class: provider.PermanentMessage, Code: "550", Text: "no such user"}
+		return &provider.Error{Class: provider.PermanentMessage, Code: "550", Text: "no such user", HardBounce: true}
 	case 1:
 		return &provider.Error{Class: provider.PermanentHere, Text: "sender not approved"}
 	case 2:

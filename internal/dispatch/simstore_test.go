@@ -28,6 +28,7 @@ type simStore struct {
 	apps     map[comm.ID]*comm.App
 	configs  map[comm.ID][]comm.ProviderConfig
 	days     map[configRef]store.DayUse // by configuration
+	bounced  int                        // finishes that suppressed a recipient
 	dayFull  int                        // how often a day's limit was reached
 	version  int64
 	turns    int
@@ -345,6 +346,13 @@ func (s *simStore) finish(f store.Finish, node string, epochs map[comm.Shard]int
 	o := f.Want
 	if m.state.Flags.Has(comm.CancelWanted) && f.IfCancelled != nil {
 		o = *f.IfCancelled
+	}
+	if f.Suppress != "" {
+		if m.state.Mode != comm.Live || !o.To.Final() {
+			s.broken("a %v message that becomes %v suppresses its recipient", m.state.Mode, o.To)
+		}
+		m.suppressed = true
+		s.bounced++
 	}
 	s.move(m, o, node, epochs[f.Unit.Shard])
 	return true

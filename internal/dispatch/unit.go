@@ -187,7 +187,7 @@ type finish struct {
 }
 
 func (f *finish) late() store.LateResult {
-	return store.LateResult{App: f.item.App, ID: f.item.ID, Attempt: f.item.Attempt, Accepted: f.accepted, Outcome: f.item.Want}
+	return store.LateResult{App: f.item.App, ID: f.item.ID, Attempt: f.item.Attempt, Accepted: f.accepted, Outcome: f.item.Want, Suppress: f.item.Suppress}
 }
 
 // message is what the sender gets.

@@ -279,6 +279,10 @@ type Finish struct {
 	Want    Outcome
 	// IfCancelled is written instead of Want when a cancel wish is set.
 	IfCancelled *Outcome
+	// Suppress is the reason for which the message's recipient joins the app's
+	// suppressions in the same transaction, if the finish is applied; "" for
+	// none. One that is there stays as it is. Want and IfCancelled are final.
+	Suppress string
 }
 
 // Outcome is one event and the state that it leads to.
@@ -314,6 +318,7 @@ type LateResult struct {
 	Attempt  int
 	Accepted bool // the provider certainly took it
 	Outcome  Outcome
+	Suppress string // as in Finish
 }
 
 // Hold is why a unit does not send and until when (0 = until somebody acts).
@@ -452,6 +457,9 @@ type Suppressions interface {
 	Unsuppress(ctx context.Context, app comm.ID, ch comm.Channel, address string) (removed bool, err error)
 	Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error)
 }
+
+// HardBounce is the reason of suppressions that providers cause: the address does not exist.
+const HardBounce = "hard_bounce"
 
 // Suppression is one address, normalised for comparing.
 type Suppression struct {

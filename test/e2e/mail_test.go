@@ -218,3 +218,54 @@ func TestADaysLimitOutlivesTheProcess(t *testing.T) {
 		t.Errorf("%d mails on a day of 3", taken)
 	}
 }
+
+// An address that the recipient's server does not know is written to once; one
+// that is refused for another reason is not held against it.
+func TestAHardBounceSuppressesTheAddress(t *testing.T) {
+	t.Parallel()
+	const gone, policy, full = "gone@example.org", "policy@example.org", "full@example.org"
+	s := newMailServer(t, map[string]string{gone: "550 5.1.1 no such user here", policy: "550 5.7.1 refused by policy", full: "552 5.2.2 mailbox full"})
+	p := serveMail(t, t.TempDir())
+	a, b := p.live("bounces", s, nil), p.live("another", s, nil)
+	m := p.ended(a, p.mail(a, gone))
+	if m["status"] != "FAILED" || m["errorCode"] != "provider_rejected" {
+		t.Fatal(m)
+	}
+	events, _ := m["events"].([]any)
+	last, _ := events[len(events)-1].(map[string]any)
+	if detail := fmt.Sprint(last["detail"]); !strings.Contains(detail, "5.1.1") || !strings.Contains(detail, "suppressed from now on") {
+		t.Errorf("the event says %q", detail)
+	}
+	if m := p.ended(a, p.mail(a, "gone@Example.ORG")); m["status"] != "SUPPRESSED" {
+		t.Error(m)
+	}
+	if _, named := s.counts(gone); named != 1 {
+		t.Errorf("the server was asked %d times", named)
+	}
+	if m := p.ended(b, p.mail(b, gone)); m["status"] != "FAILED" {
+		t.Errorf("another app's message: %v", m)
+	}
+	for range 2 {
+		if m := p.ended(a, p.mail(a, policy)); m["status"] != "FAILED" {
+			t.Error(m)
+		}
+	}
+	for range 2 {
+		id := p.mail(a, full)
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if m := p.call(a, nil, http.MethodGet, "/api/v1/messages/"+id, nil); m["status"] == "QUEUED" && m["attempts"] == 1.0 {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatalf("a full mailbox is not tried again: %v", m)
+			}
+		}
+	}
+	for to, want := range map[string]int{policy: 2, full: 2} {
+		if _, named := s.counts(to); named != want {
+			t.Errorf("%s was tried %d times instead of %d", to, named, want)
+		}
+	}
+	if m := p.ended(a, p.mail(a, "ama@example.org")); m["status"] != "SENT" {
+		t.Error(m)
+	}
+}

@@ -199,6 +199,9 @@ func queueChange(b *pgx.Batch, c *sqlstore.Change) {
 		b.Queue(insertEventSQL, app, id, e.Sequence, int16(e.Type), int16(e.From), int16(e.To), int64(e.At), e.Generation, e.Attempt, e.Epoch, e.Node, e.Actor,
 			e.Provider, sqlstore.UUID(e.ProviderID), e.Ref, e.ErrorCode, e.Detail)
 	}
+	if c.Suppress != "" {
+		b.Queue(sqlstore.SuppressRecipient, int16(a.Channel), c.Suppress, int64(a.UpdatedAt), id, app)
+	}
 	remove, removed, insert, inserted := c.QueueMove()
 	if removed {
 		b.Queue(deleteQueueSQL, int16(a.Shard), app, int16(a.Channel), int16(a.Lane), int64(remove), id)

@@ -25,14 +25,14 @@ func (s *Store) Turn(ctx context.Context, t store.Turn) (store.TurnResult, error
 	var res store.TurnResult
 	finishes, starts := finishOrder(t.Finishes), startOrder(t.Starts)
 	queued := s.turnStatements(&t, epochs, finishes, starts)
-	daily := slices.ContainsFunc(t.Starts, isDaily)
+	also := extras{bounces: slices.ContainsFunc(t.Finishes, isBounce), days: slices.ContainsFunc(t.Starts, isDaily)}
 	err = s.write(ctx, s.turns, "record a turn", func(c *session) error {
 		res = store.TurnResult{Finished: make([]bool, len(t.Finishes)), Started: make([]store.Started, len(t.Starts))}
 		for i := range res.Started {
 			res.Started[i].Verdict = store.Gone
 		}
 		b := &pgx.Batch{QueuedQueries: slices.Clone(queued.QueuedQueries)}
-		return s.batch(ctx, c, hotSettings(), b, func(r pgx.BatchResults) error { return readTurn(r, finishes, starts, daily, &res) })
+		return s.batch(ctx, c, hotSettings(), b, func(r pgx.BatchResults) error { return readTurn(r, finishes, starts, also, &res) })
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == turnRefused {
@@ -121,6 +121,9 @@ func (s *Store) turnStatements(t *store.Turn, epochs map[comm.Shard]int64, finis
 			b.Queue(s.finish, args...)
 		}
 	}
+	if args := bounceArgs(t, finishes); args != nil {
+		b.Queue(bounceSQL, args...)
+	}
 	if len(starts) > 0 {
 		b.Queue(startSQL, startArgs(t, epochs, starts)...)
 	}
@@ -130,8 +133,11 @@ func (s *Store) turnStatements(t *store.Turn, epochs map[comm.Shard]int64, finis
 	return b
 }
 
-// readTurn reads the answers to turnStatements; daily says that the last one is there.
-func readTurn(r pgx.BatchResults, finishes, starts []int, daily bool, res *store.TurnResult) error {
+// extras are the statements that few turns have.
+type extras struct{ bounces, days bool }
+
+// readTurn reads the answers to turnStatements.
+func readTurn(r pgx.BatchResults, finishes, starts []int, also extras, res *store.TurnResult) error {
 	if len(starts) > 0 {
 		rows, err := r.Query()
 		if err := each(rows, err, func(r *reader) { readContent(r, &res.Started[starts[r.i64()-1]]) }); err != nil {
@@ -145,6 +151,11 @@ func readTurn(r pgx.BatchResults, finishes, starts []int, daily bool, res *store
 	if len(finishes) > 0 {
 		rows, err := r.Query()
 		if err := each(rows, err, func(r *reader) { res.Finished[finishes[r.i64()-1]] = true }); err != nil {
+			return err
+		}
+	}
+	if also.bounces {
+		if _, err := r.Exec(); err != nil {
 			return err
 		}
 	}
@@ -166,7 +177,7 @@ func readTurn(r pgx.BatchResults, finishes, starts []int, daily bool, res *store
 			return err
 		}
 	}
-	if daily {
+	if also.days {
 		_, err := r.Exec()
 		return err
 	}

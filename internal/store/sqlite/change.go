@@ -15,6 +15,7 @@ var (
 		epoch = ?, flags = ?, provider = ?, provider_id = ?, provider_ref = ?, error_code = ?, error_text = ?, sent_at = ?, delivered_at = ?
 		WHERE id = ? AND app_id = ? AND sequence = ?`}
 	qEventInsert = &query{`INSERT INTO events (` + sqlstore.EventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`}
+	qSuppressTo  = &query{sqlstore.SuppressRecipient}
 	qQueueDelete = &query{`DELETE FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due = ? AND id = ?`}
 
 	// The two changes that nearly every message goes through, with the columns that they touch alone.
@@ -75,6 +76,11 @@ func write(r *raw, c *sqlstore.Change) error {
 		}
 	}
 	a := &c.After
+	if c.Suppress != "" {
+		if _, err := r.run(qSuppressTo, int64(a.Channel), c.Suppress, int64(a.UpdatedAt), a.ID[:], a.App[:]); err != nil {
+			return fmt.Errorf("suppress the recipient: %w", err)
+		}
+	}
 	remove, removed, insert, inserted := c.QueueMove()
 	if removed {
 		if _, err := r.run(qQueueDelete, int64(a.Shard), a.App[:], int64(a.Channel), int64(a.Lane), int64(remove), a.ID[:]); err != nil {

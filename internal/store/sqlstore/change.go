@@ -14,7 +14,14 @@ import (
 type Change struct {
 	Before, After comm.State
 	Events        []comm.Event
+	Suppress      string // why the recipient joins the app's suppressions; "" = it does not
 }
+
+// SuppressRecipient adds to an app's suppressions of channel $1, for the reason
+// $2 at $3, the recipient of message $4 of app $5, unless it is there.
+const SuppressRecipient = `INSERT INTO suppressions (app_id, channel, address, reason, created_at)
+SELECT c.app_id, $1, c.recipient, $2, $3 FROM content c WHERE c.id = $4 AND c.app_id = $5 AND c.recipient <> ''
+ON CONFLICT (app_id, channel, address) DO NOTHING`
 
 // queuedAt answers the due of the queue row that must exist afterwards; ok is false when there must be none.
 func queuedAt(s *comm.State) (due comm.Micros, ok bool) {
@@ -88,7 +95,7 @@ func Finish(s *comm.State, f *store.Finish, node string, now comm.Micros) (c Cha
 	if f.IfCancelled != nil && s.Flags.Has(comm.CancelWanted) {
 		o = f.IfCancelled
 	}
-	c = Change{Before: *s, After: *s}
+	c = Change{Before: *s, After: *s, Suppress: f.Suppress}
 	enter(&c.After, o.To, o.Due, now)
 	c.After.Round, c.After.Flags = o.Round, s.Flags|o.Set
 	c.After.ErrorCode, c.After.ErrorText = o.ErrorCode, o.ErrorText
@@ -207,6 +214,7 @@ func Late(s *comm.State, log []comm.Event, r *store.LateResult, node string, now
 	}) {
 		return c
 	}
+	c.Suppress = r.Suppress
 	c.log(s.Status, now, e)
 	cause, settles := comm.ProofSettles(s)
 	if !r.Accepted || !settles {

@@ -31,6 +31,7 @@ func Run(t *testing.T, open Opener) {
 		{"Intake", intakeCases()},
 		{"Turn", turnCases()},
 		{"Days", dayCases()},
+		{"Bounces", bounceCases()},
 		{"Checks", checkCases()},
 		{"Scheduling", scheduleCases()},
 		{"Ownership", ownershipCases()},
