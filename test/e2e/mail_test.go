@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -105,9 +106,7 @@ func (p *process) call(a tenant, header http.Header, method, path string, in any
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", "application/json")
 	if a.id != "" {
 		req.Header.Set("X-App-ID", a.id)
@@ -143,9 +142,7 @@ func (p *process) live(slug string, s *mailServer, limits map[string]any) tenant
 		map[string]any{"name": "Test", "slug": slug, "scopes": []string{"SEND", "READ", "PROVIDERS"}})
 	a := tenant{id: slug, key: fmt.Sprint(made["apiKey"])}
 	config := map[string]any{"providerType": "SMTP", "name": "Mail", "config": map[string]any{"host": s.host, "port": s.port, "from": "shop@example.com"}}
-	for name, v := range limits {
-		config[name] = v
-	}
+	maps.Copy(config, limits)
 	p.call(a, nil, http.MethodPost, "/api/v1/provider-configs", config)
 	p.call(a, nil, http.MethodPatch, "/api/v1/app", map[string]any{"sandboxMode": false})
 	return a
