@@ -167,10 +167,12 @@ func (c *checker) end(e *Entry, m *Message, copies, unknown int) {
 }
 
 // failedRightly wants a reason for every failure: a recipient that providers
-// refuse, an unknown outcome, or a client's wish to cancel.
+// refuse (and whom a late answer may have suppressed before the next attempt), an
+// unknown outcome, or a client's wish to cancel.
 func (c *checker) failedRightly(e *Entry, m *Message, unknown int) {
+	bad := strings.HasSuffix(e.Name, "+bad")
 	switch {
-	case m.Status == "CANCELLED" && e.Wishes > 0, m.Status == "FAILED" && (unknown > 0 || strings.HasSuffix(e.Name, "+bad")):
+	case m.Status == "CANCELLED" && e.Wishes > 0, m.Status == "FAILED" && (unknown > 0 || bad), m.Status == "SUPPRESSED" && bad:
 		return
 	}
 	code := ""

@@ -155,3 +155,19 @@ func cancel(e *Evidence) {
 	m := e.Messages["c1"]
 	m.Status, m.Attempts, m.Events = "CANCELLED", 0, []Event{ev(1, "accepted", "", "QUEUED"), ev(2, "cancelled", "QUEUED", "CANCELLED")}
 }
+
+// A late answer that the address does not exist ends the message before its next attempt.
+func TestCheckAllowsSuppressionOfARefusedRecipientOnly(t *testing.T) {
+	for name, broken := range map[string]bool{"n1+bad": false, "n1": true} {
+		e := good()
+		e.Entries[0].Name = name
+		m := e.Messages["c1"]
+		m.Status, m.PossibleDuplicate, m.ToAddress = "SUPPRESSED", true, name+"@prove.example.com"
+		m.Events = []Event{ev(1, "accepted", "", "QUEUED"), ev(2, "attempt_started", "QUEUED", "SENDING"), ev(3, "retry_unknown", "SENDING", "QUEUED"),
+			ev(4, "suppressed", "QUEUED", "SUPPRESSED")}
+		delete(e.Ledger, "n1")
+		if f := Check(e); (f.Broken != 0) != broken {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
