@@ -89,11 +89,14 @@ const (
 	whyNext           = "next by priority"
 	whyTried          = "called in this round already"
 	whyInactive       = "switched off"
+	whyOff            = "every provider for this channel is switched off"
 )
 
 // Pick puts the configurations in order. The app's own active configurations of
 // the channel make the chain, else the server-level ones; pinned ones come
-// first, then lower priority, then age.
+// first, then lower priority, then age. The fallback is for a channel that
+// nothing is configured for: where all configurations are switched off, messages
+// wait, so that an operator's switch turns no real mail into a capture.
 func Pick(in Input) Chain {
 	mode := in.Mode
 	switch {
@@ -109,6 +112,11 @@ func Pick(in Input) Chain {
 		list = Order(in.Server, in.Channel)
 	}
 	if len(list) == 0 {
+		if off := append(inactive(in.Own, in.Channel), inactive(in.Server, in.Channel)...); len(off) > 0 {
+			out.Own, out.Why, out.Excluded = off[0].Config.App == in.App.ID, whyOff, off
+			out.Wait = earliest(off)
+			return out
+		}
 		out.Why, out.Logger = whyFallback, true
 		if in.Fallback == FallbackFail {
 			out.Why, out.Logger, out.NoProvider = whyNoProvider, false, true
@@ -181,13 +189,11 @@ func Order(configs []comm.ProviderConfig, ch comm.Channel) []*comm.ProviderConfi
 	return out
 }
 
-// Inactive lists what Order leaves out for a channel because it is switched
-// off, for the preview.
-func Inactive(configs []comm.ProviderConfig, ch comm.Channel) []Exclusion {
-	var out []Exclusion
+// inactive lists what Order leaves out for a channel because it is switched off.
+func inactive(configs []comm.ProviderConfig, ch comm.Channel) (out []Exclusion) {
 	for i := range configs {
 		if c := &configs[i]; !c.Active && c.Channel == ch {
-			out = append(out, Exclusion{Config: c, Why: whyInactive})
+			out = append(out, Exclusion{Config: c, Why: whyInactive, Wait: Condition{Reason: WaitOff}})
 		}
 	}
 	return out

@@ -102,11 +102,23 @@ func TestPick(t *testing.T) {
 	}
 }
 
-func TestInactiveAreNamed(t *testing.T) {
+func TestWhereAllIsSwitchedOffMessagesWait(t *testing.T) {
 	t.Parallel()
-	got := Inactive([]comm.ProviderConfig{config("a", 1), config("b", 1, off), config("c", 1, off, sms)}, comm.Email)
-	if len(got) != 1 || got[0].Config.Name != "b" || got[0].Why == "" {
-		t.Errorf("got %+v", got)
+	live := &comm.App{}
+	for name, in := range map[string]Input{
+		"own":              {App: live, Channel: comm.Email, Own: []comm.ProviderConfig{config("a", 1, off), config("c", 1, sms)}},
+		"server":           {App: live, Channel: comm.Email, Server: []comm.ProviderConfig{config("a", 1, off)}},
+		"own and server":   {App: live, Channel: comm.Email, Own: []comm.ProviderConfig{config("a", 1, off)}, Server: []comm.ProviderConfig{config("b", 1, off)}},
+		"fallback is fail": {App: live, Channel: comm.Email, Own: []comm.ProviderConfig{config("a", 1, off)}, Fallback: FallbackFail},
+	} {
+		got := Pick(in)
+		if got.Wait.Reason != WaitOff || got.Logger || got.NoProvider || len(got.Candidates) != 0 || len(got.Excluded) == 0 || got.Excluded[0].Why == "" || got.Why == "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	other := Pick(Input{App: live, Channel: comm.SMS, Own: []comm.ProviderConfig{config("a", 1, off)}})
+	if !other.Logger || other.Wait.Reason != "" {
+		t.Errorf("another channel's configuration counts: %+v", other)
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	WaitMemory      = "server_busy"
 	WaitCredentials = "credentials_unavailable"
 	WaitAdapter     = "provider_unsupported"
+	WaitOff         = "provider_off"
 )
 
 // WaitReason is one row of the vocabulary.
@@ -40,6 +41,7 @@ var waitReasons = [...]WaitReason{
 	{WaitBusy, "All connections that the provider configuration allows are in use."},
 	{WaitMemory, "This server has as many bytes of large messages under way as COMMS_MAX_BYTES_IN_FLIGHT allows."},
 	{WaitCredentials, "The provider's credentials cannot be read; check the encryption keys."},
+	{WaitOff, "Every provider configuration for it is switched off; switch one on or add another."},
 	{WaitAdapter, "This program does not know the provider's type or cannot use its settings."},
 }
 

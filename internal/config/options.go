@@ -147,7 +147,7 @@ func behaviour() []Option {
 			Help: "Two-letter country code, such as `GH`, in which phone numbers written nationally are read.",
 			set:  setRegion},
 		{Name: "LIVE_FALLBACK", Group: group, Type: "sandbox or fail", Default: "sandbox",
-			Help: "What happens to messages of a live app when no provider is configured at all: captured by the sandbox, or failed.",
+			Help: "What happens to messages of a live app when no provider is configured at all: captured by the sandbox, or failed. Where one is configured and switched off, they wait.",
 			set:  choice(func(c *Config) *Fallback { return &c.LiveFallback }, fallbackNames())},
 		{Name: "ALLOW_PRIVATE_TARGETS", Group: group, Type: "networks",
 			Help: "Private networks (CIDR, comma-separated) that outgoing connections may reach, plain HTTP and every port included. For tests and intranets.",

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 )
@@ -49,6 +50,33 @@ func TestChangesOfSettings(t *testing.T) {
 		time.Sleep(time.Minute)
 		if st := s.status(id); st.Status != comm.Sent || st.Provider != "two" {
 			t.Errorf("%v by %s: %s", st.Status, st.Provider, st.ErrorText)
+		}
+	})
+	play(t, "a provider that is switched off keeps its messages", func(t *testing.T, s *stage) {
+		on := emailConfig("ONE", 1)
+		off := on
+		off.Active = false
+		a := s.app(nil, on)
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		s.reconfigure(a.ID, 10, off)
+		srv.d.Invalidate(a.ID)
+		id := s.send(srv, a, nil)
+		time.Sleep(2 * time.Minute)
+		srv.d.sched.mu.Lock()
+		reasons := []string{}
+		for u := range srv.d.sched.held {
+			reasons = append(reasons, u.hold.Reason)
+		}
+		srv.d.sched.mu.Unlock()
+		if st := s.status(id); st.Status != comm.Queued || len(reasons) != 1 || reasons[0] != chain.WaitOff {
+			t.Errorf("while it is off: %v, waits for %q", st.Status, reasons)
+		}
+		s.reconfigure(a.ID, 10, on)
+		srv.d.Invalidate(a.ID)
+		time.Sleep(5 * time.Second)
+		if st := s.status(id); st.Status != comm.Sent || st.Provider != "one" || s.called("LOGGER") != 0 {
+			t.Errorf("once it is on: %v by %q, %d calls of the logger", st.Status, st.Provider, s.called("LOGGER"))
 		}
 	})
 }

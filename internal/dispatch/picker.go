@@ -35,7 +35,7 @@ func (s *scheduler) pick(n int, out []*job) []*job {
 			t := ring.pop()
 			t.inRing[class] = false
 			share := min(quantum, max(1, min(most-len(out), s.slots.room(class))/(ring.len()+1)))
-			out = s.serve(t, class, share, generation, out)
+			out = s.serve(t, class, share, generation, &steps, out)
 			s.enlist(t, class)
 			s.tidy(t)
 		}
@@ -59,8 +59,8 @@ func (s *scheduler) startable(n int) bool {
 }
 
 // serve lets one app start up to n messages.
-func (s *scheduler) serve(t *tenant, class, n int, generation uint64, out []*job) []*job {
-	for most := len(out) + n; len(out) < most; {
+func (s *scheduler) serve(t *tenant, class, n int, generation uint64, steps *int, out []*job) []*job {
+	for most := len(out) + n; len(out) < most && *steps <= maxSteps; *steps++ {
 		if !s.slots.fair(class, t.inflight[class]) {
 			if s.slots.room(class) > 0 {
 				t.blocked[class] = true // comes back when one of its calls ends
@@ -248,7 +248,7 @@ func (s *scheduler) route(u *unit, mode comm.Mode, tried []comm.ID, now time.Tim
 	default:
 		r.wait = c.Wait
 		for _, x := range c.Excluded {
-			if x.Wait == c.Wait {
+			if x.Wait == c.Wait && c.Wait.Reason != chain.WaitOff { // a switch is not the account's to tell
 				r.by = owner.accounts[x.Config.ID]
 				break
 			}

@@ -141,6 +141,9 @@ func (s *scheduler) landed(j *job) {
 // drop forgets a job that never began or whose message is elsewhere.
 func (s *scheduler) drop(j *job) {
 	s.refund(j)
+	if s.detached[j.head.ID] == j { // its start was under way when the shard was lost
+		delete(s.detached, j.head.ID)
+	}
 	j.shard.forget(j.head.ID)
 	s.landed(j)
 }

@@ -22,6 +22,8 @@ func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) e
 	}
 	picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: p.sub.Channel, Own: own, Server: server, Fallback: s.cfg.Fallback})
 	switch {
+	case picked.Wait.Reason != "":
+		p.warnings = append(p.warnings, Warning{picked.Wait.Reason, "The message will wait: every provider configuration for this channel is switched off."})
 	case picked.NoProvider:
 		p.warnings = append(p.warnings, Warning{"no_provider", "The app is live but has no provider for this channel, and neither has the server: the message will fail."})
 	case picked.Logger:

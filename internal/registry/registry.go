@@ -178,6 +178,9 @@ func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]Warning, e
 	var out []Warning
 	for _, ch := range []comm.Channel{comm.Email, comm.SMS} {
 		picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback})
+		if picked.Wait.Reason != "" {
+			out = append(out, Warning{picked.Wait.Reason, "Every provider configuration for " + ch.String() + " is switched off: such messages wait until one is switched on or added."})
+		}
 		if picked.Logger || picked.NoProvider {
 			what := "the sandbox takes such messages, nothing is really sent"
 			if picked.NoProvider {
