@@ -32,6 +32,20 @@ func (f *freight) add(n int64) {
 	f.most = max(f.most, f.holds)
 }
 
+// peak is how many bytes it held at most.
+func (f *freight) peak() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.most
+}
+
+// happened is how many events of a kind were written.
+func (s *stage) happened(c comm.Cause) int {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	return s.store.seen[c]
+}
+
 func (f *freight) Send(ctx context.Context, m *provider.Message) (provider.Receipt, error) {
 	n := int64(len(m.Content.Body))
 	for _, x := range m.Files {
@@ -134,8 +148,8 @@ func TestBytesUnderWay(t *testing.T) {
 			t.Errorf("held for %v", reasons)
 		}
 		time.Sleep(10 * time.Minute)
-		if s.open() != 0 || f.most > budget {
-			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		if s.open() != 0 || f.peak() > budget {
+			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.peak())
 		}
 		sched.mu.Lock()
 		defer sched.mu.Unlock()
@@ -158,8 +172,8 @@ func TestBytesUnderWay(t *testing.T) {
 			t.Errorf("%d calls of one app, then %d: the other app's mail does not go", before, n)
 		}
 		time.Sleep(10 * time.Minute)
-		if s.open() != 0 || f.most > budget {
-			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		if s.open() != 0 || f.peak() > budget {
+			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.peak())
 		}
 	})
 	play(t, "what the sender has dropped counts no more", func(t *testing.T, s *stage) {
@@ -170,8 +184,8 @@ func TestBytesUnderWay(t *testing.T) {
 			s.laden(srv, a, comm.Normal, size, false)
 		}
 		time.Sleep(3 * time.Second)
-		if n := f.called(); n != 20 || f.most > budget {
-			t.Errorf("%d calls at once, at most %d bytes held", n, f.most)
+		if n := f.called(); n != 20 || f.peak() > budget {
+			t.Errorf("%d calls at once, at most %d bytes held", n, f.peak())
 		}
 	})
 	play(t, "one that is larger than everything goes alone", func(t *testing.T, s *stage) {
@@ -182,8 +196,8 @@ func TestBytesUnderWay(t *testing.T) {
 			s.laden(srv, a, comm.Normal, 2*budget, false)
 		}
 		time.Sleep(4 * time.Minute)
-		if s.open() != 0 || f.most/(2*budget) != 1 {
-			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		if s.open() != 0 || f.peak()/(2*budget) != 1 {
+			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.peak())
 		}
 	})
 	play(t, "large bodies count as files do", func(t *testing.T, s *stage) {
@@ -198,8 +212,8 @@ func TestBytesUnderWay(t *testing.T) {
 			t.Errorf("%d calls at once, want 3", n)
 		}
 		time.Sleep(6 * time.Minute)
-		if s.open() != 0 || f.most > budget {
-			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.most)
+		if s.open() != 0 || f.peak() > budget {
+			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.peak())
 		}
 	})
 	play(t, "a retry is as large as the first attempt", func(t *testing.T, s *stage) {
@@ -210,8 +224,8 @@ func TestBytesUnderWay(t *testing.T) {
 			s.laden(srv, a, comm.Normal, size, false)
 		}
 		time.Sleep(8 * time.Minute)
-		if f.called() <= 12 || f.most > budget {
-			t.Errorf("%d calls, at most %d bytes were held", f.called(), f.most)
+		if f.called() <= 12 || f.peak() > budget {
+			t.Errorf("%d calls, at most %d bytes were held", f.called(), f.peak())
 		}
 	})
 	play(t, "a message keeps its room while its round goes on", func(t *testing.T, s *stage) {
@@ -229,8 +243,8 @@ func TestBytesUnderWay(t *testing.T) {
 			t.Errorf("%d calls, want 3, the CRITICAL one and 3 by the next provider", n)
 		}
 		time.Sleep(2 * time.Minute)
-		if s.open() != 0 || s.store.seen[comm.CauseRetryTransient] != 0 || f.most > budget {
-			t.Errorf("%d are open, %d were put off, at most %d bytes were held", s.open(), s.store.seen[comm.CauseRetryTransient], f.most)
+		if s.open() != 0 || s.happened(comm.CauseRetryTransient) != 0 || f.peak() > budget {
+			t.Errorf("%d are open, %d were put off, at most %d bytes were held", s.open(), s.happened(comm.CauseRetryTransient), f.peak())
 		}
 	})
 	play(t, "one that finds no room for its next provider is tried again later", func(t *testing.T, s *stage) {
@@ -241,8 +255,8 @@ func TestBytesUnderWay(t *testing.T) {
 			s.laden(srv, a, comm.Normal, size, false)
 		}
 		time.Sleep(8 * time.Minute)
-		if s.open() != 0 || s.store.seen[comm.CauseRetryTransient] == 0 || f.most > budget {
-			t.Errorf("%d are open, %d were put off, at most %d bytes were held", s.open(), s.store.seen[comm.CauseRetryTransient], f.most)
+		if s.open() != 0 || s.happened(comm.CauseRetryTransient) == 0 || f.peak() > budget {
+			t.Errorf("%d are open, %d were put off, at most %d bytes were held", s.open(), s.happened(comm.CauseRetryTransient), f.peak())
 		}
 	})
 }
