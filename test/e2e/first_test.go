@@ -81,7 +81,7 @@ func serve(t *testing.T, dir string, env ...string) *process {
 	go func() { readers.Wait(); _ = p.cmd.Wait(); close(p.exited) }()
 	t.Cleanup(func() { p.stop() })
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if m := readyURL.FindStringSubmatch(p.errors()); m != nil {
+		if m := readyURL.FindStringSubmatch(p.errors()); m != nil && isReady(m[1]) {
 			p.url = m[1]
 			return p
 		}
@@ -181,6 +181,15 @@ func TestTheFirstMinute(t *testing.T) {
 			t.Errorf("%s: %v %v", name, info, err)
 		}
 	}
+}
+
+// isReady says whether the server takes work: it listens a moment before it owns its shards.
+func isReady(url string) bool {
+	resp, err := http.Get(url + "/readyz")
+	if err != nil {
+		return false
+	}
+	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
 func runCurl(t *testing.T, command, status string, into any) {

@@ -32,7 +32,10 @@ func TestARemovedDatabaseEndsTheServer(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			p := serve(t, dir)
-			curl := regexp.MustCompile(`(?m)^  curl (?:[^\n]*\\\n)*[^\n]*$`).FindString(p.output())
+			var curl string
+			for pattern := regexp.MustCompile(`(?m)^  curl (?:[^\n]*\\\n)*[^\n]*$`); curl == ""; time.Sleep(time.Millisecond) {
+				curl = pattern.FindString(p.output())
+			}
 			if err := take(filepath.Join(dir, "data", "commserver.db")); err != nil {
 				t.Fatal(err)
 			}
