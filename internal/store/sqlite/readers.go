@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -9,18 +10,26 @@ import (
 // for one short statement or a few: an old snapshot would keep the write-ahead
 // log from starting over.
 type readers struct {
-	open  func() (*raw, error)
 	fault func() error  // why nothing may be read any more, or nil
-	idle  chan *raw     // nil entries are connections not opened yet
+	idle  chan *raw     // nil entries stand for connections that could not be opened
 	done  chan struct{} // closed by close
 }
 
-func newReaders(n int, open func() (*raw, error), fault func() error) *readers {
-	p := &readers{open: open, fault: fault, idle: make(chan *raw, n), done: make(chan struct{})}
+// newReaders opens all connections at once. None is opened later: a file that
+// was put in the place of ours meanwhile would be taken for it, and its log
+// removed when the connection is closed.
+func newReaders(n int, open func() (*raw, error), fault func() error) (*readers, error) {
+	p := &readers{fault: fault, idle: make(chan *raw, n), done: make(chan struct{})}
+	var errs []error
 	for range n {
-		p.idle <- nil
+		r, err := open()
+		p.idle <- r
+		errs = append(errs, err)
 	}
-	return p
+	if err := errors.Join(errs...); err != nil {
+		return p, fmt.Errorf("open a connection for reading: %w", err)
+	}
+	return p, nil
 }
 
 // refused is why nothing may be read any more, or nil.
@@ -45,13 +54,6 @@ func (p *readers) with(ctx context.Context, fn func(*raw) error) error {
 		return refuse(errClosed)
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-	if r == nil {
-		var err error
-		if r, err = p.open(); err != nil {
-			p.idle <- nil
-			return fmt.Errorf("open a connection for reading: %w", err)
-		}
 	}
 	defer func() { p.idle <- r }()
 	return fn(r)
