@@ -37,7 +37,7 @@ func fill(ctx context.Context, s store.Store, b *backlog) (err error) {
 	return preload(ctx, s, b.n, func(i int) (store.Submission, error) { return submission(&b.big, bulk(i), comm.Bulk, 0) })
 }
 
-func backlogSize() int { return size(120_000, 1_000_000) }
+func backlogSize() int { return size(50_000, 1_000_000) }
 
 var sqliteBacklog = sync.OnceValues(func() (*backlog, error) {
 	path, err := product.Path()

@@ -129,32 +129,19 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		return errors.Join(err, conn.Close())
 	}
 	s.w = newWriter(r, conn, s.disk.present, s.fail)
-	s.readers, err = newReaders(readerCount, func() (*raw, error) { return openRaw(name, append(reading, readerCache)...) }, s.w.fault)
-	if err != nil {
-		return err
-	}
+	s.readers = newReaders(readerCount, func() (*raw, error) {
+		// A file put in the place of ours would be taken for it, and its log removed when the connection is closed.
+		if err := s.disk.present(); err != nil {
+			return nil, refuse(err)
+		}
+		return openRaw(name, append(reading, readerCache)...)
+	}, s.w.fault)
 	if s.cold, err = sql.Open("sqlite", name+"?_dqs=0"+pragmas(append(reading, coldCache))); err != nil {
 		return err
 	}
-	if err := openAll(ctx, s.cold, readerCount); err != nil {
-		return err
-	}
+	s.cold.SetMaxOpenConns(readerCount)
 	s.Cold = sqlstore.NewCold(s, sqlstore.SQLite())
 	return s.disk.present()
-}
-
-// openAll opens n connections, which stay open: see newReaders.
-func openAll(ctx context.Context, db *sql.DB, n int) error {
-	db.SetMaxOpenConns(n)
-	db.SetMaxIdleConns(n)
-	for range n {
-		c, err := db.Conn(ctx)
-		if err != nil {
-			return fmt.Errorf("open a connection for reading: %w", err)
-		}
-		defer func() { _ = c.Close() }() // gives it back to the pool
-	}
-	return nil
 }
 
 // pragmas are settings of a connection in the driver's form.

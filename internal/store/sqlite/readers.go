@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
@@ -10,26 +9,18 @@ import (
 // for one short statement or a few: an old snapshot would keep the write-ahead
 // log from starting over.
 type readers struct {
+	open  func() (*raw, error)
 	fault func() error  // why nothing may be read any more, or nil
-	idle  chan *raw     // nil entries stand for connections that could not be opened
+	idle  chan *raw     // nil entries are connections not opened yet
 	done  chan struct{} // closed by close
 }
 
-// newReaders opens all connections at once. None is opened later: a file that
-// was put in the place of ours meanwhile would be taken for it, and its log
-// removed when the connection is closed.
-func newReaders(n int, open func() (*raw, error), fault func() error) (*readers, error) {
-	p := &readers{fault: fault, idle: make(chan *raw, n), done: make(chan struct{})}
-	var errs []error
+func newReaders(n int, open func() (*raw, error), fault func() error) *readers {
+	p := &readers{open: open, fault: fault, idle: make(chan *raw, n), done: make(chan struct{})}
 	for range n {
-		r, err := open()
-		p.idle <- r
-		errs = append(errs, err)
+		p.idle <- nil
 	}
-	if err := errors.Join(errs...); err != nil {
-		return p, fmt.Errorf("open a connection for reading: %w", err)
-	}
-	return p, nil
+	return p
 }
 
 // refused is why nothing may be read any more, or nil.
@@ -54,6 +45,13 @@ func (p *readers) with(ctx context.Context, fn func(*raw) error) error {
 		return refuse(errClosed)
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	if r == nil {
+		var err error
+		if r, err = p.open(); err != nil {
+			p.idle <- nil
+			return fmt.Errorf("open a connection for reading: %w", err)
+		}
 	}
 	defer func() { p.idle <- r }()
 	return fn(r)

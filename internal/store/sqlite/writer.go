@@ -346,6 +346,9 @@ func (s *Store) Read(ctx context.Context, fn func(sqlstore.Querier) error) error
 	if err := s.readers.refused(); err != nil {
 		return err
 	}
+	if err := s.disk.present(); err != nil { // a new connection would open what stands there now
+		return refuse(err)
+	}
 	return fn(s.cold)
 }
 
