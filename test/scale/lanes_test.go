@@ -58,7 +58,7 @@ func TestABacklogDelaysNobodyElse(t *testing.T) {
 							mu.Lock()
 							answered[local], ids[local] = time.Now(), id
 							mu.Unlock()
-							time.Sleep(20 * time.Millisecond)
+							time.Sleep(size(5*time.Millisecond, 20*time.Millisecond))
 						}
 					})
 				}
