@@ -23,6 +23,15 @@ func (m Micros) Time() time.Time {
 	return time.UnixMicro(int64(m)).UTC()
 }
 
+// day is a UTC day; there are no leap seconds in Unix time.
+const day = Micros(24 * time.Hour / time.Microsecond)
+
+// Day is the number of the instant's UTC day, counted from 1970-01-01 as day 0.
+func (m Micros) Day() int64 { return int64(m / day) }
+
+// NextDay is the instant at which the next UTC day begins.
+func (m Micros) NextDay() Micros { return (m/day + 1) * day }
+
 // Millis is the instant in whole milliseconds, rounded down.
 func (m Micros) Millis() int64 {
 	if m < 0 {

@@ -126,7 +126,7 @@ func (a *account) condition(now time.Time, db comm.Micros, class, reserve int) c
 		return c
 	}
 	if a.spent(db) {
-		return chain.Condition{Reason: chain.WaitRate, Until: (comm.Micros(dayOf(db)+1) * dayMicros)}
+		return chain.Condition{Reason: chain.WaitRate, Until: db.NextDay()}
 	}
 	if a.full(class, reserve) {
 		return chain.Condition{Reason: chain.WaitBusy, Brief: true}
@@ -172,7 +172,7 @@ func (a *account) take(now time.Time, db comm.Micros, class int) (ticket pace.Ti
 		return ticket, false
 	}
 	a.second.Take(now)
-	a.days.take(dayOf(db))
+	a.days.take(db.Day())
 	if class == classCritical {
 		a.calls.critical++
 	} else {

@@ -7,10 +7,6 @@ import (
 	"github.com/commserver/commserver/internal/store"
 )
 
-const dayMicros = comm.Micros(24 * time.Hour / time.Microsecond)
-
-func dayOf(db comm.Micros) int64 { return int64(db / dayMicros) }
-
 // days is how much of its UTC day a configuration has used: what the store has
 // counted, and what this node knows beyond that. Where one node alone uses the
 // configuration the sum is never less than the truth, so that the limit is
@@ -91,7 +87,7 @@ func (a *account) spent(db comm.Micros) bool {
 		return false
 	}
 	left, mine := limit, d.pending
-	if d.day >= dayOf(db) {
+	if d.day >= db.Day() {
 		left, mine = limit-d.stored, d.pending+d.begun
 	}
 	part := left / a.share
@@ -121,7 +117,7 @@ func (s *scheduler) used(e *entry, list []store.DayUse) {
 		if a.config.Limits.RatePerDay <= 0 {
 			continue
 		}
-		u := store.DayUse{Day: dayOf(s.clock.dbAt(now))}
+		u := store.DayUse{Day: s.clock.dbAt(now).Day()}
 		for _, x := range list {
 			if x.Provider == a.config.ID {
 				u = x

@@ -152,7 +152,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 		j.state, j.payload, j.files = st.State, st.Payload, st.Files
 		if j.booked {
 			j.booked = false
-			j.account.days.began(dayOf(j.state.UpdatedAt))
+			j.account.days.began(j.state.UpdatedAt.Day())
 		}
 		j.answered, j.failed = false, nil
 		j.deadline = s.clock.now().Add(j.account.timeout)

@@ -23,7 +23,7 @@ func (g *turnGroup) count(r *raw, now comm.Micros) error {
 		}
 	}
 	for c, n := range used {
-		if _, err := r.run(qCount, c.app[:], c.id[:], sqlstore.DayOf(now), n); err != nil {
+		if _, err := r.run(qCount, c.app[:], c.id[:], now.Day(), n); err != nil {
 			return fmt.Errorf("count the day of a configuration: %w", err)
 		}
 	}
