@@ -119,7 +119,7 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Announcer: tell,
 		Adapters: all.Adapters(), Logger: sandbox.New(a.log), OpenSecrets: reg.OpenSecrets,
 		Env:      provider.Env{Dial: mail.DialContext, Hostname: host, Log: a.log},
-		Fallback: fallback(a.cfg), Role: a.cfg.Role.String(), Version: opt.Version,
+		Fallback: fallback(a.cfg), SettingsHeard: func(comm.ID) { a.forget() }, Role: a.cfg.Role.String(), Version: opt.Version,
 		Lease: a.cfg.Lease, Heartbeat: a.cfg.Heartbeat, Drain: a.cfg.DrainTimeout, Horizon: a.cfg.RetryHorizon,
 		Retry:       pace.Backoff{Steps: a.cfg.RetrySchedule, Jitter: pace.Retry().Jitter},
 		MaxInFlight: a.cfg.MaxInFlight, MaxBytes: a.cfg.MaxBytesInFlight, CriticalReserve: reserve(a.cfg.CriticalReserve), Log: a.log,
@@ -171,14 +171,23 @@ func (a *App) pushed(u comm.Unit, h store.Head) {
 	}
 }
 
-// changed makes every part of this process read settings again; other nodes
-// see it by the configuration version or when what they remember is five seconds old.
+// changed makes every part of this process read settings again and announces the
+// change. A node that misses the announcement sees it by the configuration
+// version, or when what it remembers is five seconds old.
 func (a *App) changed(app comm.ID) {
+	a.forget()
+	switch {
+	case a.dispatcher != nil:
+		a.dispatcher.Invalidate(app)
+	case a.herald != nil:
+		a.herald.Tell(store.SettingsChanged(app))
+	}
+}
+
+// forget makes the parts that accept read settings again.
+func (a *App) forget() {
 	a.auth.Invalidate()
 	a.intake.Invalidate()
-	if a.dispatcher != nil {
-		a.dispatcher.Invalidate(app)
-	}
 }
 
 // tellFirst makes the demo app of a new SQLite installation and reports it.

@@ -79,4 +79,32 @@ func TestChangesOfSettings(t *testing.T) {
 			t.Errorf("once it is on: %v by %q, %d calls of the logger", st.Status, st.Provider, s.called("LOGGER"))
 		}
 	})
+	play(t, "a change made on another node is announced", func(t *testing.T, s *stage) {
+		a := s.app(nil, emailConfig("ONE", 1))
+		heard := make(chan comm.ID, 4)
+		edit := s.edit
+		s.edit = func(c *Config) {
+			edit(c)
+			c.SettingsHeard = func(app comm.ID) { heard <- app }
+		}
+		nodes := []*simServer{s.boot(0), s.boot(0)}
+		time.Sleep(10 * time.Second) // each has its share
+		s.send(nodes[0], a, nil)
+		time.Sleep(time.Second)
+		owner := 0
+		if shard := comm.ShardOf(a.ID, comm.ID{}, 1); nodes[0].d.sched.shards[shard] == nil {
+			owner = 1
+		}
+		s.reconfigure(a.ID, 10, emailConfig("TWO", 1))
+		nodes[1-owner].d.Invalidate(a.ID)
+		time.Sleep(50 * time.Millisecond) // far less than a heartbeat
+		s.send(nodes[owner], a, nil)
+		time.Sleep(time.Second)
+		if one, two := s.called("ONE"), s.called("TWO"); one != 1 || two != 1 {
+			t.Errorf("%d calls of ONE, %d of TWO", one, two)
+		}
+		if len(heard) != 1 || <-heard != a.ID {
+			t.Error("the other parts of the owner's process were not told which app was changed")
+		}
+	})
 }

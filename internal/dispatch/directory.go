@@ -81,6 +81,14 @@ func (s *scheduler) outdated() {
 	s.poke()
 }
 
+// changed sees to it that no attempt of the app starts by what was known of it before.
+func (s *scheduler) changed(app comm.ID) {
+	s.outdated()
+	if e := s.dir.entries[app]; e != nil {
+		e.fresh = s.dir.version
+	}
+}
+
 // concerns says whether a change of the entry could free something that waits now.
 func (s *scheduler) concerns(e *entry) bool {
 	if e.id.IsZero() {

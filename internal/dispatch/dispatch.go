@@ -53,6 +53,9 @@ type Config struct {
 	// messages wait (credentials_unavailable); it is tried again from time to time.
 	OpenSecrets func(*comm.ProviderConfig) (map[string]string, error)
 	Fallback    chain.Fallback
+	// SettingsHeard is called when another node announces that it changed an app's
+	// settings (the zero id: the server-level chain), for whoever else remembers them [nobody].
+	SettingsHeard func(app comm.ID)
 
 	Role, Version   string
 	Lease           time.Duration // [10 s]
@@ -98,6 +101,9 @@ func (c *Config) defaults() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.SettingsHeard == nil {
+		c.SettingsHeard = func(comm.ID) {}
 	}
 	if c.OpenSecrets == nil {
 		c.OpenSecrets = func(*comm.ProviderConfig) (map[string]string, error) {
@@ -198,25 +204,32 @@ func (d *Dispatcher) heard(wakes []store.Wake) (others []store.Wake) {
 		d.pollAll.Store(true)
 		return nil
 	}
+	var changed []comm.ID
 	d.sched.mu.Lock()
 	for _, w := range wakes {
-		if !d.sched.notice(w) {
+		switch {
+		case w.IsSettings():
+			d.sched.changed(w.Unit.App)
+			changed = append(changed, w.Unit.App)
+		case !d.sched.notice(w):
 			others = append(others, w)
 		}
 	}
 	d.sched.mu.Unlock()
 	d.sched.poke()
+	for _, app := range changed {
+		d.cfg.SettingsHeard(app)
+	}
 	return others
 }
 
 // Invalidate says that an app or one of its provider configurations was changed
 // by this process (the zero id: the server-level chain). No attempt of the app
-// starts from now on by what was known before.
+// starts here from now on by what was known before; other nodes are told, and
+// know it within milliseconds, or by a heartbeat if the announcement is lost.
 func (d *Dispatcher) Invalidate(app comm.ID) {
 	d.sched.mu.Lock()
-	defer d.sched.mu.Unlock()
-	d.sched.outdated()
-	if e := d.sched.dir.entries[app]; e != nil {
-		e.fresh = d.sched.dir.version
-	}
+	d.sched.changed(app)
+	d.sched.mu.Unlock()
+	d.herald.Tell(store.SettingsChanged(app))
 }

@@ -19,7 +19,7 @@ const heraldPatience = 5 * time.Second
 // maxTold bounds what waits to be announced; the rest is found by polling.
 const maxTold = 10_000
 
-// Herald tells other nodes of rows in units that they own. A node that accepts
+// Herald tells other nodes of rows in units that they own and of changed settings. A node that accepts
 // without dispatching has a Herald alone. What gathers while an announcement is
 // under way goes with the next; losing one costs at most the owner's polling
 // interval. It is safe for concurrent use.

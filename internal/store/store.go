@@ -55,18 +55,27 @@ type Store interface {
 // Announcer is an optional ability: telling other nodes at once what polling
 // would find within a second. Losing an announcement loses nothing.
 type Announcer interface {
-	// Announce tells every other node that these units have rows from Due on.
+	// Announce tells every other node that these units have rows from Due on, or
+	// that these apps' settings were changed.
 	Announce(ctx context.Context, wakes []Wake) error
 	// Listen calls heard for each announcement of another node until ctx ends.
 	// It reconnects by itself; after a gap it calls heard with nil: poll.
 	Listen(ctx context.Context, heard func([]Wake)) error
 }
 
-// Wake says that a unit may have new rows, the earliest due at Due.
+// Wake says that a unit may have new rows, the earliest due at Due; or, as
+// SettingsChanged makes it, that an app's settings are other ones now.
 type Wake struct {
 	Unit comm.Unit
 	Due  comm.Micros
 }
+
+// SettingsChanged is the announcement that the app or one of its provider
+// configurations was changed (the zero id: the server-level chain). It names no unit.
+func SettingsChanged(app comm.ID) Wake { return Wake{Unit: comm.Unit{App: app}} }
+
+// IsSettings says that the announcement is about settings, not about rows.
+func (w Wake) IsSettings() bool { return w.Unit.Channel == 0 }
 
 // Intake is what accepting needs.
 type Intake interface {

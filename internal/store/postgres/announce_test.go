@@ -74,6 +74,7 @@ func TestAnnounce(t *testing.T) {
 	list := wakesOf(comm.NewID(comm.At(time.Now())), 1000)
 	later := list[7]
 	later.Due += 1000
+	list[8] = store.SettingsChanged(list[8].Unit.App)
 	must(t, a.Announce(t.Context(), append([]store.Wake{later}, list...)))
 	eventually(t, "the other node heard everything", func() bool { _, n := theirs.count(); return n == 1000 })
 	theirs.mu.Lock()
