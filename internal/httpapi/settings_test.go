@@ -136,6 +136,10 @@ func TestLeavingTheSandbox(t *testing.T) {
 	if view := w.do(one, "GET", "/api/v1/messages/"+sent.str("id"), "", nil); view.body["sandbox"] != false {
 		t.Errorf("%s", view.raw)
 	}
+	w.do(one, "POST", "/api/v1/provider-configs", `{"providerType":"SMTP","name":"No sender","config":{"host":"mail.example.com"}}`, nil)
+	if mail := w.do(one, "POST", "/api/v1/messages", email(""), nil); mail.status != 202 || !strings.Contains(string(mail.raw), `"no_sender"`) {
+		t.Errorf("without any sender: %d %s", mail.status, mail.raw)
+	}
 	w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil)
 	if mail := w.do(one, "POST", "/api/v1/messages", email(`"from":"anybody@elsewhere.example"`), nil); mail.status != 202 || strings.Contains(string(mail.raw), "warnings") {
 		t.Errorf("own configurations allow any sender: %d %s", mail.status, mail.raw)

@@ -205,7 +205,7 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		if errors.Is(err, store.ErrUncertain) && s.stored(ctx, app, p) {
 			return
 		}
-		r.Err = unavailable(err)
+		r.Err = unstored(err)
 		return
 	}
 	if got.RateReset != 0 {
@@ -252,7 +252,17 @@ func (s *Service) stored(ctx context.Context, app *comm.App, p *prepared) bool {
 // lookTimeout bounds the look-up after a lost commit answer.
 const lookTimeout = 2 * time.Second
 
-// unavailable is the answer when a message could not be stored; the cause goes to the log.
+// unstored is the answer when a message could not be stored; the cause goes to the
+// log. What would meet everybody is over some time; what the store has against
+// this message alone is not: asking the client to repeat it would be no help.
+func unstored(err error) error {
+	if _, known := errors.AsType[*comm.Error](err); known || everybody(err) || errors.Is(err, context.DeadlineExceeded) {
+		return unavailable(err)
+	}
+	return comm.E("internal").Because(err)
+}
+
+// unavailable is the answer when something that is needed is away.
 func unavailable(err error) error {
 	if known, ok := errors.AsType[*comm.Error](err); ok {
 		return known

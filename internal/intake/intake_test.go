@@ -147,7 +147,7 @@ func TestOnePoisonedRowFailsAlone(t *testing.T) {
 	close(release)
 	wg.Wait()
 	for i, r := range results {
-		if want := map[bool]string{true: "unavailable", false: "<nil>"}[i == 33]; codeOf(r.Err) != want {
+		if want := map[bool]string{true: "internal", false: "<nil>"}[i == 33]; codeOf(r.Err) != want {
 			t.Errorf("%d: %v", i, r.Err)
 		}
 	}

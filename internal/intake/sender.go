@@ -29,6 +29,9 @@ func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) e
 	case picked.Logger:
 		p.warnings = append(p.warnings, Warning{"no_provider", "The app is live but has no provider for this channel, and neither has the server: the sandbox will take the message, nothing is really sent."})
 	}
+	if p.sub.Channel == comm.Email && p.content.From == "" && len(picked.Candidates) > 0 && !slices.ContainsFunc(picked.Candidates, hasSender) {
+		p.warnings = append(p.warnings, Warning{"no_sender", "No sender is given and no provider configuration of the chain has one: the message will fail. Send from, or set from in a configuration."})
+	}
 	if p.content.From == "" || picked.Own || picked.Logger || picked.NoProvider {
 		return nil
 	}
@@ -61,6 +64,9 @@ func allowedFrom(allowed []string, from string, ch comm.Channel) bool {
 	}
 	return false
 }
+
+// hasSender says whether the configuration has a sender of its own.
+func hasSender(c chain.Candidate) bool { return c.Config.Settings["from"] != "" }
 
 // sameSender says whether from is the configuration's own sender.
 func sameSender(settings map[string]string, from string, ch comm.Channel) bool {
