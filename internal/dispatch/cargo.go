@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/store"
@@ -18,25 +19,81 @@ type cargo struct {
 	max, reserve int64 // reserve is for CRITICAL only
 	used         int64
 	line         fifo[waiter] // units held for want of it
-	dropped      int64        // bytes that became garbage since the last collection
+	berth        berth
+	dropped      int64 // bytes that became garbage since the last collection
 	collecting   bool
 }
 
-// fits says whether n more bytes may be read for a message of the class. As with
+// berth is room kept for the message that has waited longest for it: without it, a
+// stream of smaller ones, each of which still fits, would pass a very large one for ever.
+type berth struct {
+	unit  *unit
+	bytes int64
+}
+
+// berthAfter is how long a large message lets others pass.
+const berthAfter = 2 * time.Second
+
+// lapsed says that nobody holds the berth: what held it has nothing more to send or waits for something else.
+func (b *berth) lapsed() bool {
+	if b.unit == nil || b.unit.dead {
+		return true
+	}
+	return b.unit.phase != ready && (b.unit.phase != held || b.unit.hold.Reason != chain.WaitMemory)
+}
+
+// kept is the room that is kept from the unit for another one.
+func (b *berth) kept(u *unit, now time.Time) int64 {
+	if b.lapsed() || b.unit == u || now.Sub(b.unit.cramped) < berthAfter {
+		return 0
+	}
+	return b.bytes
+}
+
+// asked notes whether there was room for the unit's message of that size.
+func (b *berth) asked(u *unit, n int64, room bool, now time.Time) {
+	if room {
+		u.cramped = time.Time{}
+		if b.unit == u {
+			*b = berth{}
+		}
+		return
+	}
+	if u.cramped.IsZero() {
+		u.cramped = now
+	}
+	if b.lapsed() || b.unit == u || u.cramped.Before(b.unit.cramped) {
+		*b = berth{unit: u, bytes: n}
+	}
+}
+
+// room is what would be left for the unit's class with n more bytes; less than nothing: they have to wait.
+func (c *cargo) room(class int, u *unit, n int64, now time.Time) int64 {
+	if n < lightLoad || c.used == 0 {
+		return c.max
+	}
+	left := c.max - c.used - n
+	if class != classCritical {
+		left -= c.reserve + c.berth.kept(u, now)
+	}
+	return left
+}
+
+// fits says whether n more bytes may be read for a message of the unit. As with
 // slots, an app may take a multiple of what is left free: the messages that wait
 // for its slow server must not stop those of others.
-func (c *cargo) fits(class int, t *tenant, n int64) bool {
-	room := c.max - c.used - n
-	if class != classCritical {
-		room -= c.reserve
-	}
-	own := t.cargo[class]
+func (c *cargo) fits(class int, u *unit, n int64, now time.Time) bool {
+	room, own := c.room(class, u, n, now), u.tenant.cargo[class]
 	return n < lightLoad || c.used == 0 || room >= 0 && (own == 0 || own+n <= fairShare*room)
 }
 
 // laden parks the unit if its next message is too large for now: small ones of other units go on.
 func (s *scheduler) laden(u *unit, h store.Head, class int) bool {
-	if s.cargo.fits(class, u.tenant, h.Bytes) {
+	now := s.clock.now()
+	if class != classCritical {
+		s.cargo.berth.asked(u, h.Bytes, s.cargo.room(class, u, h.Bytes, now) >= 0, now)
+	}
+	if s.cargo.fits(class, u, h.Bytes, now) {
 		return false
 	}
 	s.hold(u, chain.Condition{Reason: chain.WaitMemory, Brief: true}, nil)

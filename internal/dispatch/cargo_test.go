@@ -200,6 +200,30 @@ func TestBytesUnderWay(t *testing.T) {
 			t.Errorf("%d are open, at most %d bytes were held", s.open(), f.peak())
 		}
 	})
+	play(t, "a stream of smaller ones does not pass a very large one for ever", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		big := s.app(nil, emailConfig("FREIGHT", 1))
+		var crowd []*comm.App
+		for range 8 {
+			crowd = append(crowd, s.app(nil, emailConfig("FREIGHT", 1)))
+		}
+		var id comm.ID
+		for second := range 15 * 60 { // more than fits, all the time
+			s.laden(srv, crowd[second%len(crowd)], comm.Normal, size/2, false)
+			if second == 30 {
+				id = s.laden(srv, big, comm.Normal, 3*size, false)
+			}
+			time.Sleep(time.Second)
+		}
+		if st := s.status(id); st.Status != comm.Sent {
+			t.Errorf("it is still %v", st.Status)
+		}
+		if f.peak() > budget {
+			t.Errorf("%d bytes were held", f.peak())
+		}
+		time.Sleep(3 * time.Hour)
+	})
 	play(t, "large bodies count as files do", func(t *testing.T, s *stage) {
 		f := &freight{}
 		srv := scene(s, f)

@@ -55,6 +55,7 @@ type unit struct {
 	holder    *account // nil: not an account holds it
 	heldSince time.Time
 	looked    time.Time // when the hold was last begun or ended
+	cramped   time.Time // since when its first message, a large one, finds no room
 }
 
 // shard is one ownership: a shard under one epoch. Regaining it makes a new one,
