@@ -209,7 +209,7 @@ func TestBytesUnderWay(t *testing.T) {
 			crowd = append(crowd, s.app(nil, emailConfig("FREIGHT", 1)))
 		}
 		var id comm.ID
-		for second := range 15 * 60 { // more than fits, all the time
+		for second := range 6 * 60 { // more than fits, all the time
 			s.laden(srv, crowd[second%len(crowd)], comm.Normal, size/2, false)
 			if second == 30 {
 				id = s.laden(srv, big, comm.Normal, 3*size, false)
