@@ -11,7 +11,9 @@ import (
 )
 
 var (
-	qUnit = &query{`SELECT app_id, channel, lane, due FROM queue WHERE shard = ? AND (app_id, channel, lane) > (?, ?, ?)
+	// The bound is the least unit that may follow: with ">" SQLite seeks to the first row that is
+	// equal and passes over all the rows of that unit, so that every listing read the whole queue.
+	qUnit = &query{`SELECT app_id, channel, lane, due FROM queue WHERE shard = ? AND (app_id, channel, lane) >= (?, ?, ?)
 		ORDER BY shard, app_id, channel, lane, due, id LIMIT 1`}
 	qWindow = &query{`SELECT due, id, bytes FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND (due, id) > (?, ?)
 		ORDER BY due, id LIMIT ?`}
@@ -30,7 +32,7 @@ func (s *Store) Units(ctx context.Context, shards []comm.Shard) (out []store.Wak
 		for _, shard := range shards {
 			u := comm.Unit{Shard: shard}
 			for {
-				row, err := r.one(qUnit, int64(shard), u.App[:], int64(u.Channel), int64(u.Lane))
+				row, err := r.one(qUnit, int64(shard), u.App[:], int64(u.Channel), int64(u.Lane)+1)
 				if err != nil {
 					return err
 				}
