@@ -81,27 +81,33 @@ func (s *Store) Captures(ctx context.Context, app comm.ID, f store.Filter) ([]co
 	return out, nil
 }
 
-// A filter's query is one range of an index for each status and channel that it
+// A filter's query is one range of each index for each status and channel that it
 // lets through, merged by SQLite. There is one for each combination, so that
 // connections can keep them prepared.
 type listQueries [8][3][2]*query
 
 var lists, captureLists = makeQueries(listFrom), makeQueries(captureFrom)
 
-// listFrom is where a status is listed from. SENDING has an index of its own.
-func listFrom(st comm.Status) string {
+// The partial indexes with their own conditions, word for word.
+const (
+	fromList     = `state_list WHERE status <> 2 AND (provider <> 'sandbox' OR sent_at = 0) AND`
+	fromSending  = `state_sending WHERE`
+	fromCaptures = `state_captures WHERE provider = 'sandbox' AND sent_at <> 0 AND`
+)
+
+// listFrom is where a status is listed from. SENDING has an index of its own;
+// of the other messages, those that the sandbox took are in theirs alone.
+func listFrom(st comm.Status) []string {
 	if st == comm.Sending {
-		return `state_sending WHERE`
+		return []string{fromSending}
 	}
-	return `state_list WHERE status <> 2 AND` // the index's own condition, word for word
+	return []string{fromList, fromCaptures}
 }
 
 // captureFrom is the same for what the sandbox took.
-func captureFrom(comm.Status) string {
-	return `state_captures WHERE provider = 'sandbox' AND sent_at <> 0 AND`
-}
+func captureFrom(comm.Status) []string { return []string{fromCaptures} }
 
-func makeQueries(from func(comm.Status) string) (q listQueries) {
+func makeQueries(from func(comm.Status) []string) (q listQueries) {
 	for status := range q {
 		for channel := range q[status] {
 			q[status][channel] = [2]*query{
@@ -130,7 +136,7 @@ const idsAhead = 100 * time.Millisecond
 
 // merged makes SQLite merge the ranges, newest first. Status and channel are
 // enumerations, written as numbers so that the partial indexes apply.
-func merged(status comm.Status, channel comm.Channel, timed bool, from func(comm.Status) string) string {
+func merged(status comm.Status, channel comm.Channel, timed bool, from func(comm.Status) []string) string {
 	created := ""
 	if timed {
 		created = ` AND created_at >= ?5 AND created_at < ?6`
@@ -145,7 +151,9 @@ func merged(status comm.Status, channel comm.Channel, timed bool, from func(comm
 	var arms []string
 	for _, st := range statuses {
 		for _, ch := range channels {
-			arms = append(arms, fmt.Sprintf(`SELECT id FROM state INDEXED BY %s app_id = ?1 AND status = %d AND channel = %d AND id >= ?2 AND id < ?3%s`, from(st), st, ch, created))
+			for _, index := range from(st) {
+				arms = append(arms, fmt.Sprintf(`SELECT id FROM state INDEXED BY %s app_id = ?1 AND status = %d AND channel = %d AND id >= ?2 AND id < ?3%s`, index, st, ch, created))
+			}
 		}
 	}
 	return strings.Join(arms, " UNION ALL ") + ` ORDER BY id DESC LIMIT ?4`

@@ -163,13 +163,14 @@ CREATE TABLE state (
   bytes        INTEGER NOT NULL,
   PRIMARY KEY (id, app_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX state_list ON state (app_id, status, channel, id) WHERE status <> 2;
+-- Every message is in one of the three indexes that lists are merged from; a captured one that is SENDING again is in two.
+CREATE INDEX state_list ON state (app_id, status, channel, id) WHERE status <> 2 AND (provider <> 'sandbox' OR sent_at = 0);
 -- Open attempts: few rows, looked through after a restart.
 CREATE INDEX state_sending ON state (app_id, channel, id) WHERE status = 2;
 -- What may end while it waits: messages with a time to live, and those that were tried and are tried again.
 CREATE INDEX state_expiring ON state (shard, expires_at) WHERE status = 1 AND expires_at > 0;
 CREATE INDEX state_retried ON state (shard, round_since) WHERE status = 1 AND expires_at = 0 AND round_since > 0;
--- What the sandbox took.
+-- What the sandbox took: lists of all messages merge it, so that a capture makes one entry and not two.
 CREATE INDEX state_captures ON state (app_id, status, channel, id) WHERE provider = 'sandbox' AND sent_at <> 0;
 
 -- One row per message that is QUEUED or SENDING.
