@@ -44,17 +44,17 @@ func TestListsHaveEachMessageOnce(t *testing.T) {
 	for status, want := range all {
 		f := store.Filter{Status: status, Limit: 1000}
 		list, err := s.List(t.Context(), app, f)
-		if got := idsOf(list); err != nil || !slices.Equal(got, newestFirst(want)) {
+		if got := messageIDs(list); err != nil || !slices.Equal(got, newestFirst(want)) {
 			t.Errorf("status %d: %d messages, want %d (%v)", status, len(got), len(want), err)
 		}
 		list, err = s.Captures(t.Context(), app, f)
-		if got := idsOf(list); err != nil || !slices.Equal(got, newestFirst(captured[status])) {
+		if got := messageIDs(list); err != nil || !slices.Equal(got, newestFirst(captured[status])) {
 			t.Errorf("status %d: %d captures, want %d (%v)", status, len(got), len(captured[status]), err)
 		}
 	}
 }
 
-func idsOf(list []comm.Message) (ids []comm.ID) {
+func messageIDs(list []comm.Message) (ids []comm.ID) {
 	for i := range list {
 		ids = append(ids, list[i].ID)
 	}
