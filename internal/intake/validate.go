@@ -159,9 +159,10 @@ func (p *prepared) tags(q *Request) error {
 		return refuse("invalid_field", "tags", "at most 10 tags")
 	}
 	for i, tag := range q.Tags.Value {
-		if tag == "" || len(tag) > maxTag || strings.TrimSpace(tag) != tag || control(tag, "") >= 0 {
-			return refuse("invalid_field", at("tags", i), "must be 1 to 64 bytes without control characters and without spaces at its ends")
+		if !validTag(tag) {
+			return refuse("invalid_field", at("tags", i), tagRule)
 		}
+		p.sub.Terms = append(p.sub.Terms, store.Term{Kind: store.TagTerm, Value: tag})
 	}
 	p.content.Tags = q.Tags.Value
 	return nil

@@ -120,7 +120,8 @@ type Submission struct {
 	HasKey        bool
 	KeyHash       [16]byte // of the idempotency key; unique per app and mode
 	Fingerprint   [16]byte // of the parsed request
-	Recipient     string   // normalised for comparing with suppressions
+	Recipient     string   // normalised for comparing with suppressions and searching
+	Terms         []Term   // what else the message is searched by; a repeated one counts once
 	Payload       []byte   // EncodeContent
 	Files         []comm.Attachment
 	RatePerMinute int
@@ -386,6 +387,10 @@ type Messages interface {
 	Message(ctx context.Context, app, id comm.ID) (*comm.Message, error)
 	// List reads a page, newest first, without events and without reading bodies it does not need.
 	List(ctx context.Context, app comm.ID, f Filter) ([]comm.Message, error)
+	// Search is List for filters with a Recipient or Terms. What it looks at is
+	// bounded, so that a page may hold fewer rows than f.Limit, or none, although
+	// there are more: Found.Before says where the next page begins.
+	Search(ctx context.Context, app comm.ID, f Filter) (Found, error)
 	// Cancel applies comm.CancelVerdict; the state answered is the one after it.
 	Cancel(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.CancelResult, error)
 	// Retry applies comm.RetryVerdict: generation+1, due at the later of now and ScheduledAt.
@@ -404,6 +409,29 @@ type Filter struct {
 	CreatedBefore comm.Micros // likewise
 	Before        comm.ID     // keyset: only older ones
 	Limit         int
+	// Of Search alone; a message must have all of them.
+	Recipient string // as in Submission
+	Terms     []Term
+}
+
+// Found is a page of Search.
+type Found struct {
+	Messages []comm.Message // without events and bodies, newest first
+	Before   comm.ID        // Filter.Before of the next page; zero when there is none
+}
+
+// TermKind says what a term is. Values are stored: never renumber.
+type TermKind uint8
+
+// The kinds of terms.
+const (
+	TagTerm TermKind = iota + 1
+)
+
+// Term is a word that a message was accepted with and is found by, byte for byte.
+type Term struct {
+	Kind  TermKind
+	Value string
 }
 
 // Apps is the tenants. Every change counts the configuration version up.

@@ -154,7 +154,7 @@ func groupWasRefused(err error) bool {
 
 // acceptNew runs acceptSQL, or acceptOneSQL. What it did not store is left to be looked at again.
 func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []int, out []store.Accepted) (again []int, err error) {
-	if len(group) == 1 && len(subs[group[0]].Files) == 0 {
+	if len(group) == 1 && len(subs[group[0]].Files) == 0 && len(subs[group[0]].Terms) == 0 {
 		stored, err := s.acceptOne(ctx, &subs[group[0]], &out[group[0]])
 		if err != nil || stored {
 			return nil, err
@@ -274,6 +274,7 @@ func acceptArgs(subs []store.Submission, group []int) []any {
 	node, scheduled, ttl, hash, fingerprint := texts(n), int8s(n), int8s(n), byteas(n), byteas(n)
 	recipient, payload, files, rate, size := texts(2*n), byteas(20*n), int2s(n), int4s(n), int8s(n)
 	fApp, fID, fN, fName, fType, fContent := uuids(0), uuids(0), int2s(0), texts(0), texts(0), byteas(0)
+	wApp, wKind, wValue, wID := uuids(0), int2s(0), texts(0), uuids(0)
 	for _, i := range group {
 		x := &subs[i]
 		id.id(x.ID)
@@ -306,10 +307,16 @@ func acceptArgs(subs []store.Submission, group []int) []any {
 			fType.text(f.ContentType)
 			fContent.bytes(f.Content)
 		}
+		for _, w := range x.Terms {
+			wApp.id(x.App)
+			wKind.i16(int16(w.Kind))
+			wValue.text(w.Value)
+			wID.id(x.ID)
+		}
 	}
 	return []any{
 		id, app, a, shard, channel, lane, mode, onUnknown, node, scheduled, ttl, hash, fingerprint, recipient, payload, files, rate, size,
-		fApp, fID, fN, fName, fType, fContent,
+		fApp, fID, fN, fName, fType, fContent, wApp, wKind, wValue, wID,
 	}
 }
 

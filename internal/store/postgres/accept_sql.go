@@ -9,7 +9,7 @@ import (
 // A group of submissions is stored in one statement. $1 to $18 are the submissions,
 // one array for each column; a is the place of the app among the group's distinct
 // apps in the order of their ids, hash is NULL without a key. $19 to $24 are the
-// attachments of all of them.
+// attachments of all of them, $25 to $28 their terms.
 //
 // Membership is asked as IN of a CTE inside IS TRUE or OR: that is a hashed
 // look-up, while a join of two CTEs would be a nested loop.
@@ -44,7 +44,11 @@ f AS (
   INSERT INTO files (app_id, id, n, filename, content_type, content)
   SELECT f.app, f.id, f.n, f.filename, f.content_type, f.content
   FROM unnest($19::uuid[], $20::uuid[], $21::smallint[], $22::text[], $23::text[], $24::bytea[]) AS f (app, id, n, filename, content_type, content)
-  WHERE (f.id IN (SELECT n.id FROM n)) IS TRUE)`
+  WHERE (f.id IN (SELECT n.id FROM n)) IS TRUE),
+it AS (
+  INSERT INTO terms (app_id, kind, value, id)
+  SELECT w.app, w.kind, w.value, w.id FROM unnest($25::uuid[], $26::smallint[], $27::text[], $28::uuid[]) AS w (app, kind, value, id)
+  WHERE (w.id IN (SELECT n.id FROM n)) IS TRUE ON CONFLICT DO NOTHING)`
 )
 
 // acceptSQL is for the usual group, in which every key is new and no app is over its
@@ -75,7 +79,7 @@ SELECT 1, x.ord, NULL, CASE WHEN x.ord NOT IN (SELECT n.ord FROM n) THEN 0
   WHEN (SELECT true FROM suppressions p WHERE p.app_id = x.app AND p.channel = x.channel AND p.address = x.recipient) THEN 2 ELSE 1 END, (SELECT now FROM t), NULL
 FROM x`
 
-// acceptOneSQL is acceptSQL for a group of one without files, which is what a caller
+// acceptOneSQL is acceptSQL for a group of one without files and terms, which is what a caller
 // meets who is alone: without arrays and what joins them it costs the database
 // little more than half. It answers one row (the time, the app's rate used, whether the
 // recipient is suppressed), or none when the key was taken.

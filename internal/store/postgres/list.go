@@ -46,6 +46,11 @@ func listSQL(app comm.ID, f store.Filter) (string, []any) {
 	if f.Status == comm.None && f.Channel == 0 {
 		return pageSQL(rangeSQL("true"+created, []string{"app_id"}, []string{a}, low, high, byPrimaryKey, limit), a), p.args
 	}
+	return pageSQL(p.states(f, a, low, high, created, limit), a), p.args
+}
+
+// states reads ids by status, channel or both.
+func (p *pageArgs) states(f store.Filter, a, low, high, created, limit string) string {
 	statuses, channels := comm.Statuses(), comm.Channels()
 	if f.Status != comm.None {
 		statuses = []comm.Status{f.Status}
@@ -70,7 +75,7 @@ func listSQL(app comm.ID, f store.Filter) (string, []any) {
 				rangeSQL(`s.status <> 2`+created, []string{"status", "channel", "app_id"}, []string{small(st), small(ch), a}, low, high, byList, limit)+`)`)
 		}
 	}
-	return pageSQL(merged(ranges, limit), a), p.args
+	return merged(ranges, limit)
 }
 
 // capturesSQL is the statement of a page of Captures.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -75,6 +76,14 @@ func hotStatements() []hotStatement {
 		sql, args := listSQL(id, f.filter)
 		out = append(out, hotStatement{"list " + f.name, sql, args, append(f.uses, content)})
 	}
+	byRecipient, terms := use{"content", "content_recipient", "app_id recipient id"}, use{"terms", "terms_pkey", "app_id kind value id"}
+	f := store.Filter{Recipient: "user7@example.org", Terms: []store.Term{{Kind: store.TagTerm, Value: "all"}}, Status: comm.Failed, Channel: comm.Email, CreatedAfter: 1, Limit: 20}
+	sources, _ := searchSources(id, f)
+	for i, uses := range [][]use{{byRecipient}, {terms}, {list}} {
+		out = append(out, hotStatement{fmt.Sprint("search source ", i), sources[i].sql, sources[i].args, uses})
+	}
+	found, foundArgs := foundSQL(id, f, []comm.ID{id}, 20)
+	out = append(out, hotStatement{"search page", found, foundArgs, []use{statePK, content, terms}})
 	sql, args := capturesSQL(id, store.Filter{Limit: 20, Status: comm.Sent})
 	return append(out, hotStatement{"captures", sql, args, []use{statePK, captures, content}})
 }
@@ -158,7 +167,7 @@ func buffersOf(t *testing.T, c *pgx.Conn, sql string, args []any) int64 {
 }
 
 func bigTables() []string {
-	return []string{"apps", "provider_configs", "suppressions", "content", "files", "state", "queue", "idempotency", "events"}
+	return []string{"apps", "provider_configs", "suppressions", "content", "terms", "files", "state", "queue", "idempotency", "events"}
 }
 
 // seed fills 200 000 messages of 20 apps, one of which has nine tenths of them.
@@ -173,6 +182,7 @@ func seed() []string {
 			FROM generate_series(1, 20000) i`,
 		`INSERT INTO suppressions SELECT ` + app + `, 1, 'gone' || i || '@example.org', 'manual', 1` + from,
 		`INSERT INTO content SELECT ` + app + `, ` + id + `, 'user' || i || '@example.org', 'x', 0` + from,
+		`INSERT INTO terms SELECT ` + app + `, 1, 'all', ` + id + from,
 		`INSERT INTO state SELECT ` + app + `, ` + id + `, i % 64, 1 + i % 2, 1, 1, 0, ` + final + `, i, i, 0, i, 0, 1, 1, 0, i, 3, 1, 0, 'sandbox',
 			'00000000-0000-0000-0000-000000000000', 'ref', '', '', CASE WHEN i % 3 = 0 THEN i ELSE 0 END, 0, 500` + from,
 		`INSERT INTO queue SELECT i % 64, ` + app + `, 1 + i % 2, 1, i, ` + id + `, 500` + from + ` WHERE ` + final + ` < 3`,
@@ -313,6 +323,12 @@ func literal(v any) string {
 	switch v := v.(type) {
 	case *list:
 		var b []string
+		if v.oid == pgtype.UUIDOID {
+			for i := range v.n {
+				b = append(b, fmt.Sprintf("%x", v.body[20*i+4:20*i+20]))
+			}
+			return "'{" + strings.Join(b, ",") + "}'"
+		}
 		for i := range v.n {
 			b = append(b, fmt.Sprint(int16(v.body[6*i+4])<<8|int16(v.body[6*i+5])))
 		}

@@ -46,6 +46,7 @@ func (s *Store) Accept(ctx context.Context, subs []store.Submission) ([]store.Ac
 		}
 	}
 	s.recent.put(subs, g.out, g.now)
+	s.index.wake()
 	return g.out, nil
 }
 

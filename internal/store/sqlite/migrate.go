@@ -20,7 +20,11 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.migrate(ctx, list)
+	if err := s.migrate(ctx, list); err != nil {
+		return err
+	}
+	s.index.start(s)
+	return nil
 }
 
 func (s *Store) migrate(ctx context.Context, list []sqlstore.Migration) error {

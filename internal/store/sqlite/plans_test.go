@@ -58,6 +58,10 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 		{"expired", qExpired, []string{"SEARCH s USING INDEX state_expiring (shard=? AND expires_at>? AND expires_at<?)"}},
 		{"exhausted", qExhausted, []string{"SEARCH s USING INDEX state_retried (shard=? AND round_since>? AND round_since<?)"}},
 		{"hold", qHold, []string{"SEARCH holds " + primary + "app_id=? AND channel=? AND lane=? AND shard=?)"}},
+		{"search by term", qByTerm, []string{"SEARCH terms " + primary + "app_id=? AND kind=? AND value=? AND id>? AND id<?)"}},
+		{"search, state", qFits, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
+		{"search, term", qHasTerm, []string{"SEARCH terms " + primary + "app_id=? AND kind=? AND value=? AND id=?)"}},
+		{"to be indexed", qUnindexed, []string{"SEARCH content USING INTEGER PRIMARY KEY (rowid>?)"}},
 		{"node", qNode, []string{"SEARCH nodes " + primary + "node=?)"}},
 	} {
 		got := plan(t, s, c.q.text)

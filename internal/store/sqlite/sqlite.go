@@ -40,6 +40,7 @@ type Store struct {
 	disk    disk
 	flights flights
 	recent  recent
+	index   indexer
 	closed  atomic.Bool
 	broken  chan struct{} // closed by fail
 	// The writer's goroutine's:
@@ -115,6 +116,7 @@ func keepLog(c conn) error {
 }
 
 func (s *Store) release() (err error) {
+	s.index.stop()
 	if s.readers != nil {
 		err = errors.Join(err, s.readers.close())
 	}

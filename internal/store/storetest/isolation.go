@@ -26,8 +26,9 @@ func (w *world) wantKind(err error, kind comm.Kind) {
 func isolateMessages(w *world) {
 	a, b := w.app(true), w.app(true)
 	w.own()
-	s := w.one(a)
+	s := w.one(a, tagged("shared"))
 	cancelled := w.one(a)
+	w.searchable(s)
 	w.cancel(cancelled)
 	_, err := w.s.Message(w.ctx, b.ID, s.ID)
 	w.wantCode(err, "not_found")
@@ -38,6 +39,16 @@ func isolateMessages(w *world) {
 	for name, list := range map[string]func(store.Filter) ([]comm.Message, error){
 		"List":     func(f store.Filter) ([]comm.Message, error) { return w.s.List(w.ctx, b.ID, f) },
 		"Captures": func(f store.Filter) ([]comm.Message, error) { return w.s.Captures(w.ctx, b.ID, f) },
+		"Search": func(f store.Filter) ([]comm.Message, error) {
+			f.Recipient = s.Recipient
+			found, err := w.s.Search(w.ctx, b.ID, f)
+			return found.Messages, err
+		},
+		"Search by tag": func(f store.Filter) ([]comm.Message, error) {
+			f.Terms = []store.Term{tag("shared")}
+			found, err := w.s.Search(w.ctx, b.ID, f)
+			return found.Messages, err
+		},
 	} {
 		if got, err := list(store.Filter{Limit: 10}); err != nil || len(got) != 0 {
 			w.Fatalf("%s: %+v %v", name, got, err)

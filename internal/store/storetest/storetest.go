@@ -39,6 +39,7 @@ func Run(t *testing.T, open Opener) {
 		{"Late", lateCases()},
 		{"Messages", messageCases()},
 		{"Lists", listCases()},
+		{"Search", searchCases()},
 		{"Cold", coldCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},

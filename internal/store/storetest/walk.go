@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -65,6 +66,35 @@ func walk(w *world, seed uint64, steps int) {
 			w.Fatalf("seed %d, at the end: %s\n%v", seed, why, trace)
 		}
 	}
+	m.compareSearches()
+}
+
+// compareSearches holds searches with random filters to the model.
+func (m *model) compareSearches() {
+	m.Helper()
+	if len(m.messages) == 0 {
+		return
+	}
+	m.searchable(m.messages[len(m.messages)-1].sub)
+	for range 60 {
+		a, f := m.apps[m.rnd.IntN(len(m.apps))], store.Filter{Limit: 1 + m.rnd.IntN(7)}
+		f.Status = append(comm.Statuses(), comm.None)[m.rnd.IntN(len(comm.Statuses())+1)]
+		if m.rnd.IntN(2) == 0 {
+			f.Recipient = m.pick().sub.Recipient
+		}
+		if f.Recipient == "" || m.rnd.IntN(2) == 0 {
+			f.Terms = []store.Term{tag([]string{"x", "y"}[m.rnd.IntN(2)])}
+		}
+		var want []comm.ID
+		for _, x := range m.messages {
+			if x.sub.App == a.ID && passes(f, &x.sub, &comm.Message{State: comm.State{Status: x.status}}) {
+				want = append(want, x.sub.ID)
+			}
+		}
+		if got, _ := m.search(a.ID, f); !slices.Equal(got, newestFirst(want)) {
+			m.Fatalf("search %+v answered %v, the model says %v", f, got, want)
+		}
+	}
 }
 
 func (m *model) pick() *modelMessage { return m.messages[m.rnd.IntN(len(m.messages))] }
@@ -88,6 +118,8 @@ func (m *model) opAccept() string {
 	a := m.apps[m.rnd.IntN(len(m.apps))]
 	key := fmt.Sprintf("%s/%d", a.Slug, m.rnd.IntN(40))
 	s := m.keyed(a, key)
+	s.Recipient = fmt.Sprintf("user%d.%s@example.org", m.rnd.IntN(12), a.Slug)
+	tagged([][]string{nil, {"x"}, {"y"}, {"x", "y"}}[m.rnd.IntN(4)]...)(&s)
 	for range m.rnd.IntN(3) {
 		s.Files = append(s.Files, comm.Attachment{Filename: "a", ContentType: "text/plain", Content: make([]byte, m.rnd.IntN(1000))})
 	}

@@ -110,6 +110,19 @@ CREATE TABLE content (
   PRIMARY KEY (app_id, id)
 );
 
+-- Search by recipient (docs/decisions/0004-search.md). The recipient first, or the planner could take it for
+-- look-ups by app_id and id. NULLS FIRST: see state_list.
+CREATE INDEX content_recipient ON content (recipient, app_id, id NULLS FIRST);
+
+-- What messages are searched by besides: one row for each tag (kind 1) of a message.
+CREATE TABLE terms (
+  app_id uuid     NOT NULL,
+  kind   smallint NOT NULL,
+  value  text     NOT NULL,
+  id     uuid     NOT NULL,
+  PRIMARY KEY (app_id, kind, value, id)
+);
+
 CREATE TABLE files (
   app_id       uuid     NOT NULL,
   id           uuid     NOT NULL,

@@ -112,6 +112,16 @@ CREATE TABLE content (
   PRIMARY KEY (id, app_id)
 ) STRICT;
 
+-- What messages are searched by: one row for each tag (kind 1) of a message, one for its recipient (kind 0).
+-- Written from content in sorted batches, up to a second later (docs/decisions/0004-search.md).
+CREATE TABLE terms (
+  app_id BLOB    NOT NULL,
+  kind   INTEGER NOT NULL,
+  value  TEXT    NOT NULL,
+  id     BLOB    NOT NULL,
+  PRIMARY KEY (app_id, kind, value, id)
+) STRICT, WITHOUT ROWID;
+
 -- A start may send what this process remembers of a message, as long as state.sequence is the same. So
 -- content cannot go before its event (32 content_purged, 33 erased) has counted that up, or the row is gone.
 CREATE TRIGGER content_update BEFORE UPDATE OF payload ON content WHEN NOT EXISTS (SELECT 1 FROM state s
