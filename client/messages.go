@@ -181,6 +181,8 @@ func (c *Client) act(ctx context.Context, id, action string, safe bool) (*Stored
 // ListOptions narrow a list; empty members do not.
 type ListOptions struct {
 	Status, Channel             string
+	To                          string // recipient, in any form that Send takes; not for Captures
+	Tag                         string // exactly; not for Captures
 	CreatedAfter, CreatedBefore time.Time
 	PageSize                    int // 0: the server's default of 20; at most 100
 }
@@ -191,8 +193,8 @@ type page[T any] struct {
 	NextCursor *string `json:"nextCursor"`
 }
 
-// List walks through messages, newest first, reading page after page. It stops
-// at the first error, which comes with a zero message.
+// List walks through messages, newest first, reading page after page, empty ones
+// too. It stops at the first error, which comes with a zero message.
 func (c *Client) List(ctx context.Context, o ListOptions) iter.Seq2[Stored, error] {
 	return walk[Stored](ctx, c, "/api/v1/messages", o)
 }
@@ -218,9 +220,9 @@ type Captured struct {
 	CapturedAt  *time.Time        `json:"capturedAt"`
 }
 
-// Captures walks through what the sandbox took, newest first. Status of the options is not used.
+// Captures walks through what the sandbox took, newest first. Status, To and Tag of the options are not used.
 func (c *Client) Captures(ctx context.Context, o ListOptions) iter.Seq2[Captured, error] {
-	o.Status = ""
+	o.Status, o.To, o.Tag = "", "", ""
 	return walk[Captured](ctx, c, "/api/v1/sandbox/messages", o)
 }
 
@@ -265,6 +267,8 @@ func (o ListOptions) query() url.Values {
 	}
 	set("status", o.Status)
 	set("channel", o.Channel)
+	set("to", o.To)
+	set("tag", o.Tag)
 	if !o.CreatedAfter.IsZero() {
 		set("createdAfter", o.CreatedAfter.UTC().Format(time.RFC3339Nano))
 	}

@@ -36,6 +36,8 @@ type Auth interface {
 // Intake accepts messages.
 type Intake interface {
 	Accept(ctx context.Context, app *comm.App, reqs []intake.Request) []intake.Result
+	// Recipient normalises an address for searching.
+	Recipient(ch comm.Channel, to string) (string, error)
 }
 
 // Check is one part of readiness.

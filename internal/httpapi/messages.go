@@ -139,37 +139,6 @@ func (a *API) fullMessage(r *http.Request, caller *auth.Caller, id comm.ID) (*me
 	return &messageView{messageItem: newItem(m, waiting), Body: bodyOf(m), Events: newEvents(m.Events), AttemptLog: newAttemptLog(m.Events)}, nil
 }
 
-// listMessages is GET /api/v1/messages.
-func (a *API) listMessages(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	q, err := readQuery(r, "status", "channel", "createdAfter", "createdBefore", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	filter, limit, err := q.filter(caller.App.ID, "messages")
-	if err != nil {
-		return err
-	}
-	page, err := a.cfg.Messages.List(r.Context(), caller.App.ID, filter)
-	if err != nil {
-		return err
-	}
-	holds := map[comm.Unit]store.Hold{}
-	out := listView[messageItem]{Data: make([]messageItem, 0, limit)}
-	for i := range page {
-		if i == limit {
-			out.NextCursor = text(q.cursor(caller.App.ID, "messages", page[limit-1].State.ID))
-			break
-		}
-		waiting, err := a.waiting(r, caller.App, &page[i].State, holds)
-		if err != nil {
-			return err
-		}
-		out.Data = append(out.Data, newItem(&page[i], waiting))
-	}
-	write(w, http.StatusOK, out)
-	return nil
-}
-
 // changeMessage is PATCH /api/v1/messages/{id}.
 func (a *API) changeMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	id, err := pathID(r)

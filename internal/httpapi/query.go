@@ -120,6 +120,11 @@ func (q query) check(app comm.ID, list string, last comm.ID) (out [checkBytes]by
 	for _, name := range []string{"status", "channel", "createdAfter", "createdBefore"} {
 		b = append(append(b, q[name]...), 0)
 	}
+	for _, name := range searchNames() {
+		if value, ok := q[name]; ok {
+			b = append(append(append(append(b, name...), 0), value...), 0)
+		}
+	}
 	sum := sha256.Sum256(b)
 	copy(out[:], sum[:])
 	return out
