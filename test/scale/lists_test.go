@@ -34,7 +34,7 @@ func TestListsAreFast(t *testing.T) {
 			took  figures
 		}
 		var lines []line
-		for _, query := range h.queries() {
+		for _, query := range append(h.queries(), h.searches()...) {
 			x := line{query: query}
 			for range rounds {
 				for page, next := 0, query; page < 2 && next != ""; page++ {
@@ -140,6 +140,9 @@ func (h *history) fill(ctx context.Context, s store.Store) (err error) {
 			}
 		}
 	}
+	if err := h.searchable(ctx, s); err != nil {
+		return err
+	}
 	return s.Leave(ctx, keeper)
 }
 
@@ -225,7 +228,10 @@ func (h *history) submission(i int) (store.Submission, error) {
 	if h.end(i) == comm.Suppressed {
 		sub.Recipient = map[comm.Channel]string{comm.Email: optedOut, comm.SMS: optedOutTo}[sub.Channel]
 	}
-	return sub, err
+	if err != nil {
+		return sub, err
+	}
+	return sub, h.tag(&sub, i)
 }
 
 // queries is every combination of filters, each with the largest page.
