@@ -40,7 +40,8 @@ func (s *sink) Header() http.Header         { return s.header }
 func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 func (s *sink) WriteHeader(status int)      { s.status = status }
 
-func (d *door) Recipient(comm.Channel, string) (string, error) { return "", nil }
+func (d *door) Recipient(comm.Channel, string) (string, error)                     { return "", nil }
+func (d *door) Hindrance(context.Context, *comm.App, comm.Channel) (string, error) { return "", nil }
 
 func newDoor() (http.Handler, func() *http.Request) {
 	m := apikey.Mint(false)

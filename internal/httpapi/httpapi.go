@@ -38,6 +38,8 @@ type Intake interface {
 	Accept(ctx context.Context, app *comm.App, reqs []intake.Request) []intake.Result
 	// Recipient normalises an address for searching.
 	Recipient(ch comm.Channel, to string) (string, error)
+	// Hindrance says why live messages of the app's channel cannot start now, as far as settings tell.
+	Hindrance(ctx context.Context, app *comm.App, ch comm.Channel) (string, error)
 }
 
 // Check is one part of readiness.

@@ -146,6 +146,24 @@ func TestLeavingTheSandbox(t *testing.T) {
 	}
 }
 
+// TestWhyItWaitsIsKnownAtOnce: what the settings tell does not wait for the dispatcher.
+func TestWhyItWaitsIsKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := w.tenant("live", comm.AllScopes, func(a *comm.App) { a.Sandbox = false })
+	config := w.do(live, "POST", "/api/v1/provider-configs", `{"providerType":"SMTP","name":"Off","isActive":false,"config":{"host":"mail.example.com","from":"a@b.example"}}`, nil)
+	sent := w.do(live, "POST", "/api/v1/messages", email(""), nil)
+	for _, path := range []string{"/api/v1/messages/" + sent.str("id"), "/api/v1/messages"} {
+		if got := w.do(live, "GET", path, "", nil); got.status != 200 || !strings.Contains(string(got.raw), `"waitingFor":"provider_off"`) {
+			t.Errorf("%s: %d %s", path, got.status, got.raw)
+		}
+	}
+	w.do(live, "PATCH", "/api/v1/provider-configs/"+config.str("id"), `{"isActive":true}`, nil)
+	if got := w.do(live, "GET", "/api/v1/messages/"+sent.str("id"), "", nil); !strings.Contains(string(got.raw), `"waitingFor":"turn"`) {
+		t.Errorf("switched on: %s", got.raw)
+	}
+}
+
 func TestSendersOnTheServersChain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

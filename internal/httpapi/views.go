@@ -106,15 +106,29 @@ func (a *API) waiting(r *http.Request, app *comm.App, s *comm.State, holds map[c
 		if hold, _, err = a.cfg.Messages.Hold(r.Context(), unit); err != nil {
 			return waiting{}, err
 		}
+		if hold.Reason == "" {
+			if hold, err = a.foreseen(r, app, s, unit); err != nil {
+				return waiting{}, err
+			}
+		}
 		if holds != nil {
 			holds[unit] = hold
 		}
 	}
-	if app.QueuePaused && hold.Reason == "" {
-		hold = store.Hold{Unit: unit, Reason: chain.WaitQueuePaused}
-	}
 	reason, until := chain.WaitingFor(s, hold.Reason, hold.Until, a.now())
 	return waiting{reason, until}, nil
+}
+
+// foreseen is why the message will wait, where settings tell it before the dispatcher has come to it.
+func (a *API) foreseen(r *http.Request, app *comm.App, s *comm.State, unit comm.Unit) (hold store.Hold, err error) {
+	hold.Unit = unit
+	switch {
+	case app.QueuePaused:
+		hold.Reason = chain.WaitQueuePaused
+	case s.Mode == comm.Live:
+		hold.Reason, err = a.cfg.Intake.Hindrance(r.Context(), app, s.Channel)
+	}
+	return hold, err
 }
 
 func newItem(m *comm.Message, w waiting) messageItem {

@@ -47,6 +47,18 @@ func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) e
 		Field("from", "is not among the app's allowed senders")
 }
 
+// Hindrance says why live messages of the channel cannot start whatever their turn is,
+// as far as settings tell: "" when nothing is in the way. The dispatcher finds the
+// same when it comes to them; this answers at once.
+func (s *Service) Hindrance(ctx context.Context, app *comm.App, ch comm.Channel) (string, error) {
+	own, server, err := s.chains.of(ctx, app.ID)
+	if err != nil {
+		return "", unavailable(fmt.Errorf("read the provider configurations: %w", err))
+	}
+	picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback})
+	return picked.Wait.Reason, nil
+}
+
 // allowedFrom compares with the operator's list: an address, a domain (with or without @) or an SMS sender id.
 func allowedFrom(allowed []string, from string, ch comm.Channel) bool {
 	if ch == comm.SMS {
