@@ -5,12 +5,21 @@
 set -euo pipefail
 
 missing=()
+wanted=()
 
 # need PACKAGE TEST…: the package is missing unless the test succeeds.
 need() {
   local package=$1
   shift
   "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+# want PACKAGE TEST…: likewise, but whoever cannot install it tests without: what
+# needs it is left out then, and counted as skipped.
+want() {
+  local package=$1
+  shift
+  "$@" >/dev/null 2>&1 || wanted+=("$package")
 }
 
 have_postgres() {
@@ -28,7 +37,7 @@ have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
 
 #    Debian package        how to see that it is there       what for
 need postgresql            have_postgres                   # the PostgreSQL half of the tests
-need exim4-daemon-light    have_exim                       # a mail server that we did not write
+want exim4-daemon-light    have_exim                       # a mail server that we did not write
 need gcc                   have_compiler                   # the race detector
 need libc6-dev             test -e /usr/include/stdlib.h   # likewise
 
@@ -40,6 +49,11 @@ if [ "$(uname -s)" = Darwin ]; then # its compiler brings the headers along
   missing=(${kept[@]+"${kept[@]}"})
 fi
 
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+  missing+=(${wanted[@]+"${wanted[@]}"})
+elif [ ${#wanted[@]} -gt 0 ]; then
+  echo "setup: tests that need it are SKIPPED; to run them too: sudo apt-get install ${wanted[*]}" >&2
+fi
 if [ ${#missing[@]} -eq 0 ]; then
   exit 0
 fi
