@@ -162,7 +162,7 @@ func dispatching() []Option {
 			Help: "Attempts that one node runs at the same time.",
 			set:  number(func(c *Config) *int { return &c.MaxInFlight }, 1, 100_000)},
 		{Name: "MAX_BYTES_IN_FLIGHT", Group: group, Type: "bytes", Default: "128MiB",
-			Help: "Content and attachments of large messages (64 KiB and more) that one node holds in memory for attempts, until they are handed over. Above it large messages wait (`server_busy`) while small ones go on.",
+			Help: "Content and attachments of large messages (64 KiB and more) that one node holds in memory for attempts, until they are handed over. Above it large messages wait (`server_busy`) while small ones of other apps, channels and lanes go on.",
 			set:  bytes(func(c *Config) *int64 { return &c.MaxBytesInFlight }, 16<<20, 1<<40)},
 		{Name: "CRITICAL_RESERVE", Group: group, Type: "percent", Default: "10",
 			Help: "Share of `COMMS_MAX_IN_FLIGHT` and `COMMS_MAX_BYTES_IN_FLIGHT` that only CRITICAL messages may use.",

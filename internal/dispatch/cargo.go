@@ -20,26 +20,38 @@ type cargo struct {
 	used         int64
 	line         fifo[waiter] // units held for want of it
 	berth        berth
+	loads        uint64 // how many messages were booked so far
 	dropped      int64 // bytes that became garbage since the last collection
 	collecting   bool
 }
 
 // berth is room kept for the message that has waited longest for it: without it, a
-// stream of smaller ones, each of which still fits, would pass a very large one for ever.
+// stream of smaller ones, each of which still fits, would pass a very large one for
+// ever. What is kept is only what those have given back that were under way before:
+// others go on with what was free, however long the calls under way take.
 type berth struct {
 	unit  *unit
 	bytes int64
+	saved int64
+	since uint64 // cargo.loads when it began
 }
 
-// berthAfter is how long a large message lets others pass.
-const berthAfter = 2 * time.Second
+const (
+	// berthAfter is how long a large message lets others pass.
+	berthAfter = 2 * time.Second
+	// rereadAfter is how often a unit without room looks whether its first message still waits: a cancel tells nobody.
+	rereadAfter = 5 * time.Second
+)
 
 // lapsed says that nobody holds the berth: what held it has nothing more to send or waits for something else.
 func (b *berth) lapsed() bool {
-	if b.unit == nil || b.unit.dead {
+	switch {
+	case b.unit == nil || b.unit.dead:
 		return true
+	case b.unit.phase == held:
+		return b.unit.hold.Reason != chain.WaitMemory
 	}
-	return b.unit.phase != ready && (b.unit.phase != held || b.unit.hold.Reason != chain.WaitMemory)
+	return b.unit.phase != ready && b.unit.phase != loading
 }
 
 // kept is the room that is kept from the unit for another one.
@@ -47,11 +59,12 @@ func (b *berth) kept(u *unit, now time.Time) int64 {
 	if b.lapsed() || b.unit == u || now.Sub(b.unit.cramped) < berthAfter {
 		return 0
 	}
-	return b.bytes
+	return min(b.bytes, b.saved)
 }
 
 // asked notes whether there was room for the unit's message of that size.
-func (b *berth) asked(u *unit, n int64, room bool, now time.Time) {
+func (c *cargo) asked(u *unit, n int64, room bool, now time.Time) {
+	b := &c.berth
 	if room {
 		u.cramped = time.Time{}
 		if b.unit == u {
@@ -60,10 +73,20 @@ func (b *berth) asked(u *unit, n int64, room bool, now time.Time) {
 		return
 	}
 	if u.cramped.IsZero() {
-		u.cramped = now
+		u.cramped, u.reread = now, now
 	}
-	if b.lapsed() || b.unit == u || u.cramped.Before(b.unit.cramped) {
-		*b = berth{unit: u, bytes: n}
+	switch {
+	case b.unit == u:
+		b.bytes = n
+	case b.lapsed() || u.cramped.Before(b.unit.cramped):
+		*b = berth{unit: u, bytes: n, since: c.loads}
+	}
+}
+
+// returned counts what a job gives back towards the berth.
+func (c *cargo) returned(j *job, n int64) {
+	if j.loaded <= c.berth.since {
+		c.berth.saved += n
 	}
 }
 
@@ -91,15 +114,29 @@ func (c *cargo) fits(class int, u *unit, n int64, now time.Time) bool {
 func (s *scheduler) laden(u *unit, h store.Head, class int) bool {
 	now := s.clock.now()
 	if class != classCritical {
-		s.cargo.berth.asked(u, h.Bytes, s.cargo.room(class, u, h.Bytes, now) >= 0, now)
+		s.cargo.asked(u, h.Bytes, s.cargo.room(class, u, h.Bytes, now) >= 0, now)
 	}
 	if s.cargo.fits(class, u, h.Bytes, now) {
 		return false
+	}
+	if now.Sub(u.reread) >= rereadAfter && !u.cramped.IsZero() {
+		u.reread = now
+		s.reread(u)
+		return true
 	}
 	s.hold(u, chain.Condition{Reason: chain.WaitMemory, Brief: true}, nil)
 	u.turn++
 	s.cargo.line.push(waiter{u, u.turn})
 	return true
+}
+
+// reread forgets the window of a unit that is being served; it is read anew when the unit settles.
+func (s *scheduler) reread(u *unit) {
+	first := u.win.front().Due
+	s.heads -= u.win.len()
+	u.win.heads, u.win.at = nil, 0
+	s.rewind(u, first)
+	u.first = min(u.first, first)
 }
 
 // load books what a job takes. What it has booked already it keeps for the next
@@ -109,6 +146,8 @@ func (s *scheduler) load(j *job) {
 	case j.cargo > 0:
 		s.discard(j.cargo)
 	case j.head.Bytes >= lightLoad:
+		s.cargo.loads++
+		j.loaded = s.cargo.loads
 		s.book(j, j.head.Bytes)
 	}
 }
@@ -126,6 +165,7 @@ func (s *scheduler) unload(j *job) {
 		return
 	}
 	s.discard(j.cargo)
+	s.cargo.returned(j, j.cargo)
 	s.book(j, 0)
 	for s.cargo.line.len() > 0 && s.cargo.used < s.cargo.max {
 		if w := s.cargo.line.pop(); w.unit.turn == w.turn && w.unit.phase == held && !w.unit.dead {

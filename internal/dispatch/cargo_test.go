@@ -65,6 +65,16 @@ func (f *freight) Send(ctx context.Context, m *provider.Message) (provider.Recei
 	return provider.Receipt{}, nil
 }
 
+// hanging is a provider that never answers.
+type hanging struct{}
+
+func (hanging) Close() error { return nil }
+
+func (hanging) Send(ctx context.Context, _ *provider.Message) (provider.Receipt, error) {
+	<-ctx.Done()
+	return provider.Receipt{}, &provider.Error{Class: provider.PermanentHere, Text: "no answer"}
+}
+
 // returned is a freight whose answer is a no for now.
 type returned struct{ *freight }
 
@@ -110,7 +120,8 @@ func TestBytesUnderWay(t *testing.T) {
 		s.edit = func(c *Config) {
 			first(c)
 			c.MaxBytes = budget
-			c.Adapters = append(c.Adapters, provider.Adapter{Type: "FREIGHT", CallTimeout: 10 * time.Minute,
+			c.Adapters = append(c.Adapters, provider.Adapter{Type: "HANGING", CallTimeout: 20 * time.Minute,
+				Open: func(provider.Settings, provider.Env) (provider.Sender, error) { return hanging{}, nil }}, provider.Adapter{Type: "FREIGHT", CallTimeout: 10 * time.Minute,
 				Open: func(provider.Settings, provider.Env) (provider.Sender, error) { return f, nil }},
 				provider.Adapter{Type: "REFUSED", CallTimeout: 10 * time.Minute,
 					Open: func(provider.Settings, provider.Env) (provider.Sender, error) { return returned{f}, nil }})
@@ -223,6 +234,41 @@ func TestBytesUnderWay(t *testing.T) {
 			t.Errorf("%d bytes were held", f.peak())
 		}
 		time.Sleep(3 * time.Hour)
+	})
+	play(t, "one that waits for room stops nobody while calls hang", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		slow, big, other := s.app(nil, emailConfig("HANGING", 1)), s.app(nil, emailConfig("FREIGHT", 1)), s.app(nil, emailConfig("FREIGHT", 1))
+		s.laden(srv, slow, comm.Normal, 2*size, false) // takes half of the room, and keeps it
+		time.Sleep(time.Second)
+		s.laden(srv, big, comm.Normal, 3*size, false)
+		time.Sleep(5 * time.Second)
+		for range 20 {
+			s.laden(srv, other, comm.Normal, size/2, false)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := f.called(); n != 20 {
+			t.Errorf("%d calls, want 20: others wait for the room that one cannot use", n)
+		}
+		time.Sleep(20 * time.Minute) // the hanging call is given up
+		if n := f.called(); n != 21 {
+			t.Errorf("%d calls: the large one did not go", n)
+		}
+	})
+	play(t, "one that is cancelled while it waits for room keeps none", func(t *testing.T, s *stage) {
+		f := &freight{}
+		srv := scene(s, f)
+		slow, big := s.app(nil, emailConfig("HANGING", 1)), s.app(nil, emailConfig("FREIGHT", 1))
+		s.laden(srv, slow, comm.Normal, 2*size, false)
+		time.Sleep(time.Second)
+		id := s.laden(srv, big, comm.Normal, 3*size, false)
+		s.laden(srv, big, comm.Normal, size/2, false)
+		time.Sleep(3 * time.Second)
+		s.store.cancel(id)
+		time.Sleep(2 * rereadAfter)
+		if n := f.called(); n != 1 {
+			t.Errorf("%d calls: what stood behind the cancelled one waits", n)
+		}
 	})
 	play(t, "large bodies count as files do", func(t *testing.T, s *stage) {
 		f := &freight{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -96,8 +97,8 @@ func (s *scheduler) expire(st *comm.State) *job {
 		return j
 	}
 	s.heads -= u.win.remove(j.head)
-	if u.phase == held && u.win.len() == 0 {
-		s.free(u) // there may be more behind what the window held
+	if u.phase == held && (u.win.len() == 0 || u.hold.Reason == chain.WaitMemory) {
+		s.free(u) // there may be more behind what the window held, or room for what came after a large one
 	} else {
 		s.rearm(u)
 	}

@@ -200,6 +200,9 @@ func (s *scheduler) hold(u *unit, why chain.Condition, by *account) {
 	u.phase, u.hold, u.holder, u.looked = held, why, by, now
 	s.held[u] = struct{}{}
 	after := recheck
+	if why.Reason == chain.WaitMemory {
+		after = rereadAfter
+	}
 	if by == nil && why.Until != 0 {
 		after = min(recheck, max(time.Millisecond, why.Until.Sub(s.clock.dbAt(now))))
 	}

@@ -56,6 +56,7 @@ type unit struct {
 	heldSince time.Time
 	looked    time.Time // when the hold was last begun or ended
 	cramped   time.Time // since when its first message, a large one, finds no room
+	reread    time.Time // when its window was last read anew for that
 }
 
 // shard is one ownership: a shard under one epoch. Regaining it makes a new one,
@@ -163,10 +164,11 @@ type job struct {
 	payload  []byte
 	files    []comm.Attachment
 	deadline time.Time
-	cargo    int64 // bytes booked for content and files; 0 when they are few or handed over
-	holds    bool  // counted in the slots and at the account
-	booked   bool  // pending in the account's day
-	answered bool  // its result has been taken; a later one is evidence only
+	cargo    int64  // bytes booked for content and files; 0 when they are few or handed over
+	loaded   uint64 // the order in which jobs booked
+	holds    bool   // counted in the slots and at the account
+	booked   bool   // pending in the account's day
+	answered bool   // its result has been taken; a later one is evidence only
 
 	result  result
 	tried   []comm.ID
