@@ -21,6 +21,7 @@ func TestExitCodes(t *testing.T) {
 		// A word in backquotes would stand where the kind of value is said: "--max-bytes-in-flight server_busy".
 		{"help of a flag", []string{"serve", "--help"}, nil, exitOK, "--max-bytes-in-flight string ", ""},
 		{"version", []string{"version"}, nil, exitOK, "commserver ", ""},
+		{"version as a flag", []string{"--version"}, nil, exitOK, versionLine() + "\n", ""},
 		{"no such command", []string{"bogus"}, nil, exitUsage, "", `unknown command "bogus"`},
 		{"no such flag", []string{"serve", "--bogus"}, nil, exitUsage, "", "--bogus"},
 		{"words after a command", []string{"config", "bogus"}, nil, exitUsage, "", "bogus"},

@@ -14,10 +14,15 @@ func versionCommand(s Streams) *cobra.Command {
 		Short: "Show the version, the commit and the Go release it was built with",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(s.Out, "commserver %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(s.Out, versionLine())
 			return err
 		},
 	}
+}
+
+// versionLine is what 'commserver version' and 'commserver --version' print.
+func versionLine() string {
+	return fmt.Sprintf("commserver %s %s %s/%s", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // buildVersion is the module version, or the commit that the binary was built from, as the Go toolchain recorded it.
