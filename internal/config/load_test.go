@@ -170,6 +170,8 @@ func TestRefusals(t *testing.T) {
 		{"pause of nothing", []string{"COMMS_RETRY_SCHEDULE=0s"}, "COMMS_RETRY_SCHEDULE", "from 1ms"},
 		{"too many pauses", []string{"COMMS_RETRY_SCHEDULE=1s" + strings.Repeat(",1s", 32)}, "COMMS_RETRY_SCHEDULE", "at most 32"},
 		{"heartbeat against lease", []string{"COMMS_LEASE=3s", "COMMS_HEARTBEAT=1001ms"}, "COMMS_HEARTBEAT", "at most 1s"},
+		{"a third that is not round", []string{"COMMS_LEASE=10s", "COMMS_HEARTBEAT=4s"}, "COMMS_HEARTBEAT", "at most 3.3s"},
+		{"a third of a short lease", []string{"COMMS_LEASE=1s", "COMMS_HEARTBEAT=500ms"}, "COMMS_HEARTBEAT", "at most 333ms"},
 		{"certificate alone", []string{"COMMS_TLS_CERT=c.pem"}, "COMMS_TLS_KEY", "together"},
 		{"key alone", []string{"COMMS_TLS_KEY=k.pem"}, "COMMS_TLS_CERT", "together"},
 		{"one address twice", []string{"COMMS_INTERNAL_ADDR=localhost:3008"}, "COMMS_INTERNAL_ADDR", "of its own"},

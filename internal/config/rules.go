@@ -26,7 +26,7 @@ func rules(c Config) Problems {
 	}
 	if c.Heartbeat*3 > c.Lease {
 		refuse("COMMS_HEARTBEAT", fmt.Sprintf("%s is more than a third of COMMS_LEASE (%s), so one lost heartbeat could cost the shards; make it at most %s",
-			formatDuration(c.Heartbeat), formatDuration(c.Lease), formatDuration(c.Lease/3)))
+			formatDuration(c.Heartbeat), formatDuration(c.Lease), formatDuration(third(c.Lease))))
 	}
 	if c.RetainMessages < c.RetainContent {
 		refuse("COMMS_RETAIN_MESSAGES", "it is shorter than COMMS_RETAIN_CONTENT; content cannot outlive its message")
@@ -35,6 +35,14 @@ func rules(c Config) Problems {
 		refuse("COMMS_PROVISIONING_KEY", "it equals COMMS_ADMIN_KEY; setup jobs must not hold the admin key, so give them one of their own")
 	}
 	return append(all, databaseRules(c)...)
+}
+
+// third is a third of a lease, rounded down to what people write.
+func third(lease dur) dur {
+	if lease >= 10*second {
+		return (lease / 3).Truncate(second / 10)
+	}
+	return (lease / 3).Truncate(millisecond)
 }
 
 func databaseRules(c Config) Problems {
