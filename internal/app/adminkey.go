@@ -17,6 +17,11 @@ const adminKeyFile = "admin-key"
 
 const adminKeyBytes = 32
 
+func adminKeyIn(cfg config.Config) *secretFile {
+	return &secretFile{what: "admin key", path: filepath.Join(cfg.DataDir, adminKeyFile), option: "COMMS_ADMIN_KEY",
+		emptied: "write the key into it, or remove it and start again to have a new one made"}
+}
+
 // openAdminKey answers the key of the admin API: the configured one, else the
 // one in the data folder, which the first start makes. File is where it was
 // read from, "" when it is configured. On PostgreSQL it is always configured.
@@ -24,8 +29,7 @@ func openAdminKey(cfg config.Config, log *slog.Logger) (key seal.Secret, file st
 	if cfg.AdminKey != "" {
 		return cfg.AdminKey, "", nil
 	}
-	f := &secretFile{what: "admin key", path: filepath.Join(cfg.DataDir, adminKeyFile), option: "COMMS_ADMIN_KEY",
-		emptied: "write the key into it, or remove it and start again to have a new one made"}
+	f := adminKeyIn(cfg)
 	text, found, err := f.read(log)
 	if err != nil {
 		return "", "", err

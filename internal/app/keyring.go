@@ -19,14 +19,18 @@ const keyFile = "encryption-keys"
 // canarySetting is a value sealed when the database was new: a ring that cannot open it is the wrong one.
 const canarySetting = "keyring-canary"
 
+func ringIn(cfg config.Config) *secretFile {
+	return &secretFile{what: "key ring", path: filepath.Join(cfg.DataDir, keyFile), option: "COMMS_ENCRYPTION_KEYS",
+		emptied: "restore it (stored credentials cannot be read without it)"}
+}
+
 // openRing reads the key ring from the configuration or the data folder, makes
 // one for a new SQLite installation, and proves on the canary that it is the
 // ring that this database was written with.
 func openRing(ctx context.Context, cfg config.Config, s store.Store, log *slog.Logger) (*seal.Ring, error) {
 	text, from := cfg.EncryptionKeys, "COMMS_ENCRYPTION_KEYS"
 	if text == "" {
-		f := &secretFile{what: "key ring", path: filepath.Join(cfg.DataDir, keyFile), option: "COMMS_ENCRYPTION_KEYS",
-			emptied: "restore it (stored credentials cannot be read without it)"}
+		f := ringIn(cfg)
 		var err error
 		if text, err = ringFile(ctx, f, s, log); err != nil {
 			return nil, err

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/seal"
 )
 
 // secretFile is a generated secret in the data folder.
@@ -18,6 +21,35 @@ type secretFile struct {
 	option string // the variable that takes its place
 	// emptied says what to do about a file without content.
 	emptied string
+}
+
+// KeptSecrets says which secrets the server takes from its data folder, masked, in
+// the form that config.Print adds to what was given. It makes no file: what the
+// first start makes is said to be made then.
+func KeptSecrets(cfg config.Config) []config.Setting {
+	var all []config.Setting
+	if cfg.Database.Kind != config.SQLite { // there they are always given
+		return nil
+	}
+	for _, s := range []struct {
+		given seal.Secret
+		file  *secretFile
+	}{{cfg.AdminKey, adminKeyIn(cfg)}, {cfg.EncryptionKeys, ringIn(cfg)}} {
+		if s.given != "" {
+			continue
+		}
+		one := config.Setting{Name: s.file.option, From: "file " + s.file.path}
+		text, found, err := s.file.read(slog.New(slog.DiscardHandler))
+		switch {
+		case err != nil:
+			one.From += ", which cannot be read"
+		case !found:
+			one.From += ", which the first start makes"
+		}
+		one.Value = seal.Secret(text).String()
+		all = append(all, one)
+	}
+	return all
 }
 
 // othersMask are the permissions that let other users of the machine look.

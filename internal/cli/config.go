@@ -3,10 +3,12 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/commserver/commserver/internal/app"
 	"github.com/commserver/commserver/internal/config"
 )
 
-const configHelp = `Prints every option with the value in force and where it comes from. Secrets are masked.`
+const configHelp = `Prints every option with the value in force and where it comes from: also what the server derives from another
+option or keeps in its data folder. Secrets are masked.`
 
 func configCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
@@ -19,7 +21,7 @@ func configCommand(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return config.Print(s.Out, cfg)
+			return config.Print(s.Out, cfg, app.KeptSecrets(cfg)...)
 		},
 	}
 	bindOptions(cmd)

@@ -3,15 +3,18 @@ package config
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 )
 
-// Print writes what is in force as a table, with secrets masked.
-func Print(w io.Writer, c Config) error {
+// Print writes what is in force as a table, with secrets masked. Kept are
+// settings that nobody gave and that the data folder holds: this package does not
+// know its files.
+func Print(w io.Writer, c Config, kept ...Setting) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	rows := [][3]string{{"OPTION", "VALUE", "FROM"}}
-	for _, s := range c.settings {
+	for _, s := range c.inForce(kept) {
 		value := s.Value
 		if value == "" {
 			value = "-"
@@ -27,6 +30,35 @@ func Print(w io.Writer, c Config) error {
 		return fmt.Errorf("print configuration: %w", err)
 	}
 	return nil
+}
+
+// inForce is Settings with what the server itself takes for the options that were
+// not given.
+func (c Config) inForce(kept []Setting) []Setting {
+	all := c.Settings()
+	for i, s := range all {
+		if s.Value != "" {
+			continue
+		}
+		switch s.Name {
+		case "COMMS_PUBLIC_URL":
+			all[i].Value, all[i].From = c.BaseURL(c.Addr), "COMMS_ADDR"
+			if strings.HasSuffix(c.Addr, ":0") { // nobody knows the port before the start
+				all[i].Value, all[i].From = "", "the port that the start picks"
+			}
+		case "COMMS_DATABASE_URL":
+			all[i].Value, all[i].From = "sqlite:"+c.Database.Path, "COMMS_DATA_DIR"
+			if filepath.IsAbs(c.Database.Path) {
+				all[i].Value = "sqlite://" + c.Database.Path
+			}
+		}
+		for _, k := range kept {
+			if k.Name == s.Name {
+				all[i] = k
+			}
+		}
+	}
+	return all
 }
 
 // Reference is docs/config.md: every option, made from the table.

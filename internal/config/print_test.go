@@ -81,6 +81,39 @@ func TestPrintMasks(t *testing.T) {
 	}
 }
 
+// What the server derives is in force as much as what was set.
+func TestPrintShowsWhatIsDerived(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		env   []string
+		kept  []Setting
+		lines []string
+	}{
+		{"nothing set", nil, nil, []string{`COMMS_PUBLIC_URL +http://localhost:3008 +COMMS_ADDR$`, `COMMS_DATABASE_URL +sqlite:data/commserver.db +COMMS_DATA_DIR$`,
+			`COMMS_ADMIN_KEY +- +default`}},
+		{"a data folder", []string{"COMMS_DATA_DIR=/srv/c"}, nil, []string{`COMMS_DATABASE_URL +sqlite:///srv/c/commserver.db +COMMS_DATA_DIR$`}},
+		{"a free port", []string{"COMMS_ADDR=localhost:0"}, nil, []string{`COMMS_PUBLIC_URL +- +the port that the start picks$`}},
+		{"given", []string{"COMMS_PUBLIC_URL=https://comms.example", "COMMS_DATABASE_URL=sqlite:here.db", "COMMS_ADMIN_KEY=" + goodKey},
+			[]Setting{{Name: "COMMS_ADMIN_KEY", Value: "kept", From: "file k"}},
+			[]string{`COMMS_PUBLIC_URL +https://comms.example +COMMS_PUBLIC_URL$`, `COMMS_DATABASE_URL +sqlite:here.db +COMMS_DATABASE_URL$`, `COMMS_ADMIN_KEY +\*{8} +COMMS_ADMIN_KEY$`}},
+		{"kept", nil, []Setting{{Name: "COMMS_ADMIN_KEY", Value: "********", From: "file data/admin-key"}}, []string{`COMMS_ADMIN_KEY +\*{8} +file data/admin-key$`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var b strings.Builder
+			if err := Print(&b, mustLoad(t, c.env...), c.kept...); err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range c.lines {
+				if !matchesLine(b.String(), line) {
+					t.Errorf("no line like %q in\n%s", line, b.String())
+				}
+			}
+		})
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

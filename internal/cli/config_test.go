@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The keys that the first start made are used although nobody set them.
+func TestConfigShowsWhatTheDataFolderHolds(t *testing.T) {
+	t.Parallel()
+	const secret = "a-key-that-nobody-may-see-0123456789"
+	full, empty := t.TempDir(), t.TempDir()
+	for _, name := range []string{"admin-key", "encryption-keys"} {
+		if err := os.WriteFile(filepath.Join(full, name), []byte(secret+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broken := t.TempDir()
+	if err := os.WriteFile(filepath.Join(broken, "admin-key"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		env  []string
+		line []string
+	}{
+		{"kept", []string{"COMMS_DATA_DIR=" + full},
+			[]string{`COMMS_ADMIN_KEY +\*{8} +file ` + full + `/admin-key`, `COMMS_ENCRYPTION_KEYS +\*{8} +file ` + full + `/encryption-keys`}},
+		{"given", []string{"COMMS_DATA_DIR=" + full, "COMMS_ADMIN_KEY=" + secret},
+			[]string{`COMMS_ADMIN_KEY +\*{8} +COMMS_ADMIN_KEY`, `COMMS_ENCRYPTION_KEYS +\*{8} +file ` + full + `/encryption-keys`}},
+		{"before the first start", []string{"COMMS_DATA_DIR=" + empty}, []string{`COMMS_ADMIN_KEY +- +file ` + empty + `/admin-key, which the first start makes`}},
+		{"an empty file", []string{"COMMS_DATA_DIR=" + broken}, []string{`COMMS_ADMIN_KEY +- +file ` + broken + `/admin-key, which cannot be read`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var out, errs bytes.Buffer
+			if code := Run(t.Context(), []string{"config"}, Streams{In: strings.NewReader(""), Out: &out, Err: &errs, Env: c.env}); code != exitOK {
+				t.Fatalf("exit code %d: %s", code, errs.String())
+			}
+			for _, line := range c.line {
+				if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(out.String()) {
+					t.Errorf("no line like %q in\n%s", line, out.String())
+				}
+			}
+			if strings.Contains(out.String(), secret) {
+				t.Error("a secret is printed")
+			}
+		})
+	}
+	if entries, err := os.ReadDir(empty); err != nil || len(entries) > 0 {
+		t.Errorf("looking made %v (%v)", entries, err)
+	}
+}
