@@ -32,7 +32,8 @@ import (
 type Options struct {
 	Version string
 	Log     *slog.Logger
-	// OnFirst is called once when a new database got its demo app.
+	// OnFirst is called once when a new database got its demo app; on PostgreSQL, where none is
+	// made, at every start of a node with the API until there is an app.
 	OnFirst func(First)
 }
 
@@ -51,11 +52,13 @@ type App struct {
 	closers    []func() error // run last in, first out
 }
 
-// First is what a new installation tells its operator once.
+// First is what a new installation tells its operator.
 type First struct {
 	BaseURL string
-	AppID   string // slug
-	APIKey  string
+	// AppID is the slug of the demo app and APIKey its key; both empty on PostgreSQL.
+	AppID, APIKey string
+	// Provisioning says that apps can be made with the provisioning key.
+	Provisioning bool
 	// AdminKey is the generated admin key and AdminKeyFile where it is kept; both empty when the key is configured.
 	AdminKey     seal.Secret
 	AdminKeyFile string

@@ -190,9 +190,22 @@ func (a *App) forget() {
 	a.intake.Invalidate()
 }
 
-// tellFirst makes the demo app of a new SQLite installation and reports it.
+// tellFirst makes the demo app of a new SQLite installation and reports it. In a
+// PostgreSQL without apps it makes nothing, and reports that: any node may be the
+// first, and nobody says that its output is read by the one who should have the key
+// (docs/decisions/0005-first-start-on-postgresql.md).
 func (a *App) tellFirst(ctx context.Context, opt Options, adminKeyFile string) error {
-	if a.cfg.Database.Kind != config.SQLite || opt.OnFirst == nil {
+	if !a.cfg.Role.ServesAPI() || opt.OnFirst == nil {
+		return nil
+	}
+	if a.cfg.Database.Kind == config.PostgreSQL {
+		apps, err := a.store.AppList(ctx, comm.ID{}, 1)
+		if err != nil {
+			return fmt.Errorf("look for apps: %w", err)
+		}
+		if len(apps) == 0 {
+			opt.OnFirst(First{BaseURL: a.base, Provisioning: a.cfg.ProvisioningKey != ""})
+		}
 		return nil
 	}
 	first, err := firstApp(ctx, a.store)

@@ -18,7 +18,8 @@ http://localhost:3008 and keeps everything in an SQLite file in ./data.
 SIGTERM or SIGINT stops it: running requests and provider calls end first (COMMS_DRAIN_TIMEOUT),
 shards are handed over to other nodes. A second signal ends it at once; nothing accepted is lost either way.
 
-Every option is an environment variable, a flag, and a _FILE variant; see 'commserver config' and docs/config.md.`
+Every option is an environment variable, or a file that the variable with _FILE at its end names, and all but the
+secrets are flags; a secret has a flag for its file alone. See 'commserver config' and docs/config.md.`
 
 func serveCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
@@ -55,6 +56,10 @@ func serve(cmd *cobra.Command, s Streams) error {
 
 // printFirst tells a new operator how to send the first message.
 func printFirst(w io.Writer, f app.First) {
+	if f.APIKey == "" {
+		printNoApp(w, f)
+		return
+	}
 	fmt.Fprintf(w, `
 CommServer is running on %[1]s
 
@@ -78,4 +83,23 @@ See what became of it:
 	if f.AdminKeyFile != "" {
 		fmt.Fprintf(w, "The admin key, shown this once and kept in %s:\n\n  %s\n\n", f.AdminKeyFile, f.AdminKey.Reveal())
 	}
+}
+
+// printNoApp tells the operator of a shared database without apps how to make one.
+func printNoApp(w io.Writer, f app.First) {
+	fmt.Fprintf(w, "\nCommServer is running on %s. Its database has no app yet.\n\n", f.BaseURL)
+	if !f.Provisioning {
+		fmt.Fprint(w, `Set COMMS_PROVISIONING_KEY to 32 random characters (openssl rand -hex 32) on every node and restart.
+Then create the first app:
+
+`)
+	} else {
+		fmt.Fprint(w, "Create the first one. Its key is in the answer this once:\n\n")
+	}
+	fmt.Fprintf(w, `  curl -X POST %s/api/provision/apps \
+    -H "X-Provisioning-Key: $COMMS_PROVISIONING_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"name":"My app","slug":"my-app","scopes":["SEND","READ","PROVIDERS"]}'
+
+`, f.BaseURL)
 }
