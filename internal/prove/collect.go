@@ -53,14 +53,16 @@ func (r *run) settle(ctx context.Context) error {
 	})
 }
 
-// collect reads every message until all are final or the drain time is over.
+// collect reads every message, and those that were not final again until the
+// drain time is over. It counts from the end of the first reading, which may itself
+// take minutes: else what was read early in it would have had no time at all.
 func (r *run) collect(ctx context.Context) (map[string]*Message, error) {
 	var mu sync.Mutex
 	out := map[string]*Message{}
 	entries := r.history.all()
 	web := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 	defer web.CloseIdleConnections()
-	for deadline := time.Now().Add(r.cfg.Drain); ; {
+	for deadline := (time.Time{}); ; {
 		var open []*Entry
 		err := r.each(entries, func(e *Entry) error {
 			for id := range e.IDs {
@@ -79,6 +81,9 @@ func (r *run) collect(ctx context.Context) (map[string]*Message, error) {
 		})
 		if err != nil {
 			return nil, err
+		}
+		if deadline.IsZero() {
+			deadline = time.Now().Add(r.cfg.Drain)
 		}
 		if len(open) == 0 || time.Now().After(deadline) {
 			return out, nil
