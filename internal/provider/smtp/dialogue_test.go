@@ -49,6 +49,26 @@ func TestSessionsAreReused(t *testing.T) {
 	}
 }
 
+// TestAReplyBeforeTheDotIsNoAnswer: a server that is out of step has not taken the mail.
+func TestAReplyBeforeTheDotIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"with the answer to DATA": opened + group + "S: 250 ok\nS: 250 ok\nS! 354 go\\r\\n250 queued\\r\\n\n<close>",
+		"with the greeting":       "S! 220 hi\\r\\n250 hi\\r\\n250 ok\\r\\n250 ok\\r\\n354 go\\r\\n250 queued\\r\\n\n<close>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSender(t, providertest.ServeSMTP(t, nil, script).Dial)
+			defer func() { _ = s.Close() }()
+			r, err := s.Send(t.Context(), greet(t))
+			e, _ := errors.AsType[*provider.Error](err)
+			if e == nil || e.Class != provider.Transient {
+				t.Errorf("receipt %+v, %v", r, err)
+			}
+		})
+	}
+}
+
 func TestSessionEndsAfterHundred(t *testing.T) {
 	t.Parallel()
 	server := providertest.ServeSMTP(t, nil, opened+strings.Repeat(taken, maxMails)+bye, opened+taken+bye)

@@ -245,6 +245,9 @@ func (ses *session) transmit(ctx context.Context, j *job) (reply, *fault) {
 	if err := ctx.Err(); err != nil {
 		return reply{}, &fault{phase: content, err: err} // the dot has not been written: still clean
 	}
+	if err := ses.inStep(); err != nil {
+		return reply{}, &fault{phase: content, err: err} // likewise
+	}
 	if err := dots.end(); err != nil {
 		// The last octets were not handed over, so the server cannot have seen the end.
 		return reply{}, &fault{phase: content, err: fmt.Errorf("write the end of the mail: %w", err)}

@@ -124,8 +124,23 @@ func (w *wire) put(parts ...string) error {
 	return nil
 }
 
+// errEarly says that a reply was there before what it would answer: who takes it for
+// the answer believes a server that is out of step.
+var errEarly = errors.New("the server answered before it was asked")
+
+// inStep answers errEarly when something is there that was not asked for.
+func (w *wire) inStep() error {
+	if w.in.Buffered() > 0 {
+		return errEarly
+	}
+	return nil
+}
+
 // ask sends one command and reads its reply.
 func (w *wire) ask(parts ...string) (reply, error) {
+	if err := w.inStep(); err != nil {
+		return reply{}, err
+	}
 	if err := w.put(parts...); err != nil {
 		return reply{}, err
 	}
