@@ -116,11 +116,7 @@ func (s *Service) UpdateProvider(ctx context.Context, app, id comm.ID, change Pr
 	if !ok {
 		return Provider{}, comm.E("invalid_config").Field("providerType", "is not known to this version of the server")
 	}
-	secrets, err := s.OpenSecrets(c)
-	if err != nil {
-		return Provider{}, fmt.Errorf("open the stored secrets: %w", err)
-	}
-	if err := s.apply(c, adapter, secrets, change); err != nil {
+	if err := s.change(c, adapter, change); err != nil {
 		return Provider{}, err
 	}
 	c.UpdatedAt = s.now()
@@ -129,6 +125,35 @@ func (s *Service) UpdateProvider(ctx context.Context, app, id comm.ID, change Pr
 	}
 	s.cfg.Changed(app)
 	return s.show(c), nil
+}
+
+// change applies a change to a stored configuration. One whose secrets cannot be
+// opened any more can still be switched off and renamed, and mended by sending
+// every secret again.
+func (s *Service) change(c *comm.ProviderConfig, adapter *provider.Adapter, change ProviderChange) error {
+	secrets, err := s.OpenSecrets(c)
+	if err == nil {
+		return s.apply(c, adapter, secrets, change)
+	}
+	s.cfg.Log.Warn("the stored secrets of a provider configuration cannot be opened", "provider", c.ID.String(), "err", err)
+	if len(change.Config) == 0 {
+		e := comm.E("invalid_config")
+		checkFrame(e, c, change)
+		if len(e.Fields) > 0 {
+			return e
+		}
+		return nil
+	}
+	e := comm.E("invalid_config")
+	for _, f := range adapter.Fields {
+		if text, ok := change.Config[f.Name].(string); f.Secret && (!ok || text == Masked) {
+			e.Field("config."+f.Name, "must be sent again: the stored one cannot be read")
+		}
+	}
+	if len(e.Fields) > 0 {
+		return e
+	}
+	return s.apply(c, adapter, provider.Settings{}, change)
 }
 
 // DeleteProvider removes a configuration of the app; not_found otherwise.

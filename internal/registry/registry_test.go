@@ -166,6 +166,45 @@ func TestSecretsOfAnotherRowDoNotOpen(t *testing.T) {
 	}
 }
 
+// TestSecretsThatCannotBeOpened: their owner can switch the configuration off, and mend it.
+func TestSecretsThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	s, st, _ := open(t)
+	ctx := context.Background()
+	app, kind, off := comm.NewID(comm.At(time.Now())), "TEST", false
+	p, err := s.CreateProvider(ctx, app, ProviderChange{Type: &kind, Config: map[string]any{"host": "mail.example.com", "apiKey": "planted"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := st.ProviderConfig(ctx, app, p.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Secrets = make([]byte, len(c.Secrets))
+	if err := st.UpdateProviderConfig(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.UpdateProvider(ctx, app, p.ID, ProviderChange{Active: &off}); err != nil || got.Active {
+		t.Errorf("switched off: %+v %v", got, err)
+	}
+	if kept, err := st.ProviderConfig(ctx, app, p.ID); err != nil || !bytes.Equal(kept.Secrets, c.Secrets) {
+		t.Errorf("what could not be read was changed: %v", err)
+	}
+	_, err = s.UpdateProvider(ctx, app, p.ID, ProviderChange{Config: map[string]any{"host": "mail2.example.com"}})
+	if e, _ := errors.AsType[*comm.Error](err); e == nil || e.Code != "invalid_config" || e.Fields["config.apiKey"] == "" {
+		t.Errorf("without the secret: %v", err)
+	}
+	if _, err := s.UpdateProvider(ctx, app, p.ID, ProviderChange{Config: map[string]any{"apiKey": "again"}}); err != nil {
+		t.Errorf("with the secret: %v", err)
+	}
+	if c, err = st.ProviderConfig(ctx, app, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.OpenSecrets(c); err != nil || got["apiKey"] != "again" {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
 func TestWebhookSecretIsSealedAndGeneratedOnce(t *testing.T) {
 	t.Parallel()
 	s, st, _ := open(t)
