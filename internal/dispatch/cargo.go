@@ -21,7 +21,7 @@ type cargo struct {
 	line         fifo[waiter] // units held for want of it
 	berth        berth
 	loads        uint64 // how many messages were booked so far
-	dropped      int64 // bytes that became garbage since the last collection
+	dropped      int64  // bytes that became garbage since the last collection
 	collecting   bool
 }
 

@@ -15,8 +15,13 @@ import (
 // sample counts from the moment when its answer had arrived.
 type clock struct {
 	now    func() time.Time
+	start  time.Time    // of this process's count of time, see ticks
 	offset atomic.Int64 // microseconds, database - node
 }
+
+// ticks is an instant of this process in nanoseconds since it began to count: by the
+// monotonic clock, so that setting the node's clock moves nothing that waits.
+func (c *clock) ticks(t time.Time) int64 { return int64(t.Sub(c.start)) }
 
 // db is the database's clock as far as this node can tell.
 func (c *clock) db() comm.Micros { return c.dbAt(c.now()) }

@@ -151,7 +151,7 @@ func New(cfg Config) (*Dispatcher, error) {
 	logger := newAccount(comm.ProviderConfig{Limits: comm.ProviderLimits{Pinned: true}}, 1)
 	logger.name, logger.sender, logger.timeout = chain.Sandbox, cfg.Logger, defaultCallTimeout
 	s := &scheduler{
-		clock: &clock{now: cfg.Now}, guard: newGuard(cfg.Now, cfg.Lease), log: d.log, logger: logger, fall: cfg.Fallback,
+		clock: &clock{now: cfg.Now, start: cfg.Now()}, guard: newGuard(cfg.Now, cfg.Lease), log: d.log, logger: logger, fall: cfg.Fallback,
 		rules:   policy{retry: cfg.Retry, horizon: cfg.Horizon, random: cfg.Rand},
 		node:    comm.NewID(comm.At(cfg.Now())).String(),
 		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},

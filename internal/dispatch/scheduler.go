@@ -37,7 +37,7 @@ type scheduler struct {
 	slots    slots
 	cargo    cargo
 	dues     agenda // database clock, microseconds
-	alarms   agenda // node clock, nanoseconds
+	alarms   agenda // node clock, ticks
 	units    int
 	heads    int
 	stopping bool
@@ -206,7 +206,7 @@ func (s *scheduler) hold(u *unit, why chain.Condition, by *account) {
 	if by == nil && why.Until != 0 {
 		after = min(recheck, max(time.Millisecond, why.Until.Sub(s.clock.dbAt(now))))
 	}
-	s.alarms.set(&u.alarm, now.Add(after).UnixNano())
+	s.alarms.set(&u.alarm, s.clock.ticks(now.Add(after)))
 	if by != nil {
 		u.turn++
 		by.waiters[classOf(u.key.Lane)].push(waiter{u, u.turn})
@@ -225,7 +225,7 @@ func (s *scheduler) review(a *account) {
 		if c.Reason != "" {
 			if c.Until != 0 {
 				// Not more often than every 10 ms: a full bucket's worth at once, not one token each.
-				s.alarms.set(&a.alarm, now.Add(max(10*time.Millisecond, c.Until.Sub(db))).UnixNano())
+				s.alarms.set(&a.alarm, s.clock.ticks(now.Add(max(10*time.Millisecond, c.Until.Sub(db)))))
 			}
 			continue
 		}
@@ -237,7 +237,7 @@ func (s *scheduler) review(a *account) {
 			}
 		}
 		if a.waiters[class].len() > 0 {
-			s.alarms.set(&a.alarm, now.Add(10*time.Millisecond).UnixNano())
+			s.alarms.set(&a.alarm, s.clock.ticks(now.Add(10*time.Millisecond)))
 		}
 	}
 	s.poke()
@@ -252,7 +252,7 @@ func (s *scheduler) advance() {
 		a.unit.phase = idle
 		s.settle(a.unit)
 	}
-	now := s.clock.now().UnixNano()
+	now := s.clock.ticks(s.clock.now())
 	for a := s.alarms.due(now); a != nil; a = s.alarms.due(now) {
 		if a.account != nil {
 			s.review(a.account)
@@ -273,7 +273,7 @@ func (s *scheduler) pause() time.Duration {
 		d = min(d, time.Duration(at-int64(s.clock.db()))*time.Microsecond)
 	}
 	if at, ok := s.alarms.next(); ok {
-		d = min(d, time.Duration(at-s.clock.now().UnixNano()))
+		d = min(d, time.Duration(at-s.clock.ticks(s.clock.now())))
 	}
 	return max(d, 50*time.Microsecond)
 }
