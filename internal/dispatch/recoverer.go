@@ -75,17 +75,45 @@ func (d *Dispatcher) settleOrphans(ctx context.Context, shards []*shard) (left i
 		if len(turn.Finishes) == 0 {
 			return left, nil
 		}
-		res, err := d.cfg.Queue.Turn(ctx, turn)
+		missed, err := d.settleTurn(ctx, turn)
 		if err != nil {
 			return 0, err // uncertain too: what was stored is not found again
 		}
-		for i, f := range turn.Finishes {
-			if i >= len(res.Finished) || !res.Finished[i] {
-				left++
-				skip[f.ID] = true
-			}
+		left += len(missed)
+		for _, id := range missed {
+			skip[id] = true
 		}
 	}
+}
+
+// settleTurn stores the ends of orphans and answers those that were not. A turn
+// that is refused for what is in it is stored one by one: an orphan that cannot be
+// stored stays SENDING and keeps no shard closed.
+func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn) (missed []comm.ID, err error) {
+	res, err := d.cfg.Queue.Turn(ctx, turn)
+	switch lost := (*store.LostShards)(nil); {
+	case err == nil:
+		for i, f := range turn.Finishes {
+			if i >= len(res.Finished) || !res.Finished[i] {
+				missed = append(missed, f.ID)
+			}
+		}
+		return missed, nil
+	case errors.As(err, &lost) || !rowsOwn(ctx, err):
+		return nil, err
+	case len(turn.Finishes) == 1:
+		id := turn.Finishes[0].ID
+		d.log.Error("the end of an attempt cannot be stored; its message stays SENDING", "message", id.String(), "err", err)
+		return []comm.ID{id}, nil
+	}
+	for _, f := range turn.Finishes {
+		some, err := d.settleTurn(ctx, store.Turn{Node: turn.Node, Leases: turn.Leases, Finishes: []store.Finish{f}})
+		if err != nil {
+			return nil, err
+		}
+		missed = append(missed, some...)
+	}
+	return missed, nil
 }
 
 // orphanTurn decides what was found, except calls of this process that still run.

@@ -52,6 +52,7 @@ type scheduler struct {
 	reads    reads
 	results  []*job // answered, to be decided
 	finishes fifo[*finish]
+	aside    asides
 	late     []store.LateResult
 	detached map[comm.ID]*job // calls whose shard was lost while they ran
 	wake     chan struct{}    // the turner has something to do

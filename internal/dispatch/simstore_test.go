@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sort"
 	"sync"
@@ -39,6 +40,7 @@ type simStore struct {
 	overdues int      // Overdue calls
 	wrong    []string // broken laws
 	open     map[comm.Shard]map[comm.ID]bool
+	poison   map[comm.ID]string // messages of which a "start" or "finish" is refused
 	listen   map[*simNode]func([]store.Wake)
 	lazy     func(comm.ID) *simMessage // makes one of very many messages when it is first looked at
 }
@@ -222,7 +224,11 @@ const (
 	faultUncertain          // not stored, and nobody knows
 )
 
-var errSim = errors.New("connection refused")
+var (
+	errSim = fmt.Errorf("connection refused: %w", io.EOF)
+	// errPoison is the store's refusal of one row: everything else could be stored.
+	errPoison = errors.New("a row that cannot be stored")
+)
 
 // tx runs one transaction with latency and faults.
 func (n *simNode) tx(ctx context.Context, op string, f func() error) error {
@@ -320,6 +326,9 @@ func (n *simNode) Turn(ctx context.Context, t store.Turn) (res store.TurnResult,
 		if len(lost) > 0 {
 			return &store.LostShards{Shards: lost}
 		}
+		if n.poisoned(t) {
+			return errPoison
+		}
 		res = store.TurnResult{Now: n.now()}
 		for _, f := range t.Finishes {
 			res.Finished = append(res.Finished, n.finish(f, t.Node, epochs))
@@ -330,6 +339,12 @@ func (n *simNode) Turn(ctx context.Context, t store.Turn) (res store.TurnResult,
 		return nil
 	})
 	return res, err
+}
+
+// poisoned says whether a turn has an item that the store refuses.
+func (s *simStore) poisoned(t store.Turn) bool {
+	return slices.ContainsFunc(t.Finishes, func(f store.Finish) bool { return s.poison[f.ID] == "finish" }) ||
+		slices.ContainsFunc(t.Starts, func(x store.Start) bool { return s.poison[x.Head.ID] == "start" })
 }
 
 func (s *simStore) finish(f store.Finish, node string, epochs map[comm.Shard]int64) bool {

@@ -41,6 +41,9 @@ func (t *turner) landed(ctx context.Context, b *batch) {
 		if ctx.Err() != nil {
 			level = slog.LevelDebug
 		}
+		if t.isolate(ctx, b) {
+			return
+		}
 		d.log.Log(ctx, level, "turn could not be stored", "items", b.size(), "uncertain", uncertain, "err", b.err)
 		t.undo(b, uncertain)
 		t.slower()
@@ -116,6 +119,7 @@ func (t *turner) apply(b *batch) (calls []*job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trouble(nil)
+	s.healed(b)
 	s.count.turns++
 	for i, x := range b.finishes {
 		ok := i < len(res.Finished) && res.Finished[i]

@@ -35,8 +35,10 @@ type turner struct {
 	launched time.Time // when
 	limit    int       // items per turn: halved by errors, so that one that cannot be stored stands alone
 	backoff  time.Duration
-	resume   time.Time   // nothing is stored before, after an error
-	underway int         // turns that are being stored
+	resume   time.Time          // nothing is stored before, after an error
+	underway int                // turns that are being stored
+	stuck    []store.LateResult // cannot be filed for now
+	stuckAt  time.Time
 	done     chan *batch // those that are
 }
 
@@ -96,7 +98,7 @@ func (t *turner) busy() bool {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return t.underway+len(s.results)+s.finishes.len() > 0
+	return t.underway+len(s.results)+s.finishes.len()+s.aside.alone.len() > 0
 }
 
 // rest is how long nothing has to be done unless something happens.
@@ -104,7 +106,7 @@ func (t *turner) rest() time.Duration {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.results)+s.finishes.len() > 0 {
+	if len(s.results)+s.finishes.len()+s.aside.alone.len() > 0 {
 		return time.Microsecond
 	}
 	return s.pause()
@@ -139,7 +141,7 @@ func (t *turner) wait() time.Duration {
 // whole says whether there is a whole group to store beside the turn under way.
 func (t *turner) whole() bool {
 	s := t.d.sched
-	if t.limit < turnSize {
+	if t.limit < turnSize || s.aside.alone.len() > 0 {
 		return false // after an error, one after the other
 	}
 	return len(s.results)+s.finishes.len() >= wholeGroup || s.startable(wholeGroup)
@@ -166,6 +168,11 @@ func (t *turner) collect() *batch {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.bringBack()
+	if b := s.oneAlone(); b != nil {
+		b.write(s)
+		return b
+	}
 	b := &batch{turn: store.Turn{Node: s.node}}
 	s.advance()
 	b.starts = s.settleResults(t.limit, b.starts)
@@ -229,10 +236,14 @@ func (b *batch) write(s *scheduler) {
 	b.starts = kept
 }
 
-// fileLate files evidence. What cannot be filed is tried again with the next turn.
+// fileLate files evidence. What cannot be filed is tried again with the next turn,
+// or, if the store refuses it for a reason of its own, alone and from time to time.
 func (t *turner) fileLate(ctx context.Context) {
 	s := t.d.sched
 	s.mu.Lock()
+	if now := s.clock.now(); len(t.stuck) > 0 && now.Sub(t.stuckAt) >= asideFirst {
+		s.late, t.stuck = append(s.late, t.stuck...), nil
+	}
 	late, node := s.late, s.node
 	if n := turnSize; len(late) > n {
 		late = late[:n]
@@ -242,6 +253,9 @@ func (t *turner) fileLate(ctx context.Context) {
 		return
 	}
 	err := t.d.cfg.Queue.Late(ctx, node, late)
+	if err != nil && rowsOwn(ctx, err) {
+		err = t.fileAlone(ctx, node, late)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			t.d.log.Error("late results could not be filed", "results", len(late), "err", err)
@@ -253,4 +267,28 @@ func (t *turner) fileLate(ctx context.Context) {
 	s.mu.Lock()
 	s.late = append([]store.LateResult(nil), s.late[len(late):]...)
 	s.mu.Unlock()
+}
+
+// fileAlone files results one by one and keeps those that the store refuses.
+func (t *turner) fileAlone(ctx context.Context, node string, late []store.LateResult) error {
+	var stuck []store.LateResult
+	for i := range late {
+		err := t.d.cfg.Queue.Late(ctx, node, late[i:i+1])
+		switch {
+		case err == nil:
+		case !rowsOwn(ctx, err):
+			return err // those that were filed are left out when they come again
+		default:
+			t.d.log.Error("a late result cannot be filed; it is tried again from time to time", "message", late[i].ID.String(), "err", err)
+			stuck = append(stuck, late[i])
+		}
+	}
+	if len(stuck) > 0 {
+		t.stuckAt = t.d.sched.clock.now()
+	}
+	t.stuck = append(t.stuck, stuck...)
+	if len(t.stuck) > maxAside {
+		t.stuck = t.stuck[len(t.stuck)-maxAside:]
+	}
+	return nil
 }
