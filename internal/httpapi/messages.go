@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"cmp"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -48,7 +49,11 @@ func (a *API) readMessage(w http.ResponseWriter, r *http.Request) (*intake.Reque
 	buf := a.buffer()
 	defer a.release(buf)
 	if n := r.ContentLength; n > maxPooled && n <= maxFiles {
-		buf.Grow(int(n) + bytes.MinRead) // at once, or doubling would take up to twice as much
+		// All of it at once, or doubling would take up to twice as much; but not for a mere promise.
+		// An error here comes again with the next read.
+		if _, err := buf.ReadFrom(io.LimitReader(r.Body, believed)); err == nil {
+			buf.Grow(int(n) - buf.Len() + bytes.MinRead)
+		}
 	}
 	if err := readBody(w, r, buf, maxFiles); err != nil {
 		return nil, err
@@ -65,6 +70,9 @@ func (a *API) readMessage(w http.ResponseWriter, r *http.Request) (*intake.Reque
 	}
 	return request, nil
 }
+
+// believed is how much of a large body must have arrived before memory for all of it is taken.
+const believed = 256 << 10
 
 // acceptedSize is room for an answer without warnings.
 const acceptedSize = 128

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/httpserver"
 )
 
 // Bounds of the memory that request bodies take together. A body of a message
@@ -17,16 +19,20 @@ import (
 const (
 	// smallBody is what every request may bring without asking for room.
 	smallBody = 64 << 10
-	// bodyRoom is what all larger bodies of this process may hold at one time,
-	// and roomPerApp what those of one app may.
-	bodyRoom   = 96 << 20
-	roomPerApp = bodyRoom / 2
+	// bodyRoom is what all larger bodies of this process may hold at one time.
+	bodyRoom = 96 << 20
+	// lightBody may pass larger ones that wait for room.
+	lightBody = 1 << 20
+	// A body that holds room has to arrive: at slowest bytes a second on average, after slowStart.
+	slowest   = 16 << 10
+	slowStart = 5 * time.Second
 	// roomWait is how long a request waits for room before it is refused.
 	roomWait = 10 * time.Second
 )
 
 // room hands out memory for large bodies in the order in which they came, except
-// that an app which holds its share lets others pass. It is safe for concurrent use.
+// that an app which holds its share lets others pass, and that light ones pass heavy
+// ones. It is safe for concurrent use.
 type room struct {
 	mu    sync.Mutex
 	used  int64
@@ -43,7 +49,7 @@ type guest struct {
 
 func newRoom() *room { return &room{byApp: map[comm.ID]int64{}} }
 
-// enter waits for room of that size; leave gives it back, once. Size is at most roomPerApp.
+// enter waits for room of that size; leave gives it back, once. Size is at most bodyRoom.
 func (m *room) enter(ctx context.Context, app comm.ID, size int64) (leave func(), err error) {
 	g := &guest{app: app, size: size, seated: make(chan struct{})}
 	m.mu.Lock()
@@ -84,12 +90,13 @@ func (m *room) leave(g *guest) {
 
 // seat gives room to those in line, oldest first. It runs under mu.
 func (m *room) seat() {
-	full := false // nobody overtakes one that only has to wait for others to leave
+	full := false // who only has to wait for others to leave is overtaken by light ones alone
 	m.line = slices.DeleteFunc(m.line, func(g *guest) bool {
-		if full || m.byApp[g.app]+g.size > roomPerApp {
+		if full && g.size > lightBody || !m.fair(g) {
 			return false
 		}
-		if full = m.used+g.size > bodyRoom; full {
+		if m.used+g.size > bodyRoom {
+			full = true
 			return false
 		}
 		m.used += g.size
@@ -97,6 +104,42 @@ func (m *room) seat() {
 		close(g.seated)
 		return true
 	})
+}
+
+// fair says that the guest's app stays within its share: as much as it leaves free.
+// So each further app finds some room, however many hold all they may.
+func (m *room) fair(g *guest) bool {
+	own := m.byApp[g.app]
+	return own == 0 || own+g.size <= bodyRoom-m.used-g.size
+}
+
+// paced is a body that must arrive at the least rate: who holds room for one that
+// does not come takes it from others.
+type paced struct {
+	io.ReadCloser
+	conn  *http.ResponseController
+	start time.Time
+	read  int64
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	due := p.start.Add(slowStart + time.Duration(p.read)*time.Second/slowest)
+	if err := p.conn.SetReadDeadline(earlier(due, p.start.Add(httpserver.ReadTimeout))); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	n, err := p.ReadCloser.Read(b)
+	if p.read += int64(n); err == io.EOF {
+		// The message is whole: what follows has its usual time, and must not end this request.
+		_ = p.conn.SetReadDeadline(time.Now().Add(httpserver.ReadTimeout))
+	}
+	return n, err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // admission is the room of one request's body.
@@ -123,11 +166,17 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, app comm.ID, limit i
 		d.leave = leave
 		return nil
 	}
+	pace := func() io.ReadCloser {
+		return &paced{ReadCloser: body, conn: http.NewResponseController(w), start: time.Now()}
+	}
 	switch n := r.ContentLength; {
 	case n < 0:
-		r.Body = &unmeasured{ReadCloser: body, enter: func() error { return enter(limit) }}
+		r.Body = &unmeasured{ReadCloser: pace(), enter: func() error { return enter(limit) }}
 	case n > smallBody && n <= limit: // a longer one is refused unread
-		return d, enter(n)
+		if err := enter(n); err != nil {
+			return d, err
+		}
+		r.Body = pace()
 	}
 	return d, nil
 }

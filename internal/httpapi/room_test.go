@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -33,28 +35,28 @@ func TestRoomIsBoundedFairAndInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newRoom()
 		var held []func()
-		for range roomPerApp / maxFiles {
+		for range 3 {
 			held = append(held, <-enter(m, tenantID(1), maxFiles))
 		}
-		more := enter(m, tenantID(1), maxFiles) // one app has at most half
+		more := enter(m, tenantID(1), maxFiles) // it would have more than it leaves free
 		synctest.Wait()
-		for range roomPerApp / maxFiles { // the other half is for others, who pass
-			held = append(held, <-enter(m, tenantID(2), maxFiles))
+		for app := byte(2); app < 5; app++ { // what is free is for others, who pass
+			held = append(held, <-enter(m, tenantID(app), maxFiles))
 		}
-		late := enter(m, tenantID(3), 1)
+		heavy, late := enter(m, tenantID(5), 2*lightBody), enter(m, tenantID(6), 1)
 		synctest.Wait()
-		if m.used != bodyRoom || len(more) != 0 || len(late) != 0 {
-			t.Fatalf("used %d of %d, beyond the share %d, beyond the room %d; want a full room and two waiting", m.used, bodyRoom, len(more), len(late))
+		if m.used != bodyRoom || len(more) != 0 || len(heavy) != 0 || len(late) != 0 {
+			t.Fatalf("used %d of %d, beyond the share %d, beyond the room %d and %d; want a full room and three waiting", m.used, bodyRoom, len(more), len(heavy), len(late))
 		}
-		held[0]()
-		held[0]() // twice is once
+		held[5]()
+		held[5]() // twice is once
 		synctest.Wait()
-		if len(more) != 1 || len(late) != 0 {
-			t.Fatal("the one that came first did not get the room that came free")
+		if len(more) != 0 || len(heavy) != 1 || len(late) != 1 {
+			t.Fatal("those that came for little did not get the room that came free")
 		}
-		held = append(held[1:], <-more)
-		if leave := <-late; leave != nil { // the fake clock jumps over the wait
-			t.Fatal("room beyond the bound was given")
+		held = append(held[:5], <-heavy, <-late)
+		if leave := <-more; leave != nil { // the fake clock jumps over the wait
+			t.Fatal("room beyond the share was given")
 		}
 		for _, leave := range held {
 			leave()
@@ -69,7 +71,7 @@ func TestRoomOfAnEndedRequestIsNotKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newRoom()
-		first := <-enter(m, tenantID(1), roomPerApp)
+		first := <-enter(m, tenantID(1), bodyRoom/2)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := m.enter(ctx, tenantID(1), 1); err == nil {
@@ -92,7 +94,7 @@ func TestLargeBodiesWaitForRoomAndSmallOnesDoNot(t *testing.T) {
 
 	var leaves []func()
 	for range 2 {
-		leave, err := w.api.bodies.enter(t.Context(), comm.NewID(comm.At(time.Now())), roomPerApp)
+		leave, err := w.api.bodies.enter(t.Context(), comm.NewID(comm.At(time.Now())), bodyRoom/2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,5 +140,51 @@ func TestLargeBodiesWaitForRoomAndSmallOnesDoNot(t *testing.T) {
 	}
 	if w.api.bodies.used != 0 || len(w.api.bodies.line) != 0 {
 		t.Errorf("after all requests: used %d, line %d; want nothing", w.api.bodies.used, len(w.api.bodies.line))
+	}
+}
+
+// TestIdleSocketsTakeNobodysRoom: requests that say they are large and send little keep
+// neither other apps out nor their room for long.
+func TestIdleSocketsTakeNobodysRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := httptest.NewServer(w.handler)
+	defer server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	var idle []net.Conn
+	for _, name := range []string{"slow-one", "slow-two"} {
+		who := w.tenant(name, comm.AllScopes)
+		for range 4 {
+			c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			if _, err := fmt.Fprintf(c, "POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nX-App-ID: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{",
+				who.app.Slug, who.key, maxFiles); err != nil {
+				t.Fatal(err)
+			}
+			idle = append(idle, c)
+		}
+	}
+	time.Sleep(200 * time.Millisecond)
+	w.api.bodies.mu.Lock()
+	used := w.api.bodies.used
+	w.api.bodies.mu.Unlock()
+	if used < 3*maxFiles {
+		t.Fatalf("the idle requests hold %d bytes: nothing is tested", used)
+	}
+	other := w.tenant("other", comm.AllScopes)
+	began := time.Now()
+	large := `{"channel":"EMAIL","to":"a@example.com","subject":"s","body":"` + strings.Repeat("b", 100<<10) + `"}`
+	if got := w.do(other, http.MethodPost, "/api/v1/messages", large, nil); got.status != http.StatusAccepted || time.Since(began) > time.Second {
+		t.Errorf("another app's 100 KiB: %d after %v %s", got.status, time.Since(began), got.raw)
+	}
+	if err := idle[0].SetReadDeadline(time.Now().Add(slowStart + 3*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 64)
+	if n, err := io.ReadFull(idle[0], answer[:12]); err != nil || string(answer[:n]) != "HTTP/1.1 408" {
+		t.Errorf("an idle request is answered %q, %v; want 408", answer[:n], err)
 	}
 }
