@@ -16,6 +16,13 @@ import (
 // for its calls; then the hand-over is called off (F12).
 const handOver = 2 * time.Second
 
+// A hand-over that was called off is tried again after stayFirst, doubled each time
+// up to stayMost: while calls hang, each try would stop the shard's starts for nothing.
+const (
+	stayFirst = 30 * time.Second
+	stayMost  = 5 * time.Minute
+)
+
 // owner keeps this node alive in the store, takes free shards up to a fair
 // share, hands surplus over and drops what others took. One goroutine runs it.
 type owner struct {
@@ -188,7 +195,7 @@ func (o *owner) beginHandOver(n int) {
 	defer s.mu.Unlock()
 	var own []*shard
 	for _, sh := range s.shards {
-		if sh != nil && sh.active {
+		if sh != nil && sh.active && !s.clock.now().Before(sh.stay) {
 			own = append(own, sh)
 		}
 	}
@@ -216,6 +223,8 @@ func (o *owner) finishHandOver(ctx context.Context) {
 		case s.clock.now().Sub(since) > handOver:
 			delete(o.leaving, id)
 			sh.draining = false
+			sh.stay = s.clock.now().Add(min(stayMost, stayFirst<<min(sh.stayed, 10)))
+			sh.stayed++
 			for _, u := range sh.units {
 				if u.phase == idle {
 					s.settle(u)

@@ -65,6 +65,8 @@ type shard struct {
 	id       comm.Shard
 	epoch    int64
 	lost     bool         // not ours any more
+	stay     time.Time    // no hand-over for balance before
+	stayed   int          // how often one was called off
 	active   bool         // recovered: may start
 	early    []store.Wake // heard of before it was active
 	draining bool         // being handed over: starts nothing
