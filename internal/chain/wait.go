@@ -17,7 +17,7 @@ const (
 	WaitMemory      = "server_busy"
 	WaitCredentials = "credentials_unavailable"
 	WaitAdapter     = "provider_unsupported"
-	WaitOff         = "provider_off"
+	WaitOff         = comm.WarnProviderOff
 )
 
 // WaitReason is one row of the vocabulary.

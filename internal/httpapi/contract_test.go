@@ -192,6 +192,19 @@ func TestDocsAreCurrent(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| %d | `%s` | %s |\n", status, code.Code, code.Text)
 	}
+	for _, table := range []struct {
+		title, about string
+		words        []comm.Word
+	}{
+		{"Reasons of invalid_state", "`details.reason` of `invalid_state`, beside `details.status`:", comm.Reasons()},
+		{"Warnings", "Answers that are no errors may have `warnings`: `[{\"code\": \"…\", \"message\": \"…\"}]`.", comm.Warnings()},
+		{"Why a message failed", "`errorCode` of a message is one of these, or the code of the last attempt's answer (`attemptLog`):", ends()},
+	} {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| code | meaning |\n|---|---|\n", table.title, table.about)
+		for _, w := range table.words {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", w.Code, w.Meaning)
+		}
+	}
 	const path = "../../docs/errors.md"
 	if *update {
 		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
@@ -205,6 +218,16 @@ func TestDocsAreCurrent(t *testing.T) {
 	if string(got) != b.String() {
 		t.Errorf("%s is stale; run: make docs", path)
 	}
+}
+
+// ends is the causes that may end a message without a provider's answer.
+func ends() (out []comm.Word) {
+	for _, e := range comm.Edges() {
+		if text := comm.EndText(e.Cause); e.To == comm.Failed && text != "" && !slices.ContainsFunc(out, func(w comm.Word) bool { return w.Code == e.Cause.String() }) {
+			out = append(out, comm.Word{Code: e.Cause.String(), Meaning: text})
+		}
+	}
+	return out
 }
 
 // TestStatusesAreKnown keeps the table from holding a kind twice or a status that the contract never names.

@@ -194,11 +194,11 @@ func (a *API) cancel(r *http.Request, caller *auth.Caller, id comm.ID) (comm.Sta
 	case comm.CancelDone, comm.CancelAgain:
 		return state, nil
 	case comm.CancelFlight:
-		return state, invalidState(&state, "in_flight", "A provider call is running; no further attempt will start. Look at the message again for its end.")
+		return state, invalidState(&state, comm.ReasonInFlight, "A provider call is running; no further attempt will start. Look at the message again for its end.")
 	case comm.CancelMaybe:
-		return state, invalidState(&state, "may_have_been_sent", "An earlier attempt may have reached the provider; no further attempt will start, but the message cannot be called cancelled.")
+		return state, invalidState(&state, comm.ReasonMaybeSent, "An earlier attempt may have reached the provider; no further attempt will start, but the message cannot be called cancelled.")
 	}
-	return state, invalidState(&state, "too_late", "Only a QUEUED message can be cancelled; this one is "+state.Status.String()+".")
+	return state, invalidState(&state, comm.ReasonTooLate, "Only a QUEUED message can be cancelled; this one is "+state.Status.String()+".")
 }
 
 func (a *API) retry(r *http.Request, caller *auth.Caller, id comm.ID) (comm.State, error) {
@@ -212,11 +212,11 @@ func (a *API) retry(r *http.Request, caller *auth.Caller, id comm.ID) (comm.Stat
 		a.cfg.Pushed(unit, store.HeadOf(&state))
 		return state, nil
 	case comm.RetryExpired:
-		return state, invalidState(&state, "expired", "The message's ttlSeconds have passed; send a new one.")
+		return state, invalidState(&state, comm.ReasonExpired, "The message's ttlSeconds have passed; send a new one.")
 	case comm.RetryGone:
-		return state, invalidState(&state, "content_gone", "The message's content has been removed; send a new one.")
+		return state, invalidState(&state, comm.ReasonContentGone, "The message's content has been removed; send a new one.")
 	}
-	return state, invalidState(&state, "not_retryable", "Only a FAILED or CANCELLED message can be retried; this one is "+state.Status.String()+".")
+	return state, invalidState(&state, comm.ReasonNotRetryable, "Only a FAILED or CANCELLED message can be retried; this one is "+state.Status.String()+".")
 }
 
 func invalidState(s *comm.State, reason, text string) error {

@@ -2,7 +2,9 @@ package intake
 
 import (
 	"encoding/base64"
+	"maps"
 	"mime"
+	"slices"
 	"strings"
 
 	"github.com/commserver/commserver/internal/address"
@@ -126,7 +128,7 @@ func (p *prepared) headers(q *Request) error {
 		case !headerName(name):
 			return refuse("invalid_field", field, "is not a header name")
 		case !safeHeaders[lower] && (!strings.HasPrefix(lower, "x-") || len(lower) == len("x-")):
-			return refuse("invalid_field", field, "cannot be set: only X-… headers and those listed in the documentation")
+			return refuse("invalid_field", field, "cannot be set: only X-… headers and "+strings.Join(slices.Sorted(maps.Keys(safeHeaders)), ", "))
 		case seen[lower]:
 			return refuse("duplicate_field", field, "occurs twice in different case")
 		case value == "" || len(value) > maxHeaderValue || !printable(value):

@@ -217,7 +217,7 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		r.ID, r.Status = got.ID, got.Status
 		r.Encoding, r.Segments, r.Warnings = p.encoding, p.segments, p.warnings
 		if got.Suppressed {
-			r.Warnings = append(r.Warnings, Warning{"recipient_suppressed", "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."})
+			r.Warnings = append(r.Warnings, Warning{comm.WarnSuppressed, "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."})
 		}
 		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID, Bytes: p.sub.Bytes()})
 	case store.Replay:

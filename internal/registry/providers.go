@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
@@ -79,7 +80,7 @@ func (s *Service) CreateProvider(ctx context.Context, app comm.ID, change Provid
 	}
 	adapter, ok := s.adapter(*change.Type)
 	if !ok {
-		return Provider{}, comm.E("invalid_config").Field("providerType", "is not known here; see the documentation for the types")
+		return Provider{}, comm.E("invalid_config").Field("providerType", "is not known here; known are: "+s.types())
 	}
 	have, err := s.cfg.Providers.ProviderConfigs(ctx, app)
 	if err != nil {
@@ -183,6 +184,16 @@ func (s *Service) OpenSecrets(c *comm.ProviderConfig) (map[string]string, error)
 
 func credentialsPlace(c *comm.ProviderConfig) seal.Place {
 	return seal.Place{App: c.App.String(), Record: c.ID.String(), Field: "secrets"}
+}
+
+// types lists the provider types, for an error's sentence.
+func (s *Service) types() string {
+	names := make([]string, 0, len(s.cfg.Adapters))
+	for i := range s.cfg.Adapters {
+		names = append(names, s.cfg.Adapters[i].Type)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 func (s *Service) adapter(name string) (*provider.Adapter, bool) {

@@ -186,7 +186,7 @@ func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]Warning, e
 			if picked.NoProvider {
 				what = "such messages will fail"
 			}
-			out = append(out, Warning{"no_provider", "The app is live but has no provider for " + ch.String() + ", and neither has the server: " + what + "."})
+			out = append(out, Warning{comm.WarnNoProvider, "The app is live but has no provider for " + ch.String() + ", and neither has the server: " + what + "."})
 		}
 	}
 	return out, nil

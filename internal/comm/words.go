@@ -1,0 +1,46 @@
+package comm
+
+// Word is a stable word of the API with its meaning, for programs and for the docs.
+type Word struct{ Code, Meaning string }
+
+// Why a CANCEL or RETRY is refused: details.reason of invalid_state.
+const (
+	ReasonInFlight     = "in_flight"
+	ReasonMaybeSent    = "may_have_been_sent"
+	ReasonTooLate      = "too_late"
+	ReasonNotRetryable = "not_retryable"
+	ReasonExpired      = "expired"
+	ReasonContentGone  = "content_gone"
+)
+
+// Reasons is every details.reason of invalid_state.
+func Reasons() []Word { return reasons[:] }
+
+var reasons = [...]Word{
+	{ReasonInFlight, "CANCEL: a provider call is running. The wish is kept: no further attempt starts."},
+	{ReasonMaybeSent, "CANCEL: an earlier attempt may have reached the provider. No further attempt starts, but the message cannot be called cancelled."},
+	{ReasonTooLate, "CANCEL: the message is not QUEUED any more."},
+	{ReasonNotRetryable, "RETRY: the message is neither FAILED nor CANCELLED."},
+	{ReasonExpired, "RETRY: the message's ttlSeconds have passed."},
+	{ReasonContentGone, "RETRY: the message's content has been removed."},
+}
+
+// The codes of warnings in answers that are no errors.
+const (
+	WarnNoProvider  = "no_provider"
+	WarnProviderOff = "provider_off"
+	WarnNoSender    = "no_sender"
+	WarnSuppressed  = "recipient_suppressed"
+	WarnUCS2        = "ucs2_forced"
+)
+
+// Warnings is every code of a warning.
+func Warnings() []Word { return warnings[:] }
+
+var warnings = [...]Word{
+	{WarnNoProvider, "The app is live and nothing is configured to send the channel with, for the app or for the server."},
+	{WarnProviderOff, "Every provider configuration of the channel is switched off: such messages wait."},
+	{WarnNoSender, "Neither the request nor any configuration of the chain names a sender: the message will fail."},
+	{WarnSuppressed, "The recipient is on the app's opt-out list: the message will end SUPPRESSED unless the entry is removed first."},
+	{WarnUCS2, "A few characters outside of the GSM alphabet make the SMS take more segments."},
+}
