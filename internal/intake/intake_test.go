@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,11 +22,12 @@ import (
 
 // shelf is a store that keeps nothing but what it was asked, with faults to order.
 type shelf struct {
-	mu     sync.Mutex
-	groups [][]store.Submission
-	fault  func(subs []store.Submission) error
-	held   map[comm.ID]bool // what Message finds
-	hold   chan struct{}    // when set, the first group waits for it
+	unknown error // of KnownKey
+	mu      sync.Mutex
+	groups  [][]store.Submission
+	fault   func(subs []store.Submission) error
+	held    map[comm.ID]bool // what Message finds
+	hold    chan struct{}    // when set, the first group waits for it
 }
 
 func (s *shelf) Accept(_ context.Context, subs []store.Submission) ([]store.Accepted, error) {
@@ -50,6 +54,9 @@ func (s *shelf) Accept(_ context.Context, subs []store.Submission) ([]store.Acce
 }
 
 func (s *shelf) KnownKey(context.Context, comm.ID, comm.Mode, [16]byte) (store.Known, error) {
+	if s.unknown != nil {
+		return store.Known{}, s.unknown
+	}
 	return store.Known{}, comm.E("not_found")
 }
 
@@ -341,4 +348,31 @@ func FuzzAccept(f *testing.F) {
 			t.Fatalf("%q: %v", body, err)
 		}
 	})
+}
+
+// TestAReplayNobodyCanLookUp: today's refusal is no answer to what may have been accepted before.
+func TestAReplayNobodyCanLookUp(t *testing.T) {
+	t.Parallel()
+	s := &shelf{}
+	in, _ := service(t, s)
+	ask := `{"channel":"SMS","to":"233241234567","templateKey":"none","idempotencyKey":"k"}`
+	if r := in.Accept(context.Background(), tenant(), []Request{request(t, ask)})[0]; codeOf(r.Err) != "template_not_found" {
+		t.Errorf("unknown: %v", r.Err)
+	}
+	s.unknown = store.ErrUncertain
+	if r := in.Accept(context.Background(), tenant(), []Request{request(t, ask)})[0]; codeOf(r.Err) != "unavailable" {
+		t.Errorf("away: %v", r.Err)
+	}
+}
+
+// TestTheContractNamesTheHeaders keeps the contract's list equal to the table.
+func TestTheContractNamesTheHeaders(t *testing.T) {
+	t.Parallel()
+	contract, err := os.ReadFile("../../api/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := "X-… and " + strings.Join(slices.Sorted(maps.Keys(safeHeaders)), ", ") + "."; !strings.Contains(string(contract), list) {
+		t.Errorf("the contract does not say: %s", list)
+	}
 }

@@ -1,9 +1,11 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -60,8 +62,12 @@ func (s *Service) prepare(ctx context.Context, app *comm.App, q *Request, r *Res
 		p.sub.Fingerprint = p.fingerprint(q)
 	}
 	if err := s.today(ctx, app, q, p); err != nil {
-		if p.sub.HasKey && s.replayed(ctx, app, p) {
-			return nil, nil
+		if p.sub.HasKey {
+			replay, away := s.replayed(ctx, app, p)
+			if replay {
+				return nil, nil
+			}
+			err = cmp.Or(away, err)
 		}
 		return nil, err
 	}
@@ -98,19 +104,23 @@ func (s *Service) today(ctx context.Context, app *comm.App, q *Request, p *prepa
 }
 
 // replayed fills in the result when the idempotency key is known: the original
-// for an equal request, a conflict for another one.
-func (s *Service) replayed(ctx context.Context, app *comm.App, p *prepared) bool {
+// for an equal request, a conflict for another one. The error says that nobody
+// could tell: what would be refused today may have been accepted before.
+func (s *Service) replayed(ctx context.Context, app *comm.App, p *prepared) (bool, error) {
 	known, err := s.cfg.Store.KnownKey(ctx, app.ID, p.sub.Mode, p.sub.KeyHash)
+	if comm.IsKind(err, comm.Missing) {
+		return false, nil
+	}
 	if err != nil {
-		return false
+		return false, unavailable(fmt.Errorf("look up the idempotency key: %w", err))
 	}
 	if known.Fingerprint != p.sub.Fingerprint {
 		p.result.Err = comm.E("idempotency_key_reused")
-		return true
+		return true, nil
 	}
 	p.result.ID, p.result.Status, p.result.Deduplicated = known.ID, known.Status, true
 	p.result.Encoding, p.result.Segments = p.encoding, p.segments
-	return true
+	return true, nil
 }
 
 // common checks what both channels have.
@@ -286,7 +296,7 @@ func (p *prepared) warnForced(text string, size sms.Size) {
 		return
 	}
 	if n := sms.Measure(plain.String()).Segments; n < size.Segments {
-		p.warnings = append(p.warnings, Warning{"ucs2_forced", "The characters " + forced + " are outside the GSM alphabet: they make the message take " +
+		p.warnings = append(p.warnings, Warning{comm.WarnUCS2, "The characters " + forced + " are outside the GSM alphabet: they make the message take " +
 			count(size.Segments) + " segments instead of " + count(n) + "."})
 	}
 }
