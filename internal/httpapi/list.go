@@ -11,7 +11,7 @@ import (
 
 // listMessages is GET /api/v1/messages.
 func (a *API) listMessages(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	q, err := readQuery(r, append([]string{"status", "channel", "createdAfter", "createdBefore", "limit", "cursor"}, searchNames()...)...)
+	q, err := readQuery(r, "status", "channel", "createdAfter", "createdBefore", "to", "tag", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -38,9 +38,6 @@ func (a *API) listMessages(w http.ResponseWriter, r *http.Request, caller *auth.
 	write(w, http.StatusOK, out)
 	return nil
 }
-
-// searchNames are the parameters that a list is searched by.
-func searchNames() []string { return []string{"to", "tag"} }
 
 // find reads a page: by search where the query asks for it, else as a plain list,
 // whose filter asks for one row more than limit.

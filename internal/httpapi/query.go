@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -117,12 +118,9 @@ func (q query) open(app comm.ID, list, text string) (last comm.ID, ok bool) {
 func (q query) check(app comm.ID, list string, last comm.ID) (out [checkBytes]byte) {
 	b := append([]byte(list), 0)
 	b = append(append(b, app[:]...), last[:]...)
-	for _, name := range []string{"status", "channel", "createdAfter", "createdBefore"} {
-		b = append(append(b, q[name]...), 0)
-	}
-	for _, name := range searchNames() {
-		if value, ok := q[name]; ok {
-			b = append(append(append(append(b, name...), 0), value...), 0)
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if name != "limit" && name != "cursor" { // the page, not the list
+			b = append(append(append(append(b, name...), 0), q[name]...), 0)
 		}
 	}
 	sum := sha256.Sum256(b)
