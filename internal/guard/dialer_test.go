@@ -369,3 +369,19 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("CheckHost: %v allocations, want 1", got)
 	}
 }
+
+// TestAHostWithMoreThanItsName: the refusal says what is too much, not how to write addresses.
+func TestAHostWithMoreThanItsName(t *testing.T) {
+	t.Parallel()
+	d := &Dialer{Ports: SMTPPorts()}
+	for _, host := range []string{"mail.example.com:587", "https://mail.example.com", "smtp://mail.example.com:25/x"} {
+		if err := d.CheckHost(host); err == nil || !strings.Contains(err.Error(), "without scheme, port or path") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	for _, host := range []string{"fe80::1%eth0", "1.2.3.4:25", "[::1"} {
+		if err := d.CheckHost(host); err == nil {
+			t.Errorf("%s is taken", host)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func (d *Dialer) CheckHost(host string) error {
 		}
 		return nil
 	}
-	if strings.ContainsAny(host, "[]:%") {
+	if strings.ContainsAny(host, "[]:%") && !holdsName(host) {
 		return notation("IPv6 notation")
 	}
 	name := strings.TrimSuffix(strings.ToLower(host), ".")
@@ -48,6 +48,12 @@ func (d *Dialer) CheckHost(host string) error {
 		return &Blocked{reason: reasonAddress, detail: "name of " + known.what}
 	}
 	return nil
+}
+
+// holdsName says that a host name comes with more: a scheme or a port.
+func holdsName(host string) bool {
+	name, _, more := strings.Cut(host, ":")
+	return more && (isName(name) && strings.Contains(name, ".") || strings.Contains(host, "://"))
 }
 
 func notation(detail string) *Blocked {

@@ -200,6 +200,7 @@ func TestListPagesAndCursorBelongsToItsList(t *testing.T) {
 		path string
 	}{
 		"of another app": {two, "/api/v1/messages?limit=3&cursor=" + cursor}, "other filters": {one, "/api/v1/messages?status=QUEUED&cursor=" + cursor},
+		"of a search": {one, "/api/v1/messages?tag=t&cursor=" + cursor}, "of another recipient": {one, "/api/v1/messages?to=233241234567&cursor=" + cursor},
 		"tampered": {one, "/api/v1/messages?cursor=A" + cursor[1:]}, "garbage": {one, "/api/v1/messages?cursor=garbage"}, "of another list": {one, "/api/v1/sandbox/messages?cursor=" + cursor},
 	} {
 		if got := w.do(c.who, "GET", c.path, "", nil); got.status != 400 || got.code() != "invalid_cursor" {

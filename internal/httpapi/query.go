@@ -33,6 +33,8 @@ func readQuery(r *http.Request, known ...string) (query, error) {
 	q := query{}
 	for name, list := range values {
 		switch {
+		case len(known) == 0:
+			return nil, badQuery(name, "is not known here; this path takes no parameters")
 		case !slices.Contains(known, name):
 			return nil, badQuery(name, "is not known here; known are "+strings.Join(known, ", "))
 		case len(list) > 1:

@@ -43,8 +43,7 @@ type Configs interface {
 
 // Templates renders a stored template.
 type Templates interface {
-	// Render answers template_not_found, template_channel_mismatch or
-	// missing_variables as *comm.Error.
+	// Render answers template_not_found or missing_variables as *comm.Error.
 	Render(ctx context.Context, app comm.ID, ch comm.Channel, key string, vars []Variable) (Rendered, error)
 }
 

@@ -88,7 +88,7 @@ func (s *Service) checkFields(e *comm.Error, adapter *provider.Adapter, settings
 		}
 		path := "config." + f.Name
 		if !set || value == "" {
-			if f.Required {
+			if f.Required && e.Fields[path] == "" {
 				e.Field(path, "is missing")
 			}
 			continue
