@@ -21,7 +21,7 @@ import (
 // of the log, which an accept of its own would pay for each recipient.
 const (
 	indexPause = 400 * time.Millisecond // what is accepted in it is one batch
-	indexBatch = 16_384                 // messages
+	indexBatch = 2_048                  // messages
 	indexSlice = 400                    // terms in one operation of the writer
 	indexRetry = 5 * time.Second        // after a failure
 	indexMark  = "search_indexed"
