@@ -106,20 +106,15 @@ func (s *scheduler) setAside(x item) {
 func (s *scheduler) bringBack() {
 	now, kept := s.clock.now(), s.aside.waiting[:0]
 	for _, x := range s.aside.waiting {
-		switch j := x.job(); {
-		case now.Before(x.until) && !j.shard.lost:
+		switch lost := x.job().shard.lost; {
+		case now.Before(x.until) && !lost:
 			kept = append(kept, x)
+		case lost:
+			s.forgo(x.item)
 		case x.finish != nil:
-			s.aside.alone.push(x.item) // sees to a lost shard, too
-		case j.shard.lost:
-			delete(s.aside.fails, x.id())
-			s.drop(j)
-		case j.failed != nil:
-			s.results = append(s.results, j) // decided again, without the call that did not happen
-			j.account, j.failed = j.last, nil
-			j.tried = j.tried[:len(j.tried)-1]
+			s.aside.alone.push(x.item)
 		default:
-			s.comeBack(j)
+			s.putBack(x.start)
 		}
 	}
 	clear(s.aside.waiting[len(kept):])
@@ -130,20 +125,30 @@ func (s *scheduler) bringBack() {
 func (s *scheduler) oneAlone() *batch {
 	for s.aside.alone.len() > 0 {
 		x := s.aside.alone.pop()
-		switch j := x.job(); {
-		case !j.shard.lost && x.finish != nil:
-			return &batch{turn: store.Turn{Node: s.node}, finishes: []*finish{x.finish}}
-		case !j.shard.lost:
-			return &batch{turn: store.Turn{Node: s.node}, starts: []*job{x.start}}
-		case x.finish != nil:
-			delete(s.aside.fails, x.id())
-			s.file(x.finish)
-		default:
-			delete(s.aside.fails, x.id())
-			s.drop(j)
+		if x.job().shard.lost {
+			s.forgo(x)
+			continue
 		}
+		b := &batch{turn: store.Turn{Node: s.node}}
+		if x.finish != nil {
+			b.finishes = []*finish{x.finish}
+		} else {
+			b.starts = []*job{x.start}
+		}
+		b.write(s)
+		return b
 	}
 	return nil
+}
+
+// forgo ends an item whose shard was lost.
+func (s *scheduler) forgo(x item) {
+	delete(s.aside.fails, x.id())
+	if x.finish != nil {
+		s.file(x.finish)
+	} else {
+		s.drop(x.start)
+	}
 }
 
 // healed forgets how often the items of a stored turn had failed.

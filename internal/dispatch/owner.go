@@ -193,16 +193,17 @@ func (o *owner) beginHandOver(n int) {
 	s := o.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.clock.now()
 	var own []*shard
 	for _, sh := range s.shards {
-		if sh != nil && sh.active && !s.clock.now().Before(sh.stay) {
+		if sh != nil && sh.active && !now.Before(sh.stay) {
 			own = append(own, sh)
 		}
 	}
 	sort.SliceStable(own, func(i, j int) bool { return len(own[i].inflight) < len(own[j].inflight) })
 	for _, sh := range own[:min(n, len(own))] {
 		sh.draining = true
-		o.leaving[sh.id] = s.clock.now()
+		o.leaving[sh.id] = now
 	}
 }
 
@@ -211,6 +212,7 @@ func (o *owner) finishHandOver(ctx context.Context) {
 	s := o.d.sched
 	var leases []store.Lease
 	s.mu.Lock()
+	now := s.clock.now()
 	for id, since := range o.leaving {
 		sh := s.shards[id]
 		switch {
@@ -220,10 +222,10 @@ func (o *owner) finishHandOver(ctx context.Context) {
 			leases = append(leases, sh.lease())
 			s.lose(sh)
 			delete(o.leaving, id)
-		case s.clock.now().Sub(since) > handOver:
+		case now.Sub(since) > handOver:
 			delete(o.leaving, id)
 			sh.draining = false
-			sh.stay = s.clock.now().Add(min(stayMost, stayFirst<<min(sh.stayed, 10)))
+			sh.stay = now.Add(min(stayMost, stayFirst<<min(sh.stayed, 10)))
 			sh.stayed++
 			for _, u := range sh.units {
 				if u.phase == idle {

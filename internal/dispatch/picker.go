@@ -128,7 +128,7 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 
 // seize books slots for a job, and memory unless it has it from an attempt before.
 func (s *scheduler) seize(j *job, now time.Time, db comm.Micros) bool {
-	if j.cargo == 0 && !s.cargo.fits(j.class, j.unit, j.head.Bytes, s.clock.now()) {
+	if j.cargo == 0 && !s.cargo.fits(j.class, j.unit, j.head.Bytes, now) {
 		return false
 	}
 	ticket, ok := j.account.take(now, db, j.class)

@@ -76,23 +76,29 @@ func (t *turner) undo(b *batch, uncertain bool) {
 			j.booked = false
 			j.account.days.lost(s.clock.now().Add(t.d.cfg.Lease))
 		}
-		switch {
-		case j.shard.lost:
-			s.drop(j)
-		case uncertain:
+		if uncertain && !j.shard.lost {
 			s.refund(j)
 			j.shard.suspects[j.head.ID] = j
-		case j.failed != nil:
-			s.refund(j)
-			s.results = append(s.results, j) // decided again, without the call that did not happen
-			j.account, j.failed = j.last, nil
-			j.tried = j.tried[:len(j.tried)-1]
-		default:
-			s.refund(j)
-			s.comeBack(j)
+			continue
 		}
+		s.putBack(j)
 	}
 	s.poke()
+}
+
+// putBack returns a start that was not stored to where it came from, with what it had booked.
+func (s *scheduler) putBack(j *job) {
+	s.refund(j)
+	switch {
+	case j.shard.lost:
+		s.drop(j)
+	case j.failed != nil:
+		s.results = append(s.results, j) // decided again, without the call that did not happen
+		j.account, j.failed = j.last, nil
+		j.tried = j.tried[:len(j.tried)-1]
+	default:
+		s.comeBack(j)
+	}
 }
 
 // comeBack returns a picked head to its window.

@@ -170,7 +170,6 @@ func (t *turner) collect() *batch {
 	defer s.mu.Unlock()
 	s.bringBack()
 	if b := s.oneAlone(); b != nil {
-		b.write(s)
 		return b
 	}
 	b := &batch{turn: store.Turn{Node: s.node}}
