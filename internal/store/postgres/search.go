@@ -114,8 +114,5 @@ func (s *Store) Search(ctx context.Context, app comm.ID, f store.Filter) (store.
 	if err != nil {
 		return store.Found{}, fmt.Errorf("read a page: %w", err)
 	}
-	for i := range out {
-		out[i].Body, out[i].Text = "", ""
-	}
 	return sqlstore.PageOf(out, f.Limit, end), nil
 }

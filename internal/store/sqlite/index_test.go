@@ -14,17 +14,7 @@ import (
 func TestIndexingGoesOnAfterAStop(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "test.db")
-	start := func() *Store {
-		s, err := Open(t.Context(), Options{Path: path})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		if err := s.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	start := func() *Store { return openedWith(t, Options{Path: path}) }
 	count := func(s *Store, app comm.ID, to string) int {
 		found, err := s.Search(t.Context(), app, store.Filter{Recipient: to, Limit: 100})
 		if err != nil {

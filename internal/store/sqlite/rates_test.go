@@ -12,15 +12,7 @@ import (
 // limited opens the database at path under a clock.
 func limited(t *testing.T, path string, now *time.Time) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: path, Now: func() time.Time { return *now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return openedWith(t, Options{Path: path, Now: func() time.Time { return *now }})
 }
 
 // submit sends one message of the app under a limit of three and answers what became of it.

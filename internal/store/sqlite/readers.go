@@ -59,20 +59,29 @@ func (p *readers) with(ctx context.Context, fn func(*raw) error) error {
 
 var qBegin = &query{`BEGIN`}
 
+// in calls fn in one snapshot.
+func (r *raw) in(fn func() error) error {
+	if _, err := r.run(qBegin); err != nil {
+		return err
+	}
+	defer func() { _, _ = r.run(qRollback) }()
+	return fn()
+}
+
 // snapshot calls fn n times in one snapshot, which costs less than one for each.
 func (r *raw) snapshot(n int, fn func(i int) error) error {
-	if n > 1 {
-		if _, err := r.run(qBegin); err != nil {
-			return err
+	all := func() error {
+		for i := range n {
+			if err := fn(i); err != nil {
+				return err
+			}
 		}
-		defer func() { _, _ = r.run(qRollback) }()
+		return nil
 	}
-	for i := range n {
-		if err := fn(i); err != nil {
-			return err
-		}
+	if n <= 1 {
+		return all()
 	}
-	return nil
+	return r.in(all)
 }
 
 // close waits until every reader is back.

@@ -74,7 +74,6 @@ func search(r *raw, app comm.ID, f store.Filter, span sqlstore.Span) (store.Foun
 		if err != nil {
 			return store.Found{}, err
 		}
-		m.Body, m.Text = "", ""
 		if out = append(out, *m); len(out) > f.Limit {
 			break
 		}
@@ -99,13 +98,4 @@ func fits(r *raw, app, id comm.ID, f store.Filter, span sqlstore.Span) (bool, er
 		}
 	}
 	return row != nil, err
-}
-
-// in calls fn in one snapshot.
-func (r *raw) in(fn func() error) error {
-	if _, err := r.run(qBegin); err != nil {
-		return err
-	}
-	defer func() { _, _ = r.run(qRollback) }()
-	return fn()
 }

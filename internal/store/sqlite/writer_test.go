@@ -17,7 +17,13 @@ import (
 
 func opened(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "comm.db")})
+	return openedWith(t, Options{Path: filepath.Join(t.TempDir(), "comm.db")})
+}
+
+// openedWith opens and migrates a store, and closes it after the test.
+func openedWith(t *testing.T, o Options) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
