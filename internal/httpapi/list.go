@@ -58,10 +58,16 @@ func (a *API) find(r *http.Request, app comm.ID, q query, f store.Filter, limit 
 		f.Limit = limit
 		return a.cfg.Messages.Search(r.Context(), app, f)
 	}
-	found.Messages, err = a.cfg.Messages.List(r.Context(), app, f)
-	if len(found.Messages) > limit {
-		found.Messages = found.Messages[:limit]
-		found.Before = found.Messages[limit-1].State.ID
-	}
+	list, err := a.cfg.Messages.List(r.Context(), app, f)
+	found.Messages, found.Before = cut(list, limit)
 	return found, err
+}
+
+// cut makes a page of a list of which one row more than limit was asked for; before is
+// where the next page begins, zero when there is none.
+func cut(list []comm.Message, limit int) (page []comm.Message, before comm.ID) {
+	if len(list) <= limit {
+		return list, before
+	}
+	return list[:limit], list[limit-1].State.ID
 }

@@ -48,17 +48,17 @@ func (a *API) listCaptures(w http.ResponseWriter, r *http.Request, caller *auth.
 	if err != nil {
 		return err
 	}
-	page, err := a.cfg.Messages.Captures(r.Context(), caller.App.ID, filter)
+	list, err := a.cfg.Messages.Captures(r.Context(), caller.App.ID, filter)
 	if err != nil {
 		return err
 	}
-	out := listView[captureView]{Data: make([]captureView, 0, limit)}
+	page, before := cut(list, limit)
+	out := listView[captureView]{Data: make([]captureView, 0, len(page))}
 	for i := range page {
-		if i == limit {
-			out.NextCursor = text(q.cursor(caller.App.ID, "captures", page[limit-1].State.ID))
-			break
-		}
 		out.Data = append(out.Data, newCapture(&page[i]))
+	}
+	if !before.IsZero() {
+		out.NextCursor = text(q.cursor(caller.App.ID, "captures", before))
 	}
 	write(w, http.StatusOK, out)
 	return nil

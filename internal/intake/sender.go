@@ -16,11 +16,10 @@ import (
 // checkSender applies the rules of a live app: which senders it may use, and
 // what happens when there is nothing to send with.
 func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) error {
-	own, server, err := s.chains.of(ctx, app.ID)
+	picked, err := s.chain(ctx, app, p.sub.Channel)
 	if err != nil {
-		return unavailable(fmt.Errorf("read the provider configurations: %w", err))
+		return err
 	}
-	picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: p.sub.Channel, Own: own, Server: server, Fallback: s.cfg.Fallback})
 	switch {
 	case picked.Wait.Reason != "":
 		p.warnings = append(p.warnings, Warning{picked.Wait.Reason, "The message will wait: every provider configuration for this channel is switched off."})
@@ -51,12 +50,17 @@ func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) e
 // as far as settings tell: "" when nothing is in the way. The dispatcher finds the
 // same when it comes to them; this answers at once.
 func (s *Service) Hindrance(ctx context.Context, app *comm.App, ch comm.Channel) (string, error) {
+	picked, err := s.chain(ctx, app, ch)
+	return picked.Wait.Reason, err
+}
+
+// chain is what a live message of the app's channel would be sent with.
+func (s *Service) chain(ctx context.Context, app *comm.App, ch comm.Channel) (chain.Chain, error) {
 	own, server, err := s.chains.of(ctx, app.ID)
 	if err != nil {
-		return "", unavailable(fmt.Errorf("read the provider configurations: %w", err))
+		return chain.Chain{}, unavailable(fmt.Errorf("read the provider configurations: %w", err))
 	}
-	picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback})
-	return picked.Wait.Reason, nil
+	return chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback}), nil
 }
 
 // allowedFrom compares with the operator's list: an address, a domain (with or without @) or an SMS sender id.

@@ -152,7 +152,7 @@ func (s *Sender) upgrade(ctx context.Context, ses *session) *fault {
 	if err != nil || r.code != 220 {
 		return newFault(startTLS, r, err)
 	}
-	if ses.in.Buffered() > 0 {
+	if ses.inStep() != nil {
 		// Commands or replies smuggled in before the encryption (CVE-2011-0411 and its kin).
 		return &fault{phase: startTLS, err: errInjected}
 	}
