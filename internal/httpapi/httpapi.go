@@ -36,6 +36,8 @@ type Auth interface {
 // Intake accepts messages.
 type Intake interface {
 	Accept(ctx context.Context, app *comm.App, reqs []intake.Request) []intake.Result
+	// Rate is what is known of an app's rate, for answers to what was not counted.
+	Rate(app *comm.App) intake.Rate
 	// Recipient normalises an address for searching.
 	Recipient(ch comm.Channel, to string) (string, error)
 	// Hindrance says why live messages of the app's channel cannot start now, as far as settings tell.

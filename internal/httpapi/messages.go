@@ -15,33 +15,41 @@ import (
 	"github.com/commserver/commserver/internal/store"
 )
 
-// createMessage is POST /api/v1/messages.
+// createMessage is POST /api/v1/messages. Each of its answers tells the app's rate.
 func (a *API) createMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	// The room is kept until the message is stored: its content waits for the committer.
-	body, err := a.admit(w, r, caller.App.ID, maxFiles)
-	if err != nil {
-		return err
+	res, err := a.acceptMessage(w, r, caller)
+	if res.Rate.Limit == 0 {
+		res.Rate = a.cfg.Intake.Rate(caller.App)
 	}
-	defer func() { body.leave() }()
-	request, err := a.readMessage(w, r)
-	if err != nil {
-		return cmp.Or(body.refused, err)
-	}
-	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
-		return err
-	}
-	results := a.cfg.Intake.Accept(r.Context(), caller.App, []intake.Request{*request})
-	res := &results[0]
 	setRate(w.Header(), res.Rate)
-	if res.Err != nil {
-		return res.Err
+	if err != nil {
+		return err
 	}
 	status := http.StatusAccepted
 	if res.Deduplicated {
 		status = http.StatusOK
 	}
-	writeRaw(w, status, appendAccepted(make([]byte, 0, acceptedSize), res))
+	writeRaw(w, status, appendAccepted(make([]byte, 0, acceptedSize), &res))
 	return nil
+}
+
+// acceptMessage reads one message and stores it.
+func (a *API) acceptMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) (res intake.Result, err error) {
+	// The room is kept until the message is stored: its content waits for the committer.
+	body, err := a.admit(w, r, caller.App.ID, maxFiles)
+	if err != nil {
+		return res, err
+	}
+	defer func() { body.leave() }()
+	request, err := a.readMessage(w, r)
+	if err != nil {
+		return res, cmp.Or(body.refused, err)
+	}
+	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
+		return res, err
+	}
+	res = a.cfg.Intake.Accept(r.Context(), caller.App, []intake.Request{*request})[0]
+	return res, res.Err
 }
 
 // readMessage reads and decodes one message. Attachment content has a larger limit than the rest.
@@ -113,9 +121,6 @@ func appendAccepted(b []byte, res *intake.Result) []byte {
 
 // setRate writes the rate headers; net/http's canonical spelling of RateLimit-… is used so that nothing has to be converted.
 func setRate(h http.Header, rate intake.Rate) {
-	if rate.Limit == 0 {
-		return
-	}
 	h["Ratelimit-Limit"] = []string{strconv.Itoa(rate.Limit)}
 	h["Ratelimit-Remaining"] = []string{strconv.Itoa(rate.Remaining)}
 	h["Ratelimit-Reset"] = []string{strconv.Itoa(rate.Reset)}

@@ -78,7 +78,7 @@ func TestIdempotency(t *testing.T) {
 		if got.status == 200 && got.str("id") != first.str("id") {
 			t.Errorf("%s: another id", c.name)
 		}
-		if got.status != 400 && (got.header.Get("Ratelimit-Limit") == "" || got.header.Get("Ratelimit-Reset") == "") {
+		if got.header.Get("Ratelimit-Limit") == "" || got.header.Get("Ratelimit-Remaining") == "" || got.header.Get("Ratelimit-Reset") == "" {
 			t.Errorf("%s: %d without the rate: %v", c.name, got.status, got.header)
 		}
 	}
@@ -122,6 +122,14 @@ func TestReplaysPassOverTheRate(t *testing.T) {
 	}
 	if again := send("0"); again.status != 200 {
 		t.Errorf("replay: %d %s", again.status, again.raw)
+	}
+	// What is not counted tells the rate too.
+	for _, body := range []string{`{`, `{"channel":"SMS"}`} {
+		bad := w.do(slow, "POST", "/api/v1/messages", body, nil)
+		left := bad.header.Get("Ratelimit-Remaining")
+		if bad.status != 400 || bad.header.Get("Ratelimit-Limit") != "2" || bad.header.Get("Ratelimit-Reset") == "" || left != "0" && left != "2" { // 2: the minute turned over
+			t.Errorf("%s: %d %v", body, bad.status, bad.header)
+		}
 	}
 }
 

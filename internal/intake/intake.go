@@ -80,6 +80,7 @@ type Service struct {
 	cfg    Config
 	group  *batch.Group[store.Submission, store.Accepted]
 	chains *chains
+	rates  rates
 }
 
 // Bounds of one commit group, by count and by bytes of content.
@@ -133,18 +134,12 @@ type Result struct {
 	Encoding     string // SMS
 	Segments     int    // SMS
 	Warnings     []Warning
-	Rate         Rate
+	Rate         Rate  // zero when the store was not asked; Service.Rate then tells what is known
 	Err          error // *comm.Error; the other fields but Rate are then empty
 }
 
 // Warning says what the caller should know about an accepted message.
 type Warning struct{ Code, Text string }
-
-// Rate is the app's use of its rate per minute; a zero Limit means that it is not known.
-type Rate struct {
-	Limit, Remaining int
-	Reset            int // seconds until the minute ends, at least 1
-}
 
 // Accept validates and stores each request for the app, in order. It returns
 // when every one is durably stored or refused.
@@ -208,8 +203,8 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		return
 	}
 	if got.RateReset != 0 {
-		left := got.RateReset.Sub(comm.At(s.cfg.Now()))
-		r.Rate = Rate{Limit: app.RatePerMinute, Remaining: max(0, app.RatePerMinute-got.RateUsed), Reset: int(min(60, max(1, (left+time.Second-1)/time.Second)))}
+		s.rates.heard(app.ID, got)
+		r.Rate = rateOf(app, got.RateUsed, got.RateReset, comm.At(s.cfg.Now()))
 	}
 	switch got.Result {
 	case store.New:
