@@ -25,7 +25,7 @@ func firstApp(ctx context.Context, s store.Store) (*First, error) {
 		return nil, nil
 	}
 	now := comm.At(time.Now())
-	app := &comm.App{ID: comm.NewID(now), Slug: demoSlug, Name: "Demo", Active: true, Sandbox: true, RatePerMinute: registry.DefaultRate, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
+	app := registry.NewApp(demoSlug, "Demo", now)
 	minted := apikey.Mint(false)
 	created, err := s.CreateApp(ctx, app, &comm.Key{ID: comm.NewID(now), App: app.ID, Hash: minted.Hash, Prefix: minted.Prefix, LastFour: minted.Last4,
 		Scopes: comm.AllScopes, CreatedAt: now})

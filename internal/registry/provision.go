@@ -59,6 +59,9 @@ func (s *Service) Provision(ctx context.Context, p Provision) (*Provisioned, err
 	if err != nil {
 		return nil, err
 	}
+	if _, err := s.checkWebhook(p.WebhookURL, p.WebhookSecret); err != nil {
+		return nil, err
+	}
 	app, err := s.cfg.Apps.AppBySlug(ctx, p.Slug)
 	if err == nil {
 		return s.provisionExisting(ctx, app, p, scopes)
@@ -66,11 +69,7 @@ func (s *Service) Provision(ctx context.Context, p Provision) (*Provisioned, err
 	if !comm.IsKind(err, comm.Missing) {
 		return nil, fmt.Errorf("look up the app: %w", err)
 	}
-	now := s.now()
-	app = &comm.App{
-		ID: comm.NewID(now), Slug: p.Slug, Name: p.Name, Active: true, Sandbox: true,
-		RatePerMinute: DefaultRate, ShardSpread: 1, CreatedAt: now, UpdatedAt: now,
-	}
+	app = NewApp(p.Slug, p.Name, s.now())
 	out := &Provisioned{App: app}
 	if out.WebhookSecret, err = s.applyProvision(app, p); err != nil {
 		return nil, err
@@ -93,6 +92,14 @@ func (s *Service) Provision(ctx context.Context, p Provision) (*Provisioned, err
 	out.APIKey = text
 	s.cfg.Log.Info("app provisioned", "app", app.ID, "slug", app.Slug)
 	return out, nil
+}
+
+// NewApp is an app as it begins: in the sandbox, with the default rate.
+func NewApp(slug, name string, now comm.Micros) *comm.App {
+	return &comm.App{
+		ID: comm.NewID(now), Slug: slug, Name: name, Active: true, Sandbox: true,
+		RatePerMinute: DefaultRate, ShardSpread: 1, CreatedAt: now, UpdatedAt: now,
+	}
 }
 
 func (s *Service) provisionExisting(ctx context.Context, app *comm.App, p Provision, scopes comm.Scopes) (*Provisioned, error) {
@@ -164,24 +171,35 @@ func (s *Service) applyProvision(app *comm.App, p Provision) (generated string, 
 	return s.setWebhook(app, p.WebhookURL, p.WebhookSecret)
 }
 
-// setWebhook puts the app's default endpoint in place. A secret is generated
-// when there is an address but no secret, old or new.
-func (s *Service) setWebhook(app *comm.App, address, secret *string) (generated string, err error) {
+// checkWebhook says what is wrong with an address or a secret, and answers the
+// address as it is kept; nil stands for one that is not changed.
+func (s *Service) checkWebhook(address, secret *string) (kept string, err error) {
 	if address != nil && *address != "" {
 		u, err := s.cfg.Web.CheckURL(*address)
 		if err != nil {
 			return "", comm.E("invalid_webhook_url").Field("webhookUrl", err.Error())
 		}
-		app.WebhookURL = u.String()
-	} else if address != nil {
-		app.WebhookURL = ""
+		kept = u.String()
+	}
+	if secret != nil && (len(*secret) < minSecret || len(*secret) > maxSecret) {
+		return "", comm.E("invalid_field").Field("webhookSecret", "has 16 to 200 bytes")
+	}
+	return kept, nil
+}
+
+// setWebhook puts the app's default endpoint in place. A secret is generated
+// when there is an address but no secret, old or new.
+func (s *Service) setWebhook(app *comm.App, address, secret *string) (generated string, err error) {
+	kept, err := s.checkWebhook(address, secret)
+	if err != nil {
+		return "", err
+	}
+	if address != nil {
+		app.WebhookURL = kept
 	}
 	value := ""
 	switch {
 	case secret != nil:
-		if len(*secret) < minSecret || len(*secret) > maxSecret {
-			return "", comm.E("invalid_field").Field("webhookSecret", "has 16 to 200 bytes")
-		}
 		value = *secret
 	case app.WebhookURL != "" && app.WebhookSecret == nil:
 		value = newWebhookSecret()
