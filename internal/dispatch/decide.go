@@ -158,9 +158,12 @@ func (p policy) patience(f facts, o store.Outcome) store.Outcome {
 	if !late {
 		return o
 	}
-	text := "the time to live ended before the next attempt"
+	text := "the time to live ends before the next attempt"
 	if cause == comm.CauseExhausted {
-		text = "retries are used up; last answer: " + o.ErrorText
+		text = "retries are used up"
+	}
+	if o.ErrorText != "" {
+		text += "; last answer: " + o.ErrorText
 	}
 	return f.outcome(comm.Failed, cause, cause.String(), text)
 }

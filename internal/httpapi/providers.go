@@ -50,7 +50,8 @@ type providerBody struct {
 
 func (a *API) readProvider(w http.ResponseWriter, r *http.Request) (c registry.ProviderChange, err error) {
 	var b providerBody
-	codes := map[string]string{"providerType": "invalid_config", "config": "invalid_config", "priority": "invalid_config"}
+	codes := map[string]string{"providerType": "invalid_config", "config": "invalid_config", "priority": "invalid_config",
+		"ratePerSecond": "invalid_config", "ratePerDay": "invalid_config", "maxConcurrency": "invalid_config"}
 	if err := a.decode(w, r, &b, codes); err != nil {
 		return c, err
 	}

@@ -88,9 +88,10 @@ func TestBadProviderConfigs(t *testing.T) {
 		`"config":{}`, `"config":{"host":"mail.example.com","port":22}`, `"config":{"host":"mail.example.com","port":0}`, `"config":{"host":"mail.example.com","port":"587"}`, `"config":{"host":"mail.example.com","port":587.5}`,
 		`"config":{"host":"mail.example.com","port":99999}`, `"config":{"host":"mail.example.com","baseUrl":"file:///etc/passwd"}`, `"config":{"host":"mail.example.com","secure":"yes"}`, `"config":{"host":"mail.example.com","nope":1}`,
 		`"config":{"host":"mail.example.com","from":"x"}`, `"config":{"host":"mail.example.com","password":"` + strings.Repeat("p", 100_000) + `"}`, `"config":"mail.example.com"`, `"config":null`,
-		`"config":{"host":"mail.example.com\r\nQUIT"}`, `"providerType":"NOPE"`, `"providerType":"smtp"`, `"providerType":null`, `"priority":-1`, `"priority":1.5`, `"priority":"1"`, `"name":""`, `"isActive":"yes"`, `"ratePerSecond":-1`, `"appId":"c"`,
+		`"config":{"host":"mail.example.com\r\nQUIT"}`, `"providerType":"NOPE"`, `"providerType":"smtp"`, `"providerType":null`, `"priority":-1`, `"priority":1.5`, `"priority":"1"`, `"name":""`, `"isActive":"yes"`, `"ratePerSecond":-1`, `"ratePerSecond":1.5`, `"ratePerDay":"1"`, `"appId":"c"`,
 	} {
-		if got := w.do(one, "POST", "/api/v1/provider-configs", overlay(base, members), nil); got.status != 400 {
+		got := w.do(one, "POST", "/api/v1/provider-configs", overlay(base, members), nil)
+		if got.status != 400 || strings.HasPrefix(members, `"ratePer`) && got.code() != "invalid_config" {
 			t.Errorf("%s: %d %s", members[:min(len(members), 80)], got.status, got.raw)
 		}
 	}
