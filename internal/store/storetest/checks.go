@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -9,22 +8,37 @@ import (
 )
 
 func checkCases() []testCase {
-	cases := []testCase{
+	return []testCase{
 		{"live needs a live message and a live, active app", modeCheck},
 		{"an inactive app starts nothing, sandbox included", inactiveCheck},
 		{"a suppression stops the next attempt", suppressionCheck},
+		{"attempt start as comm.Check says", checkMatrix},
 	}
-	for bits := range 32 {
-		c := comm.Check{Suppressed: bits&1 != 0, Expired: bits&2 != 0, Cancelled: bits&4 != 0, Unknown: bits&8 != 0, Continuing: bits&16 != 0}
-		cases = append(cases, testCase{fmt.Sprintf("attempt start as comm.Check says: %+v", c), func(w *world) { checkMatrix(w, c) }})
-	}
-	return cases
 }
 
-// checkMatrix brings a message into the situation and compares the store's verdict with the pure function.
-func checkMatrix(w *world, c comm.Check) {
-	a := w.app(true)
+// situation is a message about to start, and what is true of it.
+type situation struct {
+	comm.Check
+	message store.Submission
+	start   store.Start
+}
+
+// checkMatrix brings a message into each situation and compares the store's verdict with the pure function.
+func checkMatrix(w *world) {
 	w.own()
+	var all []situation
+	for bits := range 32 {
+		all = append(all, w.bring(comm.Check{Suppressed: bits&1 != 0, Expired: bits&2 != 0, Cancelled: bits&4 != 0, Unknown: bits&8 != 0, Continuing: bits&16 != 0}))
+	}
+	for _, x := range all {
+		w.holdToCheck(x)
+	}
+}
+
+// bring makes a message of which a check is true, but for the time that an expired one must still wait.
+func (w *world) bring(c comm.Check) situation {
+	w.Helper()
+	a := w.app(true)
 	ttl := int64(0)
 	if c.Expired {
 		ttl = (2500 * time.Millisecond).Microseconds() // longer than the steps before it on a busy machine
@@ -58,20 +72,26 @@ func checkMatrix(w *world, c comm.Check) {
 		start.Attempt, start.Epoch = attempt, open.State.Epoch
 		start.Failed = &store.Outcome{Cause: comm.CauseAttemptFailed, ErrorCode: "550"}
 	}
-	if c.Expired {
-		w.waitPast(w.message(s).ExpiresAt)
+	return situation{c, s, start}
+}
+
+// holdToCheck starts the message and wants what the pure function says.
+func (w *world) holdToCheck(x situation) {
+	w.Helper()
+	if x.Expired {
+		w.waitPast(w.message(x.message).ExpiresAt)
 	}
-	got := w.turn(nil, []store.Start{start}).Started[0]
-	to, cause := c.End()
-	m := w.message(s)
+	got := w.turn(nil, []store.Start{x.start}).Started[0]
+	to, cause := x.End()
+	m := w.message(x.message)
 	if to == comm.None {
 		if got.Verdict != store.Go || m.Status != comm.Sending {
-			w.Fatalf("verdict %d, %s", got.Verdict, m.Status)
+			w.Errorf("%+v: verdict %d, %s", x.Check, got.Verdict, m.Status)
 		}
 		return
 	}
-	if last := m.Events[len(m.Events)-1]; got.Verdict != store.Ended || m.Status != to || last.Type != cause || w.queued(s) {
-		w.Fatalf("verdict %d, %s by %s; want %s by %s", got.Verdict, m.Status, last.Type, to, cause)
+	if last := m.Events[len(m.Events)-1]; got.Verdict != store.Ended || m.Status != to || last.Type != cause || w.queued(x.message) {
+		w.Errorf("%+v: verdict %d, %s by %s; want %s by %s", x.Check, got.Verdict, m.Status, last.Type, to, cause)
 	}
 }
 
