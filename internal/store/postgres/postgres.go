@@ -61,8 +61,9 @@ type Store struct {
 	listen                         *pgx.ConnConfig
 	listenPooled                   bool
 
-	finish     string // the statements of a turn that are put together from parts
-	finishElse string
+	// The statements of a turn that are put together from parts: what few turns need is in a variant of its own.
+	start, startFailed, finish, finishMoves, finishElse string
+
 	wakes      wakes
 	hearing    outage.Report // listening for announcements
 	limited    limited
@@ -91,7 +92,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
-	s := &Store{log: o.Log, name: rand.Text()[:nameLength], finish: finishSQL(false), finishElse: finishSQL(true), ahead: ahead{seen: map[string]sighting{}},
+	s := &Store{log: o.Log, name: rand.Text()[:nameLength], start: startSQL(false), startFailed: startSQL(true),
+		finish: finishSQL(false, false), finishMoves: finishSQL(false, true), finishElse: finishSQL(true, true), ahead: ahead{seen: map[string]sighting{}},
 		stuckAfter: stuckAfter}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -115,9 +115,12 @@ func (s *Store) turnStatements(t *store.Turn, epochs map[comm.Shard]int64, finis
 	b.Queue(fence(), t.Node, shard, epoch)
 	if len(finishes) > 0 {
 		args, alternatives := finishArgs(t, finishes)
-		if alternatives {
+		switch {
+		case alternatives:
 			b.Queue(s.finishElse, args...)
-		} else {
+		case slices.ContainsFunc(t.Finishes, isRequeue):
+			b.Queue(s.finishMoves, args...)
+		default:
 			b.Queue(s.finish, args...)
 		}
 	}
@@ -125,13 +128,22 @@ func (s *Store) turnStatements(t *store.Turn, epochs map[comm.Shard]int64, finis
 		b.Queue(bounceSQL, args...)
 	}
 	if len(starts) > 0 {
-		b.Queue(startSQL, startArgs(t, epochs, starts)...)
+		args, failed := startArgs(t, epochs, starts)
+		if failed {
+			b.Queue(s.startFailed, args...)
+		} else {
+			b.Queue(s.start, args...)
+		}
 	}
 	if args := dayArgs(t, starts); args != nil {
 		b.Queue(daySQL, args...)
 	}
 	return b
 }
+
+func isRequeue(f store.Finish) bool { return f.Want.To == comm.Queued }
+
+func isRetry(x store.Start) bool { return x.Attempt > 0 && x.Failed != nil }
 
 // extras are the statements that few turns have.
 type extras struct{ bounces, days bool }
@@ -150,7 +162,7 @@ func readTurn(r pgx.BatchResults, finishes, starts []int, also extras, res *stor
 	}
 	if len(finishes) > 0 {
 		rows, err := r.Query()
-		if err := each(rows, err, func(r *reader) { res.Finished[finishes[r.i64()-1]] = true }); err != nil {
+		if err := each(rows, err, func(r *reader) { res.Finished[r.i32()] = true }); err != nil {
 			return err
 		}
 	}
@@ -162,7 +174,7 @@ func readTurn(r pgx.BatchResults, finishes, starts []int, also extras, res *stor
 	if len(starts) > 0 {
 		rows, err := r.Query()
 		if err := each(rows, err, func(r *reader) {
-			x := &res.Started[starts[r.i64()-1]]
+			x := &res.Started[r.i32()]
 			changed := r.i32() == 1
 			r.state(&x.State)
 			switch {
@@ -243,7 +255,7 @@ func (l *outcomes) args() []any {
 // finishArgs makes the arrays of finishSQL.
 func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
 	n := len(finishes)
-	app, id, shard, from, attempt, expected := uuids(n), uuids(n), int2s(n), int2s(n), int4s(n), int8s(n)
+	app, id, shard, from, attempt, expected, ord := uuids(n), uuids(n), int2s(n), int2s(n), int4s(n), int8s(n), int4s(n)
 	want := newOutcomes(n)
 	for _, i := range finishes {
 		f := &t.Finishes[i]
@@ -259,9 +271,11 @@ func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
 			expected.i64(int64(f.Due))
 		}
 		want.add(&f.Want)
+		ord.i32(int32(i))
 		alternatives = alternatives || f.IfCancelled != nil
 	}
 	args = append([]any{t.Node, app, id, shard, from, attempt, expected}, want.args()...)
+	args = append(args, ord)
 	if !alternatives {
 		return args, false
 	}
@@ -278,14 +292,13 @@ func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
 	return append(append(args, has), other.args()...), true
 }
 
-// startArgs makes the arrays of startSQL. Without any failed attempt its arrays
-// stay empty: the statement reads NULLs then.
-func startArgs(t *store.Turn, epochs map[comm.Shard]int64, starts []int) []any {
+// startArgs makes the arrays of startSQL.
+func startArgs(t *store.Turn, epochs map[comm.Shard]int64, starts []int) (args []any, anyFailed bool) {
 	n := len(starts)
 	app, id, shard, channel, lane, due := uuids(n), uuids(n), int2s(n), int2s(n), int2s(n), int8s(n)
-	attempt, epoch, lease, provider, providerID, live := int4s(n), int8s(n), int8s(n), texts(n), uuids(n), int2s(n)
+	attempt, epoch, lease, provider, providerID, live, ord := int4s(n), int8s(n), int8s(n), texts(n), uuids(n), int2s(n), int4s(n)
 	failed := newOutcomes(0)
-	anyFailed := slices.ContainsFunc(t.Starts, func(x store.Start) bool { return x.Attempt > 0 && x.Failed != nil })
+	anyFailed = slices.ContainsFunc(t.Starts, isRetry)
 	for _, i := range starts {
 		x := &t.Starts[i]
 		app.id(x.Unit.App)
@@ -300,18 +313,20 @@ func startArgs(t *store.Turn, epochs map[comm.Shard]int64, starts []int) []any {
 		provider.text(x.Provider)
 		providerID.id(x.ProviderID)
 		live.i16(bit(x.Live))
+		ord.i32(int32(i))
 		switch {
 		case !anyFailed:
-		case x.Attempt > 0 && x.Failed != nil:
+		case isRetry(*x):
 			failed.add(x.Failed)
 		default:
 			failed.add(&store.Outcome{})
 		}
 	}
-	return []any{
-		t.Node, app, id, shard, channel, lane, due, attempt, epoch, lease, provider, providerID,
-		failed.cause, failed.set, failed.provider, failed.providerID, failed.ref, failed.code, failed.errText, failed.extra, live,
+	args = []any{t.Node, app, id, shard, channel, lane, due, attempt, epoch, lease, provider, providerID, live, ord}
+	if anyFailed {
+		args = append(args, failed.cause, failed.set, failed.provider, failed.providerID, failed.ref, failed.code, failed.errText, failed.extra)
 	}
+	return args, anyFailed
 }
 
 func bit(b bool) int16 {

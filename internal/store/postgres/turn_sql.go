@@ -39,17 +39,17 @@ const (
 	// startExpected says that the row is as the start expects. It is one CASE, so
 	// that no index on the status is ever chosen, and stands on the row itself, so that
 	// it is looked at again after waiting for another transaction's change.
-	startExpected = `CASE WHEN j.attempt = 0 THEN s.status = 1 AND s.due = j.due AND s.due <= (SELECT now FROM t)
+	startExpected = `CASE WHEN j.attempt = 0 THEN s.status = 1 AND s.due = j.due AND s.due <= j.now
     ELSE s.status = 2 AND s.attempts = j.attempt AND s.epoch = j.epoch END`
 	// startPasses is comm.Check: nothing ends the message.
-	startPasses = `(j.passes AND s.flags & 1 = 0 AND (s.expires_at = 0 OR s.expires_at > (SELECT now FROM t)))`
+	startPasses = `(j.passes AND s.flags & 1 = 0 AND (s.expires_at = 0 OR s.expires_at > j.now))`
 	// startAllowed says that mode and activity are as the caller believes: app is NULL
 	// for an unknown app, 0 for an inactive, 1 for a sandbox, 2 for a live one.
 	startAllowed = `(coalesce(j.mode, 1) <> 0 AND (j.live = 0 OR (s.mode = 2 AND j.mode IS NOT DISTINCT FROM 2)))`
 	// startEnd is comm.Check.End as a number: the place in startStatus and startCode.
 	startEnd = `CASE
     WHEN s.flags & 5 = 5 THEN 1 WHEN s.flags & 1 = 1 AND j.attempt > 0 THEN 2 WHEN s.flags & 1 = 1 THEN 3
-    WHEN j.gone THEN 4 WHEN s.expires_at <> 0 AND s.expires_at <= (SELECT now FROM t) THEN 5 ELSE 6 END`
+    WHEN j.gone THEN 4 WHEN s.expires_at <> 0 AND s.expires_at <= j.now THEN 5 ELSE 6 END`
 	startStatus = `('{5,7,7,5,5,6}'::smallint[])`
 	startCode   = `('{outcome_unknown,"","",content_gone,expired,""}'::text[])`
 	// startCause is the event's type, told from the row as it became.
@@ -57,107 +57,129 @@ const (
       ELSE CASE s.error_code WHEN 'outcome_unknown' THEN 19 WHEN 'content_gone' THEN 18 ELSE 11 END END`
 )
 
-// startSQL begins attempts. $1 is the node, $2 to $12 and $21 are the starts, one array
-// for each column, $13 to $20 the failed attempts before them (empty when there are none).
+// startSQL begins attempts. $1 is the node, $2 to $14 are the starts, one array
+// for each column, and with failed $15 to $22 the failed attempts before them.
 //
-// x the starts, j with what is looked up in other tables, st the rows changed, rest
-// what was not (rarely anything): there the row's present state tells a changed
-// mode from a message that is elsewhere, whose stale queue row is removed.
-const startSQL = `
-WITH t AS MATERIALIZED (SELECT ` + clock + ` AS now),
-x AS MATERIALIZED (
-  SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::smallint[], $6::smallint[], $7::bigint[], $8::integer[], $9::bigint[],
-    $10::bigint[], $11::text[], $12::uuid[], $13::smallint[], $14::integer[], $15::text[], $16::uuid[], $17::text[], $18::text[], $19::text[], $20::text[], $21::smallint[])
-    WITH ORDINALITY AS x (app, id, shard, channel, lane, due, attempt, epoch,
-    lease, provider, provider_id, f_cause, f_set, f_provider, f_provider_id, f_ref, f_code, f_text, f_detail, live, ord)),
-j AS MATERIALIZED (
-  SELECT x.*, c.payload IS NULL AS gone,
-    (SELECT CASE WHEN a.active = 0 THEN 0 WHEN a.sandbox <> 0 THEN 1 ELSE 2 END FROM apps a WHERE a.id = x.app) AS mode,
-    c.payload IS NOT NULL AND (SELECT true FROM suppressions p WHERE p.app_id = x.app AND p.channel = x.channel AND p.address = c.recipient) IS NULL AS passes
-  FROM x LEFT JOIN content c ON c.app_id = x.app AND c.id = x.id),
-st AS (
+// j the starts with what is looked up in other tables, st the rows changed, rest
+// what was not: there the row's present state tells a changed mode from a message
+// that is elsewhere, whose stale queue row is removed. There is rarely any, so that
+// it is looked for only when fewer rows were changed than there are starts: a start
+// changes one row at most and a row is changed once at most, so that equal counts
+// mean that every start changed its own.
+//
+// Sets are unnested in a target list and pass through OFFSET 0, which streams
+// them: as functions in FROM or as MATERIALIZED each would be stored first. It also
+// keeps the looked up values as they were when the row has to be looked at again.
+// The clock is a column because each sub-select of it would be a plan of its own.
+func startSQL(failed bool) string {
+	parts := []string{"<arrays>", "", "<flags>", "s.flags", "<step>", "1", "<code>", "", "<text>", "", "<returning>", "", "<event>", ""}
+	if failed {
+		parts = []string{
+			"<arrays>", `,
+      unnest($15::smallint[]) AS f_cause, unnest($16::integer[]) AS f_set, unnest($17::text[]) AS f_provider, unnest($18::uuid[]) AS f_provider_id,
+      unnest($19::text[]) AS f_ref, unnest($20::text[]) AS f_code, unnest($21::text[]) AS f_text, unnest($22::text[]) AS f_detail`,
+			"<flags>", "s.flags | j.f_set", "<step>", "CASE WHEN j.f_cause > 0 THEN 2 ELSE 1 END",
+			"<code>", "WHEN j.f_cause > 0 THEN j.f_code", "<text>", "WHEN j.f_cause > 0 THEN j.f_text",
+			"<returning>", ", j.epoch AS was_epoch, j.f_cause, j.f_provider, j.f_provider_id, j.f_ref, j.f_code, j.f_detail",
+			"<event>", `
+  UNION ALL
+  SELECT st.app_id, st.id, st.sequence - 1, st.f_cause, 2, 2, st.updated_at, st.generation, st.was, st.was_epoch, $1, '',
+    st.f_provider, st.f_provider_id, st.f_ref, st.f_code, st.f_detail FROM st WHERE st.f_cause > 0`,
+		}
+	}
+	return strings.NewReplacer(parts...).Replace(startTemplate)
+}
+
+// startJoined is j, and what rest is taken from.
+const startJoined = `
+    SELECT x.*, c.payload IS NULL AS gone,
+      (SELECT CASE WHEN a.active = 0 THEN 0 WHEN a.sandbox <> 0 THEN 1 ELSE 2 END FROM apps a WHERE a.id = x.app) AS mode,
+      c.payload IS NOT NULL AND (SELECT true FROM suppressions p WHERE p.app_id = x.app AND p.channel = x.channel AND p.address = c.recipient) IS NULL AS passes
+    FROM (SELECT t.now, unnest($2::uuid[]) AS app, unnest($3::uuid[]) AS id, unnest($4::smallint[]) AS shard, unnest($5::smallint[]) AS channel,
+      unnest($6::smallint[]) AS lane, unnest($7::bigint[]) AS due, unnest($8::integer[]) AS attempt, unnest($9::bigint[]) AS epoch, unnest($10::bigint[]) AS lease,
+      unnest($11::text[]) AS provider, unnest($12::uuid[]) AS provider_id, unnest($13::smallint[]) AS live, unnest($14::integer[]) AS ord<arrays>
+      FROM (SELECT ` + clock + ` AS now OFFSET 0) t) x
+    LEFT JOIN content c ON c.app_id = x.app AND c.id = x.id OFFSET 0`
+
+const startTemplate = `
+WITH st AS (
   UPDATE state s SET
     status = CASE WHEN ` + startPasses + ` THEN 2 ELSE ` + startStatus + `[` + startEnd + `] END,
-    updated_at = (SELECT now FROM t),
+    updated_at = j.now,
     attempts = CASE WHEN ` + startPasses + ` THEN s.attempts + 1 ELSE s.attempts END,
     epoch = CASE WHEN ` + startPasses + ` THEN j.lease ELSE s.epoch END,
-    round_since = CASE WHEN s.round_since = 0 AND ` + startPasses + ` THEN (SELECT now FROM t) ELSE s.round_since END,
+    round_since = CASE WHEN s.round_since = 0 AND ` + startPasses + ` THEN j.now ELSE s.round_since END,
     provider = CASE WHEN ` + startPasses + ` THEN j.provider ELSE s.provider END,
     provider_id = CASE WHEN ` + startPasses + ` THEN j.provider_id ELSE s.provider_id END,
     provider_ref = CASE WHEN ` + startPasses + ` THEN '' ELSE s.provider_ref END,
-    flags = s.flags | coalesce(j.f_set, 0),
-    sequence = s.sequence + CASE WHEN j.f_cause > 0 THEN 2 ELSE 1 END,
+    flags = <flags>,
+    sequence = s.sequence + <step>,
     error_code = CASE WHEN NOT ` + startPasses + ` AND ` + startStatus + `[` + startEnd + `] = 5 THEN ` + startCode + `[` + startEnd + `]
-      WHEN j.f_cause > 0 THEN j.f_code ELSE s.error_code END,
+      <code> ELSE s.error_code END,
     error_text = CASE WHEN NOT ` + startPasses + ` AND ` + startStatus + `[` + startEnd + `] = 5 THEN ''
-      WHEN j.f_cause > 0 THEN j.f_text ELSE s.error_text END
-  FROM j
+      <text> ELSE s.error_text END
+  FROM (` + startJoined + `) j
   WHERE s.app_id = j.app AND s.id = j.id AND s.shard = j.shard AND ` + startExpected + ` AND (NOT ` + startPasses + ` OR ` + startAllowed + `)
-  RETURNING ` + stateOf + `, j.ord, j.attempt AS was, j.epoch AS was_epoch, j.f_cause, j.f_provider, j.f_provider_id, j.f_ref, j.f_code, j.f_detail,
-    ` + startCause + ` AS cause),
-ef AS (
-  INSERT INTO events (` + eventColumns + `)
-  SELECT st.app_id, st.id, st.sequence - 1, st.f_cause, 2, 2, (SELECT now FROM t), st.generation, st.was, st.was_epoch, $1, '',
-    st.f_provider, st.f_provider_id, st.f_ref, st.f_code, st.f_detail FROM st WHERE st.f_cause > 0),
+  RETURNING ` + stateOf + `, j.ord, j.attempt AS was, ` + startCause + ` AS cause<returning>),
 e AS (
   INSERT INTO events (` + eventColumns + `)
-  SELECT st.app_id, st.id, st.sequence, st.cause, CASE WHEN st.was > 0 THEN 2 ELSE 1 END, st.status, (SELECT now FROM t), st.generation,
+  SELECT st.app_id, st.id, st.sequence, st.cause, CASE WHEN st.was > 0 THEN 2 ELSE 1 END, st.status, st.updated_at, st.generation,
     CASE WHEN st.status = 2 THEN st.attempts ELSE 0 END, st.epoch, $1, '',
     CASE WHEN st.status = 2 THEN st.provider ELSE '' END, CASE WHEN st.status = 2 THEN st.provider_id ELSE '00000000-0000-0000-0000-000000000000' END, '',
-    CASE WHEN st.status = 5 THEN st.error_code ELSE '' END, '' FROM st),
-ended AS (
-  DELETE FROM queue q USING st WHERE st.status <> 2
-    AND q.shard = st.shard AND q.app_id = st.app_id AND q.channel = st.channel AND q.lane = st.lane AND q.due = st.due AND q.id = st.id),
-rest AS MATERIALIZED (SELECT * FROM j WHERE j.ord NOT IN (SELECT st.ord FROM st)),
-stale AS (
-  DELETE FROM queue q USING rest j LEFT JOIN state s ON s.app_id = j.app AND s.id = j.id
-  WHERE j.attempt = 0 AND (s.status NOT IN (1, 2) OR s.due <> j.due OR s.shard <> j.shard OR s.channel <> j.channel OR s.lane <> j.lane) IS NOT FALSE
-    AND q.shard = j.shard AND q.app_id = j.app AND q.channel = j.channel AND q.lane = j.lane AND q.due = j.due AND q.id = j.id)
+    CASE WHEN st.status = 5 THEN st.error_code ELSE '' END, '' FROM st<event>),
+rest AS MATERIALIZED (
+  SELECT j.* FROM (` + startJoined + `) j WHERE (SELECT count(*) FROM st) < cardinality($2) AND j.ord NOT IN (SELECT st.ord FROM st)),
+gone AS (
+  DELETE FROM queue q USING (
+    SELECT st.shard, st.app_id, st.channel, st.lane, st.due, st.id FROM st WHERE st.status <> 2
+    UNION ALL
+    SELECT j.shard, j.app, j.channel, j.lane, j.due, j.id FROM rest j LEFT JOIN state s ON s.app_id = j.app AND s.id = j.id
+    WHERE j.attempt = 0 AND (s.status NOT IN (1, 2) OR s.due <> j.due OR s.shard <> j.shard OR s.channel <> j.channel OR s.lane <> j.lane) IS NOT FALSE) g
+  WHERE q.shard = g.shard AND q.app_id = g.app_id AND q.channel = g.channel AND q.lane = g.lane AND q.due = g.due AND q.id = g.id)
 SELECT st.ord, 1, ` + stateColumns + ` FROM st
 UNION ALL
-SELECT j.ord, 0, ` + stateOf + ` FROM rest j JOIN state s ON s.app_id = j.app AND s.id = j.id
+SELECT j.ord, 0, ` + stateOf + ` FROM rest j CROSS JOIN LATERAL (SELECT * FROM state s WHERE s.app_id = j.app AND s.id = j.id OFFSET 0) s
 WHERE s.shard = j.shard AND ` + startExpected + ` AND ` + startPasses + ` AND NOT ` + startAllowed
 
-// finishSQL records outcomes. $1 is the node, $2 to $18 are the finishes, one array
-// for each column; with alternatives $19 to $30 are the outcomes to be written instead
-// when a cancel is wished: which of the two is decided on the locked row.
+// finishSQL records outcomes. $1 is the node, $2 to $19 are the finishes, one array
+// for each column; with alternatives $20 to $31 are the outcomes to be written instead
+// when a cancel is wished: which of the two is decided on the locked row. Only with
+// moves may a message become QUEUED again.
 //
 // st the rows changed; a final one keeps its due, the key of the queue row to be
 // deleted; a queued one's old key is read from the row as it was (o).
-func finishSQL(alternatives bool) string {
+func finishSQL(alternatives, moves bool) string {
 	columns := []string{"to_status", "cause", "next_due", "round", "flags", "provider", "provider_id", "ref", "code", "text", "detail"}
-	replacements := make([]string, 0, 2*len(columns)+4)
+	var arrays, moved string
+	parts := make([]string, 0, 2*len(columns)+6)
 	for _, c := range columns {
 		v := "x." + c
 		if alternatives {
 			v = "CASE WHEN x.alt = 1 AND s.flags & 1 = 1 THEN x.b_" + c + " ELSE x." + c + " END"
 		}
-		replacements = append(replacements, "<"+c+">", v)
+		parts = append(parts, "<"+c+">", v)
 	}
 	if alternatives {
-		replacements = append(replacements, "<arrays>", `,
-    $19::smallint[], $20::smallint[], $21::smallint[], $22::bigint[], $23::integer[], $24::integer[], $25::text[], $26::uuid[], $27::text[], $28::text[], $29::text[], $30::text[]`,
-			"<names>", `, alt, b_`+strings.Join(columns, ", b_"))
-	} else {
-		replacements = append(replacements, "<arrays>", "", "<names>", "")
+		arrays = `,
+    unnest($20::smallint[]) AS alt, unnest($21::smallint[]) AS b_to_status, unnest($22::smallint[]) AS b_cause, unnest($23::bigint[]) AS b_next_due,
+    unnest($24::integer[]) AS b_round, unnest($25::integer[]) AS b_flags, unnest($26::text[]) AS b_provider, unnest($27::uuid[]) AS b_provider_id,
+    unnest($28::text[]) AS b_ref, unnest($29::text[]) AS b_code, unnest($30::text[]) AS b_text, unnest($31::text[]) AS b_detail`
 	}
+	if moves {
+		moved = finishMoved
+	}
+	parts = append(parts, "<arrays>", arrays, "<moved>", moved)
 	if plant.Active(plant.NoFence) {
-		replacements = append(replacements, " AND s.attempts = x.attempt AND s.epoch = x.expected", "")
+		parts = append(parts, " AND s.attempts = x.attempt AND s.epoch = x.expected", "")
 	}
-	return strings.NewReplacer(replacements...).Replace(finishTemplate)
+	return strings.NewReplacer(parts...).Replace(finishTemplate)
 }
 
 const finishTemplate = `
-WITH t AS MATERIALIZED (SELECT ` + clock + ` AS now),
-x AS MATERIALIZED (
-  SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::smallint[], $6::integer[], $7::bigint[],
-    $8::smallint[], $9::smallint[], $10::bigint[], $11::integer[], $12::integer[], $13::text[], $14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[]<arrays>)
-    WITH ORDINALITY AS x (app, id, shard, from_status, attempt, expected,
-    to_status, cause, next_due, round, flags, provider, provider_id, ref, code, text, detail<names>, ord)),
-st AS (
+WITH st AS (
   UPDATE state s SET
     status = <to_status>,
-    updated_at = (SELECT now FROM t),
+    updated_at = x.now,
     due = CASE WHEN <to_status> = 1 THEN <next_due> ELSE s.due END,
     round = <round>,
     flags = s.flags | <flags>,
@@ -167,21 +189,29 @@ st AS (
     error_code = <code>,
     error_text = <text>,
     sequence = s.sequence + 1,
-    sent_at = CASE WHEN <to_status> = 3 THEN (SELECT now FROM t) ELSE s.sent_at END,
-    delivered_at = CASE WHEN <to_status> = 4 THEN (SELECT now FROM t) ELSE s.delivered_at END
-  FROM x
+    sent_at = CASE WHEN <to_status> = 3 THEN x.now ELSE s.sent_at END,
+    delivered_at = CASE WHEN <to_status> = 4 THEN x.now ELSE s.delivered_at END
+  FROM (SELECT t.now, unnest($2::uuid[]) AS app, unnest($3::uuid[]) AS id, unnest($4::smallint[]) AS shard, unnest($5::smallint[]) AS from_status,
+    unnest($6::integer[]) AS attempt, unnest($7::bigint[]) AS expected, unnest($8::smallint[]) AS to_status, unnest($9::smallint[]) AS cause,
+    unnest($10::bigint[]) AS next_due, unnest($11::integer[]) AS round, unnest($12::integer[]) AS flags, unnest($13::text[]) AS provider,
+    unnest($14::uuid[]) AS provider_id, unnest($15::text[]) AS ref, unnest($16::text[]) AS code, unnest($17::text[]) AS text, unnest($18::text[]) AS detail,
+    unnest($19::integer[]) AS ord<arrays>
+    FROM (SELECT ` + clock + ` AS now OFFSET 0) t) x
   WHERE s.app_id = x.app AND s.id = x.id AND s.shard = x.shard
     AND CASE WHEN x.from_status = 2 THEN s.status = 2 AND s.attempts = x.attempt AND s.epoch = x.expected ELSE x.from_status = 1 AND s.status = 1 AND s.due = x.expected END
-  RETURNING x.ord, s.app_id, s.id, s.shard, s.channel, s.lane, s.due, s.status, s.sequence, s.generation, s.epoch, x.from_status, x.attempt,
+  RETURNING x.ord, x.now, s.app_id, s.id, s.shard, s.channel, s.lane, s.due, s.status, s.sequence, s.generation, s.epoch, x.from_status, x.attempt,
     <cause> AS cause, <provider> AS provider, <provider_id> AS provider_id, <ref> AS ref, <code> AS code, <detail> AS detail),
 e AS (
   INSERT INTO events (` + eventColumns + `)
-  SELECT st.app_id, st.id, st.sequence, st.cause, st.from_status, st.status, (SELECT now FROM t), st.generation, st.attempt, st.epoch, $1, '',
+  SELECT st.app_id, st.id, st.sequence, st.cause, st.from_status, st.status, st.now, st.generation, st.attempt, st.epoch, $1, '',
     st.provider, st.provider_id, st.ref, st.code, st.detail FROM st),
 gone AS (
   DELETE FROM queue q USING st WHERE st.status <> 1
-    AND q.shard = st.shard AND q.app_id = st.app_id AND q.channel = st.channel AND q.lane = st.lane AND q.due = st.due AND q.id = st.id),
+    AND q.shard = st.shard AND q.app_id = st.app_id AND q.channel = st.channel AND q.lane = st.lane AND q.due = st.due AND q.id = st.id)<moved>
+SELECT st.ord FROM st`
+
+// finishMoved moves the queue rows of messages that are queued again.
+const finishMoved = `,
 moved AS (
   UPDATE queue q SET due = st.due FROM st JOIN state o ON o.app_id = st.app_id AND o.id = st.id WHERE st.status = 1
-    AND q.shard = o.shard AND q.app_id = o.app_id AND q.channel = o.channel AND q.lane = o.lane AND q.due = o.due AND q.id = o.id)
-SELECT st.ord FROM st`
+    AND q.shard = o.shard AND q.app_id = o.app_id AND q.channel = o.channel AND q.lane = o.lane AND q.due = o.due AND q.id = o.id)`
