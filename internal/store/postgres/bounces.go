@@ -13,8 +13,8 @@ const bounceSQL = `
 INSERT INTO suppressions (app_id, channel, address, reason, created_at)
 SELECT s.app_id, s.channel, c.recipient, min(x.reason), min(s.updated_at)
 FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS x (app, id, reason)
-JOIN state s ON s.app_id = x.app AND s.id = x.id
-JOIN content c ON c.app_id = x.app AND c.id = x.id
+CROSS JOIN LATERAL (SELECT s.xmin, s.app_id, s.channel, s.status, s.updated_at FROM state s WHERE s.app_id = x.app AND s.id = x.id OFFSET 0) s
+CROSS JOIN LATERAL (SELECT c.recipient FROM content c WHERE c.app_id = x.app AND c.id = x.id OFFSET 0) c
 WHERE s.xmin = pg_current_xact_id()::xid AND s.status NOT IN (1, 2) AND c.recipient <> ''
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 ON CONFLICT (app_id, channel, address) DO NOTHING`

@@ -13,7 +13,7 @@ import (
 var daySQL = sqlstore.CountDay(`
 SELECT x.owner, x.provider_id, s.updated_at / 86400000000, count(*)
 FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[]) AS x (app, id, owner, provider_id)) AS x
-JOIN state s ON s.app_id = x.app AND s.id = x.id
+CROSS JOIN LATERAL (SELECT s.xmin, s.status, s.provider_id, s.updated_at FROM state s WHERE s.app_id = x.app AND s.id = x.id OFFSET 0) s
 WHERE s.xmin = pg_current_xact_id()::xid AND s.status = 2 AND s.provider_id = x.provider_id
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`)
 

@@ -6,6 +6,14 @@ import (
 	"github.com/commserver/commserver/internal/plant"
 )
 
+// A plan is kept while tables grow, and may have been made when they were known to
+// be empty: whoever reads a whole index then pays no more than who looks one key up,
+// and joins the other way round. So that a look-up is all that there is to choose,
+// rows to be changed are found by = ANY (ARRAY[...]) on the first column of
+// the key, which an index can answer and a merge join cannot: it is for merge joins
+// that whole indexes are considered. Rows to be read are found by a LATERAL sub-select
+// with OFFSET 0, which is not joined at all.
+
 // fenceSQL locks the shards that a turn touches, in their order, and answers the
 // clock; it fails by refuse unless all of them are owned by $1 under the epochs
 // given. The lock is FOR SHARE: a take or a release waits for it, other turns do not.
@@ -29,7 +37,7 @@ func fence() string {
 const contentSQL = `
 SELECT x.ord, CASE WHEN coalesce(f.n, 0) = 0 THEN c.payload END, f.n, f.filename, f.content_type, f.content
 FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS x (app, id, ord)
-JOIN content c ON c.app_id = x.app AND c.id = x.id
+CROSS JOIN LATERAL (SELECT c.app_id, c.id, c.payload, c.files FROM content c WHERE c.app_id = x.app AND c.id = x.id OFFSET 0) c
 LEFT JOIN LATERAL (
   SELECT f.n, f.filename, f.content_type, f.content FROM files f
   WHERE c.files > 0 AND f.app_id = c.app_id AND f.id = c.id ORDER BY f.n) f ON true`
@@ -99,7 +107,7 @@ const startJoined = `
       unnest($6::smallint[]) AS lane, unnest($7::bigint[]) AS due, unnest($8::integer[]) AS attempt, unnest($9::bigint[]) AS epoch, unnest($10::bigint[]) AS lease,
       unnest($11::text[]) AS provider, unnest($12::uuid[]) AS provider_id, unnest($13::smallint[]) AS live, unnest($14::integer[]) AS ord<arrays>
       FROM (SELECT ` + clock + ` AS now OFFSET 0) t) x
-    LEFT JOIN content c ON c.app_id = x.app AND c.id = x.id OFFSET 0`
+    LEFT JOIN LATERAL (SELECT c.payload, c.recipient FROM content c WHERE c.app_id = x.app AND c.id = x.id OFFSET 0) c ON true OFFSET 0`
 
 const startTemplate = `
 WITH st AS (
@@ -119,7 +127,7 @@ WITH st AS (
     error_text = CASE WHEN NOT ` + startPasses + ` AND ` + startStatus + `[` + startEnd + `] = 5 THEN ''
       <text> ELSE s.error_text END
   FROM (` + startJoined + `) j
-  WHERE s.app_id = j.app AND s.id = j.id AND s.shard = j.shard AND ` + startExpected + ` AND (NOT ` + startPasses + ` OR ` + startAllowed + `)
+  WHERE s.app_id = ANY (ARRAY[j.app]) AND s.id = j.id AND s.shard = j.shard AND ` + startExpected + ` AND (NOT ` + startPasses + ` OR ` + startAllowed + `)
   RETURNING ` + stateOf + `, j.ord, j.attempt AS was, ` + startCause + ` AS cause<returning>),
 e AS (
   INSERT INTO events (` + eventColumns + `)
@@ -133,9 +141,9 @@ gone AS (
   DELETE FROM queue q USING (
     SELECT st.shard, st.app_id, st.channel, st.lane, st.due, st.id FROM st WHERE st.status <> 2
     UNION ALL
-    SELECT j.shard, j.app, j.channel, j.lane, j.due, j.id FROM rest j LEFT JOIN state s ON s.app_id = j.app AND s.id = j.id
+    SELECT j.shard, j.app, j.channel, j.lane, j.due, j.id FROM rest j LEFT JOIN LATERAL (SELECT s.* FROM state s WHERE s.app_id = j.app AND s.id = j.id OFFSET 0) s ON true
     WHERE j.attempt = 0 AND (s.status NOT IN (1, 2) OR s.due <> j.due OR s.shard <> j.shard OR s.channel <> j.channel OR s.lane <> j.lane) IS NOT FALSE) g
-  WHERE q.shard = g.shard AND q.app_id = g.app_id AND q.channel = g.channel AND q.lane = g.lane AND q.due = g.due AND q.id = g.id)
+  WHERE q.shard = ANY (ARRAY[g.shard]) AND q.app_id = g.app_id AND q.channel = g.channel AND q.lane = g.lane AND q.due = g.due AND q.id = g.id)
 SELECT st.ord, 1, ` + stateColumns + ` FROM st
 UNION ALL
 SELECT j.ord, 0, ` + stateOf + ` FROM rest j CROSS JOIN LATERAL (SELECT * FROM state s WHERE s.app_id = j.app AND s.id = j.id OFFSET 0) s
@@ -197,7 +205,7 @@ WITH st AS (
     unnest($14::uuid[]) AS provider_id, unnest($15::text[]) AS ref, unnest($16::text[]) AS code, unnest($17::text[]) AS text, unnest($18::text[]) AS detail,
     unnest($19::integer[]) AS ord<arrays>
     FROM (SELECT ` + clock + ` AS now OFFSET 0) t) x
-  WHERE s.app_id = x.app AND s.id = x.id AND s.shard = x.shard
+  WHERE s.app_id = ANY (ARRAY[x.app]) AND s.id = x.id AND s.shard = x.shard
     AND CASE WHEN x.from_status = 2 THEN s.status = 2 AND s.attempts = x.attempt AND s.epoch = x.expected ELSE x.from_status = 1 AND s.status = 1 AND s.due = x.expected END
   RETURNING x.ord, x.now, s.app_id, s.id, s.shard, s.channel, s.lane, s.due, s.status, s.sequence, s.generation, s.epoch, x.from_status, x.attempt,
     <cause> AS cause, <provider> AS provider, <provider_id> AS provider_id, <ref> AS ref, <code> AS code, <detail> AS detail),
@@ -207,11 +215,11 @@ e AS (
     st.provider, st.provider_id, st.ref, st.code, st.detail FROM st),
 gone AS (
   DELETE FROM queue q USING st WHERE st.status <> 1
-    AND q.shard = st.shard AND q.app_id = st.app_id AND q.channel = st.channel AND q.lane = st.lane AND q.due = st.due AND q.id = st.id)<moved>
+    AND q.shard = ANY (ARRAY[st.shard]) AND q.app_id = st.app_id AND q.channel = st.channel AND q.lane = st.lane AND q.due = st.due AND q.id = st.id)<moved>
 SELECT st.ord FROM st`
 
 // finishMoved moves the queue rows of messages that are queued again.
 const finishMoved = `,
 moved AS (
-  UPDATE queue q SET due = st.due FROM st JOIN state o ON o.app_id = st.app_id AND o.id = st.id WHERE st.status = 1
-    AND q.shard = o.shard AND q.app_id = o.app_id AND q.channel = o.channel AND q.lane = o.lane AND q.due = o.due AND q.id = o.id)`
+  UPDATE queue q SET due = st.due FROM st CROSS JOIN LATERAL (SELECT o.* FROM state o WHERE o.app_id = st.app_id AND o.id = st.id OFFSET 0) o WHERE st.status = 1
+    AND q.shard = ANY (ARRAY[o.shard]) AND q.app_id = o.app_id AND q.channel = o.channel AND q.lane = o.lane AND q.due = o.due AND q.id = o.id)`

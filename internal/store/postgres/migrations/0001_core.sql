@@ -110,9 +110,9 @@ CREATE TABLE content (
   PRIMARY KEY (app_id, id)
 );
 
--- Search by recipient (docs/decisions/0004-search.md). The recipient first, or the planner could take it for
--- look-ups by app_id and id. NULLS FIRST: see state_list.
-CREATE INDEX content_recipient ON content (recipient, app_id, id NULLS FIRST);
+-- Search by recipient (docs/decisions/0004-search.md). The recipient first and only where there is one, or the
+-- planner could take it for look-ups by app_id and id. NULLS FIRST: see state_list.
+CREATE INDEX content_recipient ON content (recipient, app_id, id NULLS FIRST) WHERE recipient <> '';
 
 -- What messages are searched by besides: one row for each tag (kind 1) of a message.
 CREATE TABLE terms (
