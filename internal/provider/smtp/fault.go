@@ -68,6 +68,9 @@ func (f *fault) asError(v veil) *provider.Error {
 // diagnose names a failure without a reply. Before the final dot nothing can
 // have been sent; after it nobody can tell.
 func diagnose(p phase, err error) problem {
+	if p == final && errors.Is(err, errTwice) {
+		return problem{"outcome_unknown", provider.Ambiguous, "the server gave the mail two answers that contradict each other; it may have been sent"}
+	}
 	if p == final && !plant.Active(plant.TimeoutIsClean) {
 		return problem{"outcome_unknown", provider.Ambiguous, "the connection failed after the mail was handed over and before the server's answer; it may have been sent"}
 	}
@@ -85,6 +88,8 @@ func diagnose(p phase, err error) problem {
 		return problem{"tls_required", provider.Account, "the server offers no encryption, so the password was not sent"}
 	case errors.Is(err, errNoMechanism):
 		return problem{"auth_unsupported", provider.Account, "the server offers no login that is supported (PLAIN, LOGIN, CRAM-MD5)"}
+	case errors.Is(err, errEarly):
+		return problem{"protocol_error", provider.Transient, "the server answered before it was asked; nothing was sent"}
 	case errors.Is(err, errProtocol):
 		return problem{"protocol_error", provider.Transient, "the server's answer is no SMTP"}
 	case badCertificate(err):

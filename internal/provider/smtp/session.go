@@ -40,15 +40,13 @@ func (s *Sender) connect(ctx context.Context) (*session, *fault) {
 	if err != nil {
 		return nil, &fault{phase: connecting, err: fmt.Errorf("dial: %w", err)}
 	}
+	ses := &session{wire: newWire(conn), times: s.times}
 	if s.config.secure {
-		secured, err := s.handshake(short, conn)
-		if err != nil {
+		if err := s.encrypt(short, ses); err != nil {
 			_ = conn.Close()
 			return nil, &fault{phase: startTLS, err: err}
 		}
-		conn = secured
 	}
-	ses := &session{wire: newWire(conn), times: s.times, encrypted: s.config.secure}
 	stop := ses.watch(ctx)
 	f := s.open(ctx, ses)
 	if !stop() && f == nil {
@@ -91,13 +89,7 @@ func (s *Sender) hello(ctx context.Context, ses *session) *fault {
 	}
 	name := s.ownName(ses.conn)
 	ses.ext = extensions{}
-	if err := ses.put("EHLO ", name); err != nil {
-		return &fault{phase: hello, err: err}
-	}
-	if err := ses.out.Flush(); err != nil {
-		return &fault{phase: hello, err: err}
-	}
-	r, err := ses.lines(ses.ext.learn)
+	r, err := ses.askLines(ses.ext.learn, "EHLO ", name)
 	if err == nil && (r.code == 500 || r.code == 502) {
 		ses.ext = extensions{}
 		r, err = ses.ask("HELO ", name)
@@ -152,21 +144,17 @@ func (s *Sender) upgrade(ctx context.Context, ses *session) *fault {
 	if err != nil || r.code != 220 {
 		return newFault(startTLS, r, err)
 	}
-	if ses.inStep() != nil {
+	if smuggled, err := ses.arrived(atOnce); len(smuggled) > 0 {
 		// Commands or replies smuggled in before the encryption (CVE-2011-0411 and its kin).
 		return &fault{phase: startTLS, err: errInjected}
+	} else if err != nil {
+		return &fault{phase: startTLS, err: err}
 	}
 	short, cancel := context.WithTimeout(ctx, s.times.connect)
 	defer cancel()
-	secured, err := s.handshake(short, ses.conn)
-	if err != nil {
+	if err := s.encrypt(short, ses); err != nil {
 		return &fault{phase: startTLS, err: err}
 	}
-	// The watcher holds the same wire: it goes on to interrupt the same connection below.
-	ses.encrypted = true
-	ses.in.Reset(secured)
-	ses.out.Reset(secured)
-	ses.conn = secured
 	return s.hello(ctx, ses)
 }
 
@@ -175,18 +163,20 @@ var (
 	errNoTLS    = errors.New("the server offers no encryption")
 )
 
-func (s *Sender) handshake(ctx context.Context, conn net.Conn) (net.Conn, error) {
-	t, ok := ctx.Deadline()
-	if ok {
-		if err := conn.SetDeadline(t); err != nil {
-			return nil, err
+// encrypt begins TLS on the session's connection.
+func (s *Sender) encrypt(ctx context.Context, ses *session) error {
+	if t, ok := ctx.Deadline(); ok {
+		if err := ses.conn.SetDeadline(t); err != nil {
+			return err
 		}
 	}
-	secured := tls.Client(conn, s.tls)
+	secured := tls.Client(ses.conn, s.tls)
 	if err := secured.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
+		return fmt.Errorf("TLS: %w", err)
 	}
-	return secured, nil
+	ses.over(secured)
+	ses.encrypted = true
+	return nil
 }
 
 // quit ends a session politely without waiting for the answer.

@@ -103,15 +103,11 @@ func (ses *session) envelope(ctx context.Context, j *job, fresh bool) ([]reply, 
 	if ses.ext.sized {
 		size = " SIZE=" + strconv.FormatInt(j.mail.Size(), 10)
 	}
-	err := ses.put("MAIL FROM:<", j.from, ">", size)
-	if err == nil && ses.ext.pipelining {
-		return ses.pipelined(ctx, j)
+	if ses.ext.pipelining {
+		return ses.pipelined(ctx, j, size)
 	}
-	if err == nil {
-		err = ses.out.Flush()
-	}
-	if f := ses.expectOK(mailFrom, err); f != nil {
-		return nil, f
+	if r, err := ses.ask("MAIL FROM:<", j.from, ">", size); err != nil || !r.ok() {
+		return nil, newFault(mailFrom, r, err)
 	}
 	var refused []reply
 	for i, to := range j.to {
@@ -129,17 +125,6 @@ func (ses *session) envelope(ctx context.Context, j *job, fresh bool) ([]reply, 
 	return refused, ses.askData(ctx)
 }
 
-func (ses *session) expectOK(p phase, err error) *fault {
-	var r reply
-	if err == nil {
-		r, err = ses.reply()
-	}
-	if err != nil || !r.ok() {
-		return newFault(p, r, err)
-	}
-	return nil
-}
-
 func (ses *session) askData(ctx context.Context) *fault {
 	if err := ses.within(ctx, ses.times.data); err != nil {
 		return &fault{phase: data, err: err}
@@ -151,23 +136,16 @@ func (ses *session) askData(ctx context.Context) *fault {
 	return nil
 }
 
-// pipelined sends the envelope after MAIL, which is buffered, in one write and
-// matches the replies in order (RFC 2920). The first refusal counts: the
-// later ones follow from it.
-func (ses *session) pipelined(ctx context.Context, j *job) ([]reply, *fault) {
-	for _, to := range j.to {
-		if err := ses.put("RCPT TO:<", to, ">"); err != nil {
-			return nil, &fault{phase: mailFrom, err: err}
-		}
-	}
+// pipelined sends the envelope in one write and matches the replies in order
+// (RFC 2920). The first refusal counts: the later ones follow from it.
+func (ses *session) pipelined(ctx context.Context, j *job, size string) ([]reply, *fault) {
 	withData := len(j.to) == 1
-	if withData {
-		_ = ses.put("DATA")
-	}
-	err := ses.out.Flush()
-	first := ses.expectOK(mailFrom, err)
-	if first != nil && !first.keepsSession() {
-		return nil, first
+	r, err := ses.askGroup(j, size, withData)
+	var first *fault
+	if err != nil || !r.ok() {
+		if first = newFault(mailFrom, r, err); !first.keepsSession() {
+			return nil, first
+		}
 	}
 	// From here on the server has answered: the session is alive and gets its full time.
 	if err := ses.within(ctx, ses.times.command); err != nil {
@@ -195,6 +173,30 @@ func (ses *session) pipelined(ctx context.Context, j *job) ([]reply, *fault) {
 	return refused, ses.askData(ctx)
 }
 
+// askGroup sends the group of commands and reads the reply to the first, MAIL.
+func (ses *session) askGroup(j *job, size string, withData bool) (reply, error) {
+	// Only the first can be answered too early: the others' replies may come at any time from here on.
+	if r, err := ses.inStep(); err != nil || r.code != 0 {
+		return r, err
+	}
+	err := ses.put("MAIL FROM:<", j.from, ">", size)
+	for _, to := range j.to {
+		if err == nil {
+			err = ses.put("RCPT TO:<", to, ">")
+		}
+	}
+	if err == nil && withData {
+		err = ses.put("DATA")
+	}
+	if err == nil {
+		err = ses.out.Flush()
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	return ses.reply()
+}
+
 // afterData reads the reply to a DATA that was sent with the envelope. If the
 // envelope was refused and the server asks for the content all the same, a
 // lone dot ends it: without a recipient nothing is sent.
@@ -214,7 +216,7 @@ func (ses *session) afterData(ctx context.Context, first *fault) *fault {
 	if err := ses.within(ctx, ses.times.data); err != nil {
 		return ses.lost(first)
 	}
-	if _, err := ses.ask("."); err != nil {
+	if r, err := ses.ask("."); err != nil || r.code == 421 {
 		return ses.lost(first)
 	}
 	return first
@@ -245,8 +247,8 @@ func (ses *session) transmit(ctx context.Context, j *job) (reply, *fault) {
 	if err := ctx.Err(); err != nil {
 		return reply{}, &fault{phase: content, err: err} // the dot has not been written: still clean
 	}
-	if err := ses.inStep(); err != nil {
-		return reply{}, &fault{phase: content, err: err} // likewise
+	if r, err := ses.inStep(); err != nil || r.code != 0 {
+		return reply{}, newFault(content, r, err) // likewise
 	}
 	if err := dots.end(); err != nil {
 		// The last octets were not handed over, so the server cannot have seen the end.
@@ -258,14 +260,35 @@ func (ses *session) transmit(ctx context.Context, j *job) (reply, *fault) {
 	if err := ses.within(ctx, ses.times.final); err != nil {
 		return reply{}, &fault{phase: final, err: err}
 	}
-	r, err := ses.reply()
-	if err != nil && r.code != 0 {
-		// The connection broke within an answer of several lines: the first has said it all.
-		ses.broken, err = true, nil
-	}
+	r, err := ses.verdict()
 	if err != nil || !r.ok() {
 		return reply{}, newFault(final, r, err)
 	}
 	ses.dirty = false
+	return r, nil
+}
+
+// verdict reads the answer to the final dot.
+func (ses *session) verdict() (reply, error) {
+	r, err := ses.reply()
+	if err != nil && r.code != 0 {
+		// The connection broke within an answer of several lines: the first has said it all.
+		ses.broken = true
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	// Where a second reply came with it one of the two was early, and which cannot be told: it
+	// may have crossed the dot. A 421 only says good-bye. One that comes later is found by the next
+	// command on this session, so that this look need not ask the system.
+	second, _ := ses.arrived(notAtAll)
+	if len(second) == 0 {
+		return r, nil
+	}
+	ses.broken = true
+	if string(second) != "421" && (second[0] == '2') != r.ok() {
+		return reply{}, errTwice
+	}
 	return r, nil
 }

@@ -82,13 +82,22 @@ func (r *reply) String() string {
 
 // wire is a connection, read by replies and written by commands.
 type wire struct {
-	conn net.Conn
-	in   *bufio.Reader
-	out  *bufio.Writer
+	conn  net.Conn
+	below *lookout // conn, or what is below its TLS
+	in    *bufio.Reader
+	out   *bufio.Writer
 }
 
 func newWire(conn net.Conn) *wire {
-	return &wire{conn: conn, in: bufio.NewReaderSize(conn, maxReplyLine), out: bufio.NewWriterSize(conn, 16<<10)}
+	l := newLookout(conn)
+	return &wire{conn: l, below: l, in: bufio.NewReaderSize(l, maxReplyLine), out: bufio.NewWriterSize(l, 16<<10)}
+}
+
+// over goes on over TLS. A watcher goes on to interrupt the connection below.
+func (w *wire) over(secured net.Conn) {
+	w.conn = secured
+	w.in.Reset(secured)
+	w.out.Reset(secured)
 }
 
 // within bounds everything until the next call: by d, by ctx's deadline, and
@@ -128,18 +137,49 @@ func (w *wire) put(parts ...string) error {
 // the answer believes a server that is out of step.
 var errEarly = errors.New("the server answered before it was asked")
 
-// inStep answers errEarly when something is there that was not asked for.
-func (w *wire) inStep() error {
-	if w.in.Buffered() > 0 {
-		return errEarly
+// errTwice says that two replies contradict each other where one was due.
+var errTwice = errors.New("the server answered twice, and not the same")
+
+// inStep says whether what is about to be sent may be sent, without waiting. It
+// answers errEarly when something is there that was not asked for, and the error
+// when the connection is seen to have ended: what has not been sent was not taken.
+//
+// The one reply that a server may send unasked is 421, when it shuts down, on the
+// assumption that the client takes it for the answer to its next command (RFC 5321
+// section 3.8). inStep answers it, and the command need not be sent any more.
+//
+// What is still on its way is not seen. A reply that left the server too early and
+// arrives after the command has been written looks like its answer.
+func (w *wire) inStep() (reply, error) {
+	start, err := w.arrived(atOnce)
+	switch {
+	case string(start) == "421":
+		return w.reply()
+	case len(start) > 0:
+		return reply{}, errEarly
 	}
-	return nil
+	return reply{}, err
+}
+
+// arrived gives the first three octets, if they are there, of a reply that has
+// not been read yet. With nothing there it answers neither octets nor an error.
+func (w *wire) arrived(how reading) ([]byte, error) {
+	w.below.reads = how
+	start, err := w.in.Peek(3)
+	w.below.reads = patiently
+	if len(start) > 0 || errors.Is(err, errNothing) {
+		return start, nil
+	}
+	return nil, err
 }
 
 // ask sends one command and reads its reply.
-func (w *wire) ask(parts ...string) (reply, error) {
-	if err := w.inStep(); err != nil {
-		return reply{}, err
+func (w *wire) ask(parts ...string) (reply, error) { return w.askLines(nil, parts...) }
+
+// askLines does so and hands each line's text to each, if given.
+func (w *wire) askLines(each func(string), parts ...string) (reply, error) {
+	if r, err := w.inStep(); err != nil || r.code != 0 {
+		return r, err
 	}
 	if err := w.put(parts...); err != nil {
 		return reply{}, err
@@ -147,7 +187,7 @@ func (w *wire) ask(parts ...string) (reply, error) {
 	if err := w.out.Flush(); err != nil {
 		return reply{}, err
 	}
-	return w.reply()
+	return w.lines(each)
 }
 
 // reply reads one reply, possibly of several lines.
