@@ -1,8 +1,8 @@
 package httpapi
 
 import (
-	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -95,11 +95,15 @@ func writeRaw(w http.ResponseWriter, status int, body []byte) {
 }
 
 // readBody reads a JSON body and says in our words why it cannot.
-func readBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, limit int64) error {
-	err := httpserver.ReadJSON(w, r, buf, limit)
-	switch {
-	case err == nil:
+func readBody(w http.ResponseWriter, r *http.Request, to io.ReaderFrom, limit int64) error {
+	err := httpserver.ReadJSON(w, r, to, limit)
+	if err == nil {
 		return nil
+	}
+	refused, ours := errors.AsType[*comm.Error](err)
+	switch {
+	case ours: // there was no room for it
+		return refused
 	case errors.Is(err, httpserver.ErrUnsupported):
 		return comm.E("unsupported_media_type")
 	case errors.Is(err, httpserver.ErrTooLarge):

@@ -7,8 +7,6 @@
 package httpapi
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -71,7 +69,7 @@ type Config struct {
 // API serves the routes.
 type API struct {
 	cfg      Config
-	buffers  sync.Pool
+	parcels  sync.Pool
 	bodies   *room
 	ready    readiness
 	refusals outage.Spaced
@@ -86,7 +84,7 @@ func New(cfg Config) *API {
 		cfg.Pushed = func(comm.Unit, store.Head) {}
 	}
 	a := &API{cfg: cfg, bodies: newRoom()}
-	a.buffers.New = func() any { return new(bytes.Buffer) }
+	a.parcels.New = func() any { return new(parcel) }
 	a.ready.of(cfg.Checks, cfg.Log)
 	return a
 }
@@ -145,35 +143,16 @@ func (a *API) serve(route Route) http.Handler {
 const (
 	maxBody  = 1 << 20
 	maxFiles = 16 << 20
-	// maxPooled is up to which size a buffer is kept for the next request.
-	maxPooled = 64 << 10
 )
 
 // decode reads a small JSON body into v. codes are as in strictjson.Decode.
 func (a *API) decode(w http.ResponseWriter, r *http.Request, v any, codes map[string]string) error {
-	body, err := a.admit(w, r, comm.ID{}, maxBody)
+	p, err := a.receive(w, r, comm.ID{}, maxBody)
 	if err != nil {
 		return err
 	}
-	defer func() { body.leave() }()
-	buf := a.buffer()
-	defer a.release(buf)
-	if err := readBody(w, r, buf, maxBody); err != nil {
-		return cmp.Or(body.refused, err)
-	}
-	return strictjson.Decode(buf.Bytes(), v, codes)
-}
-
-func (a *API) buffer() *bytes.Buffer {
-	buf, _ := a.buffers.Get().(*bytes.Buffer)
-	buf.Reset()
-	return buf
-}
-
-func (a *API) release(buf *bytes.Buffer) {
-	if buf.Cap() <= maxPooled {
-		a.buffers.Put(buf)
-	}
+	defer a.release(p)
+	return strictjson.Decode(p.text, v, codes)
 }
 
 func (a *API) now() comm.Micros { return comm.At(a.cfg.Now()) }

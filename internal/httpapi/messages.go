@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"cmp"
-	"io"
 	"net/http"
 	"strconv"
 
@@ -35,16 +33,12 @@ func (a *API) createMessage(w http.ResponseWriter, r *http.Request, caller *auth
 
 // acceptMessage reads one message and stores it.
 func (a *API) acceptMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) (res intake.Result, err error) {
-	// The room is kept until the message is stored: its content waits for the committer.
-	body, err := a.admit(w, r, caller.App.ID, maxFiles)
+	request, held, err := a.readMessage(w, r, caller)
 	if err != nil {
 		return res, err
 	}
-	defer func() { body.leave() }()
-	request, err := a.readMessage(w, r)
-	if err != nil {
-		return res, cmp.Or(body.refused, err)
-	}
+	// The room is kept until the message is stored: its content waits for the committer.
+	defer a.bodies.leave(held)
 	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
 		return res, err
 	}
@@ -52,35 +46,26 @@ func (a *API) acceptMessage(w http.ResponseWriter, r *http.Request, caller *auth
 	return res, res.Err
 }
 
-// readMessage reads and decodes one message. Attachment content has a larger limit than the rest.
-func (a *API) readMessage(w http.ResponseWriter, r *http.Request) (*intake.Request, error) {
-	buf := a.buffer()
-	defer a.release(buf)
-	if n := r.ContentLength; n > maxPooled && n <= maxFiles {
-		// All of it at once, or doubling would take up to twice as much; but not for a mere promise.
-		// An error here comes again with the next read.
-		if _, err := buf.ReadFrom(io.LimitReader(r.Body, believed)); err == nil {
-			buf.Grow(int(n) - buf.Len() + bytes.MinRead)
-		}
-	}
-	if err := readBody(w, r, buf, maxFiles); err != nil {
-		return nil, err
-	}
-	if buf.Len() > maxBody && !bytes.Contains(buf.Bytes(), []byte(`"attachments"`)) {
-		return nil, tooLarge(maxBody)
-	}
-	request, err := intake.Decode(buf.Bytes())
+// readMessage reads and decodes one message, which holds room if it is large. Attachment
+// content has a larger limit than the rest.
+func (a *API) readMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller) (*intake.Request, *guest, error) {
+	p, err := a.receive(w, r, caller.App.ID, maxFiles)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if buf.Len()-request.FileText() > maxBody {
-		return nil, tooLarge(maxBody)
+	defer a.release(p)
+	if len(p.text) > maxBody && !bytes.Contains(p.text, []byte(`"attachments"`)) {
+		return nil, nil, tooLarge(maxBody)
 	}
-	return request, nil
+	request, err := intake.Decode(p.text)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(p.text)-request.FileText() > maxBody {
+		return nil, nil, tooLarge(maxBody)
+	}
+	return request, p.keep(), nil
 }
-
-// believed is how much of a large body must have arrived before memory for all of it is taken.
-const believed = 256 << 10
 
 // acceptedSize is room for an answer without warnings.
 const acceptedSize = 128

@@ -1,16 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"io"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
-	"github.com/commserver/commserver/internal/httpserver"
 )
 
 // Bounds of the memory that request bodies take together. A body of a message
@@ -19,184 +16,138 @@ import (
 const (
 	// smallBody is what every request may bring without asking for room.
 	smallBody = 64 << 10
-	// bodyRoom is what all larger bodies of this process may hold at one time.
-	bodyRoom = 96 << 20
-	// lightBody may pass larger ones that wait for room.
-	lightBody = 1 << 20
-	// A body that holds room has to arrive: at slowest bytes a second on average, after slowStart.
-	slowest   = 16 << 10
-	slowStart = 5 * time.Second
-	// roomWait is how long a request waits for room before it is refused.
+	// bodyRoom is what all larger bodies of this process may hold at one time, the one on the seat apart.
+	bodyRoom = 80 << 20
+	// spareRoom is the last part of the room, in which no app may hold a whole largest body.
+	spareRoom = bodyRoom / 4
+	// roomWait is how long one request waits for room, all its waits together, before it is refused.
 	roomWait = 10 * time.Second
 )
 
-// room hands out memory for large bodies in the order in which they came, except
-// that an app which holds its share lets others pass, and that light ones pass heavy
-// ones. It is safe for concurrent use.
+// room hands out memory for large bodies as they arrive. One body at a time has the
+// seat, memory for a largest body beside the room: so one can always end, also when
+// all others wait for each other. It is safe for concurrent use.
 type room struct {
 	mu    sync.Mutex
-	used  int64
+	used  int64 // without the body on the seat
 	byApp map[comm.ID]int64
-	line  []*guest
+	seat  *guest
+	line  []*guest // in the order in which they asked
 }
 
-// guest is one body that waits for room or has it.
+// guest is one body in the room.
 type guest struct {
-	app    comm.ID
-	size   int64
-	seated chan struct{} // closed once it has room
+	app     comm.ID
+	held    int64
+	want    int64         // what it asked to hold, while it stands in line
+	granted chan struct{} // closed once it has that
+	waited  time.Duration
+	seated  bool // it has the seat; g's own goroutine may read it between its calls
 }
 
 func newRoom() *room { return &room{byApp: map[comm.ID]int64{}} }
 
-// enter waits for room of that size; leave gives it back, once. Size is at most bodyRoom.
-func (m *room) enter(ctx context.Context, app comm.ID, size int64) (leave func(), err error) {
-	g := &guest{app: app, size: size, seated: make(chan struct{})}
+// grow asks that g may hold size bytes, at most maxFiles, and says whether it does at
+// once. Otherwise it stands in line: wait must follow.
+func (m *room) grow(g *guest, size int64) bool {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	g.want = size
+	if m.seat == g {
+		m.hold(g)
+		return true
+	}
+	g.granted = make(chan struct{})
 	m.line = append(m.line, g)
-	m.seat()
-	m.mu.Unlock()
-	leave = sync.OnceFunc(func() { m.leave(g) })
-	wait := time.NewTimer(roomWait)
-	defer wait.Stop()
+	m.serve()
+	return g.held == size
+}
+
+// wait waits until g holds what it asked for. What g holds when it is refused it keeps until it leaves.
+func (m *room) wait(ctx context.Context, g *guest) error {
+	began := time.Now()
+	defer func() { g.waited += time.Since(began) }()
+	patience := time.NewTimer(roomWait - g.waited)
+	defer patience.Stop()
 	select {
-	case <-g.seated:
-		return leave, nil
-	case <-wait.C:
+	case <-g.granted:
+		return nil
+	case <-patience.C:
 	case <-ctx.Done():
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := slices.Index(m.line, g)
 	if i < 0 {
-		return leave, nil // it was seated at the last moment
+		return nil // it was granted at the last moment
 	}
 	m.line = slices.Delete(m.line, i, i+1)
-	m.seat() // smaller ones behind it may fit
 	e := comm.E("unavailable", "Too many large requests are under way; send the same request again.")
 	e.RetryAfter = 1
-	return nil, e
+	return e
 }
 
+// leave gives back what g holds; nil and one that has left hold nothing.
 func (m *room) leave(g *guest) {
+	if g == nil {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.used -= g.size
-	if m.byApp[g.app] -= g.size; m.byApp[g.app] == 0 {
+	g.want = 0
+	m.hold(g)
+	if m.seat == g {
+		m.seat, g.seated = nil, false
+	}
+	m.serve()
+}
+
+// hold books what g asked for. It runs under mu, as all that follows.
+func (m *room) hold(g *guest) {
+	more := g.want - g.held
+	if m.seat != g {
+		m.used += more
+	}
+	if m.byApp[g.app] += more; m.byApp[g.app] == 0 {
 		delete(m.byApp, g.app)
 	}
-	m.seat()
+	g.held = g.want
 }
 
-// seat gives room to those in line, oldest first. It runs under mu.
-func (m *room) seat() {
-	full := false // who only has to wait for others to leave is overtaken by light ones alone
+// serve gives room to those in line that may have it, oldest first, and the seat, when
+// it is free, to one of those that may not: of the app that holds least besides, so that
+// an app with many bodies stands behind one with few.
+func (m *room) serve() {
 	m.line = slices.DeleteFunc(m.line, func(g *guest) bool {
-		if full && g.size > lightBody || !m.fair(g) {
+		if !m.fits(g) {
 			return false
 		}
-		if m.used+g.size > bodyRoom {
-			full = true
-			return false
-		}
-		m.used += g.size
-		m.byApp[g.app] += g.size
-		close(g.seated)
+		m.hold(g)
+		close(g.granted)
 		return true
 	})
+	if m.seat != nil || len(m.line) == 0 {
+		return
+	}
+	g := slices.MinFunc(m.line, func(a, b *guest) int { return cmp.Compare(m.byApp[a.app]-a.held, m.byApp[b.app]-b.held) })
+	m.used -= g.held
+	m.seat, g.seated = g, true
+	m.hold(g)
+	close(g.granted)
+	i := slices.Index(m.line, g)
+	m.line = slices.Delete(m.line, i, i+1)
+	m.serve() // what it held in the room is free for others
 }
 
-// fair says that the guest's app stays within its share: as much as it leaves free.
+// fits says that there is room for g and that its app stays within its share: a quarter
+// of what it leaves free, and a largest body more while that leaves the spare part free.
 // So each further app finds some room, however many hold all they may.
-func (m *room) fair(g *guest) bool {
-	own := m.byApp[g.app]
-	return own == 0 || own+g.size <= bodyRoom-m.used-g.size
-}
-
-// paced is a body that must arrive at the least rate: who holds room for one that
-// does not come takes it from others.
-type paced struct {
-	io.ReadCloser
-	conn  *http.ResponseController
-	start time.Time
-	read  int64
-}
-
-func (p *paced) Read(b []byte) (int, error) {
-	due := p.start.Add(slowStart + time.Duration(p.read)*time.Second/slowest)
-	if err := p.conn.SetReadDeadline(earlier(due, p.start.Add(httpserver.ReadTimeout))); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
+func (m *room) fits(g *guest) bool {
+	more := g.want - g.held
+	free := bodyRoom - m.used - more
+	share := free / 4
+	if free >= spareRoom {
+		share += maxFiles
 	}
-	n, err := p.ReadCloser.Read(b)
-	if p.read += int64(n); err == io.EOF {
-		// The message is whole: what follows has its usual time, and must not end this request.
-		_ = p.conn.SetReadDeadline(time.Now().Add(httpserver.ReadTimeout))
-	}
-	return n, err
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// admission is the room of one request's body.
-type admission struct {
-	leave func() // gives the room back; may be called more than once
-	// refused is why reading the body stopped when there was no room for it.
-	refused error
-}
-
-// admit makes sure that there is room for the request's body of at most limit
-// bytes before it is read. One that does not say its length asks for room when
-// it turns out not to be small. The zero app stands for all callers that are none.
-func (a *API) admit(w http.ResponseWriter, r *http.Request, app comm.ID, limit int64) (*admission, error) {
-	d := &admission{leave: func() {}}
-	body := r.Body
-	enter := func(size int64) error {
-		leave, err := a.bodies.enter(r.Context(), app, size)
-		if err != nil {
-			// A client that is still sending does not look for an answer: let it finish, keep nothing.
-			_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, body, limit))
-			d.refused = err
-			return err
-		}
-		d.leave = leave
-		return nil
-	}
-	pace := func() io.ReadCloser {
-		return &paced{ReadCloser: body, conn: http.NewResponseController(w), start: time.Now()}
-	}
-	switch n := r.ContentLength; {
-	case n < 0:
-		r.Body = &unmeasured{ReadCloser: pace(), enter: func() error { return enter(limit) }}
-	case n > smallBody && n <= limit: // a longer one is refused unread
-		if err := enter(n); err != nil {
-			return d, err
-		}
-		r.Body = pace()
-	}
-	return d, nil
-}
-
-// unmeasured is a body whose length is not known: past smallBody it asks for room, once.
-type unmeasured struct {
-	io.ReadCloser
-	enter func() error
-	read  int64
-	asked bool
-}
-
-func (u *unmeasured) Read(p []byte) (int, error) {
-	if u.read >= smallBody && !u.asked {
-		u.asked = true
-		if err := u.enter(); err != nil {
-			return 0, err
-		}
-	}
-	n, err := u.ReadCloser.Read(p)
-	u.read += int64(n)
-	return n, err
+	return free >= 0 && m.byApp[g.app]+more <= share
 }

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -21,7 +20,7 @@ var (
 // ReadJSON appends the request's body to buf, at most limit bytes, after
 // checking that it is said to be JSON in UTF-8 without encoding. Nothing is
 // decompressed. The error wraps one of the Err values.
-func ReadJSON(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, limit int64) error {
+func ReadJSON(w http.ResponseWriter, r *http.Request, buf io.ReaderFrom, limit int64) error {
 	if !isJSON(r.Header["Content-Type"]) {
 		return ErrUnsupported
 	}
