@@ -218,15 +218,18 @@ func (p *poller) sort(found []comm.State, suspects map[comm.ID]*job, known map[c
 // unsure settles a start whose turn was uncertain and whose message is SENDING.
 func (s *scheduler) unsure(sh *shard, j *job, st *comm.State) {
 	delete(sh.suspects, st.ID)
-	if j.failed != nil && st.Attempts == j.state.Attempts {
+	switch {
+	case j.failed != nil && st.Attempts == j.state.Attempts:
 		// Not stored: decide the answer again.
 		j.account, j.failed = j.last, nil
 		j.tried = j.tried[:len(j.tried)-1]
 		s.results = append(s.results, j)
-		return
+	case st.Epoch == sh.epoch:
+		j.state, j.failed = *st, nil
+		s.undo(j)
+	default:
+		s.drop(j) // another's attempt, left open at the take-over: nobody knows what came of it
 	}
-	j.state, j.failed = *st, nil
-	s.undo(j)
 }
 
 // innocent brings suspects back whose start was not stored.
