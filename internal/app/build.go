@@ -152,7 +152,7 @@ func (a *App) door(reg *registry.Service) http.Handler {
 	if a.dispatcher != nil {
 		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
 			if s := a.dispatcher.Stats(); !s.Healthy {
-				return errors.New("the worker holds no lease: " + s.LastError)
+				return errors.New("the worker cannot send: " + s.LastError)
 			}
 			return nil
 		}})

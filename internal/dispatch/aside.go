@@ -5,161 +5,215 @@ import (
 	"errors"
 	"time"
 
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
 
-// A row that cannot be stored must not stop what can be: a turn that the store
-// refuses for a reason of its own (not because it is away) is repeated item by
-// item, and the item that fails alone is set aside and tried again from time to
-// time. Its message keeps its place among those in flight, so that nothing else is
-// done to it; what is on no other record (the outcome of a call) stays in memory
-// until it is stored, the shard is lost, or the process ends: then the attempt is
-// unknown.
+// A row that cannot be stored must not stop what can be. What the store refuses for
+// a reason of its own (not because it is away) is halved; the halves stand in line
+// beside the ordinary turns, and the row that is refused alone is set aside and
+// tried again from time to time. Its message keeps its place among those in flight,
+// so that nothing else is done to it, except that one whose start is aside ends when
+// its time is over. What is on no other record (the outcome of a call) stays in
+// memory until it is stored, the shard is lost, or the process ends: then the
+// attempt is unknown.
+//
+// Whether a row or the store is at fault shows when something else is stored: until
+// then the wait for a row's next try does not grow, and if that took long, everything
+// is tried at once then.
 
 const (
-	asideFirst = 30 * time.Second // until what failed alone is tried again; doubled each time
+	asideFirst = 30 * time.Second // until what was refused alone is tried again; doubled each time
 	asideMost  = time.Hour
-	// maxAside is how many items may be aside. More are no poisoned rows: the store has a fault.
-	maxAside = 256
+	maxAside   = 10_000 // that many rows aside are all that memory holds: nothing more is begun
+	asideShare = 8      // turns from the line for each ordinary one, at most
+	asideTries = 32     // rows aside that are tried again at once
+	// faultyAfter is how many refusals in a row, nothing stored between them, are the
+	// store's fault: more than it takes to find every bad row of a whole turn.
+	faultyAfter = 2 * turnSize
+	// Then the pause after each grows: 5 ms at first, because it may be bad rows after all that good ones wait behind.
+	refusalPause = 10 * time.Microsecond // for each refusal in the row
+	longestPause = 500 * time.Millisecond
+	// faultLasts is how long a refusal must come after what was stored last to be perhaps the store's fault.
+	faultLasts = 10 * time.Second
 )
 
-// item is a part of a turn: one of the two is set.
-type item struct {
-	finish *finish
-	start  *job
-}
-
-func (x item) job() *job {
-	if x.finish != nil {
-		return x.finish.job
-	}
-	return x.start
-}
-
-func (x item) id() comm.ID {
-	if x.finish != nil {
-		return x.finish.item.ID
-	}
-	return x.start.head.ID
-}
-
-// asides are the items that are stored alone, and those that could not be.
+// asides are what the store refused, and late results, which are stored apart from turns as well.
 type asides struct {
-	alone   fifo[item]
-	waiting []waitingItem
-	fails   map[comm.ID]int // of messages with an item aside or tried again
+	line     fifo[*batch] // to be stored next to the ordinary turns
+	waiting  []*batch     // one row each
+	next     time.Time    // nothing of waiting is due before
+	turns    int          // from the line since the last ordinary one
+	refusals int          // in a row, of rows that were not aside before
+	stored   time.Time    // when something was, last
+	doubt    bool         // something was refused long after that
 }
 
-type waitingItem struct {
-	item
-	until time.Time
-}
+// faulty says that the store refuses whatever it is given.
+func (a *asides) faulty() bool { return a.refusals >= faultyAfter }
 
-// rowsOwn says whether the store refused a turn for what is in it, so that storing its items one by one may help.
+// rowsOwn says whether the store refused a turn for what is in it, so that storing parts of it may help.
 func rowsOwn(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && !errors.Is(err, store.ErrUncertain) && !store.Away(err) && !comm.IsKind(err, comm.Unavailable)
 }
 
-// isolate sees to a turn that the store refused for a reason of its own. It answers
-// false when there is nothing to isolate: the store itself is at fault.
-func (t *turner) isolate(ctx context.Context, b *batch) bool {
+// refused sees to what the store refused for a reason of its own.
+func (t *turner) refused(b *batch) {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !rowsOwn(ctx, b.err) || len(s.aside.waiting) >= maxAside {
-		return false
+	if !b.apart {
+		t.limit = max(1, t.limit/2) // ordinary turns become as small as bad rows are frequent
 	}
-	items := make([]item, 0, b.size())
-	for _, x := range b.finishes {
-		items = append(items, item{finish: x})
+	fresh := b.tries == 0
+	if fresh {
+		s.aside.refusals++
 	}
-	for _, j := range b.starts {
-		items = append(items, item{start: j})
-	}
-	for _, x := range items {
-		if len(items) == 1 {
-			s.setAside(x)
-			t.d.log.Error("a change of one message cannot be stored; it is tried again from time to time", "message", x.id().String(), "times", s.aside.fails[x.id()], "err", b.err)
-		} else {
-			s.aside.alone.push(x)
+	if b.size() > 1 {
+		s.halve(b)
+	} else {
+		if fresh {
+			t.d.log.Error("a change of one message cannot be stored; it is tried again from time to time", "message", b.id().String(), "err", b.err)
 		}
+		s.setAside(b)
+	}
+	if s.aside.faulty() {
+		if fresh && s.aside.refusals == faultyAfter {
+			t.d.log.Error("the store refuses everything", "err", b.err)
+		}
+		s.trouble(b.err)
+		s.count.turnFailed = true
+		t.resume = s.clock.now().Add(min(longestPause, time.Duration(s.aside.refusals)*refusalPause))
 	}
 	s.poke()
-	return true
 }
 
-// setAside keeps an item for later. A start gives back what it had booked.
-func (s *scheduler) setAside(x item) {
-	if j := x.start; j != nil {
+// halve puts both halves of a batch in line.
+func (s *scheduler) halve(b *batch) {
+	n := b.size() / 2
+	f := min(n, len(b.finishes))
+	j := min(n-f, len(b.starts))
+	l := n - f - j
+	s.aside.line.push(&batch{apart: true, finishes: b.finishes[:f], starts: b.starts[:j], late: b.late[:l]})
+	s.aside.line.push(&batch{apart: true, finishes: b.finishes[f:], starts: b.starts[j:], late: b.late[l:]})
+}
+
+// setAside keeps a row for later. A start gives back what it had booked; one that
+// would go on with a round does not, because the answer before it is on no record.
+func (s *scheduler) setAside(b *batch) {
+	if len(b.starts) > 0 {
+		j := b.starts[0]
 		s.refund(j)
-	}
-	if s.aside.fails == nil {
-		s.aside.fails = map[comm.ID]int{}
-	}
-	n := s.aside.fails[x.id()]
-	s.aside.fails[x.id()] = n + 1
-	s.aside.waiting = append(s.aside.waiting, waitingItem{x, s.clock.now().Add(min(asideMost, asideFirst<<min(n, 10)))})
-}
-
-// bringBack returns what has been aside for long enough.
-func (s *scheduler) bringBack() {
-	now, kept := s.clock.now(), s.aside.waiting[:0]
-	for _, x := range s.aside.waiting {
-		switch lost := x.job().shard.lost; {
-		case now.Before(x.until) && !lost:
-			kept = append(kept, x)
-		case lost:
-			s.forgo(x.item)
-		case x.finish != nil:
-			s.aside.alone.push(x.item)
-		default:
-			s.putBack(x.start)
+		if j.failed != nil {
+			j.noNext = true
+			s.decideAgain(j)
+			return
 		}
+		j.aside = b
 	}
-	clear(s.aside.waiting[len(kept):])
-	s.aside.waiting = kept
+	a, now := &s.aside, s.clock.now()
+	if b.tries == 0 || b.refused.Before(a.stored) {
+		b.tries++
+	}
+	a.doubt = a.doubt || now.Sub(a.stored) >= faultLasts
+	b.apart, b.refused, b.until = true, now, now.Add(min(asideMost, asideFirst<<min(b.tries-1, 10)))
+	if b.lost() {
+		b.until = time.Time{}
+	}
+	if len(a.waiting) == 0 || b.until.Before(a.next) {
+		a.next = b.until
+	}
+	a.waiting = append(a.waiting, b)
 }
 
-// oneAlone is the next item that is to be stored alone; nil when there is none.
-func (s *scheduler) oneAlone() *batch {
-	for s.aside.alone.len() > 0 {
-		x := s.aside.alone.pop()
-		if x.job().shard.lost {
-			s.forgo(x)
-			continue
-		}
-		b := &batch{turn: store.Turn{Node: s.node}}
-		if x.finish != nil {
-			b.finishes = []*finish{x.finish}
-		} else {
-			b.starts = []*job{x.start}
-		}
-		b.write(s)
-		return b
-	}
-	return nil
-}
-
-// forgo ends an item whose shard was lost.
-func (s *scheduler) forgo(x item) {
-	delete(s.aside.fails, x.id())
-	if x.finish != nil {
-		s.file(x.finish)
-	} else {
-		s.drop(x.start)
-	}
-}
-
-// healed forgets how often the items of a stored turn had failed.
-func (s *scheduler) healed(b *batch) {
-	if len(s.aside.fails) == 0 {
+// storable is told that the store took something. What it refused before, when it had
+// taken nothing for long, it may have refused by its own fault: all is tried once more.
+func (s *scheduler) storable() {
+	a := &s.aside
+	a.refusals, a.stored = 0, s.clock.now()
+	if !a.doubt {
 		return
 	}
-	for _, x := range b.finishes {
-		delete(s.aside.fails, x.item.ID)
+	a.doubt, a.next = false, a.stored
+	for _, b := range a.waiting {
+		b.until = a.stored
 	}
-	for _, j := range b.starts {
-		delete(s.aside.fails, j.head.ID)
+}
+
+// bringBack refills an empty line: late results, and a few of those whose time has come.
+func (s *scheduler) bringBack() {
+	a, now := &s.aside, s.clock.now()
+	if a.line.len() > 0 {
+		return
 	}
+	if n := min(turnSize, len(s.late)); n > 0 {
+		a.line.push(&batch{apart: true, late: s.late[:n:n]})
+		s.late = append([]store.LateResult(nil), s.late[n:]...)
+	}
+	if len(a.waiting) == 0 || now.Before(a.next) {
+		return
+	}
+	room := asideTries
+	if a.faulty() {
+		room = 1
+	}
+	kept := a.waiting[:0]
+	for _, b := range a.waiting {
+		switch {
+		case b.empty(): // its message ended
+		case b.lost():
+			a.line.push(b) // where it ends
+		case room == 0 || now.Before(b.until):
+			if len(kept) == 0 || b.until.Before(a.next) {
+				a.next = b.until
+			}
+			kept = append(kept, b)
+		case s.again(b):
+			a.line.push(b)
+			room--
+		}
+	}
+	clear(a.waiting[len(kept):])
+	a.waiting = kept
+}
+
+// again books anew what a start needs. A start that could not begin now goes back to its window.
+func (s *scheduler) again(b *batch) bool {
+	if len(b.starts) == 0 {
+		return true
+	}
+	j, now := b.starts[0], s.clock.now()
+	j.aside = nil
+	generation, fit := s.guard.current()
+	if fit && !s.stopping && !j.shard.draining && s.slots.fair(j.class, j.unit.tenant.inflight[j.class]) {
+		r := s.route(j.unit, j.shard.modes[j.head.ID], nil, now)
+		if r.to != nil && r.loads == nil && r.wait == (chain.Condition{}) {
+			j.account, j.live, j.node, j.generation = r.to, r.live, s.node, generation
+			if s.seize(j, now, s.clock.dbAt(now)) {
+				return true
+			}
+		}
+	}
+	s.comeBack(j)
+	return false
+}
+
+// nextApart is what is to be stored next from the line; nil when there is nothing.
+// Starts do not wait in it for long: a node that stops begins nothing, and while the
+// store is at fault they wait in their windows, where they hold no slot.
+func (s *scheduler) nextApart() *batch {
+	for s.aside.line.len() > 0 {
+		b := s.aside.line.pop()
+		if s.stopping || s.aside.faulty() && b.tries == 0 {
+			for _, j := range b.starts {
+				s.putBack(j)
+			}
+			b.starts = nil
+		}
+		if b.write(s); !b.empty() {
+			return b
+		}
+	}
+	return nil
 }

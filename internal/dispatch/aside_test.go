@@ -8,16 +8,6 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 )
 
-// poisons makes the store refuse the starts or finishes of a message; "" ends it.
-func (s *stage) poisons(id comm.ID, what string) {
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
-	if s.store.poison == nil {
-		s.store.poison = map[comm.ID]string{}
-	}
-	s.store.poison[id] = what
-}
-
 // crowd sends messages of ten apps, three a second of each, and answers their ids.
 func (s *stage) crowd(srv *simServer, apps []*comm.App, seconds int) (ids []comm.ID) {
 	for range seconds {
@@ -57,7 +47,7 @@ func TestARowThatCannotBeStored(t *testing.T) {
 			var bad []comm.ID
 			for i := range 20 {
 				id := comm.NewID(comm.At(time.Now()))
-				s.poisons(id, what)
+				s.refuse(id, what)
 				bad = append(bad, id)
 				s.send(srv, all[i%10], func(st *comm.State) { st.ID, st.Shard = id, comm.ShardOf(st.App, id, 1) })
 			}
@@ -73,7 +63,7 @@ func TestARowThatCannotBeStored(t *testing.T) {
 				t.Errorf("%d of the refused ones are sent", len(bad)-n)
 			}
 			for _, id := range bad {
-				s.poisons(id, "")
+				s.refuse(id, "")
 			}
 			time.Sleep(2 * asideMost)
 			if n := s.unsent(bad); n != 0 || s.called("ONE") != len(ids)+len(bad) {
@@ -86,7 +76,7 @@ func TestARowThatCannotBeStored(t *testing.T) {
 		srv := s.boot(0)
 		time.Sleep(time.Second)
 		bad := comm.NewID(comm.At(time.Now()))
-		s.poisons(bad, "finish")
+		s.refuse(bad, "finish")
 		s.send(srv, all[0], func(st *comm.State) { st.ID, st.Shard = bad, comm.ShardOf(st.App, bad, 1) })
 		time.Sleep(time.Second)
 		s.kill(0)
@@ -115,7 +105,7 @@ func TestARowThatCannotBeStored(t *testing.T) {
 		for i := range 2000 {
 			id := testID(i)
 			id[14], id[13] = byte(i>>8), byte(i>>16)
-			s.poisons(id, "start")
+			s.refuse(id, "start")
 			ids = append(ids, id)
 			s.send(srv, all[i%10], func(st *comm.State) { st.ID, st.Shard = id, comm.ShardOf(st.App, id, 1) })
 		}
@@ -124,7 +114,7 @@ func TestARowThatCannotBeStored(t *testing.T) {
 			t.Error("it says that it is healthy")
 		}
 		for _, id := range ids {
-			s.poisons(id, "")
+			s.refuse(id, "")
 		}
 		time.Sleep(2 * asideMost)
 		if n := s.unsent(ids); n != 0 {

@@ -19,8 +19,9 @@ const (
 // its share may not get to them for long. Nothing is read or written for a
 // message that is not over.
 type expirer struct {
-	d    *Dispatcher
-	last *job // of the latest batch
+	d     *Dispatcher
+	last  *job // of the latest batch
+	asked time.Time
 }
 
 func (x *expirer) run(ctx context.Context) {
@@ -34,7 +35,10 @@ func (x *expirer) tick(ctx context.Context) time.Duration {
 	s := x.d.sched
 	s.mu.Lock()
 	shards := s.expirable()
-	busy := x.last != nil && !x.last.shard.lost && x.last.shard.inflight[x.last.head.ID] == x.last
+	now := s.clock.now()
+	// Ends that are stored late, or never, keep others waiting no longer than that.
+	busy := x.last != nil && !x.last.shard.lost && x.last.shard.inflight[x.last.head.ID] == x.last && now.Sub(x.asked) < expireEvery
+	limit := turnSize + len(s.aside.waiting) // some of which are listed again
 	s.mu.Unlock()
 	switch {
 	case busy:
@@ -42,7 +46,7 @@ func (x *expirer) tick(ctx context.Context) time.Duration {
 	case len(shards) == 0:
 		return expireEvery
 	}
-	over, err := x.d.cfg.Queue.Overdue(ctx, shards, s.rules.horizon.Microseconds(), turnSize)
+	over, err := x.d.cfg.Queue.Overdue(ctx, shards, s.rules.horizon.Microseconds(), limit)
 	if err != nil {
 		if ctx.Err() == nil {
 			x.d.outages.overdue.Failed(err)
@@ -50,7 +54,7 @@ func (x *expirer) tick(ctx context.Context) time.Duration {
 		return expireEvery
 	}
 	x.d.outages.overdue.Worked()
-	x.last = nil
+	x.last, x.asked = nil, now
 	s.mu.Lock()
 	for i := range over {
 		if j := s.expire(&over[i]); j != nil {
@@ -62,7 +66,7 @@ func (x *expirer) tick(ctx context.Context) time.Duration {
 		return expireEvery
 	}
 	s.poke()
-	if len(over) == turnSize {
+	if len(over) == limit {
 		return expireSoon
 	}
 	return expireEvery
@@ -82,11 +86,19 @@ func (s *scheduler) expirable() (out []comm.Shard) {
 }
 
 // expire ends a message that the store calls over. It answers nil when there is
-// nothing to do: a start of it is under way, which makes the same check.
+// nothing to do: a start of it is under way, which makes the same check. A start
+// that was refused gives way to the end, which may be stored.
 func (s *scheduler) expire(st *comm.State) *job {
 	sh := s.shards[st.Shard%comm.ShardCount]
-	if sh == nil || !sh.active || sh.lost || sh.draining || sh.inflight[st.ID] != nil || s.stopping {
+	if sh == nil || !sh.active || sh.lost || sh.draining || s.stopping {
 		return nil
+	}
+	if j := sh.inflight[st.ID]; j != nil {
+		if j.aside == nil {
+			return nil
+		}
+		j.aside.starts, s.aside.next = nil, time.Time{} // which forgets the empty place
+		s.drop(j)
 	}
 	unit := comm.Unit{Shard: st.Shard, App: st.App, Channel: st.Channel, Lane: st.Lane}
 	j := &job{shard: sh, head: store.HeadOf(st)}

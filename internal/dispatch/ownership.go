@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"slices"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -31,6 +32,7 @@ func (s *scheduler) lose(sh *shard) {
 		}
 	}
 	sh.units, sh.early = map[unitKey]*unit{}, nil
+	s.aside.next = time.Time{} // what is aside of it ends
 	s.poke()
 }
 

@@ -220,10 +220,7 @@ func (s *scheduler) unsure(sh *shard, j *job, st *comm.State) {
 	delete(sh.suspects, st.ID)
 	switch {
 	case j.failed != nil && st.Attempts == j.state.Attempts:
-		// Not stored: decide the answer again.
-		j.account, j.failed = j.last, nil
-		j.tried = j.tried[:len(j.tried)-1]
-		s.results = append(s.results, j)
+		s.decideAgain(j) // not stored
 	case st.Epoch == sh.epoch:
 		j.state, j.failed = *st, nil
 		s.undo(j)

@@ -31,9 +31,7 @@ func (d *Dispatcher) recover(ctx context.Context, shards []*shard) {
 				d.sched.mu.Unlock()
 				continue
 			case err != nil:
-				if ctx.Err() == nil {
-					d.outages.recovery.Failed(err)
-				}
+				d.unopened(ctx, shards, err)
 				sleep(ctx, readRetry)
 				continue
 			case left > 0 && tries < recoverTries:
@@ -45,6 +43,21 @@ func (d *Dispatcher) recover(ctx context.Context, shards []*shard) {
 		}
 		d.activate(ctx, shards)
 	})
+}
+
+// unopened notes that the store keeps these shards from starting anything.
+func (d *Dispatcher) unopened(ctx context.Context, shards []*shard, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	d.outages.recovery.Failed(err)
+	d.sched.mu.Lock()
+	defer d.sched.mu.Unlock()
+	for _, sh := range shards {
+		if sh.refused.IsZero() {
+			sh.refused = d.sched.clock.now()
+		}
+	}
 }
 
 // settleOrphans decides the orphans of these shards and answers how many could not be settled.
@@ -87,8 +100,8 @@ func (d *Dispatcher) settleOrphans(ctx context.Context, shards []*shard) (left i
 }
 
 // settleTurn stores the ends of orphans and answers those that were not. A turn
-// that is refused for what is in it is stored one by one: an orphan that cannot be
-// stored stays SENDING and keeps no shard closed.
+// that is refused for what is in it is halved: an orphan that cannot be stored
+// stays SENDING and keeps no shard closed.
 func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn) (missed []comm.ID, err error) {
 	res, err := d.cfg.Queue.Turn(ctx, turn)
 	switch lost := (*store.LostShards)(nil); {
@@ -106,8 +119,9 @@ func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn) (missed []
 		d.log.Error("the end of an attempt cannot be stored; its message stays SENDING", "message", id.String(), "err", err)
 		return []comm.ID{id}, nil
 	}
-	for _, f := range turn.Finishes {
-		some, err := d.settleTurn(ctx, store.Turn{Node: turn.Node, Leases: turn.Leases, Finishes: []store.Finish{f}})
+	half := len(turn.Finishes) / 2
+	for _, part := range [][]store.Finish{turn.Finishes[:half], turn.Finishes[half:]} {
+		some, err := d.settleTurn(ctx, store.Turn{Node: turn.Node, Leases: turn.Leases, Finishes: part})
 		if err != nil {
 			return nil, err
 		}
@@ -155,9 +169,7 @@ func (d *Dispatcher) activate(ctx context.Context, shards []*shard) {
 	for len(shards) > 0 && ctx.Err() == nil {
 		n := min(group, len(shards))
 		if err := d.openGroup(ctx, shards[:n]); err != nil {
-			if ctx.Err() == nil {
-				d.outages.recovery.Failed(err)
-			}
+			d.unopened(ctx, shards, err)
 			sleep(ctx, readRetry)
 			continue
 		}

@@ -12,6 +12,8 @@ const (
 	unwind = 2 * time.Second
 	// flush is how long the last outcomes may take to be stored.
 	flush = 10 * time.Second
+	// closedLong is how long the store may keep a shard from opening before the node says that it cannot send.
+	closedLong = 5 * time.Second
 )
 
 // Run owns shards and sends until ctx ends; then it starts nothing more, lets
@@ -91,7 +93,7 @@ func (d *Dispatcher) quiet(most time.Duration) bool {
 	s := d.sched
 	for began := s.clock.now(); ; time.Sleep(step) {
 		s.mu.Lock()
-		n := s.slots.used() + len(s.results) + s.finishes.len()
+		n := s.slots.used() + len(s.results) + s.finishes.len() + s.aside.line.len()
 		s.mu.Unlock()
 		if n == 0 {
 			return true
@@ -140,7 +142,9 @@ type Stats struct {
 	Heads    int  // queue rows in memory
 	InFlight int  // calls running or about to
 	Critical int  // of these, CRITICAL
-	Healthy  bool // the lease holds and the last turn or heartbeat was stored
+	Aside    int  // changes of messages that the store refuses, tried again from time to time
+	Closed   int  // owned shards that the store has kept from starting anything for a while
+	Healthy  bool // the lease holds, the last turn or heartbeat was stored, no shard is closed, few rows are aside
 	// LastError is the last trouble with the store, "" since it went away.
 	LastError string
 	Turns     uint64 // transactions stored
@@ -184,10 +188,23 @@ func (d *Dispatcher) Stats() Stats {
 	defer s.mu.Unlock()
 	out := Stats{Node: s.node, Workers: s.count.workers, Units: s.units, Held: len(s.held), Heads: s.heads, InFlight: s.slots.used(), Critical: s.slots.critical,
 		Healthy: fit && s.count.err == "", LastError: s.count.err, Turns: s.count.turns, Started: s.count.started, Finished: s.count.finished,
-		Orphans: s.count.orphans, Swept: s.count.swept, Adopted: s.count.adopted}
+		Orphans: s.count.orphans, Swept: s.count.swept, Adopted: s.count.adopted, Aside: len(s.aside.waiting)}
 	for _, sh := range s.shards {
-		if sh != nil {
-			out.Shards++
+		if sh == nil {
+			continue
+		}
+		out.Shards++
+		if !sh.active && !sh.refused.IsZero() && s.clock.now().Sub(sh.refused) >= closedLong {
+			out.Closed++
+		}
+	}
+	switch {
+	case out.Aside >= maxAside:
+		out.Healthy, out.LastError = false, "the store refuses too many changes"
+	case out.Closed > 0:
+		out.Healthy = false
+		if out.LastError == "" {
+			out.LastError = "shards that were taken cannot be opened"
 		}
 	}
 	return out

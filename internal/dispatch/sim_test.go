@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +40,7 @@ type world struct {
 	all    []*simServer // with those that were killed or stopped
 	apps   []*comm.App
 	ids    []comm.ID
+	bad    map[comm.ID]string // what was refused once, cured or not
 	serial int
 	edit   func(*Config)
 }
@@ -102,7 +105,7 @@ func (w *world) boot(chaos float64) *simServer {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), store: newSimStore()}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), store: newSimStore(), bad: map[comm.ID]string{}}
 	w.ledger = newLedger(w.store, seed)
 	return w
 }
@@ -168,9 +171,25 @@ func (w *world) heal() {
 	w.ledger.mu.Unlock()
 	for _, s := range w.nodes {
 		s.node.mu.Lock()
-		s.node.fault, s.node.cutUntil, s.node.hungTill = nil, time.Time{}, time.Time{}
+		s.node.fault, s.node.cutUntil, s.node.hungTill, s.node.fullTill = nil, time.Time{}, time.Time{}, time.Time{}
 		s.node.mu.Unlock()
 	}
+	w.cure("finish", "late")
+}
+
+// refuse makes the store refuse the starts, finishes or late results of a message
+// for a reason of the row's own; cure ends it for all of a kind.
+func (w *world) refuse(id comm.ID, what string) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	w.store.poison[id] = what
+	w.bad[id] = what
+}
+
+func (w *world) cure(kinds ...string) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	maps.DeleteFunc(w.store.poison, func(_ comm.ID, what string) bool { return slices.Contains(kinds, what) })
 }
 
 func (w *world) kill(i int) {
@@ -211,7 +230,7 @@ func (w *world) disturb() {
 	i := w.rng.IntN(len(w.nodes))
 	n := w.nodes[i].node
 	span := time.Duration(1+w.rng.IntN(20)) * time.Second
-	switch w.rng.IntN(9) {
+	switch w.rng.IntN(10) {
 	case 0:
 		w.kill(i)
 		w.chaos(w.boot(0.4).node, 0.03)
@@ -252,6 +271,10 @@ func (w *world) disturb() {
 				a.Active = !a.Active
 			}
 		})
+	case 9:
+		n.mu.Lock()
+		n.fullTill = time.Now().Add(span)
+		n.mu.Unlock()
 	}
 }
 
@@ -271,6 +294,7 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 		w.chaos(w.boot(0.4).node, 0.03)
 	}
 	time.Sleep(time.Duration(w.rng.IntN(3000)) * time.Millisecond)
+	poison := w.rng.IntN(2) == 0 // rows that the store refuses, until the end of the chaos or longer
 	for range 20 + w.rng.IntN(40) {
 		a := w.apps[w.rng.IntN(len(w.apps))]
 		var on *simServer
@@ -288,6 +312,9 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 			}
 			if w.rng.IntN(6) == 0 {
 				st.ExpiresAt = max(st.ScheduledAt, w.store.now()).Add(time.Duration(w.rng.IntN(60)) * time.Second)
+			}
+			if poison && w.rng.IntN(6) == 0 {
+				w.refuse(st.ID, []string{"start", "finish"}[w.rng.IntN(2)])
 			}
 		})
 		time.Sleep(time.Duration(w.rng.IntN(1500)) * time.Millisecond)
@@ -315,6 +342,7 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 					a.QueuePaused = false
 				}
 			})
+			w.cure("start")
 		}
 		if w.open() == 0 {
 			break
@@ -334,6 +362,9 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 	}
 	for cause, n := range w.store.seen {
 		seen[cause.String()] += n
+	}
+	for what, n := range w.store.refused {
+		seen["refused "+what] += n
 	}
 	seen["full days"] += w.store.dayFull
 	seen["hard bounces"] += w.store.bounced
@@ -379,7 +410,7 @@ func (w *world) kept(late map[comm.ID]string) {
 		if end == 0 && st.RoundSince > 0 {
 			end = st.RoundSince.Add(10 * time.Minute)
 		}
-		if st.Status == comm.Queued && end > 0 && w.store.now().Sub(end) > grace {
+		if st.Status == comm.Queued && end > 0 && w.bad[id] != "finish" && w.store.now().Sub(end) > grace {
 			late[id] = fmt.Sprintf("%s waits although its time was over at %s (%+v)", id, end, *st)
 		}
 	}
@@ -421,6 +452,9 @@ func (w *world) judge() (bad []string) {
 					say(m, "started after its time")
 				}
 			case comm.CauseExpired:
+				if w.bad[id] == "start" {
+					w.store.refused["start, then expired"]++
+				}
 				if e.From == comm.Queued && e.At < m.state.ExpiresAt {
 					say(m, "ended before its time")
 				}
@@ -466,7 +500,7 @@ func TestSimulation(t *testing.T) {
 	}
 	// A run in which these never happened proves little.
 	for _, what := range []string{"attempt_failed", "attempt_unknown", "retry_transient", "retry_unknown", "throttled", "provider_rejected", "expired", "suppressed",
-		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans", "laden", "full days", "hard bounces"} {
+		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans", "laden", "full days", "hard bounces", "refused start", "refused finish", "refused late", "refused start, then expired"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,9 +39,11 @@ type simStore struct {
 	units    int // Units calls
 	windows  int
 	overdues int      // Overdue calls
+	lates    int      // Late calls
 	wrong    []string // broken laws
 	open     map[comm.Shard]map[comm.ID]bool
-	poison   map[comm.ID]string // messages of which a "start" or "finish" is refused
+	poison   map[comm.ID]string // messages of which a "start", "finish" (late or not) or "late" result is refused
+	refused  map[string]int     // how often
 	listen   map[*simNode]func([]store.Wake)
 	lazy     func(comm.ID) *simMessage // makes one of very many messages when it is first looked at
 }
@@ -93,7 +96,8 @@ type configRef struct{ App, ID comm.ID }
 
 func newSimStore() *simStore {
 	return &simStore{seen: map[comm.Cause]int{}, msgs: map[comm.ID]*simMessage{}, queue: map[comm.Unit]*simQueue{}, nodes: map[string]comm.Micros{}, apps: map[comm.ID]*comm.App{},
-		configs: map[comm.ID][]comm.ProviderConfig{}, days: map[configRef]store.DayUse{}, open: map[comm.Shard]map[comm.ID]bool{}, listen: map[*simNode]func([]store.Wake){}}
+		configs: map[comm.ID][]comm.ProviderConfig{}, days: map[configRef]store.DayUse{}, open: map[comm.Shard]map[comm.ID]bool{}, listen: map[*simNode]func([]store.Wake){},
+		poison: map[comm.ID]string{}, refused: map[string]int{}}
 }
 
 func (s *simStore) now() comm.Micros { return comm.At(time.Now().Add(s.skew)) }
@@ -213,6 +217,7 @@ type simNode struct {
 	dead     bool
 	cutUntil time.Time // every call fails
 	hungTill time.Time // every call waits
+	fullTill time.Time // every call is refused by a store that is there
 }
 
 type simFault uint8
@@ -259,11 +264,15 @@ func (n *simNode) tx(ctx context.Context, op string, f func() error) error {
 		return err
 	}
 	n.mu.Lock()
+	full := time.Now().Before(n.fullTill)
 	fault := faultNone
 	if n.fault != nil {
 		fault = n.fault(op)
 	}
 	n.mu.Unlock()
+	if full {
+		return errPoison
+	}
 	switch fault {
 	case faultFails:
 		return errSim
@@ -343,8 +352,16 @@ func (n *simNode) Turn(ctx context.Context, t store.Turn) (res store.TurnResult,
 
 // poisoned says whether a turn has an item that the store refuses.
 func (s *simStore) poisoned(t store.Turn) bool {
-	return slices.ContainsFunc(t.Finishes, func(f store.Finish) bool { return s.poison[f.ID] == "finish" }) ||
-		slices.ContainsFunc(t.Starts, func(x store.Start) bool { return s.poison[x.Head.ID] == "start" })
+	return slices.ContainsFunc(t.Finishes, func(f store.Finish) bool { return s.refuses(f.ID, "finish") }) ||
+		slices.ContainsFunc(t.Starts, func(x store.Start) bool { return s.refuses(x.Head.ID, "start") })
+}
+
+func (s *simStore) refuses(id comm.ID, what string) bool {
+	if p := s.poison[id]; p != what && (p != "finish" || what != "late") {
+		return false
+	}
+	s.refused[what]++
+	return true
 }
 
 func (s *simStore) finish(f store.Finish, node string, epochs map[comm.Shard]int64) bool {
@@ -444,10 +461,12 @@ func (n *simNode) Overdue(ctx context.Context, shards []comm.Shard, horizon int6
 		for _, m := range n.msgs {
 			st := &m.state
 			over := st.ExpiresAt > 0 && st.ExpiresAt <= now || st.ExpiresAt == 0 && st.RoundSince > 0 && st.RoundSince < now-comm.Micros(horizon)
-			if over && st.Status == comm.Queued && len(out) < limit && slices.Contains(shards, st.Shard) {
+			if over && st.Status == comm.Queued && slices.Contains(shards, st.Shard) {
 				out = append(out, *st)
 			}
 		}
+		slices.SortFunc(out, func(a, b comm.State) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+		out = out[:min(limit, len(out))]
 		return nil
 	})
 	return out, err
@@ -455,6 +474,10 @@ func (n *simNode) Overdue(ctx context.Context, shards []comm.Shard, horizon int6
 
 func (n *simNode) Late(ctx context.Context, node string, results []store.LateResult) error {
 	return n.tx(ctx, "late", func() error {
+		n.lates++
+		if slices.ContainsFunc(results, func(r store.LateResult) bool { return n.refuses(r.ID, "late") }) {
+			return errPoison
+		}
 		for _, r := range results {
 			m := n.msgs[r.ID]
 			cause, settles := comm.ProofSettles(&m.state)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -16,7 +17,10 @@ func (t *turner) landed(ctx context.Context, b *batch) {
 	var lost *store.LostShards
 	switch {
 	case b.err == nil:
-		t.backoff, t.limit = 0, min(turnSize, 2*t.limit)
+		t.backoff = 0
+		if !b.apart {
+			t.limit = min(turnSize, 2*t.limit)
+		}
 		calls := t.apply(b)
 		t.called, t.launched = len(calls), d.sched.clock.now()
 		for _, j := range calls {
@@ -35,14 +39,13 @@ func (t *turner) landed(ctx context.Context, b *batch) {
 		if len(lost.Shards) == 0 {
 			t.slower()
 		}
+	case rowsOwn(ctx, b.err):
+		t.refused(b)
 	default:
 		uncertain := errors.Is(b.err, store.ErrUncertain)
 		level := slog.LevelError
 		if ctx.Err() != nil {
 			level = slog.LevelDebug
-		}
-		if t.isolate(ctx, b) {
-			return
 		}
 		d.log.Log(ctx, level, "turn could not be stored", "items", b.size(), "uncertain", uncertain, "err", b.err)
 		t.undo(b, uncertain)
@@ -71,6 +74,7 @@ func (t *turner) undo(b *batch, uncertain bool) {
 		x.uncertain = x.uncertain || uncertain
 		s.finishes.push(x)
 	}
+	s.late = slices.Concat(b.late, s.late)
 	for _, j := range b.starts {
 		if uncertain && j.booked {
 			j.booked = false
@@ -93,12 +97,17 @@ func (s *scheduler) putBack(j *job) {
 	case j.shard.lost:
 		s.drop(j)
 	case j.failed != nil:
-		s.results = append(s.results, j) // decided again, without the call that did not happen
-		j.account, j.failed = j.last, nil
-		j.tried = j.tried[:len(j.tried)-1]
+		s.decideAgain(j)
 	default:
 		s.comeBack(j)
 	}
+}
+
+// decideAgain decides an answer once more: the start that should have followed it was not stored.
+func (s *scheduler) decideAgain(j *job) {
+	j.account, j.failed = j.last, nil
+	j.tried = j.tried[:len(j.tried)-1]
+	s.results = append(s.results, j)
 }
 
 // comeBack returns a picked head to its window.
@@ -125,7 +134,7 @@ func (t *turner) apply(b *batch) (calls []*job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trouble(nil)
-	s.healed(b)
+	s.storable()
 	s.count.turns++
 	for i, x := range b.finishes {
 		ok := i < len(res.Finished) && res.Finished[i]
@@ -187,9 +196,8 @@ func (s *scheduler) modeChanged(j *job) {
 	e.force = true
 	if j.failed != nil {
 		s.refund(j)
-		j.account, j.failed, j.noNext = j.last, nil, true
-		j.tried = j.tried[:len(j.tried)-1]
-		s.results = append(s.results, j)
+		j.noNext = true
+		s.decideAgain(j)
 		s.reload(e)
 		return
 	}

@@ -33,27 +33,48 @@ type turner struct {
 	full     bool      // the last turn was a whole group
 	called   int       // calls launched by the last stored turn
 	launched time.Time // when
-	limit    int       // items per turn: halved by errors, so that one that cannot be stored stands alone
+	limit    int       // items per turn: halved by errors
 	backoff  time.Duration
-	resume   time.Time          // nothing is stored before, after an error
-	underway int                // turns that are being stored
-	stuck    []store.LateResult // cannot be filed for now
-	stuckAt  time.Time
+	resume   time.Time   // nothing is stored before, after an error
+	underway int         // turns that are being stored
 	done     chan *batch // those that are
 }
 
-// batch is one turn with the jobs behind its items, and what the store said of it.
+// batch is one turn with the jobs behind its items, or late results, and what the
+// store said of it.
 type batch struct {
 	turn     store.Turn
 	finishes []*finish
 	starts   []*job
+	late     []store.LateResult // never together with the others
 	result   store.TurnResult
 	err      error
+
+	apart   bool      // no ordinary turn, see asides
+	tries   int       // how often its one row was refused, something else being stored in between
+	refused time.Time // alone, last
+	until   time.Time // aside until then
 }
 
 func (b *batch) empty() bool { return b.size() == 0 }
 
-func (b *batch) size() int { return len(b.finishes) + len(b.starts) }
+func (b *batch) size() int { return len(b.finishes) + len(b.starts) + len(b.late) }
+
+// id is the message of a batch of one row.
+func (b *batch) id() comm.ID {
+	switch {
+	case len(b.finishes) > 0:
+		return b.finishes[0].item.ID
+	case len(b.starts) > 0:
+		return b.starts[0].head.ID
+	}
+	return b.late[0].ID
+}
+
+// lost says whether the shard of a batch of one row was lost.
+func (b *batch) lost() bool {
+	return len(b.finishes) > 0 && b.finishes[0].job.shard.lost || len(b.starts) > 0 && b.starts[0].shard.lost
+}
 
 // run goes on until stop is closed and everything that ended is stored, or ctx ends.
 func (t *turner) run(ctx context.Context, stop <-chan struct{}) {
@@ -64,7 +85,6 @@ func (t *turner) run(ctx context.Context, stop <-chan struct{}) {
 	for ctx.Err() == nil {
 		pause := t.wait()
 		if pause <= 0 {
-			t.fileLate(ctx)
 			if b := t.collect(); !b.empty() {
 				t.send(ctx, b)
 				continue
@@ -84,7 +104,6 @@ func (t *turner) run(ctx context.Context, stop <-chan struct{}) {
 		case <-s.wake:
 		case <-timer.C:
 		case <-ended:
-			t.fileLate(ctx)
 			return
 		}
 	}
@@ -98,7 +117,12 @@ func (t *turner) busy() bool {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return t.underway+len(s.results)+s.finishes.len()+s.aside.alone.len() > 0
+	return t.underway > 0 || s.unstored()
+}
+
+// unstored says whether anything waits for the next turn.
+func (s *scheduler) unstored() bool {
+	return len(s.results)+s.finishes.len()+s.aside.line.len()+len(s.late) > 0
 }
 
 // rest is how long nothing has to be done unless something happens.
@@ -106,7 +130,7 @@ func (t *turner) rest() time.Duration {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.results)+s.finishes.len()+s.aside.alone.len() > 0 {
+	if s.unstored() {
 		return time.Microsecond
 	}
 	return s.pause()
@@ -141,7 +165,7 @@ func (t *turner) wait() time.Duration {
 // whole says whether there is a whole group to store beside the turn under way.
 func (t *turner) whole() bool {
 	s := t.d.sched
-	if t.limit < turnSize || s.aside.alone.len() > 0 {
+	if t.limit < turnSize || s.aside.line.len() > 0 {
 		return false // after an error, one after the other
 	}
 	return len(s.results)+s.finishes.len() >= wholeGroup || s.startable(wholeGroup)
@@ -158,24 +182,44 @@ func (t *turner) send(ctx context.Context, b *batch) {
 	go func() {
 		limited, cancel := context.WithTimeout(ctx, t.d.cfg.Lease)
 		defer cancel()
-		b.result, b.err = t.d.cfg.Queue.Turn(limited, b.turn)
+		if len(b.late) > 0 {
+			b.err = t.d.cfg.Queue.Late(limited, b.turn.Node, b.late)
+		} else {
+			b.result, b.err = t.d.cfg.Queue.Turn(limited, b.turn)
+		}
 		t.done <- b
 	}()
 }
 
-// collect decides what has been answered and picks what may start.
+// collect is the next turn: from the line of what is stored apart, or what has been
+// answered and what may start. Neither waits for the other for long.
 func (t *turner) collect() *batch {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bringBack()
-	if b := s.oneAlone(); b != nil {
-		return b
+	if s.aside.turns < min(asideShare, 2*t.limit) { // of small turns little comes into the line
+		if b := s.nextApart(); b != nil {
+			s.aside.turns++
+			return b
+		}
 	}
-	b := &batch{turn: store.Turn{Node: s.node}}
+	s.aside.turns = 0
+	b := t.ordinary()
+	if b.empty() {
+		if x := s.nextApart(); x != nil {
+			return x
+		}
+	}
+	return b
+}
+
+// ordinary decides what has been answered and picks what may start.
+func (t *turner) ordinary() *batch {
+	s, b := t.d.sched, &batch{}
 	s.advance()
 	b.starts = s.settleResults(t.limit, b.starts)
-	if room := t.limit - len(b.starts); room > 0 && s.finishes.len() < 2*turnSize && len(s.results) < 2*turnSize && (t.backoff == 0 || s.finishes.len() == 0) {
+	if room := t.limit - len(b.starts); room > 0 && s.finishes.len() < 2*turnSize && len(s.results) < 2*turnSize && (t.backoff == 0 || s.finishes.len() == 0) && len(s.aside.waiting) < maxAside {
 		b.starts = s.pick(room, b.starts)
 	}
 	starts := b.starts[:0]
@@ -187,20 +231,16 @@ func (t *turner) collect() *batch {
 		s.finishes.push(&finish{job: j, orphan: true, item: store.Finish{App: j.unit.key.App, ID: j.head.ID, Unit: j.unit.key, From: comm.Queued, Due: j.head.Due, Want: *j.end}})
 	}
 	b.starts = starts
-	for n := s.finishes.len(); n > 0 && len(b.finishes) < t.limit; n-- {
-		x := s.finishes.pop()
-		if x.job.shard.lost {
-			s.file(x)
-			continue
-		}
-		b.finishes = append(b.finishes, x)
+	for s.finishes.len() > 0 && len(b.finishes) < t.limit {
+		b.finishes = append(b.finishes, s.finishes.pop())
 	}
 	b.write(s)
 	return b
 }
 
-// write fills the store's form of the turn.
+// write fills the store's form of the turn; what is of lost shards leaves it.
 func (b *batch) write(s *scheduler) {
+	b.turn = store.Turn{Node: s.node}
 	var seen [comm.ShardCount]bool
 	lease := func(sh *shard) {
 		if !seen[sh.id] {
@@ -208,16 +248,24 @@ func (b *batch) write(s *scheduler) {
 			b.turn.Leases = append(b.turn.Leases, sh.lease())
 		}
 	}
+	finishes := b.finishes[:0]
 	for _, x := range b.finishes {
+		if x.job.shard.lost {
+			s.file(x)
+			continue
+		}
+		finishes = append(finishes, x)
 		lease(x.job.shard)
 		b.turn.Finishes = append(b.turn.Finishes, x.item)
 	}
-	for i, j := range b.starts {
+	b.finishes = finishes
+	starts := b.starts[:0]
+	for _, j := range b.starts {
 		if j.shard.lost {
-			b.starts[i] = nil
 			s.drop(j)
 			continue
 		}
+		starts = append(starts, j)
 		lease(j.shard)
 		st := store.Start{Unit: j.unit.key, Head: j.head, Provider: j.account.name, ProviderID: j.account.config.ID, Live: j.live,
 			Daily: j.account.config.Limits.RatePerDay > 0, Owner: j.account.config.App}
@@ -226,68 +274,5 @@ func (b *batch) write(s *scheduler) {
 		}
 		b.turn.Starts = append(b.turn.Starts, st)
 	}
-	kept := b.starts[:0]
-	for _, j := range b.starts {
-		if j != nil {
-			kept = append(kept, j)
-		}
-	}
-	b.starts = kept
-}
-
-// fileLate files evidence. What cannot be filed is tried again with the next turn,
-// or, if the store refuses it for a reason of its own, alone and from time to time.
-func (t *turner) fileLate(ctx context.Context) {
-	s := t.d.sched
-	s.mu.Lock()
-	if now := s.clock.now(); len(t.stuck) > 0 && now.Sub(t.stuckAt) >= asideFirst {
-		s.late, t.stuck = append(s.late, t.stuck...), nil
-	}
-	late, node := s.late, s.node
-	if n := turnSize; len(late) > n {
-		late = late[:n]
-	}
-	s.mu.Unlock()
-	if len(late) == 0 {
-		return
-	}
-	err := t.d.cfg.Queue.Late(ctx, node, late)
-	if err != nil && rowsOwn(ctx, err) {
-		err = t.fileAlone(ctx, node, late)
-	}
-	if err != nil {
-		if ctx.Err() == nil {
-			t.d.log.Error("late results could not be filed", "results", len(late), "err", err)
-			t.slower()
-		}
-		return
-	}
-	t.backoff = 0
-	s.mu.Lock()
-	s.late = append([]store.LateResult(nil), s.late[len(late):]...)
-	s.mu.Unlock()
-}
-
-// fileAlone files results one by one and keeps those that the store refuses.
-func (t *turner) fileAlone(ctx context.Context, node string, late []store.LateResult) error {
-	var stuck []store.LateResult
-	for i := range late {
-		err := t.d.cfg.Queue.Late(ctx, node, late[i:i+1])
-		switch {
-		case err == nil:
-		case !rowsOwn(ctx, err):
-			return err // those that were filed are left out when they come again
-		default:
-			t.d.log.Error("a late result cannot be filed; it is tried again from time to time", "message", late[i].ID.String(), "err", err)
-			stuck = append(stuck, late[i])
-		}
-	}
-	if len(stuck) > 0 {
-		t.stuckAt = t.d.sched.clock.now()
-	}
-	t.stuck = append(t.stuck, stuck...)
-	if len(t.stuck) > maxAside {
-		t.stuck = t.stuck[len(t.stuck)-maxAside:]
-	}
-	return nil
+	b.starts = starts
 }

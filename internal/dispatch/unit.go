@@ -68,6 +68,7 @@ type shard struct {
 	stay     time.Time    // no hand-over for balance before
 	stayed   int          // how often one was called off
 	active   bool         // recovered: may start
+	refused  time.Time    // since when the store keeps it from becoming active
 	early    []store.Wake // heard of before it was active
 	draining bool         // being handed over: starts nothing
 	units    map[unitKey]*unit
@@ -179,6 +180,7 @@ type job struct {
 	noNext  bool
 	failed  *store.Outcome // the failed attempt's event: the next start continues the round
 	last    *account       // with failed: whose answer it was
+	aside   *batch         // its start was refused and waits there
 }
 
 // finish is an outcome on its way into the store.
