@@ -26,6 +26,17 @@ CREATE TRIGGER poison BEFORE INSERT ON content FOR EACH ROW WHEN (NEW.recipient 
 	poisonSQLite = `CREATE TRIGGER poison BEFORE INSERT ON content WHEN NEW.recipient LIKE 'poison%' BEGIN SELECT RAISE(ABORT, 'this row cannot be stored'); END`
 )
 
+// The same for the end of an attempt: to such recipients none is recorded as SENT (3).
+const (
+	poisonEndPostgres = `CREATE FUNCTION poisoned() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF EXISTS (SELECT 1 FROM content c WHERE c.app_id = NEW.app_id AND c.id = NEW.message_id AND c.recipient LIKE 'poison%') THEN RAISE EXCEPTION 'this row cannot be stored'; END IF;
+  RETURN NEW; END $$;
+CREATE TRIGGER poison BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.to_status = 3) EXECUTE FUNCTION poisoned()`
+	poisonEndSQLite = `CREATE TRIGGER poison BEFORE INSERT ON events WHEN NEW.to_status = 3
+  AND EXISTS (SELECT 1 FROM content c WHERE c.id = NEW.message_id AND c.app_id = NEW.app_id AND c.recipient LIKE 'poison%')
+BEGIN SELECT RAISE(ABORT, 'this row cannot be stored'); END`
+)
+
 // TestAPoisonedRowFailsAlone: 64 clients at once, one request in a hundred poisoned.
 // Every other one gets its 202 and is sent; the poisoned ones get 500 and leave nothing.
 func TestAPoisonedRowFailsAlone(t *testing.T) {
@@ -40,7 +51,7 @@ func TestAPoisonedRowFailsAlone(t *testing.T) {
 			}
 			return sendTo(ctx, s, to.addr, comm.ProviderLimits{})
 		})
-		w.poison()
+		w.poison(poisonPostgres, poisonSQLite)
 		p := w.serve()
 		before := w.rollbacks()
 		var mu sync.Mutex
@@ -104,13 +115,86 @@ func TestAPoisonedRowFailsAlone(t *testing.T) {
 	})
 }
 
+// TestAPoisonedEndIsSetAside: one message in eight is sent, and its end cannot be stored. Every
+// other one is SENT soon after, nobody gets a second copy, and the node stops as ever.
+func TestAPoisonedEndIsSetAside(t *testing.T) {
+	const posters, every = 32, 8
+	n := size(3000, 50_000)
+	onEach(t, func(w *world) {
+		to := newSink(w.t)
+		var who tenant
+		w.open(func(ctx context.Context, s store.Store) (err error) {
+			if who, err = newTenant(ctx, s, "clients"); err != nil {
+				return err
+			}
+			return sendTo(ctx, s, to.addr, comm.ProviderLimits{})
+		})
+		w.poison(poisonEndPostgres, poisonEndSQLite)
+		p := w.serve()
+		work := make(chan int)
+		var wg sync.WaitGroup
+		for range posters {
+			wg.Go(func() {
+				for i := range work {
+					local := fmt.Sprintf("fine%06d", i)
+					if i%every == every/2 {
+						local = fmt.Sprintf("poison%06d", i)
+					}
+					if status, _, answer, err := post(p.url, who, mail(local, "NORMAL", local, "")); err != nil || status != http.StatusAccepted {
+						w.t.Errorf("%s: %d %s %v", local, status, answer, err)
+					}
+				}
+			})
+		}
+		for i := range n {
+			work <- i
+		}
+		close(work)
+		wg.Wait()
+		began := time.Now()
+		count := func(status string) int { return counted(w.t, p.url, who, status) }
+		settled := until(time.Minute, func() bool { return count("SENDING")+count("QUEUED") == n/every })
+		took := time.Since(began)
+		if sent := count("SENT"); !settled || sent != n-n/every {
+			w.t.Errorf("%d are SENT, %d SENDING, %d QUEUED", sent, count("SENDING"), count("QUEUED"))
+		}
+		if to.noted() != n || to.copies() != n {
+			w.t.Errorf("%d of %d messages were taken, %d copies", to.noted(), n, to.copies())
+		}
+		w.t.Logf("%d messages of %d clients, %d with an end that cannot be stored: the others SENT %v after the last was accepted", n, posters, n/every, took.Round(time.Millisecond))
+		p.end()
+	})
+}
+
+// counted is how many messages of the tenant have that status.
+func counted(t *testing.T, base string, who tenant, status string) (n int) {
+	t.Helper()
+	for cursor := ""; ; {
+		code, answer, err := call(base, who, http.MethodGet, "/api/v1/messages?limit=100&status="+status+cursor, nil)
+		var page struct {
+			Data       []json.RawMessage
+			NextCursor string
+		}
+		if err == nil {
+			err = json.Unmarshal(answer, &page)
+		}
+		if err != nil || code != http.StatusOK {
+			t.Fatalf("%d %v %.500s", code, err, answer)
+		}
+		if n += len(page.Data); page.NextCursor == "" {
+			return n
+		}
+		cursor = "&cursor=" + page.NextCursor
+	}
+}
+
 // poison puts the trigger into the database, which no process has open.
-func (w *world) poison() {
+func (w *world) poison(onPostgres, onSQLite string) {
 	w.t.Helper()
 	if w.store == "PostgreSQL" {
 		conn, err := pgx.Connect(w.t.Context(), w.url)
 		if err == nil {
-			_, err = conn.Exec(w.t.Context(), poisonPostgres, pgx.QueryExecModeSimpleProtocol)
+			_, err = conn.Exec(w.t.Context(), onPostgres, pgx.QueryExecModeSimpleProtocol)
 			_ = conn.Close(w.t.Context())
 		}
 		if err != nil {
@@ -120,7 +204,7 @@ func (w *world) poison() {
 	}
 	db, err := sql.Open("sqlite", "file:"+w.file)
 	if err == nil {
-		_, err = db.ExecContext(w.t.Context(), poisonSQLite)
+		_, err = db.ExecContext(w.t.Context(), onSQLite)
 		_ = db.Close()
 	}
 	if err != nil {
