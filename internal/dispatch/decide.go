@@ -85,13 +85,13 @@ func (p policy) decide(f facts) decision {
 	case rule.Unknown:
 		return p.unknown(f)
 	case rule.Fails:
-		d := f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, "provider_rejected", f.result.answer.Text))
+		d := f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, rule.Code, f.result.answer.Text))
 		if f.bounced() {
 			d.suppress = store.HardBounce
 		}
 		return d
 	case rule.FailOver && f.next:
-		o := f.outcome(comm.Sending, comm.CauseAttemptFailed, rule.Name, f.result.answer.Text)
+		o := f.outcome(comm.Sending, comm.CauseAttemptFailed, rule.Code, f.result.answer.Text)
 		return decision{failover: true, want: o}
 	}
 	return p.again(f, rule)
@@ -101,17 +101,17 @@ func (p policy) decide(f facts) decision {
 func (p policy) again(f facts, rule provider.Rule) decision {
 	switch {
 	case rule.Throttle && !f.counted:
-		o := f.outcome(comm.Queued, comm.CauseThrottled, rule.Name, f.result.answer.Text)
+		o := f.outcome(comm.Queued, comm.CauseThrottled, rule.Code, f.result.answer.Text)
 		o.Due = f.after(f.until)
 		return f.clean(p.patience(f, o))
 	case rule.CountRound, f.counted, f.later:
 		// Also when the last one refused for good: another one that failed for now, or was out, may take the message.
-		o := f.outcome(comm.Queued, comm.CauseRetryTransient, rule.Name, f.result.answer.Text)
+		o := f.outcome(comm.Queued, comm.CauseRetryTransient, rule.Code, f.result.answer.Text)
 		o.Round = f.state.Round + 1
 		o.Due = f.after(f.now.Add(max(p.retry.Delay(o.Round, p.random), f.asked(rule))))
 		return f.clean(p.patience(f, o))
 	}
-	return f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, "provider_rejected", f.result.answer.Text))
+	return f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, provider.PermanentMessage.Rule().Code, f.result.answer.Text))
 }
 
 // asked is how long a provider that refuses for now wants to be left alone with this message.
@@ -132,7 +132,7 @@ func (p policy) unknown(f facts) decision {
 	if f.state.OnUnknown == comm.FailUnknown {
 		return decision{want: *end, ifCancelled: end}
 	}
-	o := f.outcome(comm.Queued, comm.CauseRetryUnknown, "outcome_unknown", text)
+	o := f.outcome(comm.Queued, comm.CauseRetryUnknown, comm.CauseOutcomeUnknown.String(), text)
 	if f.result.panicked {
 		o.ErrorCode = codeInternal
 	}
@@ -189,7 +189,7 @@ func (f facts) released() store.Outcome {
 
 // unknownEnd is FAILED outcome_unknown.
 func (f facts) unknownEnd() *store.Outcome {
-	o := f.outcome(comm.Failed, comm.CauseOutcomeUnknown, "outcome_unknown", "nobody can tell whether the provider took the message")
+	o := f.outcome(comm.Failed, comm.CauseOutcomeUnknown, comm.CauseOutcomeUnknown.String(), "nobody can tell whether the provider took the message")
 	o.Set = comm.UnknownInGeneration | comm.UnknownEver
 	return &o
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider"
 )
 
 // TestRoutesAreTheContract proves that what is served is what is documented, with the same credentials.
@@ -199,6 +200,7 @@ func TestDocsAreCurrent(t *testing.T) {
 		{"Reasons of invalid_state", "`details.reason` of `invalid_state`, beside `details.status`:", comm.Reasons()},
 		{"Warnings", "Answers that are no errors may have `warnings`: `[{\"code\": \"…\", \"message\": \"…\"}]`.", comm.Warnings()},
 		{"Why a message failed", "`errorCode` of a message is one of these, or the code of the last attempt's answer (`attemptLog`):", ends()},
+		{"Why an attempt failed", "`errorCode` in a message's `attemptLog`:", attempts()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| code | meaning |\n|---|---|\n", table.title, table.about)
 		for _, w := range table.words {
@@ -228,6 +230,16 @@ func ends() (out []comm.Word) {
 		}
 	}
 	return out
+}
+
+// attempts is what an attempt may come to, but for the provider's acceptance.
+func attempts() (out []comm.Word) {
+	for _, r := range provider.Rules() {
+		if r.Code != "" {
+			out = append(out, comm.Word{Code: r.Code, Meaning: r.Meaning})
+		}
+	}
+	return append(out, comm.Word{Code: comm.CauseInternalError.String(), Meaning: "The stored message cannot be read, or the adapter failed on it."})
 }
 
 // TestStatusesAreKnown keeps the table from holding a kind twice or a status that the contract never names.

@@ -25,26 +25,34 @@ const (
 type Rule struct {
 	Class      Class
 	Name       string
-	FailOver   bool // try the next configuration of the chain in the same round
-	RetryLater bool // another round may succeed
-	Fails      bool // ends the message at once
-	CountRound bool // a round of only such answers counts towards the back-off
-	Unknown    bool // the app's onUnknownOutcome decides
-	Breaker    bool // counts as an error of the configuration's breaker
-	OpenNow    bool // opens the breaker at once and warns the tenant
-	Throttle   bool // the configuration waits (Retry-After); the message loses nothing
+	FailOver   bool   // try the next configuration of the chain in the same round
+	RetryLater bool   // another round may succeed
+	Fails      bool   // ends the message at once
+	CountRound bool   // a round of only such answers counts towards the back-off
+	Unknown    bool   // the app's onUnknownOutcome decides
+	Breaker    bool   // counts as an error of the configuration's breaker
+	OpenNow    bool   // opens the breaker at once and warns the tenant
+	Throttle   bool   // the configuration waits (Retry-After); the message loses nothing
+	Code       string // errorCode of an attempt that came to this
+	Meaning    string // of the code, for people
 }
 
 // Rules is the class table.
 func Rules() [7]Rule {
 	return [7]Rule{
 		{Class: Accepted, Name: "accepted"},
-		{Class: PermanentMessage, Name: "permanent-message", Fails: true},
-		{Class: PermanentHere, Name: "permanent-here", FailOver: true},
-		{Class: Account, Name: "account", FailOver: true, RetryLater: true, CountRound: true, Breaker: true, OpenNow: true},
-		{Class: RateLimited, Name: "rate-limited", FailOver: true, RetryLater: true, Throttle: true},
-		{Class: Transient, Name: "transient", FailOver: true, RetryLater: true, CountRound: true, Breaker: true},
-		{Class: Ambiguous, Name: "ambiguous", RetryLater: true, CountRound: true, Unknown: true, Breaker: true},
+		{Class: PermanentMessage, Name: "permanent-message", Fails: true, Code: "provider_rejected",
+			Meaning: "The provider refuses this message or its recipient for good."},
+		{Class: PermanentHere, Name: "permanent-here", FailOver: true, Code: "permanent-here",
+			Meaning: "This provider refuses the message for good; another one may take it."},
+		{Class: Account, Name: "account", FailOver: true, RetryLater: true, CountRound: true, Breaker: true, OpenNow: true, Code: "account",
+			Meaning: "The provider refuses the account: credentials, balance or permission."},
+		{Class: RateLimited, Name: "rate-limited", FailOver: true, RetryLater: true, Throttle: true, Code: "rate-limited",
+			Meaning: "The provider asks to send more slowly."},
+		{Class: Transient, Name: "transient", FailOver: true, RetryLater: true, CountRound: true, Breaker: true, Code: "transient",
+			Meaning: "The provider could not be reached or failed for now; nothing was accepted."},
+		{Class: Ambiguous, Name: "ambiguous", RetryLater: true, CountRound: true, Unknown: true, Breaker: true, Code: "outcome_unknown",
+			Meaning: "Nobody can tell whether the provider took the message."},
 	}
 }
 
