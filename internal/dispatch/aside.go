@@ -125,6 +125,17 @@ func (s *scheduler) setAside(b *batch) {
 		a.next = b.until
 	}
 	a.waiting = append(a.waiting, b)
+	b.count(1)
+}
+
+// count tells the unit of a row how many of its messages are aside.
+func (b *batch) count(n int) {
+	switch {
+	case len(b.starts) > 0:
+		b.starts[0].unit.aside += n
+	case len(b.finishes) > 0 && b.finishes[0].job.unit != nil:
+		b.finishes[0].job.unit.aside += n
+	}
 }
 
 // storable is told that the store took something. What it refused before, when it had
@@ -160,6 +171,7 @@ func (s *scheduler) bringBack() {
 	}
 	kept := a.waiting[:0]
 	for _, b := range a.waiting {
+		b.count(-1)
 		switch {
 		case b.empty(): // its message ended
 		case b.lost():
@@ -169,6 +181,7 @@ func (s *scheduler) bringBack() {
 				a.next = b.until
 			}
 			kept = append(kept, b)
+			b.count(1)
 		case s.again(b):
 			a.line.push(b)
 			room--

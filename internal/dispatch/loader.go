@@ -219,15 +219,16 @@ func (s *scheduler) later(u *unit, d time.Duration) {
 	s.dues.set(&u.alarm, int64(s.clock.db().Add(d)))
 }
 
-// spare says whether rows of the unit could be found that memory does not know.
+// spare says whether rows of the unit could be found that memory does not know. What
+// is aside may stay there for ever, and must not keep the unit from being looked at.
 func (u *unit) spare(due comm.Micros) bool {
 	switch {
 	case u.win.more && u.win.len() == 0:
 		return due < u.first
 	case u.win.len() > 0:
-		return u.inflight == 0 && due < u.win.front().Due
+		return u.inflight == u.aside && due < u.win.front().Due
 	}
-	return u.inflight == 0
+	return u.inflight == u.aside
 }
 
 // found compares a listing of the store's units with memory.

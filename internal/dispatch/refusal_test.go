@@ -357,3 +357,21 @@ func TestClosedShardsAreNotHealthy(t *testing.T) {
 		}
 	})
 }
+
+// TestUnheardBesideRefused: a message that nobody told of is found although one of its unit is aside.
+func TestUnheardBesideRefused(t *testing.T) {
+	for _, what := range []string{"start", "finish"} {
+		play(t, what, func(t *testing.T, s *stage) {
+			a := s.app(nil, emailConfig("ONE", 1))
+			srv := s.boot(0)
+			time.Sleep(time.Second)
+			bad := s.sendRefused(srv, a, what, nil)
+			time.Sleep(5 * time.Second)
+			id := s.send(nil, a, func(st *comm.State) { st.Shard = s.status(bad).Shard })
+			time.Sleep(5 * time.Second)
+			if st := s.status(id); st.Status != comm.Sent {
+				t.Errorf("it is %v", st.Status)
+			}
+		})
+	}
+}

@@ -48,6 +48,7 @@ type unit struct {
 	moves    uint32 // rewinds: a read that was under way must not move the cursor
 	turn     uint32 // tells its place in an account's line from older ones
 	inflight int
+	aside    int         // of these, refused by the store
 	first    comm.Micros // earliest due known when the window is empty and more rows exist
 	alarm    alarm
 
