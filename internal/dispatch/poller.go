@@ -39,6 +39,9 @@ func (p *poller) run(ctx context.Context) {
 	next := now()
 	for ctx.Err() == nil {
 		sleep(ctx, min(p.d.cfg.Poll, sweepSoon))
+		// Before the poll: that finds the queue row of an attempt without a call, which
+		// is there until the attempt ends, and has it picked and refused.
+		p.sweep(ctx)
 		began := now()
 		if !began.Before(next) || p.d.pollAll.Swap(false) {
 			p.poll(ctx)
@@ -48,7 +51,6 @@ func (p *poller) run(ctx context.Context) {
 		p.d.sched.overdue(callGrace)
 		p.d.sched.lookAgain()
 		p.d.sched.mu.Unlock()
-		p.sweep(ctx)
 		p.publish(ctx)
 		p.tidy(ctx)
 	}
@@ -194,13 +196,16 @@ func (p *poller) sort(found []comm.State, suspects map[comm.ID]*job, known map[c
 			s.unsure(sh, j, st)
 			continue
 		}
-		if known[st.ID] || sh.inflight[st.ID] != nil {
+		mine, before := known[st.ID] || sh.inflight[st.ID] != nil, sh.strays[st.ID] == st.Attempts
+		switch {
+		case mine && !before:
 			continue
-		}
-		if sh.strays[st.ID] == st.Attempts {
+		case before && !mine:
 			s.rescue(sh, st)
 			continue
 		}
+		// Found for the first time; or again, while its queue row, which is there until
+		// the attempt ends, was picked once more and is about to be refused.
 		if strays[sh.id] == nil {
 			strays[sh.id] = map[comm.ID]int{}
 		}
