@@ -15,7 +15,7 @@ package address
 // The codes of Error. They are part of the API: clients switch on them.
 const (
 	// CodeEmpty: there is no address at all.
-	CodeEmpty = "invalid_to"
+	CodeEmpty = "address_missing"
 	// CodeEmail: the text is not an email address.
 	CodeEmail = "invalid_email"
 	// CodeQuoted: the part before the @ is in quotes.

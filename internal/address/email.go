@@ -57,7 +57,7 @@ func ParseEmail(s string) (Email, error) {
 // checkShape finds what is not one bare address, most telling fault first.
 func checkShape(s string) *Error {
 	if strings.TrimSpace(s) == "" {
-		return refuse(CodeEmpty, "the address is empty: give one recipient")
+		return refuse(CodeEmpty, "the address is empty: give one address")
 	}
 	if len(s) > maxInput {
 		return refuse(CodeTooLong, "an email address has at most 254 characters")
@@ -69,7 +69,7 @@ func checkShape(s string) *Error {
 	separated := strings.ContainsAny(s, ",;")
 	switch {
 	case separated && (ats != 1 || s[len(s)-1] == ';'):
-		return refuse(CodeSeveral, "give one address only: send a message per recipient")
+		return refuse(CodeSeveral, "give one address only")
 	case strings.Contains(s, "<") && strings.HasSuffix(s, ">"):
 		return refuse(CodeNotBare, "give the bare address, without a name and without < and >")
 	case strings.Contains(s, `"`):

@@ -28,7 +28,7 @@ type Phones struct {
 // not 0. The error is an *Error.
 func (p Phones) Parse(s string) (string, error) {
 	if strings.TrimSpace(s) == "" {
-		return "", refuse(CodeEmpty, "the number is empty: give one recipient")
+		return "", refuse(CodeEmpty, "the number is empty: give one number")
 	}
 	if p.National != nil && isWrittenNumber(s) {
 		if digits, ok := p.National(s); ok && isInternational(digits) {

@@ -66,7 +66,7 @@ var codes = [...]Code{
 	{Limited, "rate_limited", "The app's rate per minute is used up; retry later."},
 	{Limited, "too_many_failures", "Too many failed authentications from this address; retry later."},
 	{Unavailable, "unavailable", "This cannot be done now; send the same request again, a message with the same idempotency key."},
-	{Timeout, "timeout", "The request was not received in time."},
+	{Timeout, "timeout", "The request did not arrive in time: send 80 KiB in 5 seconds at least, and all of it within 30."},
 }
 
 func codeOf(code string) Code {

@@ -40,9 +40,6 @@ type warningView struct {
 
 // getApp is GET /api/v1/app. It reads the app afresh, so that it shows what was just changed on another node.
 func (a *API) getApp(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	if _, err := readQuery(r); err != nil {
-		return err
-	}
 	app, err := a.cfg.Registry.App(r.Context(), caller.App.ID)
 	if err != nil {
 		return err

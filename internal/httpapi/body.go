@@ -37,7 +37,7 @@ type parcel struct {
 }
 
 // receive reads the request's JSON body of at most limit bytes; release gives back what
-// it returns. The zero app stands for all callers that are none.
+// it returns. The zero app stands for all callers of settings, who have one share together.
 func (a *API) receive(w http.ResponseWriter, r *http.Request, app comm.ID, limit int64) (*parcel, error) {
 	p, _ := a.parcels.Get().(*parcel)
 	p.api, p.req, p.app, p.most = a, r, app, limit
@@ -85,8 +85,6 @@ func (p *parcel) ReadFrom(from io.Reader) (int64, error) {
 			if refused := p.grow(); refused != nil {
 				p.text = nil
 				p.api.bodies.leave(p.guest)
-				// A client that is still sending does not look for an answer: let it finish, keep nothing.
-				_, _ = io.Copy(io.Discard, from)
 				return 0, refused
 			}
 			p.text = append(p.text, p.one[0])

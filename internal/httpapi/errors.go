@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -112,6 +113,19 @@ func readBody(w http.ResponseWriter, r *http.Request, to io.ReaderFrom, limit in
 		return comm.E("timeout").Because(err)
 	}
 	return comm.E("invalid_json", "The request body broke off.").Because(err)
+}
+
+// letFinish reads what is left of a body that is refused: many clients look for an
+// answer only once they have sent everything, and take a connection that is closed
+// meanwhile for a fault of the network. net/http itself does so for the last 256 KiB.
+func letFinish(w http.ResponseWriter, r *http.Request, err error) {
+	const most, patience = 2 * maxFiles, 10 * time.Second
+	if n := r.ContentLength; n >= 0 && n <= 256<<10 || n > most || r.Header.Get("Expect") != "" || comm.IsKind(err, comm.Timeout) {
+		return // nothing is left, too much is, it waits for our word, or it had its time
+	}
+	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, most)
+	}
 }
 
 func tooLarge(limit int64) error {

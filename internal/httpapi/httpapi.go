@@ -1,8 +1,8 @@
 // Package httpapi is the JSON door: it checks who is asking, decodes, calls an
 // engine, and encodes the answer. routes.go is the table of everything it serves.
 //
-// It promises that every answer is JSON in the documented shape, that every
-// error goes through one table and one writer, and that no route can be reached
+// It promises that every answer is JSON in the documented shape (but those that
+// net/http gives to what is no HTTP request at all), that every error goes through one table and one writer, and that no route can be reached
 // without the credentials its row names. It holds no rules and no SQL.
 package httpapi
 
@@ -130,10 +130,14 @@ func (a *API) serve(route Route) http.Handler {
 		case Provisioner:
 			err = a.cfg.Auth.Provisioning(r.Header, httpserver.ClientAddr(r.Context()))
 		}
+		if err == nil && route.Who != Anyone && !route.Query {
+			_, err = readQuery(r)
+		}
 		if err == nil {
 			err = route.handle(w, r, caller)
 		}
 		if err != nil {
+			letFinish(w, r, err)
 			a.fail(w, r, err)
 		}
 	})

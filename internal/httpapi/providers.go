@@ -50,8 +50,10 @@ type providerBody struct {
 
 func (a *API) readProvider(w http.ResponseWriter, r *http.Request) (c registry.ProviderChange, err error) {
 	var b providerBody
-	codes := map[string]string{"providerType": "invalid_config", "config": "invalid_config", "priority": "invalid_config",
-		"ratePerSecond": "invalid_config", "ratePerDay": "invalid_config", "maxConcurrency": "invalid_config"}
+	codes := map[string]string{}
+	for _, name := range []string{"providerType", "name", "priority", "isActive", "config", "ratePerSecond", "ratePerDay", "maxConcurrency", "pinned"} {
+		codes[name] = "invalid_config"
+	}
 	if err := a.decode(w, r, &b, codes); err != nil {
 		return c, err
 	}
@@ -86,9 +88,6 @@ func (a *API) createProvider(w http.ResponseWriter, r *http.Request, caller *aut
 
 // listProviders is GET /api/v1/provider-configs: all of them (at most 100), in the order of the chain.
 func (a *API) listProviders(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	if _, err := readQuery(r); err != nil {
-		return err
-	}
 	list, err := a.cfg.Registry.ProviderList(r.Context(), caller.App.ID)
 	if err != nil {
 		return err

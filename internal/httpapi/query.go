@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -86,11 +86,14 @@ func (q query) instant(name string) (comm.Micros, error) {
 	if !ok {
 		return 0, nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return 0, badQuery(name, "must be an ISO 8601 time with a zone, such as 2026-07-03T10:00:00Z")
+	at, _, why := intake.ParseTime(s)
+	if strings.Contains(s, " ") {
+		why = "must look like 2026-07-03T10:00:00Z; the + of an offset is written %2B in a query"
 	}
-	return max(1, comm.At(t)), nil
+	if why != "" {
+		return 0, badQuery(name, why)
+	}
+	return at, nil
 }
 
 const (

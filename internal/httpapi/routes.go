@@ -22,6 +22,7 @@ type Route struct {
 	Method, Path string
 	Who          Who
 	Scope        comm.Scopes // of AnApp
+	Query        bool        // it takes parameters, which its handler reads; elsewhere any is refused
 	handle       func(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error
 }
 
@@ -29,34 +30,34 @@ type Route struct {
 // matrix of apps and scopes in the tests are held against it.
 func (a *API) routes() []Route {
 	health := []Route{
-		{"GET", "/healthz", Anyone, 0, a.healthz},
-		{"GET", "/readyz", Anyone, 0, a.readyz},
+		{"GET", "/healthz", Anyone, 0, false, a.healthz},
+		{"GET", "/readyz", Anyone, 0, false, a.readyz},
 	}
 	if a.cfg.HealthOnly {
 		return health
 	}
 	return append(health, []Route{
-		{"POST", "/api/v1/messages", AnApp, comm.ScopeSend, a.createMessage},
-		{"GET", "/api/v1/messages", AnApp, comm.ScopeRead, a.listMessages},
-		{"GET", "/api/v1/messages/{id}", AnApp, comm.ScopeRead, a.getMessage},
-		{"PATCH", "/api/v1/messages/{id}", AnApp, comm.ScopeSend, a.changeMessage},
+		{"POST", "/api/v1/messages", AnApp, comm.ScopeSend, false, a.createMessage},
+		{"GET", "/api/v1/messages", AnApp, comm.ScopeRead, true, a.listMessages},
+		{"GET", "/api/v1/messages/{id}", AnApp, comm.ScopeRead, false, a.getMessage},
+		{"PATCH", "/api/v1/messages/{id}", AnApp, comm.ScopeSend, false, a.changeMessage},
 
-		{"GET", "/api/v1/sandbox/messages", AnApp, comm.ScopeRead, a.listCaptures},
-		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, a.getCapture},
+		{"GET", "/api/v1/sandbox/messages", AnApp, comm.ScopeRead, true, a.listCaptures},
+		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, false, a.getCapture},
 
-		{"GET", "/api/v1/app", AnApp, comm.ScopeRead, a.getApp},
-		{"PATCH", "/api/v1/app", AnApp, comm.ScopeProviders, a.changeApp},
+		{"GET", "/api/v1/app", AnApp, comm.ScopeRead, false, a.getApp},
+		{"PATCH", "/api/v1/app", AnApp, comm.ScopeProviders, false, a.changeApp},
 
-		{"POST", "/api/v1/provider-configs", AnApp, comm.ScopeProviders, a.createProvider},
-		{"GET", "/api/v1/provider-configs", AnApp, comm.ScopeProviders, a.listProviders},
-		{"GET", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, a.getProvider},
-		{"PATCH", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, a.changeProvider},
-		{"DELETE", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, a.deleteProvider},
+		{"POST", "/api/v1/provider-configs", AnApp, comm.ScopeProviders, false, a.createProvider},
+		{"GET", "/api/v1/provider-configs", AnApp, comm.ScopeProviders, false, a.listProviders},
+		{"GET", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.getProvider},
+		{"PATCH", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.changeProvider},
+		{"DELETE", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.deleteProvider},
 
-		{"POST", "/api/provision/apps", Provisioner, 0, a.provision},
+		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
 
-		{"GET", "/api/openapi", Anyone, 0, a.openapi},
-		{"GET", "/{$}", Anyone, 0, a.root},
+		{"GET", "/api/openapi", Anyone, 0, false, a.openapi},
+		{"GET", "/{$}", Anyone, 0, false, a.root},
 	}...)
 }
 

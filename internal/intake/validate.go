@@ -303,20 +303,33 @@ func (p *prepared) warnForced(text string, size sms.Size) {
 
 // parseSchedule reads RFC 3339. The past is allowed: a request that is repeated must not fail.
 func parseSchedule(text string, now comm.Micros) (comm.Micros, error) {
+	at, zone, why := ParseTime(text)
+	switch {
+	case !zone:
+		return 0, refuse("timezone_required", "scheduledAt", why)
+	case why != "":
+		return 0, refuse("invalid_scheduled_at", "scheduledAt", why)
+	case at.Time().After(now.Time().Add(maxAhead)):
+		return 0, refuse("too_far", "scheduledAt", "lies more than 366 days ahead")
+	}
+	return at, nil
+}
+
+// ParseTime reads a time of a request: RFC 3339, of which nothing is guessed. It
+// says why it cannot, and whether there is a zone as far as the rest is right. The
+// result is never 0, which means "not set".
+func ParseTime(text string) (at comm.Micros, zone bool, why string) {
 	if !looksLikeTime(text) {
-		return 0, refuse("invalid_scheduled_at", "scheduledAt", "must look like 2026-07-03T10:00:00Z")
+		return 0, true, "must look like 2026-07-03T10:00:00Z"
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		if _, naive := time.Parse("2006-01-02T15:04:05", strings.SplitN(text, ".", 2)[0]); naive == nil {
-			return 0, refuse("timezone_required", "scheduledAt", "has no time zone: end it with Z or an offset such as +02:00")
+			return 0, false, "has no time zone: end it with Z or an offset such as +02:00"
 		}
-		return 0, refuse("invalid_scheduled_at", "scheduledAt", "is not a date and time that exists, with Z or an offset such as +02:00 at its end")
+		return 0, true, "is not a date and time that exists, with Z or an offset such as +02:00 at its end"
 	}
-	if t.After(now.Time().Add(maxAhead)) {
-		return 0, refuse("too_far", "scheduledAt", "lies more than 366 days ahead")
-	}
-	return max(1, comm.At(t)), nil // 0 means "not set"
+	return max(1, comm.At(t)), true, ""
 }
 
 // looksLikeTime keeps forms away that time.Parse would read leniently.
@@ -344,7 +357,11 @@ func addressError(err error, code, field string) error {
 	case address.CodeSeveral, address.CodeControl, address.CodeUTF8, address.CodePhone:
 		code = e.Code
 	}
-	return refuse(code, field, e.Reason).With("reason", e.Code)
+	reason := e.Reason
+	if field == "to" && e.Code == address.CodeSeveral {
+		reason += ": send a message per recipient"
+	}
+	return refuse(code, field, reason).With("reason", e.Code)
 }
 
 // UseKeyHeader takes the Idempotency-Key header as an alternative to the member of the body.

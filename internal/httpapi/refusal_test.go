@@ -1,0 +1,66 @@
+package httpapi
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// TestWhoSendsAllFirstGetsItsAnswer: many clients look for an answer only once the
+// whole body is written. Whatever a large one is refused for, they see why.
+func TestWhoSendsAllFirstGetsItsAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	server := httptest.NewServer(w.api.Handler())
+	t.Cleanup(server.Close)
+	text := strings.Repeat("a", 17<<20)
+	for _, c := range []struct {
+		name, method, path, kind string
+		size                     int
+		key                      string
+		want                     int
+	}{
+		{"too large", "POST", "/api/v1/messages", "application/json", 17 << 20, one.key, 413},
+		{"too large for settings", "PATCH", "/api/v1/app", "application/json", 8 << 20, one.key, 413},
+		{"a wrong key", "POST", "/api/v1/messages", "application/json", 14 << 20, "cs_test_wrong", 401},
+		{"no JSON", "POST", "/api/v1/messages", "text/plain", 14 << 20, one.key, 415},
+		{"a parameter", "POST", "/api/v1/messages?dryRun=true", "application/json", 14 << 20, one.key, 400},
+	} {
+		for _, chunked := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, ", chunked ", chunked), func(t *testing.T) {
+				t.Parallel()
+				conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
+				length, body := fmt.Sprintf("Content-Length: %d", c.size), text[:c.size]
+				if chunked {
+					length, body = "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", c.size, text[:c.size])
+				}
+				head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nX-App-ID: %s\r\nX-API-Key: %s\r\nContent-Type: %s\r\n%s\r\n\r\n", c.method, c.path, one.app.Slug, c.key, c.kind, length)
+				if _, err := io.WriteString(conn, head+body); err != nil {
+					t.Fatalf("the server hung up on a client that was sending: %v", err)
+				}
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				if res.StatusCode != c.want {
+					t.Errorf("%d, want %d", res.StatusCode, c.want)
+				}
+			})
+		}
+	}
+}
