@@ -29,6 +29,10 @@ import (
 
 // build opens and wires every part, lowest floor first.
 func (a *App) build(ctx context.Context, opt Options) error {
+	phones, err := phonesOf(a.cfg.DefaultRegion)
+	if err != nil {
+		return err
+	}
 	s, err := OpenStore(ctx, a.cfg, a.log)
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	mail, web := a.doors()
 	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg),
 		Changed: a.changed, Log: a.log})
-	if err := a.engines(opt, reg, mail); err != nil {
+	if err := a.engines(opt, reg, mail, phones); err != nil {
 		return err
 	}
 	handler = a.door(reg)
@@ -87,19 +91,23 @@ func (a *App) doors() (mail, web *guard.Dialer) {
 	return &guard.Dialer{Allow: a.cfg.AllowPrivateTargets, Ports: guard.SMTPPorts()}, &guard.Dialer{Allow: a.cfg.AllowPrivateTargets, Ports: guard.WebPorts()}
 }
 
+// phonesOf reads national numbers of a region, if there is one. It stands before
+// anything that a start writes.
+func phonesOf(region string) (phones address.Phones, err error) {
+	if region == "" {
+		return phones, nil
+	}
+	if phones.National, err = national.For(region); err != nil {
+		return phones, fmt.Errorf("COMMS_DEFAULT_REGION: %w", err)
+	}
+	return phones, nil
+}
+
 // engines makes auth, dispatch and intake.
-func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer) error {
+func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, phones address.Phones) error {
 	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal()})
 	if err := a.dispatch(opt, reg, mail); err != nil {
 		return err
-	}
-	phones := address.Phones{}
-	if a.cfg.DefaultRegion != "" {
-		read, err := national.For(a.cfg.DefaultRegion)
-		if err != nil {
-			return fmt.Errorf("COMMS_DEFAULT_REGION: %w", err)
-		}
-		phones.National = read
 	}
 	a.intake = intake.New(intake.Config{Store: a.store, Look: a.store, Configs: a.store, Templates: intake.NoTemplates{}, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), Pushed: a.pushed})

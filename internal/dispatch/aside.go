@@ -31,7 +31,7 @@ const (
 	asideTries = 32     // rows aside that are tried again at once
 	// faultyAfter is how many refusals in a row, nothing stored between them, are the
 	// store's fault: more than it takes to find every bad row of a whole turn.
-	faultyAfter = 2 * turnSize
+	faultyAfter = 4 * turnSize
 	// Then the pause after each grows: 5 ms at first, because it may be bad rows after all that good ones wait behind.
 	refusalPause = 10 * time.Microsecond // for each refusal in the row
 	longestPause = 500 * time.Millisecond

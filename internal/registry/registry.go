@@ -113,9 +113,9 @@ func (s *Service) UpdateApp(ctx context.Context, id comm.ID, change AppChange) (
 	}
 	s.cfg.Changed(id)
 	if leaving {
-		out.Warnings, err = s.liveWarnings(ctx, out.App)
-		if err != nil {
-			return nil, err
+		// The change is stored, and its answer may hold a secret that is shown this once.
+		if out.Warnings, err = s.liveWarnings(ctx, out.App); err != nil {
+			s.cfg.Log.Warn("warnings about an app that went live are left out", "app", id, "err", err)
 		}
 	}
 	return out, nil

@@ -170,6 +170,7 @@ func Cancel(s *comm.State, actor string, now comm.Micros) (Change, comm.CancelRe
 	switch result {
 	case comm.CancelDone:
 		enter(&c.After, comm.Cancelled, 0, now)
+		c.After.ErrorCode, c.After.ErrorText = "", "" // of the attempt before: it is not why the message ended
 		c.log(s.Status, now, comm.Event{Type: comm.CauseCancelled, Actor: actor})
 	case comm.CancelMaybe:
 		enter(&c.After, comm.Failed, 0, now)

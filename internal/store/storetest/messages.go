@@ -10,6 +10,7 @@ import (
 func messageCases() []testCase {
 	return []testCase{
 		{"CANCEL ends a queued message and removes its queue row", cancelQueued},
+		{"CANCEL leaves no error of an attempt before", cancelTried},
 		{"CANCEL of a sent message is refused without an event", cancelSent},
 		{"CANCEL in flight keeps the wish once", cancelFlight},
 		{"CANCEL after an unknown attempt fails the message", cancelUnknown},
@@ -45,6 +46,21 @@ func cancelQueued(w *world) {
 	m := w.message(s)
 	if last := m.Events[len(m.Events)-1]; len(m.Events) != 2 || last.Type != comm.CauseCancelled || last.Actor != "app" || m.Due != 0 {
 		w.Fatalf("%+v", m.Events)
+	}
+}
+
+func cancelTried(w *world) {
+	w.own()
+	s := w.one(w.app(true))
+	w.start(s)
+	w.turn([]store.Finish{w.finishOf(s, 1, store.Outcome{To: comm.Queued, Cause: comm.CauseRetryTransient, Due: w.now().Add(time.Hour), Round: 1,
+		ErrorCode: "transient", ErrorText: "later"})}, nil)
+	if m := w.message(s); m.ErrorCode != "transient" {
+		w.Fatalf("while it waits: %q", m.ErrorCode)
+	}
+	w.cancel(s)
+	if m := w.message(s); m.Status != comm.Cancelled || m.ErrorCode != "" || m.ErrorText != "" || w.queued(s) {
+		w.Fatalf("%s with %q, %q", m.Status, m.ErrorCode, m.ErrorText)
 	}
 }
 
