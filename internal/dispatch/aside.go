@@ -19,12 +19,14 @@ import (
 // memory until it is stored, the shard is lost, or the process ends: then the
 // attempt is unknown.
 //
-// Whether a row or the store is at fault shows when something else is stored: until
-// then the wait for a row's next try does not grow, and if that took long, everything
-// is tried at once then.
+// Whether a row or the store is at fault shows when something else is stored: then
+// what was refused for the first time is tried again at once, and only what is refused
+// once more waits longer and longer. Until then the waits do not grow, and if it took
+// long, everything is tried. A short fault of the store, such as a lock held for longer
+// than a statement may take, so costs no message more than that fault.
 
 const (
-	asideFirst = 30 * time.Second // until what was refused alone is tried again; doubled each time
+	asideFirst = time.Second // until what was refused alone is tried again; doubled each time
 	asideMost  = time.Hour
 	maxAside   = 10_000 // that many rows aside are all that memory holds: nothing more is begun
 	asideShare = 8      // turns from the line for each ordinary one, at most
@@ -48,6 +50,7 @@ type asides struct {
 	refusals int          // in a row, of rows that were not aside before
 	stored   time.Time    // when something was, last
 	doubt    bool         // something was refused long after that
+	fresh    bool         // something aside was refused once only
 }
 
 // faulty says that the store refuses whatever it is given.
@@ -117,10 +120,17 @@ func (s *scheduler) setAside(b *batch) {
 		b.tries++
 	}
 	a.doubt = a.doubt || now.Sub(a.stored) >= faultLasts
-	b.apart, b.refused, b.until = true, now, now.Add(min(asideMost, asideFirst<<min(b.tries-1, 10)))
+	a.fresh = a.fresh || b.tries == 1
+	b.apart, b.refused, b.until = true, now, now.Add(min(asideMost, asideFirst<<min(b.tries-1, 12)))
 	if b.lost() {
 		b.until = time.Time{}
 	}
+	s.keep(b)
+}
+
+// keep holds a row until its time.
+func (s *scheduler) keep(b *batch) {
+	a := &s.aside
 	if len(a.waiting) == 0 || b.until.Before(a.next) {
 		a.next = b.until
 	}
@@ -138,18 +148,52 @@ func (b *batch) count(n int) {
 	}
 }
 
-// storable is told that the store took something. What it refused before, when it had
-// taken nothing for long, it may have refused by its own fault: all is tried once more.
+// storable is told that the store took something. What it refused for the first time
+// just before, or all if it had taken nothing for long, it may have refused by its own
+// fault: that is tried once more.
 func (s *scheduler) storable() {
 	a := &s.aside
 	a.refusals, a.stored = 0, s.clock.now()
-	if !a.doubt {
-		return
+	if a.doubt || a.fresh {
+		s.hurry(a.doubt)
 	}
-	a.doubt, a.next = false, a.stored
+}
+
+// hurry makes rows due that are aside: those refused once, or all.
+func (s *scheduler) hurry(all bool) {
+	a, now := &s.aside, s.clock.now()
+	a.next = now
 	for _, b := range a.waiting {
-		b.until = a.stored
+		if all || b.tries == 1 {
+			b.until = now
+		}
 	}
+	a.doubt, a.fresh = a.doubt && !all, false
+}
+
+// lastTry puts every row that is aside in line once more: a node that ends forgets
+// what it knows of them. Starts go back to their windows, where they end.
+func (s *scheduler) lastTry() {
+	a := &s.aside
+	for _, b := range a.waiting {
+		b.count(-1)
+		if len(b.starts) > 0 && !b.lost() {
+			b.starts[0].aside = nil
+			s.comeBack(b.starts[0])
+			continue
+		}
+		a.line.push(b)
+	}
+	a.waiting = nil
+	s.poke()
+}
+
+// untold is how many outcomes of calls are aside: their attempts will be unknown to the next owner.
+func (s *scheduler) untold() (n int) {
+	for _, b := range s.aside.waiting {
+		n += len(b.finishes)
+	}
+	return n
 }
 
 // bringBack refills an empty line: late results, and a few of those whose time has come.

@@ -43,8 +43,16 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.sched.stopping = true
 	d.sched.mu.Unlock()
 	d.drain()
+	d.sched.mu.Lock()
+	d.sched.lastTry()
+	d.sched.mu.Unlock()
 	close(stop)
 	within(turned, flush)
+	d.sched.mu.Lock()
+	if n := d.sched.untold(); n > 0 {
+		d.log.Error("outcomes of calls could not be stored and are given up: the next owner takes these attempts for unknown", "outcomes", n)
+	}
+	d.sched.mu.Unlock()
 	stopBeat()
 	<-beaten
 	last, cancel := context.WithTimeout(inner, flush)
@@ -206,6 +214,8 @@ func (d *Dispatcher) Stats() Stats {
 		if out.LastError == "" {
 			out.LastError = "shards that were taken cannot be opened"
 		}
+	case !fit && out.LastError == "":
+		out.LastError = "it holds no lease"
 	}
 	return out
 }

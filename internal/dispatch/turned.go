@@ -72,6 +72,11 @@ func (t *turner) undo(b *batch, uncertain bool) {
 	defer s.mu.Unlock()
 	for _, x := range b.finishes {
 		x.uncertain = x.uncertain || uncertain
+		if b.tries > 0 { // it was aside, and says nothing new of its row
+			b.until = s.clock.now().Add(t.backoff)
+			s.keep(b)
+			continue
+		}
 		s.finishes.push(x)
 	}
 	s.late = slices.Concat(b.late, s.late)

@@ -119,7 +119,7 @@ func TestAPoisonedRowFailsAlone(t *testing.T) {
 // other one is SENT soon after, nobody gets a second copy, and the node stops as ever.
 func TestAPoisonedEndIsSetAside(t *testing.T) {
 	const posters, every = 32, 8
-	n := size(3000, 50_000)
+	n := size(3000, 6000) // one in eight is dense: each costs several refused transactions
 	onEach(t, func(w *world) {
 		to := newSink(w.t)
 		var who tenant
