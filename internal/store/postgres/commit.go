@@ -82,14 +82,19 @@ func repeatable(e *pgconn.PgError) bool {
 
 // batch sends statements in one round trip as one transaction and hands their
 // results to read. The implicit transaction ends with the pipeline, so that a
-// client that stops afterwards holds nothing.
+// client that stops afterwards holds nothing. The batch may be sent again, on any
+// connection: pgx notes in its queries which prepared statement they are, which is
+// another one on another connection, and gone after an error.
 func (s *Store) batch(ctx context.Context, c *session, settings []setting, b *pgx.Batch, read func(r pgx.BatchResults) error) error {
+	fresh := &pgx.Batch{}
 	if s.pooled {
-		local := &pgx.QueuedQuery{SQL: localSettings(settings)}
-		b.QueuedQueries = append([]*pgx.QueuedQuery{local}, b.QueuedQueries...)
+		fresh.Queue(localSettings(settings))
+	}
+	for _, q := range b.QueuedQueries {
+		fresh.Queue(q.SQL, q.Arguments...)
 	}
 	c.committing = true
-	r := c.SendBatch(ctx, b)
+	r := c.SendBatch(ctx, fresh)
 	var err error
 	if s.pooled {
 		_, err = r.Exec()

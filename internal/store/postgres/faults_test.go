@@ -270,3 +270,34 @@ func TestRestartUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d accepted, %d uncertain, %d refused", accepted, uncertain, refused)
 }
+
+// TestATurnIsRepeatedOnItsConnection: what lost against another transaction is sent again,
+// although after the error the connection has none of its prepared statements any more.
+func TestATurnIsRepeatedOnItsConnection(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	s := opened(t, postgres.Options{URL: url})
+	a := newApp(t, s)
+	leases := own(t, s, "a", time.Minute)
+	turn := func(to string) (store.TurnResult, error) {
+		sub := submission(t, a, to)
+		out, err := s.Accept(t.Context(), []store.Submission{sub})
+		must(t, err)
+		return s.Turn(t.Context(), startAll(t, s, "a", leases, []store.Submission{sub}, []comm.Micros{out[0].Due}))
+	}
+	for range 3 { // every statement is prepared
+		_, err := turn("ama@example.org")
+		must(t, err)
+	}
+	sql(t, url, `CREATE SEQUENCE tries`, `CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('tries') = 1 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF;
+			RETURN new;
+		END $$`, `CREATE TRIGGER deadlock BEFORE UPDATE ON state FOR EACH ROW EXECUTE FUNCTION deadlock()`)
+	res, err := turn("kofi@example.org")
+	if err != nil || len(res.Started) != 1 || res.Started[0].Verdict != store.Go {
+		t.Errorf("%v, %v", res.Started, err)
+	}
+	if n := scalar(t, url, `SELECT last_value FROM tries`); n != 2 {
+		t.Errorf("%d tries, want 2", n)
+	}
+}

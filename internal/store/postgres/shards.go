@@ -71,8 +71,7 @@ func (s *Store) Beat(ctx context.Context, n store.NodeInfo) (store.Cluster, erro
 	b.Queue(ownersSQL)
 	err := s.write(ctx, s.control, "prolong the lease", func(conn *session) error {
 		c, kept = store.Cluster{}, false
-		again := &pgx.Batch{QueuedQueries: slices.Clone(b.QueuedQueries)}
-		return s.batch(ctx, conn, hotSettings(), again, func(r pgx.BatchResults) error {
+		return s.batch(ctx, conn, hotSettings(), b, func(r pgx.BatchResults) error {
 			if _, err := r.Exec(); err != nil {
 				return err
 			}
@@ -171,8 +170,7 @@ func (s *Store) takeFree(ctx context.Context, node string, shards []comm.Shard) 
 	b.Queue(takeHoldsSQL, node, shardList(shards))
 	err = s.write(ctx, s.control, "take shards", func(c *session) error {
 		won = won[:0]
-		again := &pgx.Batch{QueuedQueries: slices.Clone(b.QueuedQueries)}
-		return s.batch(ctx, c, hotSettings(), again, func(r pgx.BatchResults) error {
+		return s.batch(ctx, c, hotSettings(), b, func(r pgx.BatchResults) error {
 			if _, err := r.Exec(); err != nil {
 				return err
 			}

@@ -31,8 +31,7 @@ func (s *Store) Turn(ctx context.Context, t store.Turn) (store.TurnResult, error
 		for i := range res.Started {
 			res.Started[i].Verdict = store.Gone
 		}
-		b := &pgx.Batch{QueuedQueries: slices.Clone(queued.QueuedQueries)}
-		return s.batch(ctx, c, hotSettings(), b, func(r pgx.BatchResults) error { return readTurn(r, finishes, starts, also, &res) })
+		return s.batch(ctx, c, hotSettings(), queued, func(r pgx.BatchResults) error { return readTurn(r, finishes, starts, also, &res) })
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == turnRefused {
