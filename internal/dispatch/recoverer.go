@@ -8,9 +8,14 @@ import (
 	"github.com/commserver/commserver/internal/store"
 )
 
-// recoverTries bounds how often a recovery that makes no progress is repeated
-// before the shards are opened anyway; the sweep goes on with what is left.
-const recoverTries = 5
+const (
+	// recoverTries bounds how often a recovery that makes no progress is repeated
+	// before the shards are opened anyway; the sweep goes on with what is left.
+	recoverTries = 5
+	// recoverRefusals bounds how many orphans that the store refuses are looked for one
+	// by one before the shards are opened; the sweep sees to them, beside everything else.
+	recoverRefusals = 16
+)
 
 // recover brings freshly taken shards into service: whatever is SENDING there
 // has an outcome that nobody recorded, and is decided before anything of the
@@ -60,11 +65,12 @@ func (d *Dispatcher) unopened(ctx context.Context, shards []*shard, err error) {
 	}
 }
 
-// settleOrphans decides the orphans of these shards and answers how many could not be settled.
+// settleOrphans decides the orphans of these shards and answers how many could not be
+// settled for now. What the store refuses is left to the sweep.
 func (d *Dispatcher) settleOrphans(ctx context.Context, shards []*shard) (left int, err error) {
 	const page = 500
 	s := d.sched
-	skip := map[comm.ID]bool{}
+	skip, refusals := map[comm.ID]bool{}, recoverRefusals
 	for {
 		s.mu.Lock()
 		var leases []store.Lease
@@ -88,44 +94,47 @@ func (d *Dispatcher) settleOrphans(ctx context.Context, shards []*shard) (left i
 		if len(turn.Finishes) == 0 {
 			return left, nil
 		}
-		missed, err := d.settleTurn(ctx, turn)
+		missed, err := d.settleTurn(ctx, turn, &refusals, skip)
 		if err != nil {
 			return 0, err // uncertain too: what was stored is not found again
 		}
-		left += len(missed)
-		for _, id := range missed {
-			skip[id] = true
-		}
+		left += missed
 	}
 }
 
-// settleTurn stores the ends of orphans and answers those that were not. A turn
-// that is refused for what is in it is halved: an orphan that cannot be stored
-// stays SENDING and keeps no shard closed.
-func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn) (missed []comm.ID, err error) {
+// settleTurn stores the ends of orphans and answers how many were not, for now; these
+// and what is refused go into skip. A turn that is refused for what is in it is halved,
+// as long as there are refusals left: an orphan that cannot be stored stays SENDING and
+// keeps no shard closed.
+func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn, refusals *int, skip map[comm.ID]bool) (missed int, err error) {
 	res, err := d.cfg.Queue.Turn(ctx, turn)
 	switch lost := (*store.LostShards)(nil); {
 	case err == nil:
 		for i, f := range turn.Finishes {
 			if i >= len(res.Finished) || !res.Finished[i] {
-				missed = append(missed, f.ID)
+				skip[f.ID] = true
+				missed++
 			}
 		}
 		return missed, nil
 	case errors.As(err, &lost) || !rowsOwn(ctx, err):
-		return nil, err
-	case len(turn.Finishes) == 1:
-		id := turn.Finishes[0].ID
-		d.log.Error("the end of an attempt cannot be stored; its message stays SENDING", "message", id.String(), "err", err)
-		return []comm.ID{id}, nil
+		return 0, err
+	case len(turn.Finishes) == 1 || *refusals <= 0:
+		*refusals--
+		for _, f := range turn.Finishes {
+			skip[f.ID] = true
+		}
+		d.log.Error("ends of attempts cannot be stored; their messages stay SENDING until they can", "messages", len(turn.Finishes),
+			"first", turn.Finishes[0].ID.String(), "err", err)
+		return 0, nil
 	}
 	half := len(turn.Finishes) / 2
 	for _, part := range [][]store.Finish{turn.Finishes[:half], turn.Finishes[half:]} {
-		some, err := d.settleTurn(ctx, store.Turn{Node: turn.Node, Leases: turn.Leases, Finishes: part})
+		some, err := d.settleTurn(ctx, store.Turn{Node: turn.Node, Leases: turn.Leases, Finishes: part}, refusals, skip)
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
-		missed = append(missed, some...)
+		missed += some
 	}
 	return missed, nil
 }

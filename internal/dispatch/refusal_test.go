@@ -433,3 +433,36 @@ func TestUnheardBesideRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestManyRefusedOrphansKeepNoShardClosed: a node that takes over shards with hundreds of
+// attempts whose end cannot be stored sends everybody else's messages soon, and ends
+// the attempts once it can.
+func TestManyRefusedOrphansKeepNoShardClosed(t *testing.T) {
+	play(t, "", func(t *testing.T, s *stage) {
+		a, b := s.app(nil, emailConfig("ONE", 1)), s.app(nil, emailConfig("TWO", 1))
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		var bad []comm.ID
+		for range 400 {
+			bad = append(bad, s.sendRefused(srv, a, "finish", nil))
+		}
+		fine := s.send(srv, a, nil) // its outcome is stored
+		time.Sleep(2 * time.Second)
+		s.kill(0)
+		next := s.boot(0)
+		next.delay(40 * time.Millisecond)
+		time.Sleep(12 * time.Second) // the lease of the first has ended
+		ids := []comm.ID{s.send(next, b, nil), fine}
+		time.Sleep(5 * time.Second)
+		if n := s.unsent(ids); n != 0 {
+			t.Errorf("%d of 2 are not sent 5 s after the take-over", n)
+		}
+		s.cure("finish")
+		time.Sleep(5 * time.Minute)
+		for _, id := range bad {
+			if st := s.status(id); st.Status != comm.Sent && st.Status != comm.Failed {
+				t.Fatalf("%s is still %v", id, st.Status)
+			}
+		}
+	})
+}
