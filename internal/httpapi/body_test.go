@@ -338,8 +338,8 @@ func TestARefusedBodyHoldsNothing(t *testing.T) {
 				m.mu.Unlock()
 				go func() {
 					write(body[100<<10 : 1<<20])
-					time.Sleep(3 * time.Second) // it has been refused by now
-					if got := m.booked(); time.Since(began) != roomWait+3*time.Second || got != bodyRoom || full <= got {
+					time.Sleep(time.Second) // it has been refused by now
+					if got := m.booked(); time.Since(began) != roomWait+time.Second || got != bodyRoom || full <= got {
 						t.Errorf("%v after its start %d bytes are booked; want those of others, %d", time.Since(began), got, bodyRoom)
 					}
 					write(body[1<<20:])
@@ -348,7 +348,7 @@ func TestARefusedBodyHoldsNothing(t *testing.T) {
 					}
 				}()
 				status, retry, at := answered(conn)
-				if took := at.Sub(began); status != http.StatusServiceUnavailable || retry != "1" || took != roomWait+3*time.Second {
+				if took := at.Sub(began); status != http.StatusServiceUnavailable || retry != "1" || took != roomWait+time.Second {
 					t.Errorf("%d, Retry-After %q after %v; want 503 and 1", status, retry, took)
 				}
 				m.leave(m.seat)

@@ -117,14 +117,36 @@ func readBody(w http.ResponseWriter, r *http.Request, to io.ReaderFrom, limit in
 
 // letFinish reads what is left of a body that is refused: many clients look for an
 // answer only once they have sent everything, and take a connection that is closed
-// meanwhile for a fault of the network. net/http itself does so for the last 256 KiB.
-func letFinish(w http.ResponseWriter, r *http.Request, err error) {
-	const most, patience = 2 * maxFiles, 10 * time.Second
-	if n := r.ContentLength; n >= 0 && n <= 256<<10 || n > most || r.Header.Get("Expect") != "" || comm.IsKind(err, comm.Timeout) {
-		return // nothing is left, too much is, it waits for our word, or it had its time
+// meanwhile for a fault of the network. net/http itself does so for the last 256 KiB,
+// and HTTP/2 needs no such thing. It waits for nobody who does not send: the client may
+// be a stranger.
+func (a *API) letFinish(w http.ResponseWriter, r *http.Request, err error) {
+	const most, patience, atOnce = 2 * maxFiles, 10 * time.Second, 64
+	n := r.ContentLength
+	switch {
+	case n >= 0 && n <= 256<<10 || n > most: // nothing is left, or too much
+		return
+	case r.ProtoMajor > 1 || r.Header.Get("Expect") != "": // the client hears us while it sends, or waits for our word
+		return
+	case comm.IsKind(err, comm.Timeout) || comm.IsKind(err, comm.Limited): // it had its time
+		return
 	}
-	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) == nil {
-		_, _ = io.CopyN(io.Discard, r.Body, most)
+	defer a.finishing.Add(-1)
+	if a.finishing.Add(1) > atOnce {
+		return
+	}
+	body := r.Body
+	if p, ok := body.(*paced); ok {
+		body = p.ReadCloser // which has deadlines of its own
+	}
+	conn, end := http.NewResponseController(w), time.Now().Add(patience)
+	for left := int64(most); left > 0 && time.Now().Before(end); left -= paceBytes {
+		if conn.SetReadDeadline(time.Now().Add(seatWindow)) != nil {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, body, paceBytes); err != nil {
+			return // its end, or it is too slow
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/commserver/commserver/internal/auth"
@@ -68,11 +69,12 @@ type Config struct {
 
 // API serves the routes.
 type API struct {
-	cfg      Config
-	parcels  sync.Pool
-	bodies   *room
-	ready    readiness
-	refusals outage.Spaced
+	cfg       Config
+	parcels   sync.Pool
+	bodies    *room
+	ready     readiness
+	finishing atomic.Int32 // refused bodies that are being read to their ends
+	refusals  outage.Spaced
 }
 
 // New makes an API.
@@ -137,7 +139,7 @@ func (a *API) serve(route Route) http.Handler {
 			err = route.handle(w, r, caller)
 		}
 		if err != nil {
-			letFinish(w, r, err)
+			a.letFinish(w, r, err)
 			a.fail(w, r, err)
 		}
 	})

@@ -64,3 +64,54 @@ func TestWhoSendsAllFirstGetsItsAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedAndSilentIsAnsweredSoon: a stranger who promises a body and sends none, or
+// next to none, holds a connection for two seconds, and none at all once it is over its rate.
+func TestRefusedAndSilentIsAnsweredSoon(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	server := httptest.NewServer(w.api.Handler())
+	t.Cleanup(server.Close)
+	for name, c := range map[string]struct {
+		method, path, length, key string
+		trickle                   bool
+		want                      int
+	}{
+		"a stranger, silent":     {"POST", "/api/v1/messages", "Content-Length: 14680064", "cs_test_wrong", false, 401},
+		"a stranger, slow":       {"POST", "/api/v1/messages", "Transfer-Encoding: chunked", "cs_test_wrong", true, 401},
+		"an app, over its limit": {"PATCH", "/api/v1/app", "Content-Length: 14680064", one.key, false, 413},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(time.Minute))
+			began := time.Now()
+			_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nX-App-ID: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\n%s\r\n\r\n",
+				c.method, c.path, one.app.Slug, c.key, c.length)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.trickle {
+				go func() {
+					for err == nil {
+						_, err = io.WriteString(conn, "5\r\naaaaa\r\n")
+						time.Sleep(10 * time.Millisecond)
+					}
+				}()
+			}
+			res, readErr := http.ReadResponse(bufio.NewReader(conn), nil)
+			if readErr != nil {
+				t.Fatal(readErr)
+			}
+			defer res.Body.Close()
+			if took := time.Since(began); res.StatusCode != c.want || took > 5*time.Second {
+				t.Errorf("%d after %v; want %d after about two seconds", res.StatusCode, took, c.want)
+			}
+		})
+	}
+}
