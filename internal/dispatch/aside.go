@@ -241,7 +241,7 @@ func (s *scheduler) again(b *batch) bool {
 		return true
 	}
 	j, now := b.starts[0], s.clock.now()
-	j.aside = nil
+	j.aside, j.retried = nil, true
 	generation, fit := s.guard.current()
 	if fit && !s.stopping && !j.shard.draining && s.slots.fair(j.class, j.unit.tenant.inflight[j.class]) {
 		r := s.route(j.unit, j.shard.modes[j.head.ID], nil, now)

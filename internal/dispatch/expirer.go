@@ -55,18 +55,21 @@ func (x *expirer) tick(ctx context.Context) time.Duration {
 	}
 	x.d.outages.overdue.Worked()
 	x.last, x.asked = nil, now
+	again := false
 	s.mu.Lock()
 	for i := range over {
 		if j := s.expire(&over[i]); j != nil {
 			x.last = j
+		} else {
+			again = again || s.retrying(&over[i])
 		}
 	}
 	s.mu.Unlock()
-	if x.last == nil {
-		return expireEvery
+	if x.last != nil {
+		s.poke()
+		again = again || len(over) == limit
 	}
-	s.poke()
-	if len(over) == limit {
+	if again {
 		return expireSoon
 	}
 	return expireEvery
@@ -116,6 +119,12 @@ func (s *scheduler) expire(st *comm.State) *job {
 		s.rearm(u)
 	}
 	return j
+}
+
+// retrying says whether a refused start of the message is just being tried again.
+func (s *scheduler) retrying(st *comm.State) bool {
+	sh := s.shards[st.Shard%comm.ShardCount]
+	return sh != nil && sh.inflight[st.ID] != nil && sh.inflight[st.ID].retried
 }
 
 // over is the end of a message whose time passed while it was QUEUED. It is pure.

@@ -182,6 +182,7 @@ type job struct {
 	failed  *store.Outcome // the failed attempt's event: the next start continues the round
 	last    *account       // with failed: whose answer it was
 	aside   *batch         // its start was refused and waits there
+	retried bool           // that was tried again
 }
 
 // finish is an outcome on its way into the store.
