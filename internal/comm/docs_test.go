@@ -81,6 +81,6 @@ func statesDoc() string {
 			sep = ", "
 		}
 	}
-	b.WriteString(".\n")
+	b.WriteString("; and `attempt_started` of the next provider of a round, from SENDING to SENDING.\n")
 	return b.String()
 }
