@@ -14,6 +14,29 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 )
 
+// dialed is a bare connection to the server.
+func dialed(t *testing.T, server *httptest.Server) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	return conn
+}
+
+// statusOf reads the answer.
+func statusOf(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}
+
 // TestWhoSendsAllFirstGetsItsAnswer: many clients look for an answer only once the
 // whole body is written. Whatever a large one is refused for, they see why.
 func TestWhoSendsAllFirstGetsItsAnswer(t *testing.T) {
@@ -38,12 +61,7 @@ func TestWhoSendsAllFirstGetsItsAnswer(t *testing.T) {
 		for _, chunked := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.name, ", chunked ", chunked), func(t *testing.T) {
 				t.Parallel()
-				conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(time.Minute))
+				conn := dialed(t, server)
 				length, body := fmt.Sprintf("Content-Length: %d", c.size), text[:c.size]
 				if chunked {
 					length, body = "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", c.size, text[:c.size])
@@ -52,13 +70,8 @@ func TestWhoSendsAllFirstGetsItsAnswer(t *testing.T) {
 				if _, err := io.WriteString(conn, head+body); err != nil {
 					t.Fatalf("the server hung up on a client that was sending: %v", err)
 				}
-				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer res.Body.Close()
-				if res.StatusCode != c.want {
-					t.Errorf("%d, want %d", res.StatusCode, c.want)
+				if got := statusOf(t, conn); got != c.want {
+					t.Errorf("%d, want %d", got, c.want)
 				}
 			})
 		}
@@ -84,14 +97,8 @@ func TestRefusedAndSilentIsAnsweredSoon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			_ = conn.SetDeadline(time.Now().Add(time.Minute))
-			began := time.Now()
-			_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nX-App-ID: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\n%s\r\n\r\n",
+			conn, began := dialed(t, server), time.Now()
+			_, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nX-App-ID: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\n%s\r\n\r\n",
 				c.method, c.path, one.app.Slug, c.key, c.length)
 			if err != nil {
 				t.Fatal(err)
@@ -104,13 +111,9 @@ func TestRefusedAndSilentIsAnsweredSoon(t *testing.T) {
 					}
 				}()
 			}
-			res, readErr := http.ReadResponse(bufio.NewReader(conn), nil)
-			if readErr != nil {
-				t.Fatal(readErr)
-			}
-			defer res.Body.Close()
-			if took := time.Since(began); res.StatusCode != c.want || took > 5*time.Second {
-				t.Errorf("%d after %v; want %d after about two seconds", res.StatusCode, took, c.want)
+			got := statusOf(t, conn)
+			if took := time.Since(began); got != c.want || took > 5*time.Second {
+				t.Errorf("%d after %v; want %d after about two seconds", got, took, c.want)
 			}
 		})
 	}

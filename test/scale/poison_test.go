@@ -43,15 +43,7 @@ func TestAPoisonedRowFailsAlone(t *testing.T) {
 	const posters, every = 64, 100
 	n := size(4000, 100_000)
 	onEach(t, func(w *world) {
-		to := newSink(w.t)
-		var who tenant
-		w.open(func(ctx context.Context, s store.Store) (err error) {
-			if who, err = newTenant(ctx, s, "clients"); err != nil {
-				return err
-			}
-			return sendTo(ctx, s, to.addr, comm.ProviderLimits{})
-		})
-		w.poison(poisonPostgres, poisonSQLite)
+		to, who := w.poisoned(poisonPostgres, poisonSQLite)
 		p := w.serve()
 		before := w.rollbacks()
 		var mu sync.Mutex
@@ -121,15 +113,7 @@ func TestAPoisonedEndIsSetAside(t *testing.T) {
 	const posters, every = 32, 8
 	n := size(3000, 6000) // one in eight is dense: each costs several refused transactions
 	onEach(t, func(w *world) {
-		to := newSink(w.t)
-		var who tenant
-		w.open(func(ctx context.Context, s store.Store) (err error) {
-			if who, err = newTenant(ctx, s, "clients"); err != nil {
-				return err
-			}
-			return sendTo(ctx, s, to.addr, comm.ProviderLimits{})
-		})
-		w.poison(poisonEndPostgres, poisonEndSQLite)
+		to, who := w.poisoned(poisonEndPostgres, poisonEndSQLite)
 		p := w.serve()
 		work := make(chan int)
 		var wg sync.WaitGroup
@@ -186,6 +170,20 @@ func counted(t *testing.T, base string, who tenant, status string) (n int) {
 		}
 		cursor = "&cursor=" + page.NextCursor
 	}
+}
+
+// poisoned is a tenant that sends to a sink, from a database with the trigger.
+func (w *world) poisoned(onPostgres, onSQLite string) (to *sink, who tenant) {
+	w.t.Helper()
+	to = newSink(w.t)
+	w.open(func(ctx context.Context, s store.Store) (err error) {
+		if who, err = newTenant(ctx, s, "clients"); err != nil {
+			return err
+		}
+		return sendTo(ctx, s, to.addr, comm.ProviderLimits{})
+	})
+	w.poison(onPostgres, onSQLite)
+	return to, who
 }
 
 // poison puts the trigger into the database, which no process has open.
