@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"maps"
+	"math"
 	"time"
 
 	"github.com/commserver/commserver/internal/chain"
@@ -38,6 +39,8 @@ type account struct {
 	calls     *calls
 
 	waiters [2]fifo[waiter] // units held because of it: critical, rest
+	portion [2]int          // calls that a unit may start before the others of its line have had theirs; 0 = no line
+	freed   bool            // its line is reviewed before the next pick
 	alarm   alarm
 }
 
@@ -128,7 +131,7 @@ func (a *account) condition(now time.Time, db comm.Micros, class, reserve int) c
 	if a.spent(db) {
 		return chain.Condition{Reason: chain.WaitRate, Until: db.NextDay()}
 	}
-	if a.full(class, reserve) {
+	if a.places(class, reserve) == 0 {
 		return chain.Condition{Reason: chain.WaitBusy, Brief: true}
 	}
 	if d := a.second.Wait(now); d > 0 {
@@ -137,32 +140,29 @@ func (a *account) condition(now time.Time, db comm.Micros, class, reserve int) c
 	return chain.Condition{}
 }
 
-// full keeps part of the concurrency for CRITICAL, at least one call if there is more than one.
-func (a *account) full(class, reserve int) bool {
+// places is how many more calls of the class its concurrency allows. Part of it is
+// kept for CRITICAL, at least one call if there is more than one.
+func (a *account) places(class, reserve int) int {
 	limit := a.part(a.config.Limits.MaxConcurrent)
 	if limit == 0 {
-		return false
+		return math.MaxInt
 	}
-	if a.calls.critical+a.calls.rest >= limit {
-		return true
+	free := limit - a.calls.critical - a.calls.rest
+	if class == classRest && limit > 1 {
+		free = min(free, limit-max(1, limit*reserve/100)-a.calls.rest)
 	}
-	return class == classRest && limit > 1 && a.calls.rest >= limit-max(1, limit*reserve/100)
+	return max(0, free)
 }
 
-// wakeable is how many waiting units are worth waking at once.
-func (a *account) wakeable(now time.Time) int {
+// wakeable is how many waiting units of the class are worth waking at once. What
+// is woken in vain loses its place in the line.
+func (a *account) wakeable(now time.Time, class, reserve int) int {
 	const chunk = 512
 	n := chunk
 	if a.breaker.State(now) == pace.HalfOpen {
 		n = 1
 	}
-	if r := a.config.Limits.RatePerSecond; r > 0 {
-		n = min(n, burst(float64(r)/float64(a.share)))
-	}
-	if c := a.part(a.config.Limits.MaxConcurrent); c > 0 {
-		n = min(n, max(1, c-a.calls.critical-a.calls.rest))
-	}
-	return n
+	return min(n, a.second.Tokens(now), a.places(class, reserve))
 }
 
 // take books one call that condition allowed. ok is false when the breaker says no after all.

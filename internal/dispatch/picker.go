@@ -74,22 +74,32 @@ func (s *scheduler) serve(t *tenant, class, n int, generation uint64, steps *int
 		u.phase = idle
 		// The clock is read anew: settle judges by a later instant than the pick began
 		// with, and a head that became due in between must not be offered for ever.
-		out = s.drain(u, min(most-len(out), max(1, n/4)), generation, s.clock.now(), out)
+		var cut bool
+		out, cut = s.drain(u, min(most-len(out), max(1, n/4)), generation, s.clock.now(), out)
+		u.called = nil
 		if u.phase == idle && !(u.shard.draining && !u.dead) {
 			s.settle(u)
+		}
+		if cut {
+			return out
 		}
 	}
 	return out
 }
 
-// drain starts up to n messages of one unit.
-func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out []*job) []*job {
+// drain starts up to n messages of one unit. It is cut short after the unit's
+// portion of an account that others wait for.
+func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out []*job) (_ []*job, cut bool) {
 	if u.shard.draining {
-		return out
+		return out, false
 	}
+	before := len(out)
 	class, db := classOf(u.key.Lane), s.clock.dbAt(now)
 	var r route
 	for ; n > 0 && u.win.len() > 0 && u.win.front().Due <= db; n-- {
+		if r.to != nil && r.to.portion[class] > 0 && len(out)-before >= r.to.portion[class] {
+			return out, true
+		}
 		head := u.win.front()
 		if u.shard.inflight[head.ID] != nil {
 			u.win.pop()
@@ -99,11 +109,15 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 		mode := u.shard.modes[head.ID]
 		if r.to == nil && r.end == nil || mode != 0 || r.to != nil && r.to.condition(now, db, class, s.percent()).Reason != "" {
 			if r = s.route(u, mode, nil, now); r.waits(s, u) {
-				return out
+				return out, false
 			}
 		}
 		if r.end == nil && s.laden(u, head, class) {
-			return out
+			return out, false
+		}
+		if r.to != nil && r.to.waiters[class].len() > 0 && u.called != r.to {
+			s.queueUp(u, r.to)
+			return out, false
 		}
 		j := &job{unit: u, shard: u.shard, head: head, class: class, account: r.to, live: r.live, end: r.end, node: s.node, generation: generation}
 		if r.end != nil && !r.certain && mode == 0 && head.ID.Time() <= r.changed {
@@ -123,7 +137,7 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 			r = route{}
 		}
 	}
-	return out
+	return out, false
 }
 
 // seize books slots for a job, and memory unless it has it from an attempt before.
@@ -157,7 +171,7 @@ func (s *scheduler) release(j *job) {
 	}
 	s.tidy(t)
 	j.account.done(j.class)
-	s.review(j.account.calls.latest)
+	s.relieve(j.account.calls.latest)
 }
 
 // refund gives slots and memory back for a call that was never made.

@@ -46,6 +46,7 @@ type scheduler struct {
 	accepting bool
 	held      map[*unit]struct{}
 	regrets   map[comm.Unit]*regret
+	freed     []*account // with places that their lines have not been offered
 	count     counters
 
 	dir      directory
@@ -194,6 +195,20 @@ func (s *scheduler) enlist(t *tenant, class int) {
 
 // hold parks a unit that cannot send. Nothing is written for it.
 func (s *scheduler) hold(u *unit, why chain.Condition, by *account) {
+	s.park(u, why, by)
+	if by != nil {
+		s.review(by)
+	}
+}
+
+// queueUp parks a unit behind those that an account's places, though some may be free, are for.
+func (s *scheduler) queueUp(u *unit, by *account) {
+	s.park(u, chain.Condition{Reason: chain.WaitBusy, Brief: true}, by)
+	s.relieve(by)
+}
+
+// park takes a unit out of the round, into the line of the account that it waits for, if any.
+func (s *scheduler) park(u *unit, why chain.Condition, by *account) {
 	now := s.clock.now()
 	if u.hold.Reason != why.Reason || now.Sub(u.looked) > holdAge {
 		u.heldSince = now // a look that found the same reason again does not make it new
@@ -211,8 +226,27 @@ func (s *scheduler) hold(u *unit, why chain.Condition, by *account) {
 	if by != nil {
 		u.turn++
 		by.waiters[classOf(u.key.Lane)].push(waiter{u, u.turn})
-		s.review(by)
 	}
+}
+
+// relieve has an account's line reviewed before the next pick, once however many
+// of its places become free until then: each review calls as many units as there are places.
+func (s *scheduler) relieve(a *account) {
+	if !a.freed {
+		a.freed = true
+		s.freed = append(s.freed, a)
+	}
+	s.poke()
+}
+
+// offer reviews the lines of the accounts that were relieved.
+func (s *scheduler) offer() {
+	for _, a := range s.freed {
+		a.freed = false
+		s.review(a)
+	}
+	clear(s.freed)
+	s.freed = s.freed[:0]
 }
 
 // review wakes as many units of an account's line as it could serve, or sets the alarm for when it can.
@@ -220,6 +254,7 @@ func (s *scheduler) review(a *account) {
 	now, db := s.clock.now(), s.clock.db()
 	for class := range a.waiters {
 		if a.waiters[class].len() == 0 {
+			a.portion[class] = 0
 			continue
 		}
 		c := a.condition(now, db, class, s.percent())
@@ -230,13 +265,15 @@ func (s *scheduler) review(a *account) {
 			}
 			continue
 		}
-		n := a.wakeable(now)
-		for n > 0 && a.waiters[class].len() > 0 {
+		n, places := 0, a.wakeable(now, class, s.percent())
+		for n < places && a.waiters[class].len() > 0 {
 			if w := a.waiters[class].pop(); w.unit.turn == w.turn && w.unit.phase == held && !w.unit.dead {
 				s.free(w.unit)
-				n--
+				w.unit.called = a
+				n++
 			}
 		}
+		a.portion[class] = places / max(1, n)
 		if a.waiters[class].len() > 0 {
 			s.alarms.set(&a.alarm, s.clock.ticks(now.Add(10*time.Millisecond)))
 		}
@@ -256,7 +293,7 @@ func (s *scheduler) advance() {
 	now := s.clock.ticks(s.clock.now())
 	for a := s.alarms.due(now); a != nil; a = s.alarms.due(now) {
 		if a.account != nil {
-			s.review(a.account)
+			s.relieve(a.account)
 			continue
 		}
 		if a.unit.phase == held {

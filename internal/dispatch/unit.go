@@ -54,6 +54,7 @@ type unit struct {
 
 	hold      chain.Condition
 	holder    *account // nil: not an account holds it
+	called    *account // whose line it left to start something
 	heldSince time.Time
 	looked    time.Time // when the hold was last begun or ended
 	cramped   time.Time // since when its first message, a large one, finds no room

@@ -10,7 +10,10 @@
 // between nodes gives each its part.
 package pace
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Bucket limits a rate with bursts: at most burst at once and perSecond on
 // average. The zero value allows everything. It is the generic cell rate
@@ -73,6 +76,18 @@ func (b *Bucket) Wait(now time.Time) time.Duration {
 		b.full = now.Add(capacity)
 	}
 	return max(0, b.full.Sub(now)-capacity+b.interval)
+}
+
+// Tokens is how many takes would succeed at now, one after the other. It takes nothing.
+func (b *Bucket) Tokens(now time.Time) int {
+	switch {
+	case b.interval == 0:
+		return math.MaxInt
+	case b.Wait(now) > 0:
+		return 0
+	}
+	ahead := max(0, b.full.Sub(now))
+	return int((time.Duration(b.burst)*b.interval - ahead) / b.interval)
 }
 
 // Return puts back one taken token, for a take that turned out not to be used.

@@ -56,6 +56,30 @@ func TestBucket(t *testing.T) {
 
 // TestBucketRate checks the promise over random times: in any span at most
 // burst + rate x span, and after Wait exactly one more.
+// TestBucketTokens: as many takes succeed as it says, whatever was taken before.
+func TestBucketTokens(t *testing.T) {
+	t.Parallel()
+	for _, b := range []Bucket{NewBucket(1, 1), NewBucket(3, 7), NewBucket(200, 20), NewBucket(1e6, 3), NewBucket(0.01, 2)} {
+		now := start()
+		for i := range 200 {
+			n, took := b.Tokens(now), 0
+			for c := b; c.Take(now); {
+				took++
+			}
+			if n != took {
+				t.Fatalf("%+v: %d tokens at step %d, %d takes", b, n, i, took)
+			}
+			for range rand.IntN(n + 1) {
+				b.Take(now)
+			}
+			now = now.Add(rand.N(3 * b.interval))
+		}
+	}
+	if b := NewBucket(0, 1); b.Tokens(start()) != math.MaxInt {
+		t.Error("no limit has an end")
+	}
+}
+
 func TestBucketRate(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
