@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -111,6 +112,9 @@ const preloadGroup = 500
 // preload stores n messages, the apps in turn, through the store's Accept, and answers the first one of each app.
 func (w *world) preload(ctx context.Context, apps []tenant, n int, lane comm.Lane) (first []comm.ID, err error) {
 	err = w.with(ctx, func(st store.Store) error {
+		if err := st.Migrate(ctx); err != nil { // there is nothing to migrate: it begins the store's work behind the accepts
+			return err
+		}
 		for done := 0; done < n; {
 			subs := make([]store.Submission, 0, preloadGroup)
 			for k := done; k < min(n, done+preloadGroup); k++ {
@@ -140,7 +144,10 @@ func (w *world) preload(ctx context.Context, apps []tenant, n int, lane comm.Lan
 					return fmt.Errorf("preload: a message was answered with result %d", a.Result)
 				}
 			}
-			done += len(subs)
+			if done += len(subs); done == n {
+				last := &subs[len(subs)-1]
+				return searchable(ctx, st, last.App, last.Recipient)
+			}
 		}
 		return nil
 	})
@@ -148,6 +155,19 @@ func (w *world) preload(ctx context.Context, apps []tenant, n int, lane comm.Lan
 		err = w.scratch.settle(ctx, w.database)
 	}
 	return first, err
+}
+
+// searchable waits until an app's newest message is found by its recipient: what
+// follows an accept has to be done before a backlog is one that has waited.
+func searchable(ctx context.Context, st store.Store, app comm.ID, recipient string) error {
+	for limit := time.Now().Add(settleLimit); ctx.Err() == nil && time.Now().Before(limit); {
+		found, err := st.Search(ctx, app, store.Filter{Recipient: recipient, Limit: 1})
+		if err != nil || len(found.Messages) > 0 {
+			return err
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+	return cmp.Or(ctx.Err(), errors.New("preload: messages cannot be searched for yet"))
 }
 
 // server is a running product.
