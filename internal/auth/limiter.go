@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/commserver/commserver/internal/httpserver"
 )
 
 // maxPairs bounds how many (address, app) pairs are counted in one minute.
@@ -32,7 +34,7 @@ func newLimiter(perMinute int) *limiter {
 
 // take counts one try and answers 0, or when the limit is passed the seconds until the next minute.
 func (l *limiter) take(from netip.Addr, app string, now time.Time) (wait int) {
-	key := pair{from: network(from), app: maphash.String(l.seed, app)}
+	key := pair{from: httpserver.Client(from), app: maphash.String(l.seed, app)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if minute := now.Unix() / 60; minute != l.minute {
@@ -47,17 +49,4 @@ func (l *limiter) take(from netip.Addr, app string, now time.Time) (wait int) {
 		return 0
 	}
 	return 60 - int(now.Unix()%60)
-}
-
-// ipv6Network is what one customer commonly gets: single IPv6 addresses are free to make up.
-const ipv6Network = 64
-
-func network(a netip.Addr) netip.Addr {
-	a = a.Unmap()
-	if a.Is6() {
-		if p, err := a.WithZone("").Prefix(ipv6Network); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
 }

@@ -10,8 +10,20 @@ import (
 	"github.com/commserver/commserver/internal/outage"
 )
 
-// An IPv6 client has a network of this length to itself, and could come from any address in it.
+// clientBits6 is the length of the network that an IPv6 client commonly has to itself.
 const clientBits6 = 64
+
+// Client is whom an address counts for where clients are limited: itself, or its
+// network of 64 bits with IPv6, where single addresses are free to make up.
+func Client(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if network, err := a.Prefix(clientBits6); err == nil {
+			return network.Addr()
+		}
+	}
+	return a
+}
 
 // crowd is a listener on which no client has more than most connections at a
 // time; one more is closed unread. Exempt addresses are proxies, which speak for many.
@@ -62,14 +74,7 @@ func (c *crowd) client(addr net.Addr) (from netip.Addr, counted bool) {
 	if within(c.exempt, from) {
 		return from, false
 	}
-	if from.Is6() {
-		network, err := from.Prefix(clientBits6)
-		if err != nil {
-			return from, false
-		}
-		from = network.Addr()
-	}
-	return from, true
+	return Client(from), true
 }
 
 func (c *crowd) enter(from netip.Addr) bool {
