@@ -76,6 +76,21 @@ type Chain struct {
 	Wait Condition
 }
 
+// Warning is what a live app should know of the chain of a channel, if anything:
+// that nothing is really sent by it now.
+func (out *Chain) Warning(ch comm.Channel) (w comm.Warning, ok bool) {
+	nothing := "The app is live but has no provider for " + ch.String() + ", and neither has the server: "
+	switch {
+	case out.Wait.Reason == WaitOff:
+		return comm.Warning{Code: out.Wait.Reason, Text: "Every provider configuration for " + ch.String() + " is switched off: such messages wait until one is switched on or added."}, true
+	case out.NoProvider:
+		return comm.Warning{Code: comm.WarnNoProvider, Text: nothing + "such messages will fail."}, true
+	case out.Logger:
+		return comm.Warning{Code: comm.WarnNoProvider, Text: nothing + "the sandbox takes such messages, nothing is really sent."}, true
+	}
+	return w, false
+}
+
 // The sentences of Why.
 const (
 	whySandboxApp     = "the app is in sandbox mode"

@@ -34,6 +34,9 @@ const (
 	WarnUCS2        = "ucs2_forced"
 )
 
+// Warning is something in an answer that is no error but should be known.
+type Warning struct{ Code, Text string }
+
 // Warnings is every code of a warning.
 func Warnings() []Word { return warnings[:] }
 

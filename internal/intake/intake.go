@@ -133,13 +133,10 @@ type Result struct {
 	Deduplicated bool
 	Encoding     string // SMS
 	Segments     int    // SMS
-	Warnings     []Warning
+	Warnings     []comm.Warning
 	Rate         Rate  // zero when the store was not asked; Service.Rate then tells what is known
 	Err          error // *comm.Error; the other fields but Rate are then empty
 }
-
-// Warning says what the caller should know about an accepted message.
-type Warning struct{ Code, Text string }
 
 // Accept validates and stores each request for the app, in order. It returns
 // when every one is durably stored or refused.
@@ -211,7 +208,7 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		r.ID, r.Status = got.ID, got.Status
 		r.Encoding, r.Segments, r.Warnings = p.encoding, p.segments, p.warnings
 		if got.Suppressed {
-			r.Warnings = append(r.Warnings, Warning{comm.WarnSuppressed, "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."})
+			r.Warnings = append(r.Warnings, comm.Warning{Code: comm.WarnSuppressed, Text: "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."})
 		}
 		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID, Bytes: p.sub.Bytes()})
 	case store.Replay:

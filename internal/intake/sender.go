@@ -20,16 +20,11 @@ func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) e
 	if err != nil {
 		return err
 	}
-	switch {
-	case picked.Wait.Reason != "":
-		p.warnings = append(p.warnings, Warning{picked.Wait.Reason, "The message will wait: every provider configuration for this channel is switched off."})
-	case picked.NoProvider:
-		p.warnings = append(p.warnings, Warning{comm.WarnNoProvider, "The app is live but has no provider for this channel, and neither has the server: the message will fail."})
-	case picked.Logger:
-		p.warnings = append(p.warnings, Warning{comm.WarnNoProvider, "The app is live but has no provider for this channel, and neither has the server: the sandbox will take the message, nothing is really sent."})
+	if w, ok := picked.Warning(p.sub.Channel); ok {
+		p.warnings = append(p.warnings, w)
 	}
 	if p.sub.Channel == comm.Email && p.content.From == "" && len(picked.Candidates) > 0 && !slices.ContainsFunc(picked.Candidates, hasSender) {
-		p.warnings = append(p.warnings, Warning{comm.WarnNoSender, "No sender is given and no provider configuration of the chain has one: the message will fail. Send from, or set from in a configuration."})
+		p.warnings = append(p.warnings, comm.Warning{Code: comm.WarnNoSender, Text: "No sender is given and no provider configuration of the chain has one: the message will fail. Send from, or set from in a configuration."})
 	}
 	if p.content.From == "" || picked.Own || picked.Logger || picked.NoProvider {
 		return nil

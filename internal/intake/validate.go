@@ -31,7 +31,7 @@ type prepared struct {
 	content  comm.Content
 	encoding string
 	segments int
-	warnings []Warning
+	warnings []comm.Warning
 	result   *Result
 }
 
@@ -296,7 +296,7 @@ func (p *prepared) warnForced(text string, size sms.Size) {
 		return
 	}
 	if n := sms.Measure(plain.String()).Segments; n < size.Segments {
-		p.warnings = append(p.warnings, Warning{comm.WarnUCS2, "The characters " + forced + " are outside the GSM alphabet: they make the message take " +
+		p.warnings = append(p.warnings, comm.Warning{Code: comm.WarnUCS2, Text: "The characters " + forced + " are outside the GSM alphabet: they make the message take " +
 			count(size.Segments) + " segments instead of " + count(n) + "."})
 	}
 }

@@ -82,9 +82,6 @@ func New(cfg Config) *Service {
 
 func (s *Service) now() comm.Micros { return comm.At(s.cfg.Now()) }
 
-// Warning says what the caller should know about a change that was made.
-type Warning struct{ Code, Text string }
-
 // AppChange is what an app may change of itself; nil means "leave it".
 type AppChange struct {
 	Sandbox    *bool
@@ -97,7 +94,7 @@ type AppChanged struct {
 	App *comm.App
 	// WebhookSecret is set when one was generated: it is shown this once.
 	WebhookSecret string
-	Warnings      []Warning
+	Warnings      []comm.Warning
 }
 
 // App reads an app as it is stored now.
@@ -166,7 +163,7 @@ func (s *Service) edit(ctx context.Context, id comm.ID, change func(app *comm.Ap
 }
 
 // liveWarnings says for which channels a live app has nothing to send with.
-func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]Warning, error) {
+func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]comm.Warning, error) {
 	own, err := s.cfg.Providers.ProviderConfigs(ctx, app.ID)
 	if err != nil {
 		return nil, fmt.Errorf("read the app's providers: %w", err)
@@ -175,18 +172,11 @@ func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]Warning, e
 	if err != nil {
 		return nil, fmt.Errorf("read the server's providers: %w", err)
 	}
-	var out []Warning
+	var out []comm.Warning
 	for _, ch := range []comm.Channel{comm.Email, comm.SMS} {
 		picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback})
-		if picked.Wait.Reason != "" {
-			out = append(out, Warning{picked.Wait.Reason, "Every provider configuration for " + ch.String() + " is switched off: such messages wait until one is switched on or added."})
-		}
-		if picked.Logger || picked.NoProvider {
-			what := "the sandbox takes such messages, nothing is really sent"
-			if picked.NoProvider {
-				what = "such messages will fail"
-			}
-			out = append(out, Warning{comm.WarnNoProvider, "The app is live but has no provider for " + ch.String() + ", and neither has the server: " + what + "."})
+		if w, ok := picked.Warning(ch); ok {
+			out = append(out, w)
 		}
 	}
 	return out, nil
