@@ -106,17 +106,19 @@ func (a *API) Handler() http.Handler {
 }
 
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {
-	codes := map[int]string{http.StatusMethodNotAllowed: "method_not_allowed", http.StatusRequestURITooLong: "request_line_too_long",
-		http.StatusRequestHeaderFieldsTooLarge: "too_many_headers"}
-	if code, ok := codes[status]; ok {
-		a.fail(w, r, comm.E(code))
-		return
+	err := comm.E("not_found", "No such path here; see /api/openapi for those that exist.")
+	switch {
+	case status == http.StatusMethodNotAllowed:
+		err = comm.E("method_not_allowed")
+	case status == http.StatusRequestURITooLong:
+		err = comm.E("request_line_too_long")
+	case status == http.StatusRequestHeaderFieldsTooLarge:
+		err = comm.E("too_many_headers")
+	case a.cfg.HealthOnly:
+		err = comm.E("not_found", "This node only sends; ask a node with role api or all. Here are /healthz and /readyz.")
 	}
-	if a.cfg.HealthOnly {
-		a.fail(w, r, comm.E("not_found", "This node only sends; ask a node with role api or all. Here are /healthz and /readyz."))
-		return
-	}
-	a.fail(w, r, comm.E("not_found", "No such path here; see /api/openapi for those that exist."))
+	a.letFinish(w, r, err)
+	a.fail(w, r, err)
 }
 
 // serve checks the credentials that the route asks for, and writes the error of its handler.

@@ -56,6 +56,8 @@ func TestWhoSendsAllFirstGetsItsAnswer(t *testing.T) {
 		{"too large for settings", "PATCH", "/api/v1/app", "application/json", 8 << 20, one.key, 413},
 		{"a wrong key", "POST", "/api/v1/messages", "application/json", 14 << 20, "cs_test_wrong", 401},
 		{"no JSON", "POST", "/api/v1/messages", "text/plain", 14 << 20, one.key, 415},
+		{"no such path", "POST", "/api/v1/mesages", "application/json", 14 << 20, one.key, 404},
+		{"no such method", "PUT", "/api/v1/messages", "application/json", 14 << 20, one.key, 405},
 		{"a parameter", "POST", "/api/v1/messages?dryRun=true", "application/json", 14 << 20, one.key, 400},
 	} {
 		for _, chunked := range []bool{false, true} {
