@@ -38,9 +38,9 @@ type account struct {
 	rank      int       // which of them this one is
 	calls     *calls
 
-	waiters [2]fifo[waiter] // units held because of it: critical, rest
-	portion [2]int          // calls that a unit may start before the others of its line have had theirs; 0 = no line
-	freed   bool            // its line is reviewed before the next pick
+	lines   [2]line // units held because of it: critical, rest
+	portion [2]int  // calls that a unit may start before the others of its line have had theirs; 0 = no line
+	freed   bool    // its line is reviewed before the next pick
 	alarm   alarm
 }
 
@@ -50,12 +50,6 @@ type calls struct {
 	critical int
 	rest     int      // all other lanes
 	latest   *account // the version in use: its line waits for places
-}
-
-// waiter is a unit in an account's line; a unit that left the line has another turn number.
-type waiter struct {
-	unit *unit
-	turn uint32
 }
 
 func newAccount(c comm.ProviderConfig, share int) *account {
@@ -154,15 +148,27 @@ func (a *account) places(class, reserve int) int {
 	return max(0, free)
 }
 
-// wakeable is how many waiting units of the class are worth waking at once. What
-// is woken in vain loses its place in the line.
-func (a *account) wakeable(now time.Time, class, reserve int) int {
+// wakeable is how many waiting units of the class are worth waking at once, when
+// gone CRITICAL ones have just been.
+func (a *account) wakeable(now time.Time, class, reserve, gone int) int {
 	const chunk = 512
 	n := chunk
 	if a.breaker.State(now) == pace.HalfOpen {
 		n = 1
 	}
-	return min(n, a.second.Tokens(now), a.places(class, reserve))
+	return min(min(n, a.second.Tokens(now), a.places(classCritical, reserve))-gone, a.places(class, reserve))
+}
+
+// scarce is what those wait for that stand in its line although something may be free.
+func (a *account) scarce() chain.Condition {
+	c := chain.Condition{Reason: chain.WaitTurn, Brief: true}
+	switch {
+	case a.config.Limits.MaxConcurrent > 0:
+		c.Reason = chain.WaitBusy
+	case a.config.Limits.RatePerSecond > 0:
+		c.Reason = chain.WaitRate
+	}
+	return c
 }
 
 // take books one call that condition allowed. ok is false when the breaker says no after all.

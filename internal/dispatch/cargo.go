@@ -125,7 +125,6 @@ func (s *scheduler) laden(u *unit, h store.Head, class int) bool {
 		return true
 	}
 	s.hold(u, chain.Condition{Reason: chain.WaitMemory, Brief: true}, nil)
-	u.turn++
 	s.cargo.line.push(waiter{u, u.turn})
 	return true
 }

@@ -344,9 +344,9 @@ func (s *scheduler) replace(e *entry, l loaded) (closed []provider.Sender) {
 			closed = append(closed, a.sender)
 		}
 		s.alarms.drop(&a.alarm)
-		for class := range a.waiters {
-			for a.waiters[class].len() > 0 {
-				if w := a.waiters[class].pop(); w.unit.turn == w.turn {
+		for class := range a.lines {
+			for a.lines[class].len() > 0 {
+				if w := a.lines[class].pop(); w.unit.turn == w.turn {
 					s.free(w.unit)
 				}
 			}

@@ -6,22 +6,30 @@ import (
 	"github.com/commserver/commserver/internal/chain"
 )
 
-// hold parks a unit that cannot send. Nothing is written for it.
-func (s *scheduler) hold(u *unit, why chain.Condition, by *account) {
-	s.park(u, why, by)
-	if by != nil {
-		s.review(by)
+// line is the line of an account. Those that it called in vain, because others took
+// what was free, stand before all others.
+type line struct{ vain, rest fifo[waiter] }
+
+// waiter is a unit in a line; a unit that left the line has another turn number.
+type waiter struct {
+	unit *unit
+	turn uint32
+}
+
+func (l *line) len() int { return l.vain.len() + l.rest.len() }
+
+func (l *line) pop() waiter {
+	if l.vain.len() > 0 {
+		return l.vain.pop()
 	}
+	return l.rest.pop()
 }
 
-// queueUp parks a unit behind those that an account's places, though some may be free, are for.
-func (s *scheduler) queueUp(u *unit, by *account) {
-	s.park(u, chain.Condition{Reason: chain.WaitBusy, Brief: true}, by)
-	s.relieve(by)
-}
-
-// park takes a unit out of the round, into the line of the account that it waits for, if any.
-func (s *scheduler) park(u *unit, why chain.Condition, by *account) {
+// hold takes a unit that cannot send out of the round, into the line of the account
+// that it waits for, if any. Nothing is written for it. It keeps the place that it
+// has: being looked at again, which happens to each from time to time, must not cost
+// it, or where the line is longer than that time most of it would never be served.
+func (s *scheduler) hold(u *unit, why chain.Condition, by *account) {
 	now := s.clock.now()
 	if u.hold.Reason != why.Reason || now.Sub(u.looked) > holdAge {
 		u.heldSince = now // a look that found the same reason again does not make it new
@@ -36,10 +44,27 @@ func (s *scheduler) park(u *unit, why chain.Condition, by *account) {
 		after = min(recheck, max(time.Millisecond, why.Until.Sub(s.clock.dbAt(now))))
 	}
 	s.alarms.set(&u.alarm, s.clock.ticks(now.Add(after)))
-	if by != nil {
-		u.turn++
-		by.waiters[classOf(u.key.Lane)].push(waiter{u, u.turn})
+	if by == nil || by != u.place {
+		s.place(u, by)
 	}
+	if by != nil {
+		s.relieve(by)
+	}
+}
+
+// place gives a unit a new place instead of the one that it may have, or none.
+func (s *scheduler) place(u *unit, by *account) {
+	u.turn++
+	u.place = by
+	if by == nil {
+		return
+	}
+	l := &by.lines[classOf(u.key.Lane)]
+	if u.called == by {
+		l.vain.push(waiter{u, u.turn})
+		return
+	}
+	l.rest.push(waiter{u, u.turn})
 }
 
 // relieve has an account's line reviewed before the next pick, once however many
@@ -62,11 +87,13 @@ func (s *scheduler) offer() {
 	s.freed = s.freed[:0]
 }
 
-// review wakes as many units of an account's line as it could serve, or sets the alarm for when it can.
+// review calls as many units of an account's line as it could serve, or sets the alarm for when it can.
 func (s *scheduler) review(a *account) {
 	now, db := s.clock.now(), s.clock.db()
-	for class := range a.waiters {
-		if a.waiters[class].len() == 0 {
+	gone := 0
+	for class := range a.lines {
+		l := &a.lines[class]
+		if l.len() == 0 {
 			a.portion[class] = 0
 			continue
 		}
@@ -78,18 +105,36 @@ func (s *scheduler) review(a *account) {
 			}
 			continue
 		}
-		n, places := 0, a.wakeable(now, class, s.percent())
-		for n < places && a.waiters[class].len() > 0 {
-			if w := a.waiters[class].pop(); w.unit.turn == w.turn && w.unit.phase == held && !w.unit.dead {
-				s.free(w.unit)
-				w.unit.called = a
+		// Few places are of units that have nothing to send now; the next review goes on.
+		const idlers = 64
+		n, places := 0, a.wakeable(now, class, s.percent(), gone)
+		for most := min(l.len(), places+idlers); most > 0 && n < places; most-- {
+			if s.callNext(a, l) {
 				n++
 			}
 		}
-		a.portion[class] = places / max(1, n)
-		if a.waiters[class].len() > 0 {
+		a.portion[class] = max(1, places/max(1, n))
+		gone += n
+		if l.len() > 0 {
 			s.alarms.set(&a.alarm, s.clock.ticks(now.Add(10*time.Millisecond)))
 		}
 	}
-	s.poke()
+}
+
+// callNext calls the next unit of an account's line and answers whether it is ready to start something.
+func (s *scheduler) callNext(a *account, l *line) bool {
+	w := l.pop()
+	u := w.unit
+	if u.turn != w.turn || u.dead {
+		return false
+	}
+	if u.phase != held && u.phase != ready { // nothing to send now
+		u.place, u.called = nil, a
+		return false
+	}
+	if u.place = nil; u.phase == held {
+		s.free(u)
+	}
+	u.called = a
+	return u.phase == ready && !u.shard.draining
 }

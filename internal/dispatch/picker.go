@@ -23,6 +23,7 @@ func (s *scheduler) pick(n int, out []*job) []*job {
 	if s.stopping || !fit {
 		return out
 	}
+	s.offer()
 	most := len(out) + n
 	steps := 0
 	for class := range s.rings {
@@ -76,7 +77,9 @@ func (s *scheduler) serve(t *tenant, class, n int, generation uint64, steps *int
 		// with, and a head that became due in between must not be offered for ever.
 		var cut bool
 		out, cut = s.drain(u, min(most-len(out), max(1, n/4)), generation, s.clock.now(), out)
-		u.called = nil
+		if u.phase != held || u.hold.Reason != chain.WaitMemory {
+			u.called = nil // one that waits for memory keeps its call: it would hardly get both at once
+		}
 		if u.phase == idle && !(u.shard.draining && !u.dead) {
 			s.settle(u)
 		}
@@ -108,6 +111,9 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 		}
 		mode := u.shard.modes[head.ID]
 		if r.to == nil && r.end == nil || mode != 0 || r.to != nil && r.to.condition(now, db, class, s.percent()).Reason != "" {
+			if len(out) > before {
+				u.called = nil // not in vain
+			}
 			if r = s.route(u, mode, nil, now); r.waits(s, u) {
 				return out, false
 			}
@@ -115,8 +121,8 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 		if r.end == nil && s.laden(u, head, class) {
 			return out, false
 		}
-		if r.to != nil && r.to.waiters[class].len() > 0 && u.called != r.to {
-			s.queueUp(u, r.to)
+		if r.to != nil && r.to.lines[class].len() > 0 && u.called != r.to {
+			s.hold(u, r.to.scarce(), r.to) // what is free is for those in the line
 			return out, false
 		}
 		j := &job{unit: u, shard: u.shard, head: head, class: class, account: r.to, live: r.live, end: r.end, node: s.node, generation: generation}

@@ -122,7 +122,6 @@ func (s *scheduler) disarm(u *unit) {
 		s.dues.drop(&u.alarm)
 	case held:
 		s.alarms.drop(&u.alarm)
-		u.turn++
 		u.holder, u.looked = nil, s.clock.now()
 		delete(s.held, u)
 	case idle, ready, loading:

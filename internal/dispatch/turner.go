@@ -219,7 +219,6 @@ func (t *turner) ordinary() *batch {
 	s, b := t.d.sched, &batch{}
 	s.advance()
 	b.starts = s.settleResults(t.limit, b.starts)
-	s.offer()
 	if room := t.limit - len(b.starts); room > 0 && s.finishes.len() < 2*turnSize && len(s.results) < 2*turnSize && (t.backoff == 0 || s.finishes.len() == 0) && len(s.aside.waiting) < maxAside {
 		b.starts = s.pick(room, b.starts)
 	}

@@ -46,7 +46,7 @@ type unit struct {
 	reading  bool   // a read of the window is under way or queued
 	rows     int    // the next read may bring, when the last one was cut
 	moves    uint32 // rewinds: a read that was under way must not move the cursor
-	turn     uint32 // tells its place in an account's line from older ones
+	turn     uint32 // tells its place in a line from older ones
 	inflight int
 	aside    int         // of these, refused by the store
 	first    comm.Micros // earliest due known when the window is empty and more rows exist
@@ -54,7 +54,8 @@ type unit struct {
 
 	hold      chain.Condition
 	holder    *account // nil: not an account holds it
-	called    *account // whose line it left to start something
+	place     *account // in whose line it has a place
+	called    *account // whose line called it to start something
 	heldSince time.Time
 	looked    time.Time // when the hold was last begun or ended
 	cramped   time.Time // since when its first message, a large one, finds no room
