@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
 )
 
 // line is the line of an account. Those that it called in vain, because others took
@@ -132,9 +133,24 @@ func (s *scheduler) callNext(a *account, l *line) bool {
 		u.place, u.called = nil, a
 		return false
 	}
-	if u.place = nil; u.phase == held {
-		s.free(u)
+	x := u.tenant.chosen(u, a)
+	if x.isCalled(a) { // one after the other
+		l.rest.push(w)
+		return false
 	}
-	u.called = a
-	return u.phase == ready && !u.shard.draining
+	u.place = nil
+	if x != u {
+		s.place(u, a) // it has the place that x, which keeps its own, would have got next
+	}
+	if x.phase == held {
+		s.free(x)
+	}
+	x.called = a
+	if x.phase != ready || x.shard.draining {
+		return false
+	}
+	if x.key.Lane != comm.Critical {
+		x.tenant.calls++
+	}
+	return true
 }

@@ -243,6 +243,38 @@ func TestCriticalCostsNobodysPlace(t *testing.T) {
 	}
 }
 
+// TestLanesHaveTheirWeightInALine: of an app that waits with both, NORMAL goes four times as often as BULK.
+func TestLanesHaveTheirWeightInALine(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		apps   int
+		limits comm.ProviderLimits
+	}{
+		{"1 app, 1 place", 1, comm.ProviderLimits{MaxConcurrent: 1}},
+		{"1 app, 9 places", 1, comm.ProviderLimits{MaxConcurrent: 9}},
+		{"1 app, 100 a second", 1, comm.ProviderLimits{RatePerSecond: 100}},
+		{"10 apps, 9 places", 10, comm.ProviderLimits{MaxConcurrent: 9}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, p, boot := queueing(t, tc.apps, 2000/tc.apps, tc.limits, always(10*time.Millisecond), comm.Normal, comm.Bulk)
+				boot()
+				first := p.until(200)
+				calls := p.until(1200)
+				normal, bulk := 0, 0
+				for _, a := range w.apps {
+					n, b := party{a.ID, comm.Normal}, party{a.ID, comm.Bulk}
+					normal, bulk = normal+calls[n]-first[n], bulk+calls[b]-first[b]
+				}
+				if normal < 7*bulk/2 || normal > 6*bulk {
+					t.Errorf("%d calls for NORMAL, %d for BULK", normal, bulk)
+				}
+				w.stopAll()
+			})
+		})
+	}
+}
+
 // TestALargeMessageInALine: it needs a place of an account that others wait for, and
 // memory that others want. It gets both.
 func TestALargeMessageInALine(t *testing.T) {

@@ -111,6 +111,7 @@ type tenant struct {
 	inflight [2]int
 	cargo    [2]int64 // bytes of its large messages under way
 	turn     int
+	calls    int // of its units that are not CRITICAL, by the lines of accounts
 	units    []*unit
 }
 
@@ -121,9 +122,11 @@ func (t *tenant) hasReady(class int) bool {
 	return t.lines[comm.Normal].len() > 0 || t.lines[comm.Bulk].len() > 0
 }
 
+// weight: every fifth turn of an app is BULK's, if NORMAL has something to send as well.
+const weight = 5
+
 // next takes the unit whose turn it is: NORMAL four times as often as BULK.
 func (t *tenant) next(class int) *unit {
-	const weight = 5
 	lane := comm.Critical
 	if class == classRest {
 		t.turn++
@@ -139,6 +142,32 @@ func (t *tenant) next(class int) *unit {
 	}
 	return nil
 }
+
+// chosen is the unit that u's place in an account's line is for: the lanes of an app
+// have one weight there and in its own turns.
+func (t *tenant) chosen(u *unit, a *account) *unit {
+	lane := comm.Normal
+	if (t.calls+1)%weight == 0 {
+		lane = comm.Bulk
+	}
+	if u.key.Lane == comm.Critical || u.key.Lane == lane {
+		return u
+	}
+	out := u
+	for _, x := range t.units {
+		switch {
+		case x.key.Lane != lane:
+		case x.place == a && x.phase == held:
+			return x
+		case x.isCalled(a):
+			out = x
+		}
+	}
+	return out
+}
+
+// isCalled says that the line of the account called it and that it has not been served yet.
+func (u *unit) isCalled(a *account) bool { return u.called == a && u.phase == ready }
 
 // heads is how many messages of the class that is not CRITICAL stand in line, as far as most.
 func (t *tenant) heads(most int) (n int) {
