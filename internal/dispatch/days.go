@@ -124,7 +124,7 @@ func (s *scheduler) used(e *entry, list []store.DayUse) {
 			}
 		}
 		a.days.answer(u.Day, u.Used, a.share == 1, now)
-		s.review(a)
+		s.relieve(a)
 	}
 }
 

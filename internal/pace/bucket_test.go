@@ -54,8 +54,6 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// TestBucketRate checks the promise over random times: in any span at most
-// burst + rate x span, and after Wait exactly one more.
 // TestBucketTokens: as many takes succeed as it says, whatever was taken before.
 func TestBucketTokens(t *testing.T) {
 	t.Parallel()
@@ -80,6 +78,8 @@ func TestBucketTokens(t *testing.T) {
 	}
 }
 
+// TestBucketRate checks the promise over random times: in any span at most
+// burst + rate x span, and after Wait exactly one more.
 func TestBucketRate(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
