@@ -46,7 +46,7 @@ func (ses *session) deliver(ctx context.Context, j *job, fresh bool) (result, *f
 	}
 	ses.sent++
 	replies, f := ses.envelope(ctx, j, fresh)
-	if f != nil && f.phase == mailFrom && f.err == nil && ses.dropParameter(&f.reply) {
+	if f != nil && f.phase == mailFrom && f.err == nil && !ses.broken && ses.dropParameter(&f.reply) {
 		if f = ses.reset(ctx, fresh); f == nil {
 			replies, f = ses.envelope(ctx, j, fresh)
 		}
