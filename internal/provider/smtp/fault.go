@@ -29,7 +29,9 @@ func newFault(p phase, r reply, err error) *fault {
 
 // keepsSession says whether the connection is still in step after the fault. A
 // reply that is a fault and no refusal (250 to DATA, 354 to the dot) answers something else.
-func (f *fault) keepsSession() bool { return f.err == nil && f.reply.code >= 400 && f.reply.code != 421 }
+func (f *fault) keepsSession() bool {
+	return f.err == nil && f.reply.code >= 400 && f.reply.code != 421
+}
 
 // stale says that a reused session was dead or dying before the server took
 // the sender: nothing of the message has left, a new session may serve it.
