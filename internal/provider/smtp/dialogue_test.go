@@ -326,23 +326,26 @@ func TestTLS(t *testing.T) {
 		edit   []string
 		class  provider.Class
 		code   string
+		says   string
 	}{
-		{"expired", certs.Server(t, "mail.test", time.Now().Add(-time.Hour)), upgrade + "<end>", nil, provider.Account, "tls_certificate"},
-		{"wrong name", certs.Server(t, "other.test", farOff()), upgrade + "<end>", nil, provider.Account, "tls_certificate"},
-		{"unknown authority", strangers.Server(t, "mail.test", farOff()), upgrade + "<end>", nil, provider.Account, "tls_certificate"},
-		{"too old", old, upgrade, nil, provider.Transient, "tls_error"},
-		{"implicit, unknown authority", strangers.Server(t, "mail.test", farOff()), "<tls>\n<end>", []string{"secure=true"}, provider.Account, "tls_certificate"},
-		{"implicit, but the server speaks plain", nil, "S: 220 hi\n<hang>", []string{"secure=true"}, provider.Account, "tls_error"},
-		{"data injected after STARTTLS", good, "S: 220 hi\nC~ EHLO\nS: 250-hi\nS: 250 STARTTLS\nC: STARTTLS\nS! 220 go\\r\\n250 injected\\r\\n\n<end>", nil, provider.Transient, "tls_error"},
-		{"STARTTLS refused later", nil, "S: 220 hi\nC~ EHLO\nS: 250-hi\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 not now\n<end>", nil, provider.Transient, "454 4.7.0"},
-		{"no mechanism", good, upgrade + "C~ EHLO\nS: 250-hi\nS: 250 AUTH GSSAPI\n<end>", []string{"username=u-name", "password=secret"}, provider.Account, "auth_unsupported"},
+		{"expired", certs.Server(t, "mail.test", time.Now().Add(-time.Hour)), upgrade + "<end>", nil, provider.Account, "tls_certificate", "expired"},
+		{"wrong name", certs.Server(t, "other.test", farOff()), upgrade + "<end>", nil, provider.Account, "tls_certificate", "another name"},
+		{"unknown authority", strangers.Server(t, "mail.test", farOff()), upgrade + "<end>", nil, provider.Account, "tls_certificate", "does not know"},
+		{"too old", old, upgrade, nil, provider.Transient, "tls_error", ""},
+		{"implicit, unknown authority", strangers.Server(t, "mail.test", farOff()), "<tls>\n<end>", []string{"secure=true"}, provider.Account, "tls_certificate", "does not know"},
+		{"implicit, but the server speaks plain", nil, "S: 220 hi\n<hang>", []string{"secure=true"}, provider.Account, "tls_error", "check port and secure"},
+		{"data injected after STARTTLS", good, "S: 220 hi\nC~ EHLO\nS: 250-hi\nS: 250 STARTTLS\nC: STARTTLS\nS! 220 go\\r\\n250 injected\\r\\n\n<end>", nil, provider.Transient, "tls_error", "in clear"},
+		{"STARTTLS refused later", nil, "S: 220 hi\nC~ EHLO\nS: 250-hi\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 not now\n<end>", nil, provider.Transient, "454 4.7.0", ""},
+		{"no mechanism", good, upgrade + "C~ EHLO\nS: 250-hi\nS: 250 AUTH GSSAPI\n<end>", []string{"username=u-name", "password=secret"}, provider.Account, "auth_unsupported", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSender(t, providertest.ServeSMTP(t, c.conf, c.script).Dial, c.edit...)
 			s.tls.RootCAs = certs.Pool
 			_, err := s.Send(t.Context(), greet(t))
-			wantError(t, err, c.class, c.code)
+			if e := wantError(t, err, c.class, c.code); !strings.Contains(e.Text, c.says) {
+				t.Errorf("it says %q", e.Text)
+			}
 		})
 	}
 }

@@ -96,7 +96,9 @@ func diagnose(p phase, err error) problem {
 	case errors.Is(err, errProtocol):
 		return problem{"protocol_error", provider.Transient, "the server's answer is no SMTP"}
 	case badCertificate(err):
-		return problem{"tls_certificate", provider.Account, "the server's certificate is not valid for the configured host"}
+		return problem{"tls_certificate", provider.Account, "the server's certificate " + certificateFault(err)}
+	case errors.Is(err, errInjected):
+		return problem{"tls_error", provider.Transient, "something was said in clear after the answer to STARTTLS, as an attacker in between would do; nothing was sent"}
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return problem{"tls_error", provider.Account, "the server does not speak TLS here: check port and secure"}
 	case timedOut(err):
@@ -114,6 +116,20 @@ func diagnose(p phase, err error) problem {
 func badCertificate(err error) bool {
 	return errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(x509.HostnameError)) ||
 		errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.CertificateInvalidError))
+}
+
+// certificateFault says what is wrong with a certificate, and how to mend it.
+func certificateFault(err error) string {
+	invalid, _ := errors.AsType[x509.CertificateInvalidError](err)
+	switch {
+	case errors.As(err, new(x509.HostnameError)):
+		return "is for another name than the configured host: use the name that it is for"
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "is signed by an authority that this machine does not know, or by itself: add the authority to the machine's certificates"
+	case invalid.Cert != nil && invalid.Reason == x509.Expired:
+		return "has expired or is not valid yet: renew it, or check this machine's clock"
+	}
+	return "cannot be verified for the configured host"
 }
 
 func timedOut(err error) bool {
