@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -42,6 +43,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*comm.Error](err)
 	switch {
 	case ok:
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		// The client has gone and hears nothing of it; nothing is wrong here.
+		e = comm.E("unavailable", "The request was given up.").Because(err)
 	case store.Away(err):
 		e = comm.E("unavailable", "The database cannot be reached now; send the same request again.")
 	default:
@@ -58,7 +62,10 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		details["requestId"] = id
 		a.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request", id), slog.String("route", r.Pattern), slog.Any("error", err))
 	case comm.Unavailable:
-		// An outage refuses thousands of requests a second.
+		// An outage refuses thousands of requests a second. Who has gone was not refused.
+		if r.Context().Err() != nil {
+			break
+		}
 		if left, ok := a.refusals.Speak(a.cfg.Now()); ok {
 			a.cfg.Log.LogAttrs(r.Context(), slog.LevelWarn, "request refused for now", slog.String("request", id), slog.String("route", r.Pattern),
 				slog.Any("error", err), slog.Int("unsaid", left))
@@ -78,13 +85,15 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 var contentType = []string{"application/json; charset=utf-8"}
 
 // write answers v as JSON.
-func write(w http.ResponseWriter, status int, v any) {
+func write(w http.ResponseWriter, status int, v any) { writeRaw(w, status, encode(v)) }
+
+func encode(v any) []byte {
 	body, err := json.Marshal(v, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		// Only a type that we wrote wrongly can fail: the recovery answers 500.
 		panic(err)
 	}
-	writeRaw(w, status, append(body, '\n'))
+	return append(body, '\n')
 }
 
 func writeRaw(w http.ResponseWriter, status int, body []byte) {

@@ -19,6 +19,11 @@ func (a *API) listMessages(w http.ResponseWriter, r *http.Request, caller *auth.
 	if err != nil {
 		return err
 	}
+	held, err := a.enter(r.Context(), caller.App.ID, int64(limit)*itemBytes)
+	defer a.bodies.leave(held)
+	if err != nil {
+		return err
+	}
 	found, err := a.find(r, caller.App.ID, q, filter, limit)
 	if err != nil {
 		return err
@@ -35,7 +40,7 @@ func (a *API) listMessages(w http.ResponseWriter, r *http.Request, caller *auth.
 	if !found.Before.IsZero() {
 		out.NextCursor = text(q.cursor(caller.App.ID, "messages", found.Before))
 	}
-	write(w, http.StatusOK, out)
+	a.answer(w, held, out)
 	return nil
 }
 

@@ -117,24 +117,26 @@ func (a *API) getMessage(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 	if err != nil {
 		return err
 	}
-	view, err := a.fullMessage(r, caller, id)
+	view, held, err := a.fullMessage(r, caller, id)
+	defer a.bodies.leave(held)
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, view)
+	a.answer(w, held, view)
 	return nil
 }
 
-func (a *API) fullMessage(r *http.Request, caller *auth.Caller, id comm.ID) (*messageView, error) {
-	m, err := a.cfg.Messages.Message(r.Context(), caller.App.ID, id)
+// fullMessage reads a message for its answer; the guest, which may be nil, leaves when that has been written.
+func (a *API) fullMessage(r *http.Request, caller *auth.Caller, id comm.ID) (*messageView, *guest, error) {
+	m, held, err := a.readWhole(r.Context(), caller.App.ID, id)
 	if err != nil {
-		return nil, err
+		return nil, held, err
 	}
 	waiting, err := a.waiting(r, caller.App, &m.State, nil)
 	if err != nil {
-		return nil, err
+		return nil, held, err
 	}
-	return &messageView{messageItem: newItem(m, waiting), Body: bodyOf(m), Events: newEvents(m.Events), AttemptLog: newAttemptLog(m.Events)}, nil
+	return &messageView{messageItem: newItem(m, waiting), Body: bodyOf(m), Events: newEvents(m.Events), AttemptLog: newAttemptLog(m.Events)}, held, nil
 }
 
 // changeMessage is PATCH /api/v1/messages/{id}.
@@ -161,11 +163,12 @@ func (a *API) changeMessage(w http.ResponseWriter, r *http.Request, caller *auth
 	if err != nil {
 		return err
 	}
-	view, err := a.fullMessage(r, caller, id)
+	view, held, err := a.fullMessage(r, caller, id)
+	defer a.bodies.leave(held)
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, struct {
+	a.answer(w, held, struct {
 		messageView
 		MayDuplicate bool `json:"mayDuplicate"`
 	}{*view, body.Action.Value == "RETRY" && state.Flags.Has(comm.UnknownEver)})

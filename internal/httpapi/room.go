@@ -10,9 +10,10 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 )
 
-// Bounds of the memory that request bodies take together. A body of a message
-// costs about three times its size until it is stored: text, decoded members,
-// and the copy on its way to the database.
+// Bounds of the memory that request bodies and large answers take together. A body of
+// a message costs about three times its size until it is stored: text, decoded members,
+// and the copy on its way to the database. An answer stays until its client has read it,
+// which with HTTP/2 is as long as the client likes (HTTP/1.1 leaves it to the kernel).
 const (
 	// smallBody is what every request may bring without asking for room.
 	smallBody = 64 << 10
@@ -85,6 +86,17 @@ func (m *room) wait(ctx context.Context, g *guest) error {
 	e := comm.E("unavailable", "Too many large requests are under way; send the same request again.")
 	e.RetryAfter = 1
 	return e
+}
+
+// shrink gives back what g holds above size.
+func (m *room) shrink(g *guest, size int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if size < g.held {
+		g.want = size
+		m.hold(g)
+		m.serve()
+	}
 }
 
 // leave gives back what g holds; nil and one that has left hold nothing.

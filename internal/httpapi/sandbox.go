@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // captureView is a message as the sandbox took it.
@@ -48,11 +50,15 @@ func (a *API) listCaptures(w http.ResponseWriter, r *http.Request, caller *auth.
 	if err != nil {
 		return err
 	}
-	list, err := a.cfg.Messages.Captures(r.Context(), caller.App.ID, filter)
+	held, err := a.enter(r.Context(), caller.App.ID, captureRows*contentBytes+2*captureBytes)
+	defer a.bodies.leave(held)
 	if err != nil {
 		return err
 	}
-	page, before := cut(list, limit)
+	page, before, err := a.captures(r.Context(), caller.App.ID, filter, limit)
+	if err != nil {
+		return err
+	}
 	out := listView[captureView]{Data: make([]captureView, 0, len(page))}
 	for i := range page {
 		out.Data = append(out.Data, newCapture(&page[i]))
@@ -60,8 +66,39 @@ func (a *API) listCaptures(w http.ResponseWriter, r *http.Request, caller *auth.
 	if !before.IsZero() {
 		out.NextCursor = text(q.cursor(caller.App.ID, "captures", before))
 	}
-	write(w, http.StatusOK, out)
+	a.answer(w, held, out)
 	return nil
+}
+
+// captures reads a page of at most limit, or of as much content as one may hold: bodies
+// may be large, so that a page is read in parts. Before is where the next one begins.
+func (a *API) captures(ctx context.Context, app comm.ID, f store.Filter, limit int) (page []comm.Message, before comm.ID, err error) {
+	size := 0
+	for rows := captureRows; ; {
+		f.Limit = min(rows, limit-len(page)) + 1
+		part, err := a.cfg.Messages.Captures(ctx, app, f)
+		if err != nil {
+			return nil, before, err
+		}
+		more := len(part) == f.Limit
+		if more {
+			part = part[:f.Limit-1]
+		}
+		page = append(page, part...)
+		for i := range part {
+			c := &part[i].Content
+			size += len(c.Body) + len(c.Text) + len(c.Metadata)
+		}
+		if !more {
+			return page, before, nil
+		}
+		f.Before = page[len(page)-1].State.ID
+		if len(page) == limit || size >= captureBytes {
+			return page, f.Before, nil
+		}
+		// As many more as fit if they are like those so far.
+		rows = max(captureRows, min(limit, (captureBytes-size)*len(page)/max(1, size)))
+	}
 }
 
 // getCapture is GET /api/v1/sandbox/messages/{id}.
@@ -70,13 +107,14 @@ func (a *API) getCapture(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 	if err != nil {
 		return err
 	}
-	m, err := a.cfg.Messages.Message(r.Context(), caller.App.ID, id)
+	m, held, err := a.readWhole(r.Context(), caller.App.ID, id)
+	defer a.bodies.leave(held)
 	if err != nil {
 		return err
 	}
 	if m.Provider != chain.Sandbox || m.SentAt == 0 {
 		return comm.E("not_found", "The sandbox has not taken this message.")
 	}
-	write(w, http.StatusOK, newCapture(m))
+	a.answer(w, held, newCapture(m))
 	return nil
 }

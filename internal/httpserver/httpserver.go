@@ -28,6 +28,8 @@ const (
 	WriteTimeout   = 60 * time.Second
 	IdleTimeout    = 60 * time.Second
 	MaxHeaderBytes = 32 << 10
+	// maxStreams is how many requests one HTTP/2 connection may have under way.
+	maxStreams = 64
 	// DefaultDrain is how long running requests may take to end.
 	DefaultDrain = 30 * time.Second
 )
@@ -67,6 +69,7 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	s.http = &http.Server{
 		Handler: cfg.Handler, ReadHeaderTimeout: HeaderTimeout, ReadTimeout: ReadTimeout, WriteTimeout: cfg.AnswerTime,
 		IdleTimeout: IdleTimeout, MaxHeaderBytes: MaxHeaderBytes - headerSlop,
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	if cfg.TLSCert != "" {
