@@ -191,7 +191,11 @@ func TestDocsAreCurrent(t *testing.T) {
 		if !ok {
 			t.Errorf("kind %d of %s has no status", code.Kind, code.Code)
 		}
-		fmt.Fprintf(&b, "| %d | `%s` | %s |\n", status, code.Code, code.Text)
+		of := strconv.Itoa(status)
+		if slices.Contains(comm.OfValues(), code.Code) {
+			of += fmt.Sprintf(", or %d where a template's values cause it", statuses[comm.Unprocessable])
+		}
+		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", of, code.Code, code.Text)
 	}
 	for _, table := range []struct {
 		title, about string
