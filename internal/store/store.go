@@ -541,7 +541,7 @@ type Templates interface {
 }
 
 // TemplatePageBytes is how much content a page of TemplateList holds before it ends, in bytes.
-const TemplatePageBytes = 4 << 20
+const TemplatePageBytes = 1 << 20
 
 // TemplateFilter narrows TemplateList. Zero values do not filter.
 type TemplateFilter struct {
