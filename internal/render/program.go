@@ -111,6 +111,23 @@ func (p *program) literals() string {
 	return b.String()
 }
 
+// mostPerByte is what one byte of a value takes at most: a quote, escaped.
+const mostPerByte = len("&#34;")
+
+func (p *program) bound(pieces []piece, lengths []int) (n int) {
+	for i := range pieces {
+		switch x := &pieces[i]; {
+		case x.kind == literal:
+			n += len(x.text)
+		case x.parts != nil:
+			n += p.bound(x.parts, lengths)
+		default:
+			n += mostPerByte * lengths[x.slot]
+		}
+	}
+	return n
+}
+
 // render answers false when the result is larger than MaxRendered.
 func (p *program) render(fill []string) (string, bool) {
 	if len(p.pieces) == 1 && p.pieces[0].kind == literal {

@@ -121,6 +121,25 @@ func (t *Template) fits() error {
 // Names are the placeholders of all parts, sorted, each once. They are shared: read only.
 func (t *Template) Names() []string { return t.names }
 
+// Names are the placeholders of content that Compile has accepted before, as
+// Template.Names has them, for a fraction of the work.
+func Names(v *comm.TemplateVersion) ([]string, error) {
+	names := []string{}
+	for _, source := range []string{v.Subject, v.Body, v.Text} {
+		segments, wrong := parse(source)
+		if wrong != nil {
+			return nil, fmt.Errorf("at byte %d: %s", wrong.at, wrong.why)
+		}
+		for _, s := range segments {
+			if s.name != "" {
+				names = append(names, s.name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
 // Rendered is a template with its values filled in.
 type Rendered struct{ Subject, Body, Text string }
 
@@ -166,6 +185,22 @@ func (t *Template) Render(values iter.Seq2[string, string], given Given) (out Re
 		*part.into = text
 	}
 	return out, nil
+}
+
+// Bound is how much memory Render may need with these values, in bytes: more than what
+// it answers, and at most MaxRendered for each part.
+func (t *Template) Bound(values iter.Seq2[string, string]) int {
+	lengths := make([]int, len(t.names))
+	for name, value := range values {
+		if i, ok := slices.BinarySearch(t.names, name); ok {
+			lengths[i] = len(value)
+		}
+	}
+	n := 0
+	for _, p := range []*program{&t.subject, &t.body, &t.text} {
+		n += min(p.bound(p.pieces, lengths), MaxRendered)
+	}
+	return n
 }
 
 // missing is the error that names every value that is needed and absent.

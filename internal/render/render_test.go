@@ -103,6 +103,9 @@ func TestEveryMissingValueIsNamed(t *testing.T) {
 	if got := c.Names(); !slices.Equal(got, []string{"b", "both", "s", "t", "z"}) {
 		t.Errorf("%v", got)
 	}
+	if got, err := Names(&comm.TemplateVersion{Subject: "{{s}} {{both}}", Body: "{{z}} {{b}} {{b}} {{both}}", Text: "{{t}}"}); err != nil || !slices.Equal(got, c.Names()) {
+		t.Errorf("%v %v", got, err)
+	}
 	for _, x := range []struct {
 		have  []string
 		given Given
@@ -177,7 +180,11 @@ func TestBoundOfTheResult(t *testing.T) {
 				v.Subject = ""
 				fits = fits || body == "{{v}}" || body == `<a href="{{v}}">`
 			}
-			_, err := compiled(t, ch, v).Render(maps.All(values), Given{})
+			c := compiled(t, ch, v)
+			got, err := c.Render(maps.All(values), Given{})
+			if bound := c.Bound(maps.All(values)); bound < len(got.Subject)+len(got.Body)+len(got.Text) || bound > 3*MaxRendered {
+				t.Errorf("%.20s: %d bytes, bound %d", body, len(got.Body), bound)
+			}
 			if e := refusal(t, err); (e == nil) != fits || e != nil && (e.Code != "too_long" || e.Kind != comm.Unprocessable || e.Fields["body"] == "") {
 				t.Errorf("%.20s, channel %d: %v", body, ch, err)
 			}
