@@ -37,7 +37,16 @@ type weaver struct {
 }
 
 func (w *weaver) weave(text string) {
-	for i := range len(text) {
+	for i := 0; i < len(text); i++ {
+		if w.scan.state == inText { // most of a mail: nothing happens before the next tag
+			next := strings.IndexByte(text[i:], '<')
+			if next < 0 {
+				w.text.WriteString(text[i:])
+				return
+			}
+			w.text.WriteString(text[i : i+next])
+			i += next
+		}
 		was := w.scan.url
 		w.scan.step(text[i])
 		if was && !w.scan.url && len(w.url) > 0 {

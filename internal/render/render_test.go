@@ -166,6 +166,25 @@ func TestPlacesOfValues(t *testing.T) {
 	}
 }
 
+// What counts is the address that a reader of the whole attribute finds, however it is put together.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ body, a, b, want string }{
+		{`<a href="{{a}}{{b}}">`, "java", "script:x", `<a href="#">`}, {`<a href="{{a}}:{{b}}">`, "javascript", "x", `<a href="#">`}, {`<a href="{{a}}:{{b}}">`, "https", "//x.example", `<a href="https://x.example">`},
+		{`<a href="&{{a}}">`, "#106;avascript:x", "", `<a href="#">`}, {`<a href="&#106{{a}}">`, ";avascript:x", "", `<a href="#">`}, {`<a href="java&Tab;{{a}}">`, "script:x", "", `<a href="#">`},
+		{`<a href="https://x.example/{{a}}">`, "javascript:x", "", `<a href="https://x.example/javascript:x">`}, {`<a href="/{{a}}:{{b}}">`, "x", "y", `<a href="/x:y">`}, {`<a href="?{{a}}">`, "x:y&z", "", `<a href="?x:y&amp;z">`},
+		{`<a href="mailto:{{a}}">`, "a@x.example", "", `<a href="mailto:a@x.example">`}, {`<a href="tel:{{a}}">`, "+233", "", `<a href="tel:+233">`}, {`<a HREF = '{{a}}'>{{b}}`, "vbscript:x", "y", `<a HREF = '#'>y`},
+		{`<td background="{{a}}" title="{{a}}">`, "data:x", "", `<td background="#" title="data:x">`}, {`<v:fill src="{{a}}">`, "file:x", "", `<v:fill src="#">`}, {`<a xlink:href="{{a}}">`, "javascript:x", "", `<a xlink:href="#">`}, {`<b data-url="{{a}}">`, "javascript:x", "", `<b data-url="#">`},
+		{`<img srcset="https://x.example/1 1x, {{a}} 2x">`, "https://x.example/2", "", `<img srcset="https://x.example/1 1x, https://x.example/2 2x">`}, {`<img srcset="https://x.example/1 1x, {{a}} 2x">`, "data:x", "", `<img srcset="#">`},
+		{`<a href="{{a}}`, "javascript:x", "", `<a href="#`}, {`<a href="{{a}}" href="{{b}}">`, "https://x.example", "x:y", `<a href="https://x.example" href="#">`}, {`<p title="{{a}}" style="color:{{b}}">`, "javascript:x", "url(x)", `<p title="javascript:x" style="color:">`},
+	} {
+		got, err := compiled(t, comm.Email, mail(c.body)).Render(maps.All(map[string]string{"a": c.a, "b": c.b}), Given{})
+		if err != nil || got.Body != c.want {
+			t.Errorf("%s with %q and %q: %s %v, want %s", c.body, c.a, c.b, got.Body, err, c.want)
+		}
+	}
+}
+
 func TestBoundOfTheResult(t *testing.T) {
 	t.Parallel()
 	big := strings.Repeat("x", 200<<10)
