@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -96,28 +97,24 @@ func TestManyChangesOfOneTemplate(t *testing.T) {
 	}
 }
 
+// bounded remembers the bound that a new template is stored under; the suite of the stores tests what it does.
+type bounded struct {
+	store.Templates
+	most int
+}
+
+func (b *bounded) CreateTemplate(ctx context.Context, t *comm.Template, most int) error {
+	b.most = most
+	return b.Templates.CreateTemplate(ctx, t, 0)
+}
+
 func TestAnAppHasSoManyTemplates(t *testing.T) {
 	t.Parallel()
-	s, st, _ := open(t)
-	ctx, app := t.Context(), comm.ID{7}
-	for i := range MaxTemplates {
-		err := st.CreateTemplate(ctx, &comm.Template{App: app, ID: comm.NewID(comm.Micros(i + 1)), Key: fmt.Sprint(i), Channel: comm.SMS, Current: comm.TemplateVersion{Version: 1, Body: "x"}}, MaxTemplates)
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	one := TemplateChange{Key: new("one more"), Channel: new("SMS"), Body: new("x")}
-	if _, err := s.CreateTemplate(ctx, app, one); !comm.IsKind(err, comm.Invalid) {
-		t.Errorf("%v", err)
-	}
-	one.Key = new("one-more")
-	if _, err := s.CreateTemplate(ctx, app, one); err == nil || !comm.IsKind(err, comm.Invalid) {
-		t.Errorf("%v", err)
-	}
-	if _, err := s.CreateTemplate(ctx, comm.ID{8}, one); err != nil {
-		t.Errorf("of another app: %v", err)
-	}
-	if list, more, err := s.TemplateList(ctx, app, store.TemplateFilter{Limit: 100}); err != nil || len(list) != 100 || !more {
-		t.Errorf("%d %v %v", len(list), more, err)
+	s, st, changed := open(t)
+	b := &bounded{Templates: st}
+	s.cfg.Templates = b
+	_, err := s.CreateTemplate(t.Context(), comm.ID{7}, TemplateChange{Key: new("k"), Channel: new("SMS"), Body: new("x")})
+	if !comm.IsKind(err, comm.Invalid) || b.most != MaxTemplates || len(changed.all()) != 0 {
+		t.Errorf("%v, at most %d", err, b.most)
 	}
 }
