@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -183,6 +184,7 @@ type ListOptions struct {
 	Status, Channel             string
 	To                          string // recipient, in any form that Send takes; not for Captures
 	Tag                         string // exactly; not for Captures
+	TemplateKey                 string // of the template that messages were rendered from; not for Captures
 	CreatedAfter, CreatedBefore time.Time
 	PageSize                    int // 0: the server's default of 20; at most 100
 }
@@ -220,9 +222,9 @@ type Captured struct {
 	CapturedAt  *time.Time        `json:"capturedAt"`
 }
 
-// Captures walks through what the sandbox took, newest first. Status, To and Tag of the options are not used.
+// Captures walks through what the sandbox took, newest first. Status, To, Tag and TemplateKey of the options are not used.
 func (c *Client) Captures(ctx context.Context, o ListOptions) iter.Seq2[Captured, error] {
-	o.Status, o.To, o.Tag = "", "", ""
+	o.Status, o.To, o.Tag, o.TemplateKey = "", "", "", ""
 	return walk[Captured](ctx, c, "/api/v1/sandbox/messages", o)
 }
 
@@ -236,8 +238,13 @@ func (c *Client) Capture(ctx context.Context, id string) (*Captured, error) {
 }
 
 func walk[T any](ctx context.Context, c *Client, path string, o ListOptions) iter.Seq2[T, error] {
+	return walkQuery[T](ctx, c, path, o.query())
+}
+
+// walkQuery reads page after page.
+func walkQuery[T any](ctx context.Context, c *Client, path string, first url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		query := o.query()
+		query := maps.Clone(first)
 		for {
 			var p page[T]
 			if _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, safe: true}, &p); err != nil {
@@ -269,6 +276,7 @@ func (o ListOptions) query() url.Values {
 	set("channel", o.Channel)
 	set("to", o.To)
 	set("tag", o.Tag)
+	set("templateKey", o.TemplateKey)
 	if !o.CreatedAfter.IsZero() {
 		set("createdAfter", o.CreatedAfter.UTC().Format(time.RFC3339Nano))
 	}

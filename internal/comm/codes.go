@@ -35,6 +35,9 @@ var codes = [...]Code{
 	{Invalid, "control_character", "The text holds a control character that cannot be sent."},
 	{Invalid, "invalid_from", "from is not usable as a sender."},
 	{Invalid, "invalid_template_key", "templateKey must be 1 to 100 letters, digits, dots, dashes or underscores."},
+	{Invalid, "invalid_template", "The template is wrong; see details.fields for the place."},
+	{Invalid, "too_many_templates", "The app has as many templates as it can have; delete one first."},
+	{Invalid, "template_channel_mismatch", "The template is of the other channel; use one of the message's channel."},
 	{Invalid, "invalid_variable", "Variables must be strings, numbers or booleans."},
 	{Invalid, "invalid_idempotency_key", "The idempotency key must be 1 to 255 printable ASCII characters."},
 	{Invalid, "invalid_scheduled_at", "scheduledAt must be an ISO 8601 time such as 2026-07-03T10:00:00Z."},
@@ -57,6 +60,7 @@ var codes = [...]Code{
 	{Conflict, "idempotency_key_reused", "This idempotency key was used for another request; use a new one."},
 	{Conflict, "invalid_state", "The message is not in a state that allows this."},
 	{Conflict, "already_exists", "Something with this name exists already."},
+	{Conflict, "template_key_taken", "A template with this key exists; use it, or choose another key."},
 	{TooLarge, "body_too_large", "The request body is too large."},
 	{TargetTooLong, "request_line_too_long", "The path with its query is longer than 8 KiB."},
 	{HeadTooLarge, "too_many_headers", "The request has more than 100 header lines."},
@@ -68,6 +72,11 @@ var codes = [...]Code{
 	{Unavailable, "unavailable", "This cannot be done now; send the same request again, a message with the same idempotency key."},
 	{Timeout, "timeout", "The request did not arrive in time: send 80 KiB in 5 seconds at least, and all of it within 30."},
 }
+
+// OfValues are the codes of mistakes that the values of a template can make, as Rendered reports them.
+func OfValues() []string { return ofValues[:] }
+
+var ofValues = [...]string{"too_long", "control_character", "subject_required", "body_required"}
 
 func codeOf(code string) Code {
 	for _, c := range codes {

@@ -50,6 +50,14 @@ func E(code string, text ...any) *Error {
 	return e
 }
 
+// Rendered makes the Error for content that only its values made wrong, of a code of
+// OfValues: the same code as in a request, but Unprocessable instead of Invalid.
+func Rendered(code string) *Error {
+	e := E(code)
+	e.Kind = Unprocessable
+	return e
+}
+
 // Field notes which field is wrong and why, and answers the same Error. The path
 // may hold names that the client made up: it is cut as ClipPath does.
 func (e *Error) Field(path, why string) *Error {

@@ -106,7 +106,17 @@ func bodies() []bad {
 		{"B60 long", `{"channel":"SMS","to":"233241234567","templateKey":"` + strings.Repeat("a", 300) + `"}`, 400, "invalid_template_key"}, {"B63 list", sms(`"variables":[]`), 400, "invalid_variable"},
 		{"B63 string", sms(`"variables":"x"`), 400, "invalid_variable"}, {"B63 null", sms(`"variables":null`), 400, "invalid_variable"}, {"B64 object", sms(`"variables":{"a":{}}`), 400, "invalid_variable"},
 		{"B64 list", sms(`"variables":{"a":[]}`), 400, "invalid_variable"}, {"B64 null", sms(`"variables":{"a":null}`), 400, "invalid_variable"}, {"B68 empty name", sms(`"variables":{"":1}`), 400, "invalid_variable"},
-		{"B68 long name", sms(`"variables":{"` + strings.Repeat("a", 300) + `":1}`), 400, "invalid_variable"}, {"B68 proto", `{"channel":"SMS","to":"233241234567","templateKey":"t","variables":{"__proto__":"x"}}`, 404, "template_not_found"},
+		{"B68 long name", sms(`"variables":{"` + strings.Repeat("a", 300) + `":1}`), 400, "invalid_variable"}, {"B68 proto", `{"channel":"SMS","to":"233241234567","templateKey":"proto","variables":{"__proto__":"x"}}`, 202, ""},
+		{"B58 of another app", `{"channel":"SMS","to":"233241234567","templateKey":"theirs"}`, 404, "template_not_found"}, {"B59 channel", `{"channel":"EMAIL","to":"a@example.com","templateKey":"proto","variables":{"__proto__":"x"}}`, 400, "template_channel_mismatch"},
+		{"B59 the other", `{"channel":"SMS","to":"233241234567","templateKey":"mail"}`, 400, "template_channel_mismatch"}, {"B61 none", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail"}`, 422, "missing_variables"},
+		{"B61 one", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","variables":{"a":"x"}}`, 422, "missing_variables"}, {"B62 extra", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","variables":{"a":"x","b":1.50,"c":true}}`, 202, ""},
+		{"B63 list of a template", `{"channel":"SMS","to":"233241234567","templateKey":"proto","variables":[]}`, 400, "invalid_variable"}, {"B64 null of a template", `{"channel":"SMS","to":"233241234567","templateKey":"proto","variables":{"__proto__":null}}`, 400, "invalid_variable"},
+		{"B65 placeholder", `{"channel":"SMS","to":"233241234567","templateKey":"proto","variables":{"__proto__":"{{other}}"}}`, 202, ""}, {"B66 html", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","variables":{"a":"x","b":"<img src=x onerror=alert(1)>"}}`, 202, ""},
+		{"B67 subject", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","variables":{"a":"x\r\nBcc: b@example.com","b":"y"}}`, 422, "control_character"}, {"B67 inline subject", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","subject":"a\nb","variables":{"a":"x","b":"y"}}`, 400, "control_character"},
+		{"B67 inline subject wins", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","subject":"s","text":"t","variables":{"b":"y"}}`, 202, ""}, {"B67 blank subject", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","variables":{"a":" ","b":"y"}}`, 422, "subject_required"},
+		{"B69 sms", `{"channel":"SMS","to":"233241234567","templateKey":"proto","variables":{"__proto__":"` + strings.Repeat("a", 200<<10) + `"}}`, 422, "too_long"}, {"B69 mail", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","variables":{"a":"x","b":"` + strings.Repeat("&", 200<<10) + `"}}`, 422, "too_long"},
+		{"B69 subject", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","variables":{"a":"` + strings.Repeat("s", 999) + `","b":"y"}}`, 422, "too_long"}, {"NUL of a value", `{"channel":"EMAIL","to":"a@example.com","templateKey":"mail","variables":{"a":"x","b":"\u0000"}}`, 422, "control_character"},
+		{"empty body of values", `{"channel":"SMS","to":"233241234567","templateKey":"proto","variables":{"__proto__":""}}`, 422, "body_required"}, {"template and body", `{"channel":"SMS","to":"233241234567","templateKey":"proto","body":"x"}`, 400, "body_and_template"},
 		{"variables of an inline body", sms(`"variables":{"a":1}`), 400, "field_not_allowed"},
 
 		{"B70 empty", sms(`"idempotencyKey":""`), 400, "invalid_idempotency_key"}, {"B70 long", sms(`"idempotencyKey":"` + strings.Repeat("k", 256) + `"`), 400, "invalid_idempotency_key"},
@@ -141,6 +151,12 @@ func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	one := w.tenant("one", comm.AllScopes)
+	w.template(w.tenant("two", comm.AllScopes), "theirs")
+	for _, body := range []string{`{"key":"proto","channel":"SMS","body":"{{__proto__}}"}`, `{"key":"mail","channel":"EMAIL","subject":"{{a}}","body":"<p>{{b}}</p>","text":"{{a}}"}`} {
+		if got := w.do(one, "POST", "/api/v1/templates", body, nil); got.status != 201 {
+			t.Fatalf("%s", got.raw)
+		}
+	}
 	accepted := 0
 	for _, c := range bodies() {
 		got := w.do(one, "POST", "/api/v1/messages", c.body, map[string]string{"Content-Type": "application/json"})

@@ -44,6 +44,9 @@ func (d *door) Recipient(comm.Channel, string) (string, error)                  
 func (d *door) Rate(app *comm.App) intake.Rate                                     { return intake.Rate{Limit: 1, Reset: 1} }
 func (d *door) Hindrance(context.Context, *comm.App, comm.Channel) (string, error) { return "", nil }
 
+func (d *door) Bound(context.Context, *comm.App, *intake.Request) int64           { return 0 }
+func (d *door) Preview(*comm.Template, intake.Variables) (*intake.Preview, error) { return nil, nil }
+
 func newDoor() (http.Handler, func() *http.Request) {
 	m := apikey.Mint(false)
 	id := comm.NewID(1)

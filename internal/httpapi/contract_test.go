@@ -81,6 +81,14 @@ func playExample(t *testing.T, c *contract, method, path string, operation, exam
 	if strings.Contains(path, "provider-configs") {
 		id = w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id")
 	}
+	switch {
+	case strings.Contains(path, "templates/{id}"):
+		id = w.template(one, "request-approved")
+	case path == "/api/v1/templates":
+		w.template(one, "taken")
+	case path == "/api/v1/messages":
+		w.template(one, "request-approved")
+	}
 	body, err := json.Marshal(example["value"])
 	if err != nil {
 		t.Fatal(err)
@@ -130,12 +138,12 @@ func TestAnswersFitTheContract(t *testing.T) {
 		w.do(one, "POST", "/api/v1/messages", sms(fmt.Sprintf(`"idempotencyKey":"%d","metadata":{"a":[1,{"b":null}]},"tags":["x"]`, i)), nil)
 	}
 	w.do(one, "PATCH", "/api/v1/messages/"+message, `{"action":"CANCEL"}`, nil)
-	ids := map[string]string{"message": message, "provider": config}
+	ids := map[string]string{"message": message, "provider": config, "template": w.template(one, "request-approved")}
 	for _, route := range w.api.Routes() {
 		name := route.Method + " " + route.Path
 		path := strings.Replace(route.Path, "/{$}", "/", 1)
 		p := probes()[name]
-		url := strings.Replace(path, "{id}", ids[p.id], 1)
+		url := atVersion.Replace(strings.Replace(path, "{id}", ids[p.id], 1))
 		if name == "PATCH /api/v1/messages/{id}" {
 			p.body = `{"action":"RETRY"}`
 		}
@@ -153,7 +161,7 @@ func TestAnswersFitTheContract(t *testing.T) {
 			c.answer(t, route.Method, path, w.do(who, route.Method, url, p.body, headers))
 		}
 		if p.id != "" {
-			c.answer(t, route.Method, path, w.do(one, route.Method, strings.Replace(path, "{id}", "nothing", 1), p.body, nil))
+			c.answer(t, route.Method, path, w.do(one, route.Method, atVersion.Replace(strings.Replace(path, "{id}", "nothing", 1)), p.body, nil))
 		}
 		if p.body != "" && route.Who == AnApp {
 			c.answer(t, route.Method, path, w.do(one, route.Method, url, `{"nope":1}`, nil))
@@ -164,6 +172,8 @@ func TestAnswersFitTheContract(t *testing.T) {
 	c.answer(t, "PATCH", "/api/v1/messages/{id}", w.do(one, "PATCH", "/api/v1/messages/"+message, `{"action":"RETRY"}`, nil))
 	c.answer(t, "POST", "/api/v1/messages", w.do(one, "POST", "/api/v1/messages", sms(`"idempotencyKey":"0"`), nil))
 	c.answer(t, "GET", "/api/v1/messages", w.do(one, "GET", "/api/v1/messages?limit=1", "", nil))
+	c.answer(t, "GET", "/api/v1/templates", w.do(one, "GET", "/api/v1/templates?limit=1", "", nil))
+	c.answer(t, "DELETE", "/api/v1/templates/{id}", w.do(one, "DELETE", "/api/v1/templates/"+ids["template"], "", nil))
 	c.answer(t, "DELETE", "/api/v1/provider-configs/{id}", w.do(one, "DELETE", "/api/v1/provider-configs/"+config, "", nil))
 }
 
@@ -191,7 +201,11 @@ func TestDocsAreCurrent(t *testing.T) {
 		if !ok {
 			t.Errorf("kind %d of %s has no status", code.Kind, code.Code)
 		}
-		fmt.Fprintf(&b, "| %d | `%s` | %s |\n", status, code.Code, code.Text)
+		of := strconv.Itoa(status)
+		if slices.Contains(comm.OfValues(), code.Code) {
+			of += fmt.Sprintf(", or %d where a template's values cause it", statuses[comm.Unprocessable])
+		}
+		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", of, code.Code, code.Text)
 	}
 	for _, table := range []struct {
 		title, about string

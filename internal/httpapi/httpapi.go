@@ -39,6 +39,10 @@ type Intake interface {
 	Rate(app *comm.App) intake.Rate
 	// Recipient normalises an address for searching.
 	Recipient(ch comm.Channel, to string) (string, error)
+	// Bound is how much memory a request's template may need beside the request.
+	Bound(ctx context.Context, app *comm.App, q *intake.Request) int64
+	// Preview renders a template as Accept would, and stores nothing.
+	Preview(t *comm.Template, values intake.Variables) (*intake.Preview, error)
 	// Hindrance says why live messages of the app's channel cannot start now, as far as settings tell.
 	Hindrance(ctx context.Context, app *comm.App, ch comm.Channel) (string, error)
 }

@@ -11,7 +11,7 @@ import (
 
 // listMessages is GET /api/v1/messages.
 func (a *API) listMessages(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	q, err := readQuery(r, "status", "channel", "createdAfter", "createdBefore", "to", "tag", "limit", "cursor")
+	q, err := readQuery(r, "status", "channel", "createdAfter", "createdBefore", "to", "tag", "templateKey", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -54,6 +54,13 @@ func (a *API) find(r *http.Request, app comm.ID, q query, f store.Filter, limit 
 	}
 	if tag, ok := q["tag"]; ok {
 		term, err := intake.TagTerm(tag)
+		if err != nil {
+			return found, err
+		}
+		f.Terms = append(f.Terms, term)
+	}
+	if key, ok := q["templateKey"]; ok {
+		term, err := intake.TemplateTerm(key)
 		if err != nil {
 			return found, err
 		}

@@ -12,9 +12,12 @@ import (
 // replaced by something that belongs to the first app.
 type probe struct {
 	body   string
-	id     string // "message", "provider" or "" when the path has no id
+	id     string // "message", "provider", "template" or "" when the path has no id
 	status int    // with every scope, as the owner
 }
+
+// atVersion fills the other name that a path may hold.
+var atVersion = strings.NewReplacer("{version}", "1")
 
 // probes must name every route that an app can call: a route without an entry fails the test.
 func probes() map[string]probe {
@@ -33,6 +36,16 @@ func probes() map[string]probe {
 		"GET /api/v1/provider-configs/{id}":    {id: "provider", status: 200},
 		"PATCH /api/v1/provider-configs/{id}":  {body: `{"name":"Renamed"}`, id: "provider", status: 200},
 		"DELETE /api/v1/provider-configs/{id}": {id: "provider", status: 204},
+
+		"POST /api/v1/templates":                        {body: `{"key":"another","channel":"SMS","body":"Hi {{firstName}}"}`, status: 201},
+		"GET /api/v1/templates":                         {status: 200},
+		"GET /api/v1/templates/{id}":                    {id: "template", status: 200},
+		"PATCH /api/v1/templates/{id}":                  {body: `{"body":"Hi {{firstName}}, {{reference}} is done"}`, id: "template", status: 200},
+		"DELETE /api/v1/templates/{id}":                 {id: "template", status: 204},
+		"GET /api/v1/templates/{id}/versions":           {id: "template", status: 200},
+		"GET /api/v1/templates/{id}/versions/{version}": {id: "template", status: 200},
+		"POST /api/v1/templates/{id}/rollback":          {body: `{"version":1}`, id: "template", status: 200},
+		"POST /api/v1/templates/{id}/preview":           {body: `{"variables":{"firstName":"Ama","reference":"R"}}`, id: "template", status: 200},
 	}
 }
 
@@ -73,8 +86,9 @@ func closed(t *testing.T, route Route, p probe) {
 	ids := map[string]string{
 		"message":  w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id"),
 		"provider": w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id"),
+		"template": w.template(one, "request-approved"),
 	}
-	path := strings.Replace(route.Path, "{id}", ids[p.id], 1)
+	path := atVersion.Replace(strings.Replace(route.Path, "{id}", ids[p.id], 1))
 	if got := w.do(tenant{}, route.Method, path, p.body, nil); got.status != 401 || string(got.raw) != unauthenticatedBody {
 		t.Errorf("without credentials: %d %s", got.status, got.raw)
 	}
@@ -93,7 +107,7 @@ func closed(t *testing.T, route Route, p probe) {
 	}
 	if p.id != "" {
 		got := w.do(two, route.Method, path, p.body, nil)
-		absent := w.do(two, route.Method, strings.Replace(route.Path, "{id}", comm.NewID(1_795_000_000_000_000).String(), 1), p.body, nil)
+		absent := w.do(two, route.Method, atVersion.Replace(strings.Replace(route.Path, "{id}", comm.NewID(1_795_000_000_000_000).String(), 1)), p.body, nil)
 		if got.status != 404 || string(got.raw) != string(absent.raw) {
 			t.Errorf("as another app: %d %s, for an unknown id %s", got.status, got.raw, absent.raw)
 		}

@@ -37,13 +37,30 @@ func (a *API) acceptMessage(w http.ResponseWriter, r *http.Request, caller *auth
 	if err != nil {
 		return res, err
 	}
+	held, err = a.roomToRender(r, caller, held, request)
 	// The room is kept until the message is stored: its content waits for the committer.
 	defer a.bodies.leave(held)
+	if err != nil {
+		return res, err
+	}
 	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
 		return res, err
 	}
 	res = a.cfg.Intake.Accept(r.Context(), caller.App, []intake.Request{*request})[0]
 	return res, res.Err
+}
+
+// roomToRender waits for the room that the content of a request's template needs, which
+// the guest holds beside what it holds already; it answers nil when nothing is needed.
+func (a *API) roomToRender(r *http.Request, caller *auth.Caller, held *guest, q *intake.Request) (*guest, error) {
+	rendered := a.cfg.Intake.Bound(r.Context(), caller.App, q)
+	if rendered <= smallBody {
+		return held, nil
+	}
+	if held == nil {
+		held = &guest{app: caller.App.ID}
+	}
+	return held, a.bodies.more(r.Context(), held, rendered)
 }
 
 // readMessage reads and decodes one message, which holds room if it is large. Attachment

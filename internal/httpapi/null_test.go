@@ -17,12 +17,16 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 	t.Parallel()
 	c := readContract(t)
 	bases := map[string]map[string]string{
-		"POST /api/v1/messages":               {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
-		"PATCH /api/v1/messages/{id}":         {"action": `"CANCEL"`},
-		"PATCH /api/v1/app":                   {},
-		"POST /api/v1/provider-configs":       {"providerType": `"SMTP"`, "config": `{"host":"mail.example.com","from":"no-reply@example.com"}`},
-		"PATCH /api/v1/provider-configs/{id}": {},
-		"POST /api/provision/apps":            {"name": `"X"`, "slug": `"abc"`},
+		"POST /api/v1/messages":                {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
+		"PATCH /api/v1/messages/{id}":          {"action": `"CANCEL"`},
+		"PATCH /api/v1/app":                    {},
+		"POST /api/v1/provider-configs":        {"providerType": `"SMTP"`, "config": `{"host":"mail.example.com","from":"no-reply@example.com"}`},
+		"PATCH /api/v1/provider-configs/{id}":  {},
+		"POST /api/provision/apps":             {"name": `"X"`, "slug": `"abc"`},
+		"POST /api/v1/templates":               {"key": `"k"`, "channel": `"EMAIL"`, "subject": `"s"`, "body": `"<p>x</p>"`},
+		"PATCH /api/v1/templates/{id}":         {},
+		"POST /api/v1/templates/{id}/rollback": {"version": `1`},
+		"POST /api/v1/templates/{id}/preview":  {},
 	}
 	for path, methods := range dig(c.doc, "paths") {
 		for method, operation := range methods.(map[string]any) {
@@ -82,6 +86,8 @@ func sendNull(t *testing.T, route, body, member string, allowed bool) {
 	switch {
 	case strings.Contains(path, "messages/{id}"):
 		id = w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id")
+	case strings.Contains(path, "templates/{id}"):
+		id = w.template(one, "k")
 	case strings.Contains(path, "{id}"):
 		id = w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id")
 	}

@@ -64,6 +64,15 @@ func (m *room) grow(g *guest, size int64) bool {
 	return g.held == size
 }
 
+// more waits until g holds as many bytes more, but no more than maxFiles in all: what a
+// template makes of a small request is as large as a large one.
+func (m *room) more(ctx context.Context, g *guest, bytes int64) error {
+	if m.grow(g, min(g.held+bytes, maxFiles)) {
+		return nil
+	}
+	return m.wait(ctx, g)
+}
+
 // wait waits until g holds what it asked for. What g holds when it is refused it keeps until it leaves.
 func (m *room) wait(ctx context.Context, g *guest) error {
 	began := time.Now()

@@ -54,6 +54,16 @@ func (a *API) routes() []Route {
 		{"PATCH", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.changeProvider},
 		{"DELETE", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.deleteProvider},
 
+		{"POST", "/api/v1/templates", AnApp, comm.ScopeTemplates, false, a.createTemplate},
+		{"GET", "/api/v1/templates", AnApp, comm.ScopeTemplates, true, a.listTemplates},
+		{"GET", "/api/v1/templates/{id}", AnApp, comm.ScopeTemplates, false, a.getTemplate},
+		{"PATCH", "/api/v1/templates/{id}", AnApp, comm.ScopeTemplates, false, a.changeTemplate},
+		{"DELETE", "/api/v1/templates/{id}", AnApp, comm.ScopeTemplates, false, a.deleteTemplate},
+		{"GET", "/api/v1/templates/{id}/versions", AnApp, comm.ScopeTemplates, false, a.listVersions},
+		{"GET", "/api/v1/templates/{id}/versions/{version}", AnApp, comm.ScopeTemplates, false, a.getVersion},
+		{"POST", "/api/v1/templates/{id}/rollback", AnApp, comm.ScopeTemplates, false, a.rollbackTemplate},
+		{"POST", "/api/v1/templates/{id}/preview", AnApp, comm.ScopeTemplates, false, a.previewTemplate},
+
 		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
 
 		{"GET", "/api/openapi", Anyone, 0, false, a.openapi},

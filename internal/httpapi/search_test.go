@@ -63,7 +63,7 @@ func TestSearch(t *testing.T) {
 	}
 	for query, field := range map[string]string{
 		"to=": "to", "to=nonsense": "to", "to=a@b@c": "to", "to=ama%40example.com&channel=SMS": "to", "to=0241234567": "to", "to=%00": "to",
-		"tag=": "tag", "tag=%20a": "tag", "tag=a%00": "tag", "tag=%FF": "tag", "templateKey=t": "templateKey", "tag=a&tag=b": "tag",
+		"tag=": "tag", "tag=%20a": "tag", "tag=a%00": "tag", "tag=%FF": "tag", "templateKey=": "templateKey", "templateKey=a%20b": "templateKey", "tag=a&tag=b": "tag",
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/api/v1/messages?"+query, nil)
 		r.Header.Set("X-App-ID", one.app.Slug)

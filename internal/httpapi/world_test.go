@@ -95,10 +95,10 @@ func newWorld(t testing.TB) *world {
 		defer w.mu.Unlock()
 		w.pushed = append(w.pushed, h)
 	}
-	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: intake.NoTemplates{}, Node: "test", Pushed: push})
+	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: w.store, Node: "test", Pushed: push})
 	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate() }
 	w.reg = registry.New(registry.Config{
-		Apps: w.store, Keys: w.store, Providers: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
+		Apps: w.store, Keys: w.store, Providers: w.store, Templates: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
 		Mail: &guard.Dialer{Ports: guard.SMTPPorts()}, Web: &guard.Dialer{Ports: guard.WebPorts()},
 		Changed: w.changed, Log: log,
 	})
@@ -147,6 +147,16 @@ func (w *world) key(app *comm.App, scopes comm.Scopes) string {
 		w.t.Fatal(err)
 	}
 	return minted.Text
+}
+
+// template registers one for SMS with two placeholders and answers its id.
+func (w *world) template(who tenant, key string) string {
+	w.t.Helper()
+	got := w.do(who, "POST", "/api/v1/templates", `{"key":"`+key+`","channel":"SMS","name":"Request approved","body":"Hi {{firstName}}, request {{reference}} was approved."}`, nil)
+	if got.status != http.StatusCreated {
+		w.t.Fatalf("template: %d %s", got.status, got.raw)
+	}
+	return got.str("id")
 }
 
 // answer is a decoded HTTP answer.

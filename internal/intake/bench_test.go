@@ -11,7 +11,7 @@ const benchBody = `{"channel":"SMS","to":"233241234567","body":"Hello from CommS
 
 // TestDecodeAllocations bounds what reading and preparing one message may allocate.
 func TestDecodeAllocations(t *testing.T) {
-	s := New(Config{Templates: NoTemplates{}})
+	s := New(Config{Templates: &storage{}})
 	app := tenant()
 	body := []byte(benchBody)
 	got := testing.AllocsPerRun(200, func() {
@@ -41,7 +41,7 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkPrepare(b *testing.B) {
-	s := New(Config{Templates: NoTemplates{}, Phones: address.Phones{}})
+	s := New(Config{Templates: &storage{}, Phones: address.Phones{}})
 	app := &comm.App{ID: comm.NewID(1), Sandbox: true, ShardSpread: 1}
 	q, err := Decode([]byte(benchBody))
 	if err != nil {

@@ -9,12 +9,11 @@ import (
 
 	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/render"
 )
 
 // Limits of an email.
 const (
-	maxSubject     = 998 // RFC 5322 section 2.1.1, before folding
-	maxMail        = 512 << 10
 	maxCopies      = 50 // cc and bcc together
 	maxHeaders     = 20
 	maxHeaderValue = 998
@@ -71,16 +70,22 @@ func (p *prepared) email(q *Request) error {
 
 // mail checks the final subject and bodies, inline or rendered.
 func (p *prepared) mail() error {
-	switch {
-	case len(p.content.Subject) > maxSubject:
-		return refuse("too_long", "subject", "is longer than 998 bytes")
-	case control(p.content.Subject, "\t") >= 0:
-		return refuse("control_character", "subject", "must be one line without control characters")
-	case p.content.Subject == "":
+	if strings.TrimSpace(p.content.Subject) == "" {
 		return refuse("subject_required", "subject", "is missing or empty")
-	case len(p.content.Body) > maxMail:
+	}
+	return p.parts()
+}
+
+// parts checks as much of an email's subject and bodies as there is.
+func (p *prepared) parts() error {
+	switch {
+	case len(p.content.Subject) > render.MaxSubject:
+		return refuse("too_long", "subject", "is longer than 998 bytes")
+	case comm.ControlAt(p.content.Subject, "\t") >= 0:
+		return refuse("control_character", "subject", "must be one line without control characters")
+	case len(p.content.Body) > render.MaxRendered:
 		return refuse("too_long", "body", "is larger than 512 KiB")
-	case len(p.content.Text) > maxMail:
+	case len(p.content.Text) > render.MaxRendered:
 		return refuse("too_long", "text", "is larger than 512 KiB")
 	case strings.IndexByte(p.content.Body, 0) >= 0:
 		return refuse("control_character", "body", "holds a NUL character")
@@ -170,7 +175,7 @@ func (p *prepared) attachments(q *Request) error {
 
 func decodeFile(a *AttachmentOfRequest, path string) (comm.Attachment, error) {
 	name := a.Filename.Value
-	if name == "" || len(name) > maxFilename || control(name, "") >= 0 || strings.ContainsAny(name, `/\`) || name == "." || name == ".." {
+	if name == "" || len(name) > maxFilename || comm.ControlAt(name, "") >= 0 || strings.ContainsAny(name, `/\`) || name == "." || name == ".." {
 		return comm.Attachment{}, refuse("invalid_attachment", path+".filename", "must be a file name of 1 to 255 bytes without slashes and control characters")
 	}
 	kind, _, err := mime.ParseMediaType(a.ContentType.Value)

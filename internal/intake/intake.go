@@ -41,24 +41,10 @@ type Configs interface {
 	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
 }
 
-// Templates renders a stored template.
+// Templates reads stored templates.
 type Templates interface {
-	// Render answers template_not_found or missing_variables as *comm.Error.
-	Render(ctx context.Context, app comm.ID, ch comm.Channel, key string, vars []Variable) (Rendered, error)
-}
-
-// Rendered is a template with its values filled in.
-type Rendered struct {
-	Subject, Body, Text string
-	Version             int
-}
-
-// NoTemplates is Templates of a server on which no template is registered.
-type NoTemplates struct{}
-
-// Render answers template_not_found.
-func (NoTemplates) Render(context.Context, comm.ID, comm.Channel, string, []Variable) (Rendered, error) {
-	return Rendered{}, comm.E("template_not_found").Field("templateKey", "no such template")
+	// TemplateByKey answers not_found when the app has none with this key.
+	TemplateByKey(ctx context.Context, app comm.ID, key string) (*comm.Template, error)
 }
 
 // Config is what a Service needs.
@@ -80,6 +66,7 @@ type Service struct {
 	cfg    Config
 	group  *batch.Group[store.Submission, store.Accepted]
 	chains *chains
+	shelf  *shelf
 	rates  rates
 }
 
@@ -97,7 +84,7 @@ func New(cfg Config) *Service {
 	if cfg.Pushed == nil {
 		cfg.Pushed = func(comm.Unit, store.Head) {}
 	}
-	s := &Service{cfg: cfg, chains: newChains(cfg.Configs, cfg.Now)}
+	s := &Service{cfg: cfg, chains: newChains(cfg.Configs, cfg.Now), shelf: newShelf(cfg.Templates, cfg.Now)}
 	s.group = batch.New(batch.Config[store.Submission, store.Accepted]{
 		Commit: s.commit, Size: func(sub store.Submission) int { return int(sub.Bytes()) }, MaxItems: groupItems, MaxBytes: groupBytes,
 	})
@@ -108,8 +95,11 @@ func New(cfg Config) *Service {
 // must outlive every caller of Accept.
 func (s *Service) Run(ctx context.Context) error { return s.group.Run(ctx) }
 
-// Invalidate forgets what is remembered of provider configurations.
-func (s *Service) Invalidate() { s.chains.forget() }
+// Invalidate forgets what is remembered of provider configurations and templates.
+func (s *Service) Invalidate() {
+	s.chains.forget()
+	s.shelf.forget()
+}
 
 func (s *Service) commit(ctx context.Context, subs []store.Submission) ([]store.Accepted, error) {
 	out, err := s.cfg.Store.Accept(ctx, subs)
@@ -212,8 +202,7 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		}
 		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID, Bytes: p.sub.Bytes()})
 	case store.Replay:
-		r.ID, r.Status, r.Deduplicated = got.ID, got.Status, true
-		r.Encoding, r.Segments = p.encoding, p.segments
+		p.replay(got.ID, got.Status)
 	case store.Conflict:
 		r.Err = comm.E("idempotency_key_reused")
 	case store.RateLimited:

@@ -20,17 +20,21 @@ import (
 	"github.com/commserver/commserver/internal/store"
 )
 
-// shelf is a store that keeps nothing but what it was asked, with faults to order.
-type shelf struct {
+// storage is a store that keeps nothing but what it was asked, with faults to order.
+type storage struct {
 	unknown error // of KnownKey
 	mu      sync.Mutex
 	groups  [][]store.Submission
 	fault   func(subs []store.Submission) error
 	held    map[comm.ID]bool // what Message finds
 	hold    chan struct{}    // when set, the first group waits for it
+
+	templates map[string]comm.Template
+	reads     int   // of templates
+	broken    error // of reading them
 }
 
-func (s *shelf) Accept(_ context.Context, subs []store.Submission) ([]store.Accepted, error) {
+func (s *storage) Accept(_ context.Context, subs []store.Submission) ([]store.Accepted, error) {
 	s.mu.Lock()
 	hold := s.hold
 	s.hold = nil
@@ -53,14 +57,25 @@ func (s *shelf) Accept(_ context.Context, subs []store.Submission) ([]store.Acce
 	return out, nil
 }
 
-func (s *shelf) KnownKey(context.Context, comm.ID, comm.Mode, [16]byte) (store.Known, error) {
+func (s *storage) TemplateByKey(_ context.Context, _ comm.ID, key string) (*comm.Template, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	t, ok := s.templates[key]
+	if !ok {
+		return nil, comm.E("not_found")
+	}
+	return &t, s.broken
+}
+
+func (s *storage) KnownKey(context.Context, comm.ID, comm.Mode, [16]byte) (store.Known, error) {
 	if s.unknown != nil {
 		return store.Known{}, s.unknown
 	}
 	return store.Known{}, comm.E("not_found")
 }
 
-func (s *shelf) Message(_ context.Context, _, id comm.ID) (*comm.Message, error) {
+func (s *storage) Message(_ context.Context, _, id comm.ID) (*comm.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.held[id] {
@@ -69,7 +84,7 @@ func (s *shelf) Message(_ context.Context, _, id comm.ID) (*comm.Message, error)
 	return &comm.Message{State: comm.State{ID: id, Status: comm.Queued, Due: 7}}, nil
 }
 
-func (s *shelf) ProviderConfigs(context.Context, ...comm.ID) ([]comm.ProviderConfig, error) {
+func (s *storage) ProviderConfigs(context.Context, ...comm.ID) ([]comm.ProviderConfig, error) {
 	return nil, nil
 }
 
@@ -85,10 +100,10 @@ func (c *counter) push(_ comm.Unit, h store.Head) {
 	c.n, c.last = c.n+1, h
 }
 
-func service(t testing.TB, s *shelf) (*Service, *counter) {
+func service(t testing.TB, s *storage) (*Service, *counter) {
 	t.Helper()
 	pushed := &counter{}
-	in := New(Config{Store: s, Look: s, Configs: s, Templates: NoTemplates{}, Node: "n", Pushed: pushed.push})
+	in := New(Config{Store: s, Look: s, Configs: s, Templates: s, Node: "n", Pushed: pushed.push})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- in.Run(ctx) }()
@@ -128,7 +143,7 @@ func codeOf(err error) string {
 // TestOnePoisonedRowFailsAlone: everybody else in the group still gets 202.
 func TestOnePoisonedRowFailsAlone(t *testing.T) {
 	t.Parallel()
-	s := &shelf{hold: make(chan struct{})}
+	s := &storage{hold: make(chan struct{})}
 	s.fault = func(subs []store.Submission) error {
 		for _, sub := range subs {
 			if strings.Contains(string(sub.Payload), "poison") {
@@ -177,7 +192,7 @@ func TestAFaultOfTheWholeStoreIsNotTriedOneByOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &shelf{fault: func([]store.Submission) error { return fault }}
+			s := &storage{fault: func([]store.Submission) error { return fault }}
 			in, pushed := service(t, s)
 			reqs := make([]Request, 20)
 			for i := range reqs {
@@ -198,7 +213,7 @@ func TestAFaultOfTheWholeStoreIsNotTriedOneByOne(t *testing.T) {
 // TestALostCommitAnswerIsLookedUp: what is stored is answered 202, what is not 503.
 func TestALostCommitAnswerIsLookedUp(t *testing.T) {
 	t.Parallel()
-	s := &shelf{held: map[comm.ID]bool{}}
+	s := &storage{held: map[comm.ID]bool{}}
 	s.fault = func(subs []store.Submission) error {
 		for i, sub := range subs {
 			s.held[sub.ID] = i%2 == 0
@@ -225,7 +240,7 @@ func TestALostCommitAnswerIsLookedUp(t *testing.T) {
 // TestTheDispatcherIsToldTheSize: content and files together, as the store keeps it.
 func TestTheDispatcherIsToldTheSize(t *testing.T) {
 	t.Parallel()
-	s := &shelf{}
+	s := &storage{}
 	in, pushed := service(t, s)
 	file := base64.StdEncoding.EncodeToString(make([]byte, 100_000))
 	r := in.Accept(context.Background(), tenant(), []Request{request(t, `{"channel":"EMAIL","to":"a@example.org","subject":"s","body":"b","attachments":[{"filename":"a.txt","contentType":"text/plain","content":"`+file+`"}]}`)})[0]
@@ -239,7 +254,7 @@ func TestTheDispatcherIsToldTheSize(t *testing.T) {
 
 func TestManyRequestsAnswerInOrder(t *testing.T) {
 	t.Parallel()
-	in, _ := service(t, &shelf{})
+	in, _ := service(t, &storage{})
 	got := in.Accept(context.Background(), tenant(), []Request{request(t, text("a")), request(t, `{"channel":"SMS","to":"1","body":"x"}`), request(t, text(strings.Repeat("a", 161)))})
 	if got[0].Err != nil || codeOf(got[1].Err) != "invalid_phone" || got[2].Err != nil || got[2].Segments != 2 {
 		t.Errorf("%+v", got)
@@ -248,7 +263,7 @@ func TestManyRequestsAnswerInOrder(t *testing.T) {
 
 func TestWhatIsStored(t *testing.T) {
 	t.Parallel()
-	s := &shelf{}
+	s := &storage{}
 	in, _ := service(t, s)
 	app := tenant()
 	app.OnUnknown, app.ShardSpread = comm.FailUnknown, 4
@@ -319,7 +334,7 @@ func TestFingerprintTellsMembersApart(t *testing.T) {
 
 func TestHintForDearCharacters(t *testing.T) {
 	t.Parallel()
-	in, _ := service(t, &shelf{})
+	in, _ := service(t, &storage{})
 	for body, want := range map[string]int{strings.Repeat("a", 100) + "’": 1, "short’": 0, strings.Repeat("aaaaaaa’", 10): 0, strings.Repeat("ж", 100): 0, strings.Repeat("a", 100): 0} {
 		if r := in.Accept(context.Background(), tenant(), []Request{request(t, text(body))})[0]; r.Err != nil || len(r.Warnings) != want {
 			t.Errorf("%.10s: %+v", body, r)
@@ -336,7 +351,7 @@ func FuzzAccept(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	in, _ := service(f, &shelf{})
+	in, _ := service(f, &storage{})
 	app := tenant()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		q, err := Decode(body)
@@ -353,7 +368,7 @@ func FuzzAccept(f *testing.F) {
 // TestAReplayNobodyCanLookUp: today's refusal is no answer to what may have been accepted before.
 func TestAReplayNobodyCanLookUp(t *testing.T) {
 	t.Parallel()
-	s := &shelf{}
+	s := &storage{}
 	in, _ := service(t, s)
 	ask := `{"channel":"SMS","to":"233241234567","templateKey":"none","idempotencyKey":"k"}`
 	if r := in.Accept(context.Background(), tenant(), []Request{request(t, ask)})[0]; codeOf(r.Err) != "template_not_found" {

@@ -7,13 +7,14 @@ import (
 
 	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/render"
 	"github.com/commserver/commserver/internal/store"
 )
 
 const tagRule = "must be 1 to 64 bytes without control characters and without spaces at its ends"
 
 func validTag(tag string) bool {
-	return tag != "" && len(tag) <= maxTag && strings.TrimSpace(tag) == tag && control(tag, "") < 0
+	return tag != "" && len(tag) <= maxTag && strings.TrimSpace(tag) == tag && comm.ControlAt(tag, "") < 0
 }
 
 // Recipient is what a message to this address is found by: the address as Accept
@@ -43,6 +44,14 @@ func TagTerm(tag string) (store.Term, error) {
 		return store.Term{}, comm.E("invalid_query").Field("tag", tagRule)
 	}
 	return store.Term{Kind: store.TagTerm, Value: tag}, nil
+}
+
+// TemplateTerm is the term of a template's key; what Accept would not store is refused as invalid_query.
+func TemplateTerm(key string) (store.Term, error) {
+	if !render.Key(key) {
+		return store.Term{}, comm.E("invalid_query").Field("templateKey", render.KeyRule)
+	}
+	return store.Term{Kind: store.TemplateTerm, Value: key}, nil
 }
 
 // notSearched turns a refusal of package address into one of a query.

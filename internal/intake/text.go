@@ -2,7 +2,6 @@ package intake
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
 )
@@ -14,16 +13,6 @@ func at(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]"
 
 func count(n int) string { return strconv.Itoa(n) }
 
-// control is the place of the first C0 control character or DEL that is not allowed, -1 when there is none.
-func control(s, allowed string) int {
-	for i := range len(s) {
-		if c := s[i]; (c < ' ' || c == 0x7f) && strings.IndexByte(allowed, c) < 0 {
-			return i
-		}
-	}
-	return -1
-}
-
 // printable says whether s is printable ASCII.
 func printable(s string) bool {
 	for i := range len(s) {
@@ -32,14 +21,4 @@ func printable(s string) bool {
 		}
 	}
 	return true
-}
-
-func templateKey(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= maxTemplateKey
 }

@@ -11,18 +11,18 @@ import (
 
 	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/render"
 	"github.com/commserver/commserver/internal/sms"
 	"github.com/commserver/commserver/internal/store"
 )
 
 // Limits of the members that both channels have.
 const (
-	maxKey         = 255
-	maxTemplateKey = 100
-	maxTags        = 10
-	maxTag         = 64
-	maxTTL         = 366 * 24 * 60 * 60
-	maxAhead       = 366 * 24 * time.Hour
+	maxKey   = 255
+	maxTags  = 10
+	maxTag   = 64
+	maxTTL   = 366 * 24 * 60 * 60
+	maxAhead = 366 * 24 * time.Hour
 )
 
 // prepared is a request that passed validation, ready for the store.
@@ -82,18 +82,11 @@ func (s *Service) prepare(ctx context.Context, app *comm.App, q *Request, r *Res
 // today makes the checks whose answer may change with time.
 func (s *Service) today(ctx context.Context, app *comm.App, q *Request, p *prepared) error {
 	if q.TemplateKey.Given {
-		got, err := s.cfg.Templates.Render(ctx, app.ID, p.sub.Channel, q.TemplateKey.Value, q.Variables.List)
+		t, err := s.shelf.of(ctx, app.ID, q.TemplateKey.Value)
 		if err != nil {
 			return err
 		}
-		p.content.TemplateVer, p.content.Body = got.Version, got.Body
-		if p.content.Subject == "" {
-			p.content.Subject = got.Subject
-		}
-		if p.content.Text == "" {
-			p.content.Text = got.Text
-		}
-		if err := p.finishBody(); err != nil {
+		if err := p.fill(t, q); err != nil {
 			return err
 		}
 	}
@@ -118,9 +111,18 @@ func (s *Service) replayed(ctx context.Context, app *comm.App, p *prepared) (boo
 		p.result.Err = comm.E("idempotency_key_reused")
 		return true, nil
 	}
-	p.result.ID, p.result.Status, p.result.Deduplicated = known.ID, known.Status, true
-	p.result.Encoding, p.result.Segments = p.encoding, p.segments
+	p.replay(known.ID, known.Status)
 	return true, nil
+}
+
+// replay answers with the original message. What a template makes today says nothing of
+// what it made then.
+func (p *prepared) replay(id comm.ID, status comm.Status) {
+	r := p.result
+	r.ID, r.Status, r.Deduplicated = id, status, true
+	if p.content.TemplateKey == "" {
+		r.Encoding, r.Segments = p.encoding, p.segments
+	}
 }
 
 // common checks what both channels have.
@@ -220,10 +222,11 @@ func (p *prepared) source(q *Request) error {
 	case q.Body.Given && q.TemplateKey.Given:
 		return refuse("body_and_template", "templateKey", "body is given too")
 	case q.TemplateKey.Given:
-		if !templateKey(q.TemplateKey.Value) {
-			return refuse("invalid_template_key", "templateKey", "must be 1 to 100 letters, digits, dots, dashes or underscores")
+		if !render.Key(q.TemplateKey.Value) {
+			return refuse("invalid_template_key", "templateKey", render.KeyRule)
 		}
 		p.content.TemplateKey = q.TemplateKey.Value
+		p.sub.Terms = append(p.sub.Terms, store.Term{Kind: store.TemplateTerm, Value: q.TemplateKey.Value})
 	case !q.Body.Given:
 		return refuse("body_or_template", "body", "is missing")
 	case len(q.Variables.List) > 0:
@@ -236,8 +239,11 @@ func (p *prepared) source(q *Request) error {
 	} else {
 		err = p.email(q)
 	}
-	if err != nil || q.TemplateKey.Given {
+	switch {
+	case err != nil:
 		return err
+	case q.TemplateKey.Given: // the rest comes from the template
+		return p.inline(q)
 	}
 	return p.finishBody()
 }
@@ -255,7 +261,7 @@ func (p *prepared) finishBody() error {
 
 // shortMessage measures an SMS.
 func (p *prepared) shortMessage() error {
-	if control(p.content.Body, "\t\r\n") >= 0 {
+	if comm.ControlAt(p.content.Body, "\t\r\n") >= 0 {
 		return refuse("control_character", "body", "holds a control character other than tab and line break")
 	}
 	text := sms.Normalize(p.content.Body)

@@ -1,5 +1,5 @@
 // Package registry keeps the tenants' settings: apps, the keys that
-// provisioning issues, and provider configurations.
+// provisioning issues, provider configurations and templates.
 //
 // It promises that nothing is stored that breaks a rule, that secrets are
 // sealed before they reach the store and never come back out in an answer, that
@@ -43,6 +43,7 @@ type Config struct {
 	Apps      Apps
 	Keys      Keys
 	Providers store.Providers
+	Templates store.Templates
 	Adapters  []provider.Adapter
 	Ring      *seal.Ring
 	// Mail judges hosts and ports of mail servers, Web webhook addresses and base

@@ -53,7 +53,7 @@ func open(t *testing.T) (*Service, *sqlite.Store, *announced) {
 		return nil
 	}}
 	changed := new(announced)
-	s := New(Config{Apps: st, Keys: st, Providers: st, Adapters: []provider.Adapter{adapter}, Ring: ring, Mail: &guard.Dialer{Ports: guard.SMTPPorts()},
+	s := New(Config{Apps: st, Keys: st, Providers: st, Templates: st, Adapters: []provider.Adapter{adapter}, Ring: ring, Mail: &guard.Dialer{Ports: guard.SMTPPorts()},
 		Web: &guard.Dialer{Ports: guard.WebPorts()}, Changed: func(app comm.ID) { changed.tell(app) }, Log: slog.New(slog.DiscardHandler)})
 	return s, st, changed
 }

@@ -40,6 +40,7 @@ type Store interface {
 	Providers
 	Suppressions
 	Settings
+	Templates
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)
@@ -425,7 +426,8 @@ type TermKind uint8
 
 // The kinds of terms.
 const (
-	TagTerm TermKind = iota + 1
+	TagTerm      TermKind = iota + 1
+	TemplateTerm          // the key of the template that it was rendered from
 )
 
 // Term is a word that a message was accepted with and is found by, byte for byte.
@@ -513,4 +515,38 @@ type Settings interface {
 	Setting(ctx context.Context, name string) (string, error)
 	// InitSetting stores value unless there is one, and answers what is stored.
 	InitSetting(ctx context.Context, name, value string) (string, error)
+}
+
+// Templates is content with placeholders. A template of another app does not exist.
+type Templates interface {
+	// CreateTemplate stores t and its version t.Current. Errors: a Conflict when the app has one with this
+	// key, too_many_templates when it has most already (two at once may make one more).
+	CreateTemplate(ctx context.Context, t *comm.Template, most int) error
+	// Template and TemplateByKey answer not_found when there is none.
+	Template(ctx context.Context, app, id comm.ID) (*comm.Template, error)
+	TemplateByKey(ctx context.Context, app comm.ID, key string) (*comm.Template, error)
+	// TemplateList reads a page, newest first. It ends early once its content passes TemplatePageBytes, but
+	// holds one at least; more says that there are further ones.
+	TemplateList(ctx context.Context, app comm.ID, f TemplateFilter) (page []comm.Template, more bool, err error)
+	// UpdateTemplate writes t.Name, and with next not nil a new version, whose number must be the one after
+	// t.Current's, if the template is still the one that was read: t.UpdatedAt is what is stored. Of the versions the
+	// newest keep stay. It moves t on as UpdateApp does. Otherwise nothing is written: a Conflict, or not_found.
+	UpdateTemplate(ctx context.Context, t *comm.Template, next *comm.TemplateVersion, keep int, at comm.Micros) error
+	// DeleteTemplate removes it with its versions; not_found when there is none. Its key is free then.
+	DeleteTemplate(ctx context.Context, app, id comm.ID) error
+	// TemplateVersions lists the versions that are kept, newest first, without body and text; not_found without the template.
+	TemplateVersions(ctx context.Context, app, id comm.ID) ([]comm.TemplateVersion, error)
+	// TemplateVersion reads one version; not_found when it is not kept.
+	TemplateVersion(ctx context.Context, app, id comm.ID, version int) (*comm.TemplateVersion, error)
+}
+
+// TemplatePageBytes is how much content a page of TemplateList holds before it ends, in bytes.
+const TemplatePageBytes = 1 << 20
+
+// TemplateFilter narrows TemplateList. Zero values do not filter.
+type TemplateFilter struct {
+	Channel comm.Channel
+	Key     string
+	Before  comm.ID // keyset: only older ones
+	Limit   int
 }

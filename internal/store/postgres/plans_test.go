@@ -55,6 +55,11 @@ func hotStatements() []hotStatement {
 		{"windows", windowsSQL, nil, []use{queue}},
 		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
+		{"template by key", sqlstore.TemplateByKeySQL, nil, []use{{"templates", "templates_app_id_key_key", "app_id key"}}},
+		{"templates", sqlstore.TemplateListSQL(false, false), nil, []use{{"templates", "templates_pkey", "app_id id"}}},
+		{"templates of a channel", sqlstore.TemplateListSQL(true, false), nil, []use{{"templates", "templates_pkey", "app_id id"}}},
+		{"versions", sqlstore.TemplateVersionsSQL, nil, []use{{"template_versions", "template_versions_pkey", "app_id template_id"}}},
+		{"version", sqlstore.TemplateVersionSQL, nil, []use{{"template_versions", "template_versions_pkey", "app_id template_id version"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},
 		{"overdue", overdueSQL, []any{shardList([]comm.Shard{1, 2}), 1, 10}, []use{{"state", "state_expiring", "shard expires_at"}, {"state", "state_retried", "shard round_since"}}},
@@ -179,7 +184,7 @@ func buffersOf(t *testing.T, c *pgx.Conn, sql string, args []any) int64 {
 }
 
 func bigTables() []string {
-	return []string{"apps", "provider_configs", "suppressions", "content", "terms", "files", "state", "queue", "idempotency", "events"}
+	return []string{"apps", "provider_configs", "suppressions", "content", "terms", "files", "state", "queue", "idempotency", "events", "templates", "template_versions"}
 }
 
 // seed fills the messages from first to last of 20 apps, one of which has nine tenths of them.
@@ -192,6 +197,8 @@ func seed(first, last int) []string {
 	return []string{
 		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
 		`INSERT INTO provider_configs SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2), 12, '0'))::uuid, ` + id + `, 'SMTP', 1, 'Mail', 100, 1, '{}', NULL, '', 0, 0, 0, 0, 1, i, i` + from + ` WHERE i <= 20000`,
+		`INSERT INTO templates SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 200), 12, '0'))::uuid, ` + id + `, 'key' || i, 1 + i % 2, 'T', 1, 's', 'b', '', i, i, i` + from + ` WHERE i <= 20000`,
+		`INSERT INTO template_versions SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2000), 12, '0'))::uuid, ('00000000-0000-0000-0001-' || lpad(to_hex(i / 10), 12, '0'))::uuid, 1 + i % 10, 's', 'b', '', i` + from + ` WHERE i <= 50000`,
 		`INSERT INTO suppressions SELECT ` + app + `, 1, 'gone' || i || '@example.org', 'manual', 1` + from,
 		`INSERT INTO content SELECT ` + app + `, ` + id + `, 'user' || i || '@example.org', 'x', 0` + from,
 		`INSERT INTO terms SELECT ` + app + `, 1, 'all', ` + id + from,

@@ -32,8 +32,9 @@ const (
 var (
 	qMark    = &query{`SELECT value FROM settings WHERE name = ?`}
 	qMarkSet = &query{`INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`}
-	// Content without the word tags has none: it is not worth copying.
-	qUnindexed  = &query{`SELECT rowid, app_id, id, recipient, CASE WHEN instr(payload, x'227461677322') > 0 THEN payload END FROM content WHERE rowid >= ? ORDER BY rowid LIMIT ?`}
+	// Content without the words tags and templateKey, in quotes, has none: it is not worth copying.
+	qUnindexed = &query{`SELECT rowid, app_id, id, recipient, CASE WHEN instr(payload, x'227461677322') > 0 OR instr(payload, x'2274656d706c6174654b657922') > 0 THEN payload END
+		FROM content WHERE rowid >= ? ORDER BY rowid LIMIT ?`}
 	qTermInsert = &query{`INSERT INTO terms (app_id, kind, value, id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`}
 )
 
@@ -188,6 +189,9 @@ func termsFrom(r *raw, at int64, after string) (terms []term, mark string, n int
 			}
 			for _, tag := range c.Tags {
 				terms = append(terms, term{app, id, store.Term{Kind: store.TagTerm, Value: tag}})
+			}
+			if c.TemplateKey != "" {
+				terms = append(terms, term{app, id, store.Term{Kind: store.TemplateTerm, Value: c.TemplateKey}})
 			}
 		}
 		return nil

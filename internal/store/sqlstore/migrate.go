@@ -94,8 +94,9 @@ func (m *Migrator) step(ctx context.Context, before *func(context.Context, Migra
 	if err != nil || next == nil {
 		return "", err
 	}
-	if f := *before; f != nil && len(done) > 0 {
-		*before = nil
+	f := *before
+	*before = nil // of a database that began empty there is nothing to keep, whatever the next steps find
+	if f != nil && len(done) > 0 {
 		_ = tx.Rollback()
 		if err := f(ctx, *next); err != nil {
 			return "", fmt.Errorf("prepare migration %s: %w", next.Name, err)

@@ -1,5 +1,5 @@
 // Package sqlstore is the SQL that both stores share: the cold tables (apps,
-// keys, provider configurations, suppressions, settings), the migration runner
+// keys, provider configurations, suppressions, settings, templates), the migration runner
 // and the reading of rows.
 //
 // It promises the same answers on SQLite and on PostgreSQL through database/sql
@@ -95,8 +95,8 @@ func UUID(id comm.ID) string {
 	return string(b[:])
 }
 
-// Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions
-// and store.Settings on a DB. Stores embed it. It is safe for concurrent use.
+// Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions,
+// store.Settings and store.Templates on a DB. Stores embed it. It is safe for concurrent use.
 type Cold struct {
 	db DB
 	d  Dialect

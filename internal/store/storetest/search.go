@@ -21,11 +21,17 @@ func searchCases() []testCase {
 func tag(s string) store.Term { return store.Term{Kind: store.TagTerm, Value: s} }
 
 // tagged gives a submission tags, in its content as intake does.
-func tagged(tags ...string) func(*store.Submission) {
+func tagged(tags ...string) func(*store.Submission) { return templated("", tags...) }
+
+// templated likewise, with the key of a template.
+func templated(key string, tags ...string) func(*store.Submission) {
 	return func(s *store.Submission) {
-		c := comm.Content{To: s.Recipient, Body: "Hello", Tags: tags}
+		c := comm.Content{To: s.Recipient, Body: "Hello", TemplateKey: key, Tags: tags}
 		s.Payload, _ = store.EncodeContent(&c) // a plain struct
 		s.Terms = nil
+		if key != "" {
+			s.Terms = append(s.Terms, store.Term{Kind: store.TemplateTerm, Value: key})
+		}
 		for _, t := range tags {
 			s.Terms = append(s.Terms, tag(t))
 		}
@@ -96,7 +102,7 @@ func searchFilters(w *world) {
 		} else if i%3 == 1 {
 			s.Recipient = "ama@example.org"
 		}
-		tagged([][]string{nil, {"x"}, {"x", "y", "x"}, {"Y"}, {"X"}}[i%5]...)(&s)
+		templated([]string{"", "x", "", "", "y", "", "x"}[i%7], [][]string{nil, {"x"}, {"x", "y", "x"}, {"Y"}, {"X"}}[i%5]...)(&s)
 		w.accept(s)
 		switch i % 4 {
 		case 1:
@@ -108,7 +114,7 @@ func searchFilters(w *world) {
 	}
 	foreign := w.submission(b)
 	foreign.Recipient = "ama@example.org"
-	tagged("x", "y")(&foreign)
+	templated("x", "x", "y")(&foreign)
 	w.accept(foreign)
 	w.searchable(foreign)
 	all := map[comm.ID]*comm.Message{}
@@ -116,26 +122,35 @@ func searchFilters(w *world) {
 		all[s.ID] = w.message(s)
 	}
 	mid := all[subs[18].ID].CreatedAt
+	check := func(f store.Filter) {
+		w.Helper()
+		var want []comm.ID
+		for i := range subs {
+			if m := all[subs[i].ID]; passes(f, &subs[i], m) {
+				want = append(want, m.State.ID)
+			}
+		}
+		if got, _ := w.search(a.ID, f); !slices.Equal(got, newestFirst(want)) {
+			w.Fatalf("filter %+v: %v, want %v", f, got, want)
+		}
+	}
 	for _, to := range []string{"", "ama@example.org", "233241234567", "nobody@example.org", "AMA@example.org"} {
 		for _, tags := range [][]string{nil, {"x"}, {"y"}, {"x", "y"}, {"none"}, {"it's \\ \u00e9%_"}} {
-			if to == "" && tags == nil {
-				continue
-			}
-			for _, status := range []comm.Status{comm.None, comm.Queued, comm.Sending, comm.Cancelled, comm.Failed} {
-				for _, ch := range []comm.Channel{0, comm.Email, comm.SMS} {
-					for _, times := range [][2]comm.Micros{{0, 0}, {mid, 0}, {0, mid}} {
-						f := store.Filter{Recipient: to, Status: status, Channel: ch, CreatedAfter: times[0], CreatedBefore: times[1], Limit: 4}
-						for _, t := range tags {
-							f.Terms = append(f.Terms, tag(t))
-						}
-						var want []comm.ID
-						for i := range subs {
-							if m := all[subs[i].ID]; passes(f, &subs[i], m) {
-								want = append(want, m.State.ID)
-							}
-						}
-						if got, _ := w.search(a.ID, f); !slices.Equal(got, newestFirst(want)) {
-							w.Fatalf("filter %+v: %v, want %v", f, got, want)
+			for _, template := range []string{"", "x"} { // of the name of a tag
+				if to == "" && tags == nil && template == "" {
+					continue
+				}
+				var terms []store.Term
+				for _, t := range tags {
+					terms = append(terms, tag(t))
+				}
+				if template != "" {
+					terms = append(terms, store.Term{Kind: store.TemplateTerm, Value: template})
+				}
+				for _, status := range []comm.Status{comm.None, comm.Queued, comm.Sending, comm.Cancelled, comm.Failed} {
+					for _, ch := range []comm.Channel{0, comm.Email, comm.SMS} {
+						for _, times := range [][2]comm.Micros{{0, 0}, {mid, 0}, {0, mid}} {
+							check(store.Filter{Recipient: to, Terms: terms, Status: status, Channel: ch, CreatedAfter: times[0], CreatedBefore: times[1], Limit: 4})
 						}
 					}
 				}

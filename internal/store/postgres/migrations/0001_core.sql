@@ -114,7 +114,7 @@ CREATE TABLE content (
 -- planner could take it for look-ups by app_id and id. NULLS FIRST: see state_list.
 CREATE INDEX content_recipient ON content (recipient, app_id, id NULLS FIRST) WHERE recipient <> '';
 
--- What messages are searched by besides: one row for each tag (kind 1) of a message.
+-- What messages are searched by besides: one row for each tag (kind 1) of a message, one for the key of its template (2).
 CREATE TABLE terms (
   app_id uuid     NOT NULL,
   kind   smallint NOT NULL,

@@ -112,7 +112,7 @@ CREATE TABLE content (
   PRIMARY KEY (id, app_id)
 ) STRICT;
 
--- What messages are searched by: one row for each tag (kind 1) of a message, one for its recipient (kind 0).
+-- What messages are searched by: one row for each tag (kind 1) of a message, one for the key of its template (2), one for its recipient (0).
 -- Written from content in sorted batches, up to a second later (docs/decisions/0004-search.md).
 CREATE TABLE terms (
   app_id BLOB    NOT NULL,
