@@ -54,6 +54,7 @@ func hotStatements() []hotStatement {
 		{"units", unitsSQL, nil, []use{{"queue", "queue_pkey", "shard"}, {"queue", "queue_pkey", "shard app_id channel lane"}}},
 		{"windows", windowsSQL, nil, []use{queue}},
 		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
+		{"keys", sqlstore.KeyPageSQL, nil, []use{{"api_keys", "api_keys_pkey", "app_id id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},
@@ -190,7 +191,7 @@ func seed(first, last int) []string {
 	from := ` FROM ` + series + ` i`
 	const final = `CASE WHEN i % 50 = 0 THEN 5 WHEN i % 4 = 0 THEN 1 WHEN i % 997 = 0 THEN 2 ELSE 3 END`
 	return []string{
-		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
+		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1, 0 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
 		`INSERT INTO provider_configs SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2), 12, '0'))::uuid, ` + id + `, 'SMTP', 1, 'Mail', 100, 1, '{}', NULL, '', 0, 0, 0, 0, 1, i, i` + from + ` WHERE i <= 20000`,
 		`INSERT INTO suppressions SELECT ` + app + `, 1, 'gone' || i || '@example.org', 'manual', 1` + from,
 		`INSERT INTO content SELECT ` + app + `, ` + id + `, 'user' || i || '@example.org', 'x', 0` + from,

@@ -83,8 +83,10 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 	for text, want := range map[string]string{
 		sqlstore.AppsByIDSQL(sqlstore.SQLite()):        "SEARCH apps USING PRIMARY KEY (id=?)",
 		sqlstore.ProviderConfigsSQL(sqlstore.SQLite()): "SEARCH provider_configs USING PRIMARY KEY (app_id=?)",
+		sqlstore.KeyPageSQL:                            "SEARCH api_keys USING PRIMARY KEY (app_id=? AND id>?)",
+		sqlstore.DeletedAppsSQL:                        "SEARCH apps USING INDEX apps_deleted (id>?)",
 	} {
-		got := plan(t, s, strings.ReplaceAll(text, "$1", "?"))
+		got := plan(t, s, strings.NewReplacer("$1", "?", "$2", "?", "$3", "?").Replace(text))
 		if !strings.Contains(got, want) || strings.Contains(got, "SCAN apps") || strings.Contains(got, "SCAN provider_configs") {
 			t.Errorf("%s: want %q in\n%s", text, want, got)
 		}

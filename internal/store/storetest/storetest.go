@@ -41,6 +41,7 @@ func Run(t *testing.T, open Opener) {
 		{"Lists", listCases()},
 		{"Search", searchCases()},
 		{"Cold", coldCases()},
+		{"Tenancy", tenancyCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {
