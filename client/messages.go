@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -236,11 +237,17 @@ func (c *Client) Capture(ctx context.Context, id string) (*Captured, error) {
 }
 
 func walk[T any](ctx context.Context, c *Client, path string, o ListOptions) iter.Seq2[T, error] {
+	return walkFrom[T](ctx, c, call{method: http.MethodGet, path: path, query: o.query(), safe: true})
+}
+
+// walkFrom walks through a list from the page that the call reads.
+func walkFrom[T any](ctx context.Context, c *Client, first call) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		query := o.query()
+		next := first
+		next.query = maps.Clone(first.query)
 		for {
 			var p page[T]
-			if _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, safe: true}, &p); err != nil {
+			if _, err := c.do(ctx, next, &p); err != nil {
 				var zero T
 				yield(zero, err)
 				return
@@ -253,7 +260,7 @@ func walk[T any](ctx context.Context, c *Client, path string, o ListOptions) ite
 			if p.NextCursor == nil {
 				return
 			}
-			query.Set("cursor", *p.NextCursor)
+			next.query.Set("cursor", *p.NextCursor)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/commserver/commserver/internal/apikey"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // Keys looks up API keys by the SHA-256 of their text.
@@ -27,9 +28,7 @@ type Keys interface {
 }
 
 // Apps looks up apps.
-type Apps interface {
-	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
-}
+type Apps = store.AppFinder
 
 // Config is what an Authenticator needs.
 type Config struct {
@@ -40,7 +39,9 @@ type Config struct {
 	FailuresPerMinute int
 	// ProvisioningKey is the bootstrap secret; empty switches provisioning off.
 	ProvisioningKey string
-	Now             func() time.Time // nil: time.Now
+	// AdminKey is the administrator's secret; empty closes that door.
+	AdminKey string
+	Now      func() time.Time // nil: time.Now
 }
 
 // DefaultFailures is the number of failed tries per minute, address and app.
@@ -78,8 +79,18 @@ func (a *Authenticator) Invalidate() { a.cache.forget() }
 type Caller struct {
 	App *comm.App
 	Key *comm.Key
+	// Admin says that the administrator acts for the app: Key then has no id and every scope.
+	Admin bool
 
 	id string // text of the app's id, made once
+}
+
+// Actor is whom the caller's changes are made by.
+func (c *Caller) Actor() comm.Actor {
+	if c.Admin {
+		return comm.Actor{Kind: comm.ActorAdmin}
+	}
+	return comm.Actor{Kind: comm.ActorApp, Name: c.Key.ID.String()}
 }
 
 // Require answers insufficient_scope unless the key has every scope of want.
@@ -91,8 +102,12 @@ func (c *Caller) Require(want comm.Scopes) error {
 }
 
 // App finds out which app calls, by X-App-ID (id or slug) and X-API-Key or a
-// Bearer token. From is the client's address.
+// Bearer token, or for which app the administrator does, by X-App-ID and
+// X-Admin-Key. From is the client's address.
 func (a *Authenticator) App(ctx context.Context, h http.Header, from netip.Addr) (*Caller, error) {
+	if len(h["X-Admin-Key"]) > 0 {
+		return a.acting(ctx, h, from)
+	}
 	name, key, ok := credentials(h)
 	if ok {
 		caller, err := a.lookup(ctx, name, key)
@@ -100,10 +115,22 @@ func (a *Authenticator) App(ctx context.Context, h http.Header, from netip.Addr)
 			return caller, err
 		}
 	}
-	if wait := a.failures.take(from, name, a.cfg.Now()); wait > 0 {
+	if wait := a.failed(from, name); wait > 0 {
 		return nil, tooMany(wait)
 	}
 	return nil, comm.E("unauthenticated")
+}
+
+// failed counts a failure at a door, or for the app of this name, and answers the
+// seconds to wait if there were too many.
+func (a *Authenticator) failed(from netip.Addr, name string) (wait int) {
+	return a.failures.take(from, name, a.cfg.Now())
+}
+
+func uncheckable(err error) error {
+	e := comm.E("unavailable", "The credentials cannot be checked now; retry.").Because(err)
+	e.RetryAfter = 1
+	return e
 }
 
 // lookup answers nil without error for anything wrong with the key or the app.
@@ -115,9 +142,7 @@ func (a *Authenticator) lookup(ctx context.Context, name, key string) (*Caller, 
 	}
 	caller, err := a.cache.get(ctx, parsed.Hash)
 	if err != nil {
-		e := comm.E("unavailable", "The credentials cannot be checked now; retry.").Because(err)
-		e.RetryAfter = 1
-		return nil, e
+		return nil, uncheckable(err)
 	}
 	if caller == nil {
 		return nil, nil
@@ -153,12 +178,11 @@ func (a *Authenticator) load(ctx context.Context, hash [32]byte) (*Caller, error
 
 // Provisioning checks X-Provisioning-Key.
 func (a *Authenticator) Provisioning(h http.Header, from netip.Addr) error {
-	const door = "provisioning"
+	const door = "\x00provisioning"
 	if a.cfg.ProvisioningKey == "" {
 		return comm.E("provisioning_disabled")
 	}
-	values := h.Values("X-Provisioning-Key")
-	if len(values) == 1 && subtle.ConstantTimeCompare([]byte(values[0]), []byte(a.cfg.ProvisioningKey)) == 1 {
+	if sameSecret(h["X-Provisioning-Key"], a.cfg.ProvisioningKey) {
 		if wait := a.setups.take(netip.Addr{}, door, a.cfg.Now()); wait > 0 {
 			e := comm.E("rate_limited", "Provisioning is limited to %d calls per minute; retry later.", provisionsPerMinute)
 			e.RetryAfter = wait
@@ -166,7 +190,7 @@ func (a *Authenticator) Provisioning(h http.Header, from netip.Addr) error {
 		}
 		return nil
 	}
-	if wait := a.failures.take(from, "\x00"+door, a.cfg.Now()); wait > 0 {
+	if wait := a.failed(from, door); wait > 0 {
 		return tooMany(wait)
 	}
 	return comm.E("unauthenticated", "Missing or invalid credentials: check X-Provisioning-Key.")
