@@ -195,3 +195,82 @@ func pages[T any](ctx context.Context, c *Client, path string, query url.Values,
 	}
 	return walkFrom[T](ctx, c, call{method: http.MethodGet, path: path, query: query, safe: true, admin: true})
 }
+
+// AuditEntry is a line of the audit log: a change, or what was seen of a key.
+type AuditEntry struct {
+	Sequence     int64                     `json:"sequence"`
+	At           time.Time                 `json:"at"`
+	AtMicros     int64                     `json:"atMicros"`
+	Actor        string                    `json:"actor"` // app, admin, provisioning, client, system
+	ActorName    string                    `json:"actorName"`
+	Address      string                    `json:"address"`
+	RequestID    string                    `json:"requestId"`
+	App          string                    `json:"app"`
+	Action       string                    `json:"action"`
+	Target       string                    `json:"target"`
+	Detail       map[string]map[string]any `json:"detail"` // by field: from, to, or changed
+	PreviousHash string                    `json:"previousHash"`
+	Hash         string                    `json:"hash"`
+}
+
+// AuditFilter narrows the audit log; empty members do not.
+type AuditFilter struct {
+	App, Actor, Action, Target string
+	After, Before              time.Time
+	PageSize                   int // 0: the server's default of 20; at most 100
+}
+
+// Audit walks through the audit log, newest first, reading page after page, empty
+// ones too. It stops at the first error, which comes with a zero entry.
+func (a *Admin) Audit(ctx context.Context, f AuditFilter) iter.Seq2[AuditEntry, error] {
+	query := url.Values{}
+	for name, value := range map[string]string{"app": f.App, "actor": f.Actor, "action": f.Action, "target": f.Target} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	for name, at := range map[string]time.Time{"after": f.After, "before": f.Before} {
+		if !at.IsZero() {
+			query.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return pages[AuditEntry](ctx, a.c, adminAudit, query, f.PageSize)
+}
+
+const adminAudit = "/api/admin/audit"
+
+// AuditVerdict is what VerifyAudit found.
+type AuditVerdict struct {
+	OK      bool  // every entry holds
+	Checked int64 // entries that hold
+	// BrokenAt is the sequence of the first entry that does not hold, 0 when all do, and Reason says why.
+	BrokenAt int64
+	Reason   string
+}
+
+// VerifyAudit checks the whole chain of the audit log, request after request.
+func (a *Admin) VerifyAudit(ctx context.Context) (*AuditVerdict, error) {
+	out := &AuditVerdict{OK: true}
+	for query := (url.Values{}); ; {
+		var part struct {
+			OK        bool   `json:"ok"`
+			Checked   int64  `json:"checked"`
+			NextAfter *int64 `json:"nextAfter"`
+			Broken    *struct {
+				Sequence int64  `json:"sequence"`
+				Reason   string `json:"reason"`
+			} `json:"broken"`
+		}
+		if _, err := a.c.do(ctx, call{method: http.MethodGet, path: adminAudit + "/verify", query: query, admin: true, safe: true}, &part); err != nil {
+			return nil, err
+		}
+		out.OK, out.Checked = part.OK, out.Checked+part.Checked
+		if part.Broken != nil {
+			out.BrokenAt, out.Reason = part.Broken.Sequence, part.Broken.Reason
+		}
+		if part.NextAfter == nil {
+			return out, nil
+		}
+		query.Set("after", strconv.FormatInt(*part.NextAfter, 10))
+	}
+}

@@ -113,6 +113,7 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	start(&accepts, "intake", a.intake.Run, committer)
+	start(&accepts, "auth", a.auth.Run, committer)
 	start(&accepts, "registry", a.registry.Run, committer)
 	if a.dispatcher != nil {
 		start(&works, "dispatch", a.dispatcher.Run, engines)

@@ -62,7 +62,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	a.base = a.cfg.BaseURL(a.server.Addr().String())
 
 	mail, web := a.doors()
-	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Messages: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg),
+	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Messages: s, Audit: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg),
 		Changed: a.changed, Log: a.log})
 	a.registry = reg
 	if err := a.engines(opt, reg, mail, phones); err != nil {
@@ -107,7 +107,7 @@ func phonesOf(region string) (phones address.Phones, err error) {
 // engines makes auth, dispatch and intake.
 func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, phones address.Phones) error {
 	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal(),
-		AdminKey: a.cfg.AdminKey.Reveal()})
+		AdminKey: a.cfg.AdminKey.Reveal(), Uses: a.store, Log: a.log})
 	if err := a.dispatch(opt, reg, mail); err != nil {
 		return err
 	}

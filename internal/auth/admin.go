@@ -16,11 +16,11 @@ const adminDoor = "\x00admin"
 
 // Admin checks X-Admin-Key. Whatever is wrong gets one answer; a correct key
 // passes however many failures there were. From is the client's address.
-func (a *Authenticator) Admin(h http.Header, from netip.Addr) error {
+func (a *Authenticator) Admin(ctx context.Context, h http.Header, from netip.Addr) error {
 	if a.isAdmin(h) {
 		return nil
 	}
-	if wait := a.failed(from, adminDoor); wait > 0 {
+	if wait := a.failed(ctx, from, adminDoor); wait > 0 {
 		return tooMany(wait)
 	}
 	return comm.E("unauthenticated", "Missing or invalid credentials: check X-Admin-Key.")
@@ -35,7 +35,7 @@ func (a *Authenticator) isAdmin(h http.Header) bool {
 // inactive app too. A wrong admin key gets the answer of a wrong API key.
 func (a *Authenticator) acting(ctx context.Context, h http.Header, from netip.Addr) (*Caller, error) {
 	if !a.isAdmin(h) {
-		if wait := a.failed(from, adminDoor); wait > 0 {
+		if wait := a.failed(ctx, from, adminDoor); wait > 0 {
 			return nil, tooMany(wait)
 		}
 		return nil, comm.E("unauthenticated")

@@ -12,9 +12,11 @@ package auth
 import (
 	"context"
 	"crypto/subtle"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/commserver/commserver/internal/apikey"
@@ -41,7 +43,10 @@ type Config struct {
 	ProvisioningKey string
 	// AdminKey is the administrator's secret; empty closes that door.
 	AdminKey string
-	Now      func() time.Time // nil: time.Now
+	// Uses is told which keys are used and what is refused, by Run; nil: nobody is.
+	Uses Uses
+	Log  *slog.Logger     // nil: silent
+	Now  func() time.Time // nil: time.Now
 }
 
 // DefaultFailures is the number of failed tries per minute, address and app.
@@ -56,6 +61,7 @@ type Authenticator struct {
 	cache    *cache
 	failures *limiter
 	setups   *limiter
+	uses     *uses
 }
 
 // New makes an Authenticator.
@@ -66,7 +72,7 @@ func New(cfg Config) *Authenticator {
 	if cfg.FailuresPerMinute <= 0 {
 		cfg.FailuresPerMinute = DefaultFailures
 	}
-	a := &Authenticator{cfg: cfg, failures: newLimiter(cfg.FailuresPerMinute), setups: newLimiter(provisionsPerMinute)}
+	a := &Authenticator{cfg: cfg, failures: newLimiter(cfg.FailuresPerMinute), setups: newLimiter(provisionsPerMinute), uses: newUses(cfg.Uses, cfg.Log)}
 	a.cache = newCache(a.load, cfg.Now)
 	return a
 }
@@ -75,14 +81,15 @@ func New(cfg Config) *Authenticator {
 // configuration version changed.
 func (a *Authenticator) Invalidate() { a.cache.forget() }
 
-// Caller is an authenticated app. It is shared: read only.
+// Caller is an authenticated app. It is shared: read only, and never copied.
 type Caller struct {
 	App *comm.App
 	Key *comm.Key
 	// Admin says that the administrator acts for the app: Key then has no id and every scope.
 	Admin bool
 
-	id string // text of the app's id, made once
+	id   string       // text of the app's id, made once
+	used atomic.Int64 // when the key's use was noted last, in microseconds
 }
 
 // Actor is whom the caller's changes are made by.
@@ -110,12 +117,12 @@ func (a *Authenticator) App(ctx context.Context, h http.Header, from netip.Addr)
 	}
 	name, key, ok := credentials(h)
 	if ok {
-		caller, err := a.lookup(ctx, name, key)
+		caller, err := a.lookup(ctx, name, key, from)
 		if err != nil || caller != nil {
 			return caller, err
 		}
 	}
-	if wait := a.failed(from, name); wait > 0 {
+	if wait := a.failed(ctx, from, name); wait > 0 {
 		return nil, tooMany(wait)
 	}
 	return nil, comm.E("unauthenticated")
@@ -123,8 +130,11 @@ func (a *Authenticator) App(ctx context.Context, h http.Header, from netip.Addr)
 
 // failed counts a failure at a door, or for the app of this name, and answers the
 // seconds to wait if there were too many.
-func (a *Authenticator) failed(from netip.Addr, name string) (wait int) {
-	return a.failures.take(from, name, a.cfg.Now())
+func (a *Authenticator) failed(ctx context.Context, from netip.Addr, name string) (wait int) {
+	if wait = a.failures.take(from, name, a.cfg.Now()); wait > 0 {
+		a.overLimit(ctx, from)
+	}
+	return wait
 }
 
 func uncheckable(err error) error {
@@ -135,7 +145,7 @@ func uncheckable(err error) error {
 
 // lookup answers nil without error for anything wrong with the key or the app.
 // It starts from the key: whether the named app exists is never looked at.
-func (a *Authenticator) lookup(ctx context.Context, name, key string) (*Caller, error) {
+func (a *Authenticator) lookup(ctx context.Context, name, key string, from netip.Addr) (*Caller, error) {
 	parsed, ok := apikey.Parse(key)
 	if !ok {
 		return nil, nil
@@ -148,9 +158,15 @@ func (a *Authenticator) lookup(ctx context.Context, name, key string) (*Caller, 
 		return nil, nil
 	}
 	matches := subtle.ConstantTimeCompare([]byte(name), []byte(caller.id)) | subtle.ConstantTimeCompare([]byte(name), []byte(caller.App.Slug))
-	if matches != 1 || !caller.App.Active || !caller.Key.Usable(comm.At(a.cfg.Now())) {
+	now := comm.At(a.cfg.Now())
+	if matches != 1 || !caller.App.Active {
 		return nil, nil
 	}
+	if !caller.Key.Usable(now) {
+		a.refused(ctx, caller.Key, now, from)
+		return nil, nil
+	}
+	a.uses.used(caller, now)
 	return caller, nil
 }
 
@@ -173,11 +189,13 @@ func (a *Authenticator) load(ctx context.Context, hash [32]byte) (*Caller, error
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{App: app, Key: key, id: app.ID.String()}, nil
+	caller := &Caller{App: app, Key: key, id: app.ID.String()}
+	caller.used.Store(int64(key.LastUsedAt))
+	return caller, nil
 }
 
 // Provisioning checks X-Provisioning-Key.
-func (a *Authenticator) Provisioning(h http.Header, from netip.Addr) error {
+func (a *Authenticator) Provisioning(ctx context.Context, h http.Header, from netip.Addr) error {
 	const door = "\x00provisioning"
 	if a.cfg.ProvisioningKey == "" {
 		return comm.E("provisioning_disabled")
@@ -190,7 +208,7 @@ func (a *Authenticator) Provisioning(h http.Header, from netip.Addr) error {
 		}
 		return nil
 	}
-	if wait := a.failed(from, door); wait > 0 {
+	if wait := a.failed(ctx, from, door); wait > 0 {
 		return tooMany(wait)
 	}
 	return comm.E("unauthenticated", "Missing or invalid credentials: check X-Provisioning-Key.")

@@ -273,7 +273,7 @@ func TestProvisioning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ask := func(values ...string) error {
-		return w.auth.Provisioning(http.Header{"X-Provisioning-Key": values}, here)
+		return w.auth.Provisioning(t.Context(), http.Header{"X-Provisioning-Key": values}, here)
 	}
 	if err := ask("provision-me-please-0001"); err != nil {
 		t.Error(err)
@@ -288,7 +288,7 @@ func TestProvisioning(t *testing.T) {
 	if err := ask("wrong"); codeOf(err) != "too_many_failures" {
 		t.Errorf("%v", err)
 	}
-	if err := New(Config{}).Provisioning(http.Header{}, here); codeOf(err) != "provisioning_disabled" {
+	if err := New(Config{}).Provisioning(t.Context(), http.Header{}, here); codeOf(err) != "provisioning_disabled" {
 		t.Errorf("%v", err)
 	}
 }
@@ -303,23 +303,23 @@ func TestAdmin(t *testing.T) {
 		"an app's key": {"X-Admin-Key": {w.key}}, "both": {"X-Admin-Key": {key}, "X-Api-Key": {w.key}}, "bearer too": {"X-Admin-Key": {key}, "Authorization": {"Bearer " + w.key}},
 	} {
 		w.now = w.now.Add(time.Minute) // each with a count of its own
-		if err := w.auth.Admin(h, here); codeOf(err) != "unauthenticated" || err.Error() != "unauthenticated: Missing or invalid credentials: check X-Admin-Key." {
+		if err := w.auth.Admin(t.Context(), h, here); codeOf(err) != "unauthenticated" || err.Error() != "unauthenticated: Missing or invalid credentials: check X-Admin-Key." {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for range 4 {
-		_ = w.auth.Admin(http.Header{}, here)
+		_ = w.auth.Admin(t.Context(), http.Header{}, here)
 	}
-	if err := w.auth.Admin(http.Header{}, here); codeOf(err) != "too_many_failures" {
+	if err := w.auth.Admin(t.Context(), http.Header{}, here); codeOf(err) != "too_many_failures" {
 		t.Errorf("%v", err)
 	}
-	if err := w.auth.Admin(good, here); err != nil {
+	if err := w.auth.Admin(t.Context(), good, here); err != nil {
 		t.Errorf("a correct key after failures: %v", err)
 	}
-	if err := w.auth.Admin(http.Header{}, netip.MustParseAddr("203.0.113.10")); codeOf(err) != "unauthenticated" {
+	if err := w.auth.Admin(t.Context(), http.Header{}, netip.MustParseAddr("203.0.113.10")); codeOf(err) != "unauthenticated" {
 		t.Errorf("another address: %v", err)
 	}
-	if err := New(Config{}).Admin(http.Header{"X-Admin-Key": {""}}, here); codeOf(err) != "unauthenticated" {
+	if err := New(Config{}).Admin(t.Context(), http.Header{"X-Admin-Key": {""}}, here); codeOf(err) != "unauthenticated" {
 		t.Errorf("without any admin key: %v", err)
 	}
 }

@@ -57,6 +57,8 @@ func adminProbes() map[string]probe {
 		"POST /api/admin/apps/{app}/keys":             {body: `{"name":"k"}`, status: 201},
 		"POST /api/admin/apps/{app}/keys/{id}/rotate": {body: `{}`, status: 201},
 		"DELETE /api/admin/apps/{app}/keys/{id}":      {status: 204},
+		"GET /api/admin/audit":                        {status: 200},
+		"GET /api/admin/audit/verify":                 {status: 200},
 		"POST /api/admin/provider-configs":            {body: config, status: 201},
 		"GET /api/admin/provider-configs":             {status: 200},
 		"GET /api/admin/provider-configs/{id}":        {status: 200},

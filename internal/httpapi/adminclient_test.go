@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,11 +102,33 @@ func TestAdminThroughTheClient(t *testing.T) {
 	if _, err := admin.App(ctx, "flowbase"); client.Code(err) != "not_found" {
 		t.Errorf("%v", err)
 	}
+	adminAuditThroughTheClient(t, admin, made.App.ID)
 	wrong, err := client.NewAdmin(client.Options{BaseURL: server.URL, AdminKey: "wrong"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := wrong.App(ctx, "second"); client.Code(err) != "unauthenticated" {
 		t.Errorf("%v", err)
+	}
+}
+
+func adminAuditThroughTheClient(t *testing.T, admin *client.Admin, app string) {
+	t.Helper()
+	ctx := t.Context()
+	var actions []string
+	for e, err := range admin.Audit(ctx, client.AuditFilter{App: app, PageSize: 2, Actor: "admin", After: time.Now().Add(-time.Hour), Before: time.Now().Add(time.Hour)}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.App != app || e.RequestID == "" || e.Address != "127.0.0.1" || len(e.Hash) != 64 {
+			t.Errorf("%+v", e)
+		}
+		actions = append(actions, e.Action)
+	}
+	if got := strings.Join(actions, " "); got != "app_deleted key_revoked key_replaced key_created app_updated key_created app_created" {
+		t.Errorf("%s", got)
+	}
+	if v, err := admin.VerifyAudit(ctx); err != nil || !v.OK || v.Checked < 12 || v.BrokenAt != 0 {
+		t.Errorf("%+v %v", v, err)
 	}
 }

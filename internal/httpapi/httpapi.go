@@ -29,8 +29,8 @@ import (
 // Auth says who is asking.
 type Auth interface {
 	App(ctx context.Context, h http.Header, from netip.Addr) (*auth.Caller, error)
-	Provisioning(h http.Header, from netip.Addr) error
-	Admin(h http.Header, from netip.Addr) error
+	Provisioning(ctx context.Context, h http.Header, from netip.Addr) error
+	Admin(ctx context.Context, h http.Header, from netip.Addr) error
 }
 
 // Intake accepts messages.
@@ -151,9 +151,9 @@ func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor co
 			actor, err = caller.Actor(), caller.Require(route.Scope)
 		}
 	case Provisioner:
-		actor.Kind, err = comm.ActorProvisioning, a.cfg.Auth.Provisioning(r.Header, from)
+		actor.Kind, err = comm.ActorProvisioning, a.cfg.Auth.Provisioning(r.Context(), r.Header, from)
 	case Admin:
-		actor.Kind, err = comm.ActorAdmin, a.cfg.Auth.Admin(r.Header, from)
+		actor.Kind, err = comm.ActorAdmin, a.cfg.Auth.Admin(r.Context(), r.Header, from)
 	}
 	return caller, actor, err
 }

@@ -66,6 +66,8 @@ func (a *API) routes() []Route {
 		{"POST", "/api/admin/apps/{app}/keys", Admin, 0, false, a.createKey},
 		{"POST", "/api/admin/apps/{app}/keys/{id}/rotate", Admin, 0, false, a.rotateKey},
 		{"DELETE", "/api/admin/apps/{app}/keys/{id}", Admin, 0, false, a.revokeKey},
+		{"GET", "/api/admin/audit", Admin, 0, true, a.listAudit},
+		{"GET", "/api/admin/audit/verify", Admin, 0, true, a.verifyAudit},
 		{"POST", "/api/admin/provider-configs", Admin, 0, false, a.createProvider},
 		{"GET", "/api/admin/provider-configs", Admin, 0, false, a.listProviders},
 		{"GET", "/api/admin/provider-configs/{id}", Admin, 0, false, a.getProvider},

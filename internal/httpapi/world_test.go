@@ -40,6 +40,7 @@ type world struct {
 	handler http.Handler
 	api     *API
 	reg     *registry.Service
+	auth    *auth.Authenticator
 	log     *lockedBuffer
 	changed func(comm.ID)
 
@@ -92,16 +93,17 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := auth.New(auth.Config{Keys: w.store, Apps: w.store, ProvisioningKey: provisioningKey, AdminKey: adminKey, FailuresPerMinute: 1_000_000})
+	a := auth.New(auth.Config{Keys: w.store, Apps: w.store, ProvisioningKey: provisioningKey, AdminKey: adminKey, Uses: w.store, FailuresPerMinute: 1_000_000})
 	push := func(_ comm.Unit, h store.Head) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.pushed = append(w.pushed, h)
 	}
 	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: intake.NoTemplates{}, Node: "test", Pushed: push})
+	w.auth = a
 	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate() }
 	w.reg = registry.New(registry.Config{
-		Apps: w.store, Keys: w.store, Providers: w.store, Messages: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
+		Apps: w.store, Keys: w.store, Providers: w.store, Messages: w.store, Audit: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
 		Mail: &guard.Dialer{Ports: guard.SMTPPorts()}, Web: &guard.Dialer{Ports: guard.WebPorts()},
 		Changed: w.changed, Log: log,
 	})

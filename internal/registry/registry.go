@@ -58,6 +58,7 @@ type Config struct {
 	Keys      Keys
 	Providers store.Providers
 	Messages  Messages
+	Audit     store.Audit
 	Adapters  []provider.Adapter
 	Ring      *seal.Ring
 	// Mail judges hosts and ports of mail servers, Web webhook addresses and base

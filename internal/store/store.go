@@ -40,6 +40,7 @@ type Store interface {
 	Providers
 	Suppressions
 	Settings
+	Audit
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)

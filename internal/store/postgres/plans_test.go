@@ -55,6 +55,11 @@ func hotStatements() []hotStatement {
 		{"windows", windowsSQL, nil, []use{queue}},
 		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
 		{"keys", sqlstore.KeyPageSQL, nil, []use{{"api_keys", "api_keys_pkey", "app_id id"}}},
+		{"audit chain", sqlstore.AuditChainSQL, nil, []use{{"audit", "audit_pkey", "sequence"}}},
+		{"audit", sqlstore.AuditListSQL()[0], nil, []use{{"audit", "audit_pkey", "sequence"}}},
+		{"audit of an app", sqlstore.AuditListSQL()[1], nil, []use{{"audit", "audit_app", "app_id sequence"}}},
+		{"audit of a target", sqlstore.AuditListSQL()[2], nil, []use{{"audit", "audit_target", "target sequence"}}},
+		{"deleted apps", sqlstore.DeletedAppsSQL, nil, []use{{"apps", "apps_deleted", "id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},

@@ -85,6 +85,10 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 		sqlstore.ProviderConfigsSQL(sqlstore.SQLite()): "SEARCH provider_configs USING PRIMARY KEY (app_id=?)",
 		sqlstore.KeyPageSQL:                            "SEARCH api_keys USING PRIMARY KEY (app_id=? AND id>?)",
 		sqlstore.DeletedAppsSQL:                        "SEARCH apps USING INDEX apps_deleted (id>?)",
+		sqlstore.AuditChainSQL:                         "SEARCH audit USING INTEGER PRIMARY KEY (rowid>?)",
+		sqlstore.AuditListSQL()[0]:                     "SEARCH audit USING INTEGER PRIMARY KEY (rowid<?)",
+		sqlstore.AuditListSQL()[1]:                     "SEARCH audit USING INDEX audit_app (app_id=? AND sequence<?)",
+		sqlstore.AuditListSQL()[2]:                     "SEARCH audit USING INDEX audit_target (target=? AND sequence<?)",
 	} {
 		got := plan(t, s, strings.NewReplacer("$1", "?", "$2", "?", "$3", "?").Replace(text))
 		if !strings.Contains(got, want) || strings.Contains(got, "SCAN apps") || strings.Contains(got, "SCAN provider_configs") {

@@ -60,13 +60,15 @@ func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created
 		if err != nil || n == 0 {
 			return err
 		}
+		var more []did
 		if k != nil {
 			if err := c.insertKey(ctx, q, k); err != nil {
 				return err
 			}
+			more = append(more, did{k.App, comm.AuditKeyCreated, k.ID.String(), differ(nil, keyFacts(k))})
 		}
 		created = true
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{a.ID, comm.AuditAppCreated, a.ID.String(), differ(nil, appFacts(a))}, more...)
 	})
 	if err != nil {
 		return false, fmt.Errorf("create app: %w", err)
@@ -82,6 +84,11 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 	}
 	at = max(at, a.UpdatedAt+1)
 	err = c.db.Write(ctx, func(q Querier) error {
+		var was comm.App
+		err := scanApp(q.QueryRowContext(ctx, `SELECT `+appColumns+` FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(a.ID)), &was)
+		if _, err := found(&was, err, "read app"); err != nil {
+			return err
+		}
 		n, err := affected(ctx, q, `UPDATE apps SET name = $2, active = $3, sandbox = $4, on_unknown = $5, rate_per_minute = $6,
 			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12
 			WHERE id = $1 AND updated_at = $13 AND deleted_at = 0`,
@@ -93,7 +100,7 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 		if err != nil {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{a.ID, comm.AuditAppUpdated, a.ID.String(), differ(appFacts(&was), appFacts(a))})
 	})
 	if err != nil {
 		return wrap(err, "update app")
@@ -108,6 +115,11 @@ func tombstone(id comm.ID) string { return "deleted:" + id.String() }
 // DeleteApp implements store.Apps.
 func (c *Cold) DeleteApp(ctx context.Context, id comm.ID, at comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
+		var was comm.App
+		err := scanApp(q.QueryRowContext(ctx, `SELECT `+appColumns+` FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(id)), &was)
+		if _, err := found(&was, err, "read app"); err != nil {
+			return err
+		}
 		n, err := affected(ctx, q, `UPDATE apps SET deleted_at = $2, active = 0, slug = $3 WHERE id = $1 AND deleted_at = 0`,
 			c.d.ID(id), int64(at), tombstone(id))
 		if err == nil && n == 0 {
@@ -120,7 +132,7 @@ func (c *Cold) DeleteApp(ctx context.Context, id comm.ID, at comm.Micros) error 
 			c.d.ID(id), int64(at)); err != nil {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{id, comm.AuditAppDeleted, id.String(), differ(appFacts(&was), nil)})
 	})
 	return wrap(err, "delete app")
 }

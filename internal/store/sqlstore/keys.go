@@ -39,7 +39,7 @@ func (c *Cold) AddKey(ctx context.Context, k *comm.Key) error {
 		if err := c.insertKey(ctx, q, k); err != nil {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{k.App, comm.AuditKeyCreated, k.ID.String(), differ(nil, keyFacts(k))})
 	})
 	return wrap(err, "add key")
 }
@@ -68,7 +68,7 @@ func (c *Cold) RotateKeys(ctx context.Context, k *comm.Key, endOld comm.Micros) 
 		if err := c.insertKey(ctx, q, k); err != nil {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{k.App, comm.AuditKeysRotated, k.ID.String(), differ(nil, keyFacts(k)).with("othersEndAt", endOld.String())})
 	})
 	return wrap(err, "rotate keys")
 }
@@ -92,7 +92,7 @@ func (c *Cold) ReplaceKey(ctx context.Context, k *comm.Key, old comm.ID, endOld 
 		if err := c.insertKey(ctx, q, k); err != nil {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{k.App, comm.AuditKeyReplaced, k.ID.String(), differ(nil, keyFacts(k)).with("replaces", old.String()).with("oldEndsAt", endOld.String())})
 	})
 	return wrap(err, "replace key")
 }
@@ -108,7 +108,7 @@ func (c *Cold) RevokeKey(ctx context.Context, app, id comm.ID, at comm.Micros) e
 		if err != nil || !ended {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{app, comm.AuditKeyRevoked, id.String(), differ(keyFacts(&was), nil)})
 	})
 	return wrap(err, "revoke key")
 }
@@ -140,14 +140,23 @@ const usedEvery = 60_000_000
 // UseKeys implements store.Keys.
 func (c *Cold) UseKeys(ctx context.Context, uses []store.KeyUse) error {
 	err := c.db.Write(ctx, func(q Querier) error {
+		var first []did
 		for _, u := range uses {
-			_, err := affected(ctx, q, `UPDATE api_keys SET used_at = $3 WHERE app_id = $1 AND id = $2 AND used_at <= $4`,
+			n, err := affected(ctx, q, `UPDATE api_keys SET used_at = $3 WHERE app_id = $1 AND id = $2 AND used_at = 0`, c.d.ID(u.App), c.d.ID(u.ID), int64(u.At))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				first = append(first, did{app: u.App, action: comm.AuditKeyFirstUsed, target: u.ID.String(), detail: detail{}})
+				continue
+			}
+			_, err = q.ExecContext(ctx, `UPDATE api_keys SET used_at = $3 WHERE app_id = $1 AND id = $2 AND used_at <= $4`,
 				c.d.ID(u.App), c.d.ID(u.ID), int64(u.At), int64(u.At)-usedEvery)
 			if err != nil {
 				return err
 			}
 		}
-		return nil
+		return c.record(ctx, q, first...)
 	})
 	return wrap(err, "note the use of keys")
 }

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Opener) {
 		{"Search", searchCases()},
 		{"Cold", coldCases()},
 		{"Tenancy", tenancyCases()},
+		{"Audit", auditCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {
