@@ -30,13 +30,9 @@ func differ(before, after facts) detail {
 	for name, is := range after {
 		was, there := before[name]
 		switch {
-		case there && was.value == is.value:
-		case is.show == nil && (there && was.show != nil):
-			d[name] = map[string]any{"from": was.show}
+		case there && was.value == is.value, !there && is.show == nil && is.value == "":
 		case is.show == nil:
-			if there || is.value != "" {
-				d[name] = map[string]any{"changed": true}
-			}
+			d[name] = map[string]any{"changed": true}
 		case there:
 			d[name] = map[string]any{"from": was.show, "to": is.show}
 		default:
@@ -44,13 +40,12 @@ func differ(before, after facts) detail {
 		}
 	}
 	for name, was := range before {
-		if _, there := after[name]; there {
-			continue
-		}
-		if was.show != nil {
-			d[name] = map[string]any{"from": was.show}
-		} else if was.value != "" {
+		switch _, there := after[name]; {
+		case there, was.show == nil && was.value == "":
+		case was.show == nil:
 			d[name] = map[string]any{"changed": true}
+		default:
+			d[name] = map[string]any{"from": was.show}
 		}
 	}
 	return d
