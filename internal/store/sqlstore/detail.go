@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"net/url"
+	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
 )
@@ -58,14 +59,10 @@ func (d detail) with(name string, to any) detail {
 }
 
 func appFacts(a *comm.App) facts {
-	allowed := ""
-	for _, one := range a.AllowedFrom {
-		allowed += one + "\n"
-	}
 	return facts{
 		"slug": shown(a.Slug), "name": shown(a.Name), "isActive": shown(a.Active), "sandboxMode": shown(a.Sandbox), "onUnknownOutcome": shown(a.OnUnknown.String()),
 		"ratePerMinute": shown(a.RatePerMinute), "shardSpread": shown(a.ShardSpread), "queuePaused": shown(a.QueuePaused),
-		"webhookUrl": {a.WebhookURL, origin(a.WebhookURL)}, "webhookSecret": hidden(string(a.WebhookSecret)), "allowedSenders": hidden(allowed),
+		"webhookUrl": {a.WebhookURL, origin(a.WebhookURL)}, "webhookSecret": hidden(string(a.WebhookSecret)), "allowedSenders": hidden(strings.Join(a.AllowedFrom, "\n")),
 	}
 }
 
