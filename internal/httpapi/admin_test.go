@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 )
@@ -386,6 +388,38 @@ func TestDeletingAnApp(t *testing.T) {
 	}
 	if got := w.do(next, "GET", "/api/v1/messages", "", nil); len(got.body["data"].([]any)) != 1 {
 		t.Errorf("the slug's next app sees %s", got.raw)
+	}
+}
+
+// TestRunCancelsForDeletedApps: nobody has to ask for it, and it goes on after the first.
+func TestRunCancelsForDeletedApps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- w.reg.Run(ctx) }()
+	for _, slug := range []string{"one", "two"} {
+		x := w.tenant(slug, comm.AllScopes)
+		id := mustID(t, w.do(x, "POST", "/api/v1/messages", sms(""), nil).str("id"))
+		if got := w.root("DELETE", "/api/admin/apps/"+slug+"?confirm="+slug, ""); got.status != 204 {
+			t.Fatalf("%d %s", got.status, got.raw)
+		}
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			m, err := w.store.Message(t.Context(), x.app.ID, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Status == comm.Cancelled && m.Events[len(m.Events)-1].Actor == comm.ActorAdmin {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("still %s", m.Status)
+			}
+		}
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
 	}
 }
 
