@@ -39,9 +39,11 @@ type Options struct {
 	Key     string // its API key; keep it on servers
 	// ProvisioningKey is needed for Provision only.
 	ProvisioningKey string
-	HTTP            *http.Client  // nil: a client of its own
-	Timeout         time.Duration // of one try; 0: DefaultTimeout
-	Retries         int           // further tries after the first; 0: DefaultRetries, negative: none
+	// AdminKey is needed for NewAdmin. A client that has it and no Key acts for App as the administrator.
+	AdminKey string
+	HTTP     *http.Client  // nil: a client of its own
+	Timeout  time.Duration // of one try; 0: DefaultTimeout
+	Retries  int           // further tries after the first; 0: DefaultRetries, negative: none
 	// Wait pauses between tries; nil: it sleeps, or ends with ctx. For tests.
 	Wait func(ctx context.Context, d time.Duration) error
 }
@@ -122,6 +124,7 @@ type call struct {
 	body         any
 	safe         bool
 	provisioning bool
+	admin        bool // for no app
 }
 
 // do makes the call, repeats it where that is safe and useful, and decodes the
@@ -164,12 +167,7 @@ func (c *Client) once(ctx context.Context, call call, body []byte, out any) (int
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if call.provisioning {
-		req.Header.Set("X-Provisioning-Key", c.o.ProvisioningKey)
-	} else {
-		req.Header.Set("X-App-ID", c.o.App)
-		req.Header.Set("X-API-Key", c.o.Key)
-	}
+	c.sign(req.Header, call)
 	res, err := c.o.HTTP.Do(req)
 	if err != nil {
 		return 0, fmt.Errorf("call %s %s: %w", call.method, call.path, err)
@@ -189,6 +187,23 @@ func (c *Client) once(ctx context.Context, call call, body []byte, out any) (int
 		return res.StatusCode, fmt.Errorf("decode the answer of %s %s: %w", call.method, call.path, err)
 	}
 	return res.StatusCode, nil
+}
+
+// sign sets the credentials that the call needs.
+func (c *Client) sign(h http.Header, call call) {
+	switch {
+	case call.provisioning:
+		h.Set("X-Provisioning-Key", c.o.ProvisioningKey)
+		return
+	case call.admin:
+		h.Set("X-Admin-Key", c.o.AdminKey)
+		return
+	case c.o.Key == "" && c.o.AdminKey != "":
+		h.Set("X-Admin-Key", c.o.AdminKey)
+	default:
+		h.Set("X-API-Key", c.o.Key)
+	}
+	h.Set("X-App-ID", c.o.App)
 }
 
 func refusal(res *http.Response, data []byte) *Error {

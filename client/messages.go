@@ -238,16 +238,17 @@ func (c *Client) Capture(ctx context.Context, id string) (*Captured, error) {
 }
 
 func walk[T any](ctx context.Context, c *Client, path string, o ListOptions) iter.Seq2[T, error] {
-	return walkQuery[T](ctx, c, path, o.query())
+	return walkFrom[T](ctx, c, call{method: http.MethodGet, path: path, query: o.query(), safe: true})
 }
 
-// walkQuery reads page after page.
-func walkQuery[T any](ctx context.Context, c *Client, path string, first url.Values) iter.Seq2[T, error] {
+// walkFrom walks through a list from the page that the call reads.
+func walkFrom[T any](ctx context.Context, c *Client, first call) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		query := maps.Clone(first)
+		next := first
+		next.query = maps.Clone(first.query)
 		for {
 			var p page[T]
-			if _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, safe: true}, &p); err != nil {
+			if _, err := c.do(ctx, next, &p); err != nil {
 				var zero T
 				yield(zero, err)
 				return
@@ -260,7 +261,7 @@ func walkQuery[T any](ctx context.Context, c *Client, path string, first url.Val
 			if p.NextCursor == nil {
 				return
 			}
-			query.Set("cursor", *p.NextCursor)
+			next.query.Set("cursor", *p.NextCursor)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (c *Client) Templates(ctx context.Context, o TemplateListOptions) iter.Seq2
 	if o.PageSize > 0 {
 		q.Set("limit", strconv.Itoa(o.PageSize))
 	}
-	return walkQuery[Template](ctx, c, templates, q)
+	return walkFrom[Template](ctx, c, call{method: http.MethodGet, path: templates, query: q, safe: true})
 }
 
 // Template reads one template.

@@ -24,6 +24,7 @@ import (
 	"github.com/commserver/commserver/internal/dispatch"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -43,6 +44,7 @@ type App struct {
 	log        *slog.Logger
 	store      store.Store
 	auth       *auth.Authenticator
+	registry   *registry.Service
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher // nil for the role api
 	herald     *dispatch.Herald     // for the role api on PostgreSQL: tells workers what was accepted
@@ -111,6 +113,8 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	start(&accepts, "intake", a.intake.Run, committer)
+	start(&accepts, "auth", a.auth.Run, committer)
+	start(&accepts, "registry", a.registry.Run, committer)
 	if a.dispatcher != nil {
 		start(&works, "dispatch", a.dispatcher.Run, engines)
 	}

@@ -62,8 +62,9 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	a.base = a.cfg.BaseURL(a.server.Addr().String())
 
 	mail, web := a.doors()
-	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Templates: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg),
+	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Templates: s, Messages: s, Audit: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg),
 		Changed: a.changed, Log: a.log})
+	a.registry = reg
 	if err := a.engines(opt, reg, mail, phones); err != nil {
 		return err
 	}
@@ -105,7 +106,8 @@ func phonesOf(region string) (phones address.Phones, err error) {
 
 // engines makes auth, dispatch and intake.
 func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, phones address.Phones) error {
-	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal()})
+	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal(),
+		AdminKey: a.cfg.AdminKey.Reveal(), Uses: a.store, Log: a.log})
 	if err := a.dispatch(opt, reg, mail); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func firstApp(ctx context.Context, s store.Store) (*First, error) {
 	app := registry.NewApp(demoSlug, "Demo", now)
 	minted := apikey.Mint(false)
 	created, err := s.CreateApp(ctx, app, &comm.Key{ID: comm.NewID(now), App: app.ID, Hash: minted.Hash, Prefix: minted.Prefix, LastFour: minted.Last4,
-		Scopes: comm.AllScopes, Provisioned: true, CreatedAt: now}) // so that rotateKey ends it
+		Scopes: comm.AllScopes, Provisioned: true, CreatedAt: now, CreatedBy: comm.ActorSystem}) // so that rotateKey ends it
 	if err != nil {
 		return nil, fmt.Errorf("make the demo app: %w", err)
 	}

@@ -12,13 +12,16 @@ package auth
 import (
 	"context"
 	"crypto/subtle"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/commserver/commserver/internal/apikey"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // Keys looks up API keys by the SHA-256 of their text.
@@ -27,9 +30,7 @@ type Keys interface {
 }
 
 // Apps looks up apps.
-type Apps interface {
-	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
-}
+type Apps = store.AppFinder
 
 // Config is what an Authenticator needs.
 type Config struct {
@@ -40,7 +41,12 @@ type Config struct {
 	FailuresPerMinute int
 	// ProvisioningKey is the bootstrap secret; empty switches provisioning off.
 	ProvisioningKey string
-	Now             func() time.Time // nil: time.Now
+	// AdminKey is the administrator's secret; empty closes that door.
+	AdminKey string
+	// Uses is told which keys are used and what is refused, by Run; nil: nobody is.
+	Uses Uses
+	Log  *slog.Logger     // nil: silent
+	Now  func() time.Time // nil: time.Now
 }
 
 // DefaultFailures is the number of failed tries per minute, address and app.
@@ -55,6 +61,7 @@ type Authenticator struct {
 	cache    *cache
 	failures *limiter
 	setups   *limiter
+	uses     *uses
 }
 
 // New makes an Authenticator.
@@ -65,7 +72,7 @@ func New(cfg Config) *Authenticator {
 	if cfg.FailuresPerMinute <= 0 {
 		cfg.FailuresPerMinute = DefaultFailures
 	}
-	a := &Authenticator{cfg: cfg, failures: newLimiter(cfg.FailuresPerMinute), setups: newLimiter(provisionsPerMinute)}
+	a := &Authenticator{cfg: cfg, failures: newLimiter(cfg.FailuresPerMinute), setups: newLimiter(provisionsPerMinute), uses: newUses(cfg.Uses, cfg.Log)}
 	a.cache = newCache(a.load, cfg.Now)
 	return a
 }
@@ -74,12 +81,23 @@ func New(cfg Config) *Authenticator {
 // configuration version changed.
 func (a *Authenticator) Invalidate() { a.cache.forget() }
 
-// Caller is an authenticated app. It is shared: read only.
+// Caller is an authenticated app. It is shared: read only, and never copied.
 type Caller struct {
 	App *comm.App
 	Key *comm.Key
+	// Admin says that the administrator acts for the app: Key then has no id and every scope.
+	Admin bool
 
-	id string // text of the app's id, made once
+	id   string       // text of the app's id, made once
+	used atomic.Int64 // when the key's use was noted last, in microseconds
+}
+
+// Actor is whom the caller's changes are made by.
+func (c *Caller) Actor() comm.Actor {
+	if c.Admin {
+		return comm.Actor{Kind: comm.ActorAdmin}
+	}
+	return comm.Actor{Kind: comm.ActorApp, Name: c.Key.ID.String()}
 }
 
 // Require answers insufficient_scope unless the key has every scope of want.
@@ -91,41 +109,64 @@ func (c *Caller) Require(want comm.Scopes) error {
 }
 
 // App finds out which app calls, by X-App-ID (id or slug) and X-API-Key or a
-// Bearer token. From is the client's address.
+// Bearer token, or for which app the administrator does, by X-App-ID and
+// X-Admin-Key. From is the client's address.
 func (a *Authenticator) App(ctx context.Context, h http.Header, from netip.Addr) (*Caller, error) {
+	if len(h["X-Admin-Key"]) > 0 {
+		return a.acting(ctx, h, from)
+	}
 	name, key, ok := credentials(h)
 	if ok {
-		caller, err := a.lookup(ctx, name, key)
+		caller, err := a.lookup(ctx, name, key, from)
 		if err != nil || caller != nil {
 			return caller, err
 		}
 	}
-	if wait := a.failures.take(from, name, a.cfg.Now()); wait > 0 {
+	if wait := a.failed(ctx, from, name); wait > 0 {
 		return nil, tooMany(wait)
 	}
 	return nil, comm.E("unauthenticated")
 }
 
+// failed counts a failure at a door, or for the app of this name, and answers the
+// seconds to wait if there were too many.
+func (a *Authenticator) failed(ctx context.Context, from netip.Addr, name string) (wait int) {
+	if wait = a.failures.take(from, name, a.cfg.Now()); wait > 0 {
+		a.overLimit(ctx, from)
+	}
+	return wait
+}
+
+func uncheckable(err error) error {
+	e := comm.E("unavailable", "The credentials cannot be checked now; retry.").Because(err)
+	e.RetryAfter = 1
+	return e
+}
+
 // lookup answers nil without error for anything wrong with the key or the app.
 // It starts from the key: whether the named app exists is never looked at.
-func (a *Authenticator) lookup(ctx context.Context, name, key string) (*Caller, error) {
+func (a *Authenticator) lookup(ctx context.Context, name, key string, from netip.Addr) (*Caller, error) {
 	parsed, ok := apikey.Parse(key)
 	if !ok {
 		return nil, nil
 	}
 	caller, err := a.cache.get(ctx, parsed.Hash)
 	if err != nil {
-		e := comm.E("unavailable", "The credentials cannot be checked now; retry.").Because(err)
-		e.RetryAfter = 1
-		return nil, e
+		return nil, uncheckable(err)
 	}
 	if caller == nil {
 		return nil, nil
 	}
 	matches := subtle.ConstantTimeCompare([]byte(name), []byte(caller.id)) | subtle.ConstantTimeCompare([]byte(name), []byte(caller.App.Slug))
-	if matches != 1 || !caller.App.Active || !caller.Key.Usable(comm.At(a.cfg.Now())) {
+	now := comm.At(a.cfg.Now())
+	if matches != 1 || !caller.App.Active {
 		return nil, nil
 	}
+	if !caller.Key.Usable(now) {
+		a.refused(ctx, caller.Key, now, from)
+		return nil, nil
+	}
+	a.uses.used(caller, now)
 	return caller, nil
 }
 
@@ -148,17 +189,18 @@ func (a *Authenticator) load(ctx context.Context, hash [32]byte) (*Caller, error
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{App: app, Key: key, id: app.ID.String()}, nil
+	caller := &Caller{App: app, Key: key, id: app.ID.String()}
+	caller.used.Store(int64(key.LastUsedAt))
+	return caller, nil
 }
 
 // Provisioning checks X-Provisioning-Key.
-func (a *Authenticator) Provisioning(h http.Header, from netip.Addr) error {
-	const door = "provisioning"
+func (a *Authenticator) Provisioning(ctx context.Context, h http.Header, from netip.Addr) error {
+	const door = "\x00provisioning"
 	if a.cfg.ProvisioningKey == "" {
 		return comm.E("provisioning_disabled")
 	}
-	values := h.Values("X-Provisioning-Key")
-	if len(values) == 1 && subtle.ConstantTimeCompare([]byte(values[0]), []byte(a.cfg.ProvisioningKey)) == 1 {
+	if sameSecret(h["X-Provisioning-Key"], a.cfg.ProvisioningKey) {
 		if wait := a.setups.take(netip.Addr{}, door, a.cfg.Now()); wait > 0 {
 			e := comm.E("rate_limited", "Provisioning is limited to %d calls per minute; retry later.", provisionsPerMinute)
 			e.RetryAfter = wait
@@ -166,7 +208,7 @@ func (a *Authenticator) Provisioning(h http.Header, from netip.Addr) error {
 		}
 		return nil
 	}
-	if wait := a.failures.take(from, "\x00"+door, a.cfg.Now()); wait > 0 {
+	if wait := a.failed(ctx, from, door); wait > 0 {
 		return tooMany(wait)
 	}
 	return comm.E("unauthenticated", "Missing or invalid credentials: check X-Provisioning-Key.")

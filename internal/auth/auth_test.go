@@ -53,6 +53,16 @@ func (b *book) AppByID(_ context.Context, id comm.ID) (*comm.App, error) {
 	return &a, nil
 }
 
+func (b *book) AppBySlug(_ context.Context, slug string) (*comm.App, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if slug != b.app.Slug {
+		return nil, comm.E("not_found")
+	}
+	a := b.app
+	return &a, nil
+}
+
 type world struct {
 	*book
 	auth *Authenticator
@@ -67,7 +77,7 @@ func newWorld(t *testing.T) *world {
 	w.key = m.Text
 	id := comm.NewID(comm.At(w.now))
 	w.book = &book{app: comm.App{ID: id, Slug: "one", Active: true}, keys: map[[32]byte]comm.Key{m.Hash: {ID: id, App: id, Hash: m.Hash, Scopes: comm.ScopeSend}}}
-	w.auth = New(Config{Keys: w.book, Apps: w.book, FailuresPerMinute: 3, ProvisioningKey: "provision-me-please-0001", Now: func() time.Time { return w.now }})
+	w.auth = New(Config{Keys: w.book, Apps: w.book, FailuresPerMinute: 3, ProvisioningKey: "provision-me-please-0001", AdminKey: "administrate-me-0001", Now: func() time.Time { return w.now }})
 	return w
 }
 
@@ -263,7 +273,7 @@ func TestProvisioning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ask := func(values ...string) error {
-		return w.auth.Provisioning(http.Header{"X-Provisioning-Key": values}, here)
+		return w.auth.Provisioning(t.Context(), http.Header{"X-Provisioning-Key": values}, here)
 	}
 	if err := ask("provision-me-please-0001"); err != nil {
 		t.Error(err)
@@ -278,8 +288,60 @@ func TestProvisioning(t *testing.T) {
 	if err := ask("wrong"); codeOf(err) != "too_many_failures" {
 		t.Errorf("%v", err)
 	}
-	if err := New(Config{}).Provisioning(http.Header{}, here); codeOf(err) != "provisioning_disabled" {
+	if err := New(Config{}).Provisioning(t.Context(), http.Header{}, here); codeOf(err) != "provisioning_disabled" {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	t.Parallel()
+	const key = "administrate-me-0001"
+	w := newWorld(t)
+	good := http.Header{"X-Admin-Key": {key}}
+	for name, h := range map[string]http.Header{
+		"none": {}, "empty": {"X-Admin-Key": {""}}, "wrong": {"X-Admin-Key": {"x"}}, "twice": {"X-Admin-Key": {key, key}}, "provisioning": {"X-Admin-Key": {"provision-me-please-0001"}},
+		"an app's key": {"X-Admin-Key": {w.key}}, "both": {"X-Admin-Key": {key}, "X-Api-Key": {w.key}}, "bearer too": {"X-Admin-Key": {key}, "Authorization": {"Bearer " + w.key}},
+	} {
+		w.now = w.now.Add(time.Minute) // each with a count of its own
+		if err := w.auth.Admin(t.Context(), h, here); codeOf(err) != "unauthenticated" || err.Error() != "unauthenticated: Missing or invalid credentials: check X-Admin-Key." {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for range 4 {
+		_ = w.auth.Admin(t.Context(), http.Header{}, here)
+	}
+	if err := w.auth.Admin(t.Context(), http.Header{}, here); codeOf(err) != "too_many_failures" {
+		t.Errorf("%v", err)
+	}
+	if err := w.auth.Admin(t.Context(), good, here); err != nil {
+		t.Errorf("a correct key after failures: %v", err)
+	}
+	if err := w.auth.Admin(t.Context(), http.Header{}, netip.MustParseAddr("203.0.113.10")); codeOf(err) != "unauthenticated" {
+		t.Errorf("another address: %v", err)
+	}
+	if err := New(Config{}).Admin(t.Context(), http.Header{"X-Admin-Key": {""}}, here); codeOf(err) != "unauthenticated" {
+		t.Errorf("without any admin key: %v", err)
+	}
+}
+
+func TestActingForAnApp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.app.Active = false
+	act := func(app, key string) (*Caller, error) {
+		return w.auth.App(context.Background(), http.Header{"X-App-Id": {app}, "X-Admin-Key": {key}}, here)
+	}
+	for _, name := range []string{"one", w.app.ID.String()} {
+		c, err := act(name, "administrate-me-0001")
+		if err != nil || !c.Admin || c.App.Slug != "one" || c.Require(comm.AllScopes) != nil || c.Actor().Kind != comm.ActorAdmin {
+			t.Errorf("%s: %+v %v", name, c, err)
+		}
+	}
+	if _, err := act("two", "administrate-me-0001"); codeOf(err) != "not_found" {
+		t.Errorf("%v", err)
+	}
+	if _, err := act("two", "wrong"); err == nil || err.Error() != comm.E("unauthenticated").Error() {
+		t.Errorf("whether an app exists is told to strangers: %v", err)
 	}
 }
 

@@ -82,6 +82,7 @@ func (c *cache) fill(ctx context.Context, hash [32]byte, l *loading, generation 
 	defer close(l.done)
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
+	asked := c.now() // the answer is as old as the question
 	l.caller, l.err = c.load(ctx, hash)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,6 +93,6 @@ func (c *cache) fill(ctx context.Context, hash [32]byte, l *loading, generation 
 		if len(c.byHash) >= maxCached {
 			clear(c.byHash)
 		}
-		c.byHash[hash] = cached{l.caller, c.now().Add(remember)}
+		c.byHash[hash] = cached{l.caller, asked.Add(remember)}
 	}
 }

@@ -30,6 +30,7 @@ func (a *App) Mode() Mode {
 type Key struct {
 	ID          ID
 	App         ID
+	Name        string   // for people; may be empty
 	Hash        [32]byte // SHA-256 of the whole key text
 	Prefix      string   // what may be shown: "cs_test_ab12"
 	LastFour    string
@@ -37,7 +38,9 @@ type Key struct {
 	Provisioned bool // issued by provisioning: rotateKey ends it
 	CreatedAt   Micros
 	ExpiresAt   Micros // 0 = never
-	RevokedAt   Micros // 0 = not revoked
+	RevokedAt   Micros // 0 = not revoked; ahead of now while a rotation's overlap lasts
+	LastUsedAt  Micros // 0 = never; up to about a minute late
+	CreatedBy   string // a word of ActorKinds
 }
 
 // Usable says whether the key opens anything at the instant now.

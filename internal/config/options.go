@@ -123,7 +123,7 @@ func secrets() []Option {
 	const group = "Secrets"
 	return []Option{
 		{Name: "ADMIN_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "generated in the data folder (SQLite); required (PostgreSQL)",
-			Help: "Key of the admin API, sent as `X-Admin-Key`. At least 16 characters, better 32. Without it, the first start on SQLite writes one to the file `admin-key` in the data folder (mode 0600) and later starts read it there; to change it, remove the file and restart. This version has no admin API yet.",
+			Help: "Key of the admin API, sent as `X-Admin-Key`: it makes and ends apps and their keys, and acts for every app. At least 16 characters, better 32. Without it, the first start on SQLite writes one to the file `admin-key` in the data folder (mode 0600) and later starts read it there; to change it, remove the file and restart.",
 			set:  key(func(c *Config) *seal.Secret { return &c.AdminKey })},
 		{Name: "PROVISIONING_KEY", Group: group, Type: "text", Secret: true, DefaultNote: "provisioning is off",
 			Help: "Bootstrap secret of `/api/provision`, sent as `X-Provisioning-Key`. At least 16 characters, better 32.",

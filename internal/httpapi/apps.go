@@ -66,27 +66,11 @@ func (a *API) changeApp(w http.ResponseWriter, r *http.Request, caller *auth.Cal
 	if body.RatePerMinute.Given || body.RatePerMinute.Null {
 		return comm.E("invalid_field").Field("ratePerMinute", "is read only; ask the administrator, or provision with updateExisting")
 	}
-	if body.OnUnknownOutcome.Given {
-		policy, ok := comm.ParseUnknownPolicy(body.OnUnknownOutcome.Value)
-		if !ok {
-			return comm.E("invalid_field").Field("onUnknownOutcome", "must be RETRY or FAIL")
-		}
-		change.OnUnknown = &policy
-	}
-	changed, err := a.cfg.Registry.UpdateApp(r.Context(), caller.App.ID, change)
-	if err != nil {
+	var err error
+	if change.OnUnknown, err = unknownPolicy(body.OnUnknownOutcome); err != nil {
 		return err
 	}
-	warnings := make([]warningView, len(changed.Warnings))
-	for i, warning := range changed.Warnings {
-		warnings[i] = warningView(warningView{warning.Code, warning.Text})
-	}
-	write(w, http.StatusOK, struct {
-		appView
-		WebhookSecret string        `json:"webhookSecret,omitzero"` // only when it was generated just now
-		Warnings      []warningView `json:"warnings"`
-	}{newApp(changed.App), changed.WebhookSecret, warnings})
-	return nil
+	return a.updateApp(w, r, caller.App.ID, change)
 }
 
 // provision is POST /api/provision/apps.

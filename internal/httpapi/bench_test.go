@@ -24,7 +24,8 @@ type door struct {
 
 func (d *door) KeyByHash(context.Context, [32]byte) (*comm.Key, error) { return &d.key, nil }
 
-func (d *door) AppByID(context.Context, comm.ID) (*comm.App, error) { return &d.app, nil }
+func (d *door) AppByID(context.Context, comm.ID) (*comm.App, error)  { return &d.app, nil }
+func (d *door) AppBySlug(context.Context, string) (*comm.App, error) { return &d.app, nil }
 
 func (d *door) Accept(_ context.Context, _ *comm.App, reqs []intake.Request) []intake.Result {
 	return []intake.Result{{ID: d.app.ID, Status: comm.Queued, Segments: 1, Encoding: "GSM7", Rate: intake.Rate{Limit: 600, Remaining: 599, Reset: 60}}}[:len(reqs)]

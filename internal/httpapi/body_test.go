@@ -47,6 +47,8 @@ func (g *gate) KeyByHash(_ context.Context, hash [32]byte) (*comm.Key, error) {
 	return g.keys[hash], nil
 }
 
+func (g *gate) AppBySlug(context.Context, string) (*comm.App, error) { return nil, comm.E("not_found") }
+
 func (g *gate) AppByID(_ context.Context, id comm.ID) (*comm.App, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -29,7 +29,8 @@ import (
 // Auth says who is asking.
 type Auth interface {
 	App(ctx context.Context, h http.Header, from netip.Addr) (*auth.Caller, error)
-	Provisioning(h http.Header, from netip.Addr) error
+	Provisioning(ctx context.Context, h http.Header, from netip.Addr) error
+	Admin(ctx context.Context, h http.Header, from netip.Addr) error
 }
 
 // Intake accepts messages.
@@ -128,20 +129,14 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {
 // serve checks the credentials that the route asks for, and writes the error of its handler.
 func (a *API) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var caller *auth.Caller
-		var err error
-		switch route.Who {
-		case AnApp:
-			if caller, err = a.cfg.Auth.App(r.Context(), r.Header, httpserver.ClientAddr(r.Context())); err == nil {
-				err = caller.Require(route.Scope)
-			}
-		case Provisioner:
-			err = a.cfg.Auth.Provisioning(r.Header, httpserver.ClientAddr(r.Context()))
-		}
+		caller, actor, err := a.admit(route, r)
 		if err == nil && route.Who != Anyone && !route.Query {
 			_, err = readQuery(r)
 		}
 		if err == nil {
+			if route.audited() {
+				r = r.WithContext(a.signed(r, actor))
+			}
 			err = route.handle(w, r, caller)
 		}
 		if err != nil {
@@ -149,6 +144,37 @@ func (a *API) serve(route Route) http.Handler {
 			a.fail(w, r, err)
 		}
 	})
+}
+
+// admit checks the credentials that the route asks for, and says who makes the request's changes.
+func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor comm.Actor, err error) {
+	from := httpserver.ClientAddr(r.Context())
+	switch route.Who {
+	case AnApp:
+		if caller, err = a.cfg.Auth.App(r.Context(), r.Header, from); err == nil {
+			actor, err = caller.Actor(), caller.Require(route.Scope)
+		}
+	case Provisioner:
+		actor.Kind, err = comm.ActorProvisioning, a.cfg.Auth.Provisioning(r.Context(), r.Header, from)
+	case Admin:
+		actor.Kind, err = comm.ActorAdmin, a.cfg.Auth.Admin(r.Context(), r.Header, from)
+	}
+	return caller, actor, err
+}
+
+// audited says whether the route can change settings. Accepting messages is not
+// in the audit log: each has a log of its own, and this copy of the request would be for nothing.
+func (route Route) audited() bool {
+	return route.Method != http.MethodGet && route.Scope != comm.ScopeSend
+}
+
+// signed is the request's context with who makes its changes.
+func (a *API) signed(r *http.Request, actor comm.Actor) context.Context {
+	actor.Request = httpserver.RequestID(r.Context())
+	if from := httpserver.ClientAddr(r.Context()); from.IsValid() {
+		actor.Address = from.String()
+	}
+	return store.WithActor(r.Context(), actor)
 }
 
 // Limits of a request body. Attachment content counts only for the larger one.

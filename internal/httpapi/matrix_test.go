@@ -58,7 +58,7 @@ func TestEveryRouteIsClosed(t *testing.T) {
 		name := route.Method + " " + route.Path
 		switch route.Who {
 		case AnApp:
-		case Provisioner, Anyone:
+		case Provisioner, Anyone, Admin: // of Admin: TestEveryAdminRouteIsClosed
 			continue
 		default:
 			t.Errorf("%s: nobody is named who may use it", name)
@@ -111,6 +111,25 @@ func closed(t *testing.T, route Route, p probe) {
 		if got.status != 404 || string(got.raw) != string(absent.raw) {
 			t.Errorf("as another app: %d %s, for an unknown id %s", got.status, got.raw, absent.raw)
 		}
+	}
+	for name, h := range map[string]map[string]string{
+		"a wrong admin key": {"X-Admin-Key": "wrong"}, "the provisioning key": {"X-Admin-Key": provisioningKey}, "an app's key": {"X-Admin-Key": one.key},
+	} {
+		if got := w.do(tenant{one.app, ""}, route.Method, path, p.body, h); got.status != 401 || string(got.raw) != unauthenticatedBody {
+			t.Errorf("with %s: %d %s", name, got.status, got.raw)
+		}
+	}
+	if got := w.do(one, route.Method, path, p.body, map[string]string{"X-Admin-Key": adminKey}); got.status != 401 || string(got.raw) != unauthenticatedBody {
+		t.Errorf("with both keys: %d %s", got.status, got.raw)
+	}
+	if got := w.do(tenant{two.app, ""}, route.Method, path, p.body, map[string]string{"X-Admin-Key": adminKey}); p.id != "" && got.status != 404 {
+		t.Errorf("the administrator acting for another app: %d %s", got.status, got.raw)
+	}
+	if got := w.do(tenant{}, route.Method, path, p.body, map[string]string{"X-Admin-Key": adminKey, "X-App-ID": "nobody"}); got.status != 404 {
+		t.Errorf("the administrator acting for an unknown app: %d %s", got.status, got.raw)
+	}
+	if got := w.do(tenant{}, route.Method, path, p.body, map[string]string{"X-Admin-Key": adminKey}); got.status != 401 {
+		t.Errorf("the administrator acting for no app: %d %s", got.status, got.raw)
 	}
 	owner := tenant{one.app, w.key(one.app, route.Scope)}
 	if got := w.do(owner, route.Method, path, p.body, nil); got.status != p.status {

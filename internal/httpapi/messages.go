@@ -192,11 +192,8 @@ func (a *API) changeMessage(w http.ResponseWriter, r *http.Request, caller *auth
 	return nil
 }
 
-// actor is who the event log names for changes through this API.
-const actor = "app"
-
 func (a *API) cancel(r *http.Request, caller *auth.Caller, id comm.ID) (comm.State, error) {
-	state, result, err := a.cfg.Messages.Cancel(r.Context(), caller.App.ID, id, actor)
+	state, result, err := a.cfg.Messages.Cancel(r.Context(), caller.App.ID, id, caller.Actor().Kind)
 	if err != nil {
 		return state, err
 	}
@@ -212,7 +209,7 @@ func (a *API) cancel(r *http.Request, caller *auth.Caller, id comm.ID) (comm.Sta
 }
 
 func (a *API) retry(r *http.Request, caller *auth.Caller, id comm.ID) (comm.State, error) {
-	state, result, err := a.cfg.Messages.Retry(r.Context(), caller.App.ID, id, actor)
+	state, result, err := a.cfg.Messages.Retry(r.Context(), caller.App.ID, id, caller.Actor().Kind)
 	if err != nil {
 		return state, err
 	}

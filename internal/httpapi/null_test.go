@@ -27,6 +27,13 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 		"PATCH /api/v1/templates/{id}":         {},
 		"POST /api/v1/templates/{id}/rollback": {"version": `1`},
 		"POST /api/v1/templates/{id}/preview":  {},
+
+		"POST /api/admin/apps":                        {"name": `"X"`, "slug": `"abc"`},
+		"PATCH /api/admin/apps/{app}":                 {},
+		"POST /api/admin/apps/{app}/keys":             {},
+		"POST /api/admin/apps/{app}/keys/{id}/rotate": {},
+		"POST /api/admin/provider-configs":            {"providerType": `"SMTP"`, "config": `{"host":"mail.example.com","from":"no-reply@example.com"}`},
+		"PATCH /api/admin/provider-configs/{id}":      {},
 	}
 	for path, methods := range dig(c.doc, "paths") {
 		for method, operation := range methods.(map[string]any) {
@@ -82,16 +89,12 @@ func sendNull(t *testing.T, route, body, member string, allowed bool) {
 	w := newWorld(t)
 	one := w.tenant("one", comm.AllScopes)
 	method, path, _ := strings.Cut(route, " ")
-	id := ""
-	switch {
-	case strings.Contains(path, "messages/{id}"):
-		id = w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id")
-	case strings.Contains(path, "templates/{id}"):
-		id = w.template(one, "k")
-	case strings.Contains(path, "{id}"):
-		id = w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id")
+	path = strings.NewReplacer("{id}", w.things(one)[thingOf(path)], "{app}", "one").Replace(path)
+	headers := map[string]string{"X-Provisioning-Key": provisioningKey}
+	if strings.HasPrefix(path, "/api/admin/") {
+		one, headers = tenant{}, map[string]string{"X-Admin-Key": adminKey}
 	}
-	got := w.do(one, method, strings.Replace(path, "{id}", id, 1), body, map[string]string{"X-Provisioning-Key": provisioningKey})
+	got := w.do(one, method, path, body, headers)
 	var refused struct {
 		Details struct {
 			Fields map[string]string `json:"fields"`

@@ -72,13 +72,22 @@ func limit(o strictjson.Nullable[int64]) *int64 {
 	return given(o.Opt)
 }
 
-// createProvider is POST /api/v1/provider-configs.
+// ownerOf is whose configurations a request is about: the app's, or with the zero
+// id those of the server-level chain, which the administrator's own routes name.
+func ownerOf(caller *auth.Caller) (app comm.ID) {
+	if caller != nil {
+		app = caller.App.ID
+	}
+	return app
+}
+
+// createProvider is POST /api/v1/provider-configs and /api/admin/provider-configs.
 func (a *API) createProvider(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	change, err := a.readProvider(w, r)
 	if err != nil {
 		return err
 	}
-	p, err := a.cfg.Registry.CreateProvider(r.Context(), caller.App.ID, change)
+	p, err := a.cfg.Registry.CreateProvider(r.Context(), ownerOf(caller), change)
 	if err != nil {
 		return err
 	}
@@ -86,9 +95,9 @@ func (a *API) createProvider(w http.ResponseWriter, r *http.Request, caller *aut
 	return nil
 }
 
-// listProviders is GET /api/v1/provider-configs: all of them (at most 100), in the order of the chain.
+// listProviders is GET /api/v1/provider-configs and /api/admin/provider-configs: all of them (at most 100), in the order of the chain.
 func (a *API) listProviders(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	list, err := a.cfg.Registry.ProviderList(r.Context(), caller.App.ID)
+	list, err := a.cfg.Registry.ProviderList(r.Context(), ownerOf(caller))
 	if err != nil {
 		return err
 	}
@@ -100,13 +109,13 @@ func (a *API) listProviders(w http.ResponseWriter, r *http.Request, caller *auth
 	return nil
 }
 
-// getProvider is GET /api/v1/provider-configs/{id}.
+// getProvider is GET /api/v1/provider-configs/{id} and /api/admin/provider-configs/{id}.
 func (a *API) getProvider(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
 	}
-	p, err := a.cfg.Registry.ProviderByID(r.Context(), caller.App.ID, id)
+	p, err := a.cfg.Registry.ProviderByID(r.Context(), ownerOf(caller), id)
 	if err != nil {
 		return err
 	}
@@ -114,7 +123,7 @@ func (a *API) getProvider(w http.ResponseWriter, r *http.Request, caller *auth.C
 	return nil
 }
 
-// changeProvider is PATCH /api/v1/provider-configs/{id}.
+// changeProvider is PATCH /api/v1/provider-configs/{id} and /api/admin/provider-configs/{id}.
 func (a *API) changeProvider(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	id, err := pathID(r)
 	if err != nil {
@@ -124,7 +133,7 @@ func (a *API) changeProvider(w http.ResponseWriter, r *http.Request, caller *aut
 	if err != nil {
 		return err
 	}
-	p, err := a.cfg.Registry.UpdateProvider(r.Context(), caller.App.ID, id, change)
+	p, err := a.cfg.Registry.UpdateProvider(r.Context(), ownerOf(caller), id, change)
 	if err != nil {
 		return err
 	}
@@ -132,13 +141,13 @@ func (a *API) changeProvider(w http.ResponseWriter, r *http.Request, caller *aut
 	return nil
 }
 
-// deleteProvider is DELETE /api/v1/provider-configs/{id}.
+// deleteProvider is DELETE /api/v1/provider-configs/{id} and /api/admin/provider-configs/{id}.
 func (a *API) deleteProvider(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
 	}
-	if err := a.cfg.Registry.DeleteProvider(r.Context(), caller.App.ID, id); err != nil {
+	if err := a.cfg.Registry.DeleteProvider(r.Context(), ownerOf(caller), id); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -50,11 +50,8 @@ func badQuery(name, why string) error { return comm.E("invalid_query").Field(nam
 // filter reads the parameters of a list. The filter asks for one row more than
 // limit: its presence says that there is a next page.
 func (q query) filter(app comm.ID, list string) (f store.Filter, limit int, err error) {
-	limit = defaultLimit
-	if s, ok := q["limit"]; ok {
-		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxLimit {
-			return f, 0, badQuery("limit", "must be 1 to 100")
-		}
+	if limit, err = q.pageSize(); err != nil {
+		return f, 0, err
 	}
 	if s, ok := q["status"]; ok {
 		if f.Status, ok = comm.ParseStatus(s); !ok {
@@ -72,13 +69,36 @@ func (q query) filter(app comm.ID, list string) (f store.Filter, limit int, err 
 	if f.CreatedBefore, err = q.instant("createdBefore"); err != nil {
 		return f, 0, err
 	}
-	if s, ok := q["cursor"]; ok {
-		if f.Before, ok = q.open(app, list, s); !ok {
-			return f, 0, comm.E("invalid_cursor")
-		}
+	if f.Before, err = q.last(app, list); err != nil {
+		return f, 0, err
 	}
 	f.Limit = limit + 1
 	return f, limit, nil
+}
+
+// pageSize reads limit.
+func (q query) pageSize() (int, error) {
+	s, ok := q["limit"]
+	if !ok {
+		return defaultLimit, nil
+	}
+	limit, err := strconv.Atoi(s)
+	if err != nil || limit < 1 || limit > maxLimit {
+		return 0, badQuery("limit", "must be 1 to 100")
+	}
+	return limit, nil
+}
+
+// last reads cursor: the last item of the page before, zero on the first page.
+func (q query) last(app comm.ID, list string) (last comm.ID, err error) {
+	s, ok := q["cursor"]
+	if !ok {
+		return last, nil
+	}
+	if last, ok = q.open(app, list, s); !ok {
+		return last, comm.E("invalid_cursor")
+	}
+	return last, nil
 }
 
 func (q query) instant(name string) (comm.Micros, error) {

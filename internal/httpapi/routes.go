@@ -10,11 +10,12 @@ import (
 // Who may use a route.
 type Who uint8
 
-// The three doors.
+// The four doors.
 const (
 	Anyone      Who = iota + 1
-	AnApp           // X-App-ID with its key, which must have the route's scope
+	AnApp           // X-App-ID with its key, which must have the route's scope, or with X-Admin-Key
 	Provisioner     // X-Provisioning-Key
+	Admin           // X-Admin-Key; the handler's caller is nil
 )
 
 // Route is one row of the table.
@@ -65,6 +66,23 @@ func (a *API) routes() []Route {
 		{"POST", "/api/v1/templates/{id}/preview", AnApp, comm.ScopeTemplates, false, a.previewTemplate},
 
 		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
+
+		{"GET", "/api/admin/apps", Admin, 0, true, a.listApps},
+		{"POST", "/api/admin/apps", Admin, 0, false, a.createApp},
+		{"GET", "/api/admin/apps/{app}", Admin, 0, false, a.getAnyApp},
+		{"PATCH", "/api/admin/apps/{app}", Admin, 0, false, a.changeAnyApp},
+		{"DELETE", "/api/admin/apps/{app}", Admin, 0, true, a.deleteApp},
+		{"GET", "/api/admin/apps/{app}/keys", Admin, 0, true, a.listKeys},
+		{"POST", "/api/admin/apps/{app}/keys", Admin, 0, false, a.createKey},
+		{"POST", "/api/admin/apps/{app}/keys/{id}/rotate", Admin, 0, false, a.rotateKey},
+		{"DELETE", "/api/admin/apps/{app}/keys/{id}", Admin, 0, false, a.revokeKey},
+		{"GET", "/api/admin/audit", Admin, 0, true, a.listAudit},
+		{"GET", "/api/admin/audit/verify", Admin, 0, true, a.verifyAudit},
+		{"POST", "/api/admin/provider-configs", Admin, 0, false, a.createProvider},
+		{"GET", "/api/admin/provider-configs", Admin, 0, false, a.listProviders},
+		{"GET", "/api/admin/provider-configs/{id}", Admin, 0, false, a.getProvider},
+		{"PATCH", "/api/admin/provider-configs/{id}", Admin, 0, false, a.changeProvider},
+		{"DELETE", "/api/admin/provider-configs/{id}", Admin, 0, false, a.deleteProvider},
 
 		{"GET", "/api/openapi", Anyone, 0, false, a.openapi},
 		{"GET", "/{$}", Anyone, 0, false, a.root},

@@ -123,6 +123,8 @@ func (a *API) waiting(r *http.Request, app *comm.App, s *comm.State, holds map[c
 func (a *API) foreseen(r *http.Request, app *comm.App, s *comm.State, unit comm.Unit) (hold store.Hold, err error) {
 	hold.Unit = unit
 	switch {
+	case !app.Active:
+		hold.Reason = chain.WaitAppPaused
 	case app.QueuePaused:
 		hold.Reason = chain.WaitQueuePaused
 	case s.Mode == comm.Live:

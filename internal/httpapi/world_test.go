@@ -28,7 +28,10 @@ import (
 	"github.com/commserver/commserver/internal/store/sqlite"
 )
 
-const provisioningKey = "a-long-provisioning-key-for-tests-0001"
+const (
+	provisioningKey = "a-long-provisioning-key-for-tests-0001"
+	adminKey        = "a-long-admin-key-for-tests-0001"
+)
 
 // world is the whole door over a real SQLite store, without a dispatcher: messages stay QUEUED.
 type world struct {
@@ -37,6 +40,7 @@ type world struct {
 	handler http.Handler
 	api     *API
 	reg     *registry.Service
+	auth    *auth.Authenticator
 	log     *lockedBuffer
 	changed func(comm.ID)
 
@@ -89,16 +93,17 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := auth.New(auth.Config{Keys: w.store, Apps: w.store, ProvisioningKey: provisioningKey, FailuresPerMinute: 1_000_000})
+	a := auth.New(auth.Config{Keys: w.store, Apps: w.store, ProvisioningKey: provisioningKey, AdminKey: adminKey, Uses: w.store, FailuresPerMinute: 1_000_000})
 	push := func(_ comm.Unit, h store.Head) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.pushed = append(w.pushed, h)
 	}
 	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: w.store, Node: "test", Pushed: push})
+	w.auth = a
 	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate() }
 	w.reg = registry.New(registry.Config{
-		Apps: w.store, Keys: w.store, Providers: w.store, Templates: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
+		Apps: w.store, Keys: w.store, Providers: w.store, Templates: w.store, Messages: w.store, Audit: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
 		Mail: &guard.Dialer{Ports: guard.SMTPPorts()}, Web: &guard.Dialer{Ports: guard.WebPorts()},
 		Changed: w.changed, Log: log,
 	})

@@ -210,6 +210,7 @@ func (s *Service) apply(c *comm.ProviderConfig, adapter *provider.Adapter, secre
 	e := comm.E("invalid_config")
 	checkFrame(e, c, change)
 	settings := provider.Settings(maps.Clone(c.Settings))
+	before, sealedBefore, keyBefore := secrets, c.Secrets, c.KeyID
 	secrets = maps.Clone(secrets)
 	s.mergeFields(e, adapter, settings, secrets, change.Config)
 	movedSecrets(e, adapter, c.Settings, settings, secrets, change.Config)
@@ -219,6 +220,10 @@ func (s *Service) apply(c *comm.ProviderConfig, adapter *provider.Adapter, secre
 	}
 	c.Settings, c.Secrets, c.KeyID = settings, nil, ""
 	if len(secrets) == 0 {
+		return nil
+	}
+	if len(sealedBefore) > 0 && maps.Equal(before, secrets) { // a change that does not touch them leaves them as they are
+		c.Secrets, c.KeyID = sealedBefore, keyBefore
 		return nil
 	}
 	plain, err := json.Marshal(map[string]string(secrets))

@@ -8,10 +8,8 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/commserver/commserver/internal/apikey"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
 )
@@ -69,18 +67,9 @@ func (s *Service) Provision(ctx context.Context, p Provision) (*Provisioned, err
 	if !comm.IsKind(err, comm.Missing) {
 		return nil, fmt.Errorf("look up the app: %w", err)
 	}
-	app = NewApp(p.Slug, p.Name, s.now())
-	out := &Provisioned{App: app}
-	if out.WebhookSecret, err = s.applyProvision(app, p); err != nil {
-		return nil, err
-	}
-	if scopes == 0 {
-		scopes = defaultScopes
-	}
-	text, key := s.mint(app, scopes)
-	created, err := s.cfg.Apps.CreateApp(ctx, app, key)
+	made, created, err := s.create(ctx, &AppSpec{Name: p.Name, Slug: p.Slug, Rate: p.Rate, WebhookURL: p.WebhookURL, WebhookSecret: p.WebhookSecret}, scopes, true)
 	if err != nil {
-		return nil, fmt.Errorf("create the app: %w", err)
+		return nil, err
 	}
 	if !created { // another call was faster
 		if app, err = s.cfg.Apps.AppBySlug(ctx, p.Slug); err != nil {
@@ -88,10 +77,8 @@ func (s *Service) Provision(ctx context.Context, p Provision) (*Provisioned, err
 		}
 		return s.provisionExisting(ctx, app, p, scopes)
 	}
-	s.cfg.Changed(app.ID)
-	out.APIKey = text
-	s.cfg.Log.Info("app provisioned", "app", app.ID, "slug", app.Slug)
-	return out, nil
+	s.cfg.Log.Info("app provisioned", "app", made.App.ID, "slug", made.App.Slug)
+	return &Provisioned{App: made.App, APIKey: made.APIKey, WebhookSecret: made.WebhookSecret}, nil
 }
 
 // NewApp is an app as it begins: in the sandbox, with the default rate.
@@ -121,7 +108,8 @@ func (s *Service) provisionExisting(ctx context.Context, app *comm.App, p Provis
 			return nil, err
 		}
 	}
-	text, key := s.mint(app, scopes)
+	text, key := s.mint(ctx, app, scopes)
+	key.Provisioned = true
 	end := key.CreatedAt.Add(time.Duration(p.OverlapSeconds) * time.Second)
 	if err := s.cfg.Keys.RotateKeys(ctx, key, end); err != nil {
 		return nil, fmt.Errorf("rotate the keys: %w", err)
@@ -153,12 +141,6 @@ func (s *Service) lastScopes(ctx context.Context, app comm.ID) (comm.Scopes, err
 		}
 	}
 	return defaultScopes, nil
-}
-
-func (s *Service) mint(app *comm.App, scopes comm.Scopes) (string, *comm.Key) {
-	now := s.now()
-	m := apikey.Mint(!app.Sandbox)
-	return m.Text, &comm.Key{ID: comm.NewID(now), App: app.ID, Hash: m.Hash, Prefix: m.Prefix, LastFour: m.Last4, Scopes: scopes, Provisioned: true, CreatedAt: now}
 }
 
 func (s *Service) applyProvision(app *comm.App, p Provision) (generated string, err error) {
@@ -236,23 +218,11 @@ func checkProvision(p *Provision) (comm.Scopes, error) {
 	if why := checkSlug(p.Slug); why != "" {
 		e.Field("slug", why)
 	}
-	if p.Rate != nil && (*p.Rate < 1 || *p.Rate > MaxRate) {
-		e.Field("ratePerMinute", "must be 1 to 1000000")
-	}
+	checkRate(e, p.Rate)
 	if p.OverlapSeconds < 0 || p.OverlapSeconds > maxOverlap {
 		e.Field("rotateOverlapSeconds", "must be 0 to 86400")
 	}
-	var scopes comm.Scopes
-	for i, name := range p.Scopes {
-		one, ok := comm.ParseScope(name)
-		if !ok {
-			e.Field(fmt.Sprintf("scopes[%d]", i), "must be one of "+strings.Join(comm.AllScopes.Names(), ", "))
-		}
-		scopes |= one
-	}
-	if p.HasScopes && len(p.Scopes) == 0 {
-		e.Field("scopes", "must not be empty; leave it out for SEND and READ")
-	}
+	scopes := readScopes(e, p.Scopes, p.HasScopes)
 	if len(e.Fields) > 0 {
 		return 0, e
 	}

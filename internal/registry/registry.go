@@ -1,5 +1,5 @@
-// Package registry keeps the tenants' settings: apps, the keys that
-// provisioning issues, provider configurations and templates.
+// Package registry keeps the tenants' settings: apps, their keys, provider
+// configurations and templates.
 //
 // It promises that nothing is stored that breaks a rule, that secrets are
 // sealed before they reach the store and never come back out in an answer, that
@@ -30,12 +30,26 @@ type Apps interface {
 	AppBySlug(ctx context.Context, slug string) (*comm.App, error)
 	CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created bool, err error)
 	UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
+	AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error)
+	DeleteApp(ctx context.Context, id comm.ID, at comm.Micros) error
+	DeletedApps(ctx context.Context, after comm.ID, limit int) ([]comm.ID, error)
 }
 
 // Keys stores API keys.
 type Keys interface {
 	RotateKeys(ctx context.Context, k *comm.Key, endOld comm.Micros) error
 	AppKeys(ctx context.Context, app comm.ID) ([]comm.Key, error)
+	KeyPage(ctx context.Context, app, after comm.ID, limit int) ([]comm.Key, error)
+	Key(ctx context.Context, app, id comm.ID) (*comm.Key, error)
+	AddKey(ctx context.Context, k *comm.Key) error
+	ReplaceKey(ctx context.Context, k *comm.Key, old comm.ID, endOld comm.Micros) error
+	RevokeKey(ctx context.Context, app, id comm.ID, at comm.Micros) error
+}
+
+// Messages lists and cancels what a deleted app leaves behind.
+type Messages interface {
+	List(ctx context.Context, app comm.ID, f store.Filter) ([]comm.Message, error)
+	Cancel(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.CancelResult, error)
 }
 
 // Config is what a Service needs.
@@ -44,6 +58,8 @@ type Config struct {
 	Keys      Keys
 	Providers store.Providers
 	Templates store.Templates
+	Messages  Messages
+	Audit     store.Audit
 	Adapters  []provider.Adapter
 	Ring      *seal.Ring
 	// Mail judges hosts and ports of mail servers, Web webhook addresses and base
@@ -62,6 +78,7 @@ type Service struct {
 	cfg         Config
 	credentials *seal.Sealer
 	webhooks    *seal.Sealer
+	deleted     chan struct{} // an app was deleted: Run has something to do
 }
 
 // Purposes of sealed values: a value sealed for one cannot be opened for another.
@@ -78,16 +95,22 @@ func New(cfg Config) *Service {
 	if cfg.Changed == nil {
 		cfg.Changed = func(comm.ID) {}
 	}
-	return &Service{cfg: cfg, credentials: cfg.Ring.For(purposeCredentials), webhooks: cfg.Ring.For(purposeWebhooks)}
+	return &Service{cfg: cfg, credentials: cfg.Ring.For(purposeCredentials), webhooks: cfg.Ring.For(purposeWebhooks), deleted: make(chan struct{}, 1)}
 }
 
 func (s *Service) now() comm.Micros { return comm.At(s.cfg.Now()) }
 
-// AppChange is what an app may change of itself; nil means "leave it".
+// AppChange is what is asked of an app; nil means "leave it". What of it an app
+// may ask for itself is for its door.
 type AppChange struct {
-	Sandbox    *bool
-	OnUnknown  *comm.UnknownPolicy
-	WebhookURL *string // "" removes it
+	Name          *string
+	Active        *bool
+	Sandbox       *bool
+	Rate          *int64 // per minute
+	OnUnknown     *comm.UnknownPolicy
+	WebhookURL    *string // "" removes it
+	WebhookSecret *string
+	AllowedFrom   *[]string
 }
 
 // AppChanged is the app after a change.
@@ -121,21 +144,51 @@ func (s *Service) UpdateApp(ctx context.Context, id comm.ID, change AppChange) (
 
 // changeApp stores the change; leaving says that the app leaves the sandbox by it.
 func (s *Service) changeApp(ctx context.Context, id comm.ID, change AppChange) (out *AppChanged, leaving bool, err error) {
+	if err := checkChange(&change); err != nil {
+		return nil, false, err
+	}
 	out = &AppChanged{}
 	out.App, err = s.edit(ctx, id, func(app *comm.App) (err error) {
 		leaving = app.Sandbox && change.Sandbox != nil && !*change.Sandbox
-		if change.Sandbox != nil {
-			app.Sandbox = *change.Sandbox
+		put(&app.Name, change.Name)
+		put(&app.Active, change.Active)
+		put(&app.Sandbox, change.Sandbox)
+		put(&app.OnUnknown, change.OnUnknown)
+		put(&app.AllowedFrom, change.AllowedFrom)
+		if change.Rate != nil {
+			app.RatePerMinute = int(*change.Rate)
 		}
-		if change.OnUnknown != nil {
-			app.OnUnknown = *change.OnUnknown
-		}
-		if change.WebhookURL != nil {
-			out.WebhookSecret, err = s.setWebhook(app, change.WebhookURL, nil)
+		if change.WebhookURL != nil || change.WebhookSecret != nil {
+			out.WebhookSecret, err = s.setWebhook(app, change.WebhookURL, change.WebhookSecret)
 		}
 		return err
 	})
 	return out, leaving, err
+}
+
+// put sets a field that is to be changed.
+func put[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+// checkChange says what is wrong with a change, but for its webhook.
+func checkChange(c *AppChange) error {
+	e := comm.E("invalid_field")
+	if c.Name != nil {
+		if why := checkName(*c.Name); why != "" {
+			e.Field("name", why)
+		}
+	}
+	checkRate(e, c.Rate)
+	if c.AllowedFrom != nil {
+		checkAllowed(e, *c.AllowedFrom)
+	}
+	if len(e.Fields) > 0 {
+		return e
+	}
+	return nil
 }
 
 // editTries bounds how often an edit is made again because somebody else's came

@@ -41,6 +41,7 @@ type Store interface {
 	Suppressions
 	Settings
 	Templates
+	Audit
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)
@@ -453,6 +454,14 @@ type Apps interface {
 	// after the one before, so that every change has an instant of its own. Otherwise nothing is
 	// written and the error is a Conflict, or not_found.
 	UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
+	// DeleteApp makes the app one that does not exist for every other method of Apps, ends its keys
+	// at the instant at and gives its slug back; not_found without it. No attempt of it starts
+	// from then on; a call that is under way ends and is recorded. Its messages, keys and
+	// configurations stay stored, behind an id that nobody can name any more, until DeletedApps'
+	// reader removes them.
+	DeleteApp(ctx context.Context, id comm.ID, at comm.Micros) error
+	// DeletedApps pages by id through the deleted apps that still have rows, their own at least.
+	DeletedApps(ctx context.Context, after comm.ID, limit int) ([]comm.ID, error)
 }
 
 // Keys is the API keys.
@@ -464,6 +473,27 @@ type Keys interface {
 	RotateKeys(ctx context.Context, k *comm.Key, endOld comm.Micros) error
 	// AppKeys lists an app's keys, oldest first.
 	AppKeys(ctx context.Context, app comm.ID) ([]comm.Key, error)
+	// KeyPage pages through an app's keys by id, which is about by age.
+	KeyPage(ctx context.Context, app, after comm.ID, limit int) ([]comm.Key, error)
+	// Key reads one key of the app, whatever its state; not_found otherwise.
+	Key(ctx context.Context, app, id comm.ID) (*comm.Key, error)
+	// AddKey stores a new key of the app; not_found without the app.
+	AddKey(ctx context.Context, k *comm.Key) error
+	// ReplaceKey stores k and makes the app's key old end at endOld, or earlier if it was to end
+	// earlier, in one transaction. invalid_state if old has ended by k.CreatedAt, not_found without it.
+	ReplaceKey(ctx context.Context, k *comm.Key, old comm.ID, endOld comm.Micros) error
+	// RevokeKey makes the app's key end at the instant at, if it does not end earlier already; not_found without it.
+	RevokeKey(ctx context.Context, app, id comm.ID, at comm.Micros) error
+	// UseKeys notes when keys were used: each at most once a minute, and never an earlier instant
+	// than is noted. Keys that do not exist are passed over. It does not count the configuration
+	// version up. At most 50 at once, in the order of app and id.
+	UseKeys(ctx context.Context, uses []KeyUse) error
+}
+
+// KeyUse is that a key was used.
+type KeyUse struct {
+	App, ID comm.ID
+	At      comm.Micros
 }
 
 // Providers is the configured accounts. A zero app means the server-level chain.

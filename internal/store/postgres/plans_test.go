@@ -54,6 +54,12 @@ func hotStatements() []hotStatement {
 		{"units", unitsSQL, nil, []use{{"queue", "queue_pkey", "shard"}, {"queue", "queue_pkey", "shard app_id channel lane"}}},
 		{"windows", windowsSQL, nil, []use{queue}},
 		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
+		{"keys", sqlstore.KeyPageSQL, nil, []use{{"api_keys", "api_keys_pkey", "app_id id"}}},
+		{"audit chain", sqlstore.AuditChainSQL, nil, []use{{"audit", "audit_pkey", "sequence"}}},
+		{"audit", sqlstore.AuditListSQL()[0], nil, []use{{"audit", "audit_pkey", "sequence"}}},
+		{"audit of an app", sqlstore.AuditListSQL()[1], nil, []use{{"audit", "audit_app", "app_id sequence"}}},
+		{"audit of a target", sqlstore.AuditListSQL()[2], nil, []use{{"audit", "audit_target", "target sequence"}}},
+		{"deleted apps", sqlstore.DeletedAppsSQL, nil, []use{{"apps", "apps_deleted", "id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		{"template by key", sqlstore.TemplateByKeySQL, nil, []use{{"templates", "templates_app_id_key_key", "app_id key"}}},
 		{"templates", sqlstore.TemplateListSQL(false, false), nil, []use{{"templates", "templates_pkey", "app_id id"}}},
@@ -195,7 +201,7 @@ func seed(first, last int) []string {
 	from := ` FROM ` + series + ` i`
 	const final = `CASE WHEN i % 50 = 0 THEN 5 WHEN i % 4 = 0 THEN 1 WHEN i % 997 = 0 THEN 2 ELSE 3 END`
 	return []string{
-		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
+		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1, 0 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
 		`INSERT INTO provider_configs SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2), 12, '0'))::uuid, ` + id + `, 'SMTP', 1, 'Mail', 100, 1, '{}', NULL, '', 0, 0, 0, 0, 1, i, i` + from + ` WHERE i <= 20000`,
 		`INSERT INTO templates SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 200), 12, '0'))::uuid, ` + id + `, 'key' || i, 1 + i % 2, 'T', 1, 's', 'b', '', i, i, i` + from + ` WHERE i <= 20000`,
 		`INSERT INTO template_versions SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2000), 12, '0'))::uuid, ('00000000-0000-0000-0001-' || lpad(to_hex(i / 10), 12, '0'))::uuid, 1 + i % 10, 's', 'b', '', i` + from + ` WHERE i <= 50000`,

@@ -93,6 +93,12 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 		sqlstore.TemplateListSQL(true, true):           "SEARCH templates USING INDEX sqlite_autoindex_templates_",
 		sqlstore.TemplateVersionsSQL:                   "SEARCH template_versions USING INDEX sqlite_autoindex_template_versions_1 (app_id=? AND template_id=?)",
 		sqlstore.TemplateVersionSQL:                    "SEARCH template_versions USING INDEX sqlite_autoindex_template_versions_1 (app_id=? AND template_id=? AND version=?)",
+		sqlstore.KeyPageSQL:                            "SEARCH api_keys USING PRIMARY KEY (app_id=? AND id>?)",
+		sqlstore.DeletedAppsSQL:                        "SEARCH apps USING INDEX apps_deleted (id>?)",
+		sqlstore.AuditChainSQL:                         "SEARCH audit USING INTEGER PRIMARY KEY (rowid>?)",
+		sqlstore.AuditListSQL()[0]:                     "SEARCH audit USING INTEGER PRIMARY KEY (rowid<?)",
+		sqlstore.AuditListSQL()[1]:                     "SEARCH audit USING INDEX audit_app (app_id=? AND sequence<?)",
+		sqlstore.AuditListSQL()[2]:                     "SEARCH audit USING INDEX audit_target (target=? AND sequence<?)",
 	} {
 		got := plan(t, s, numbered.ReplaceAllString(text, "?"))
 		if !strings.Contains(got, want) || strings.Contains(got, "SCAN ") && !strings.Contains(got, "SCAN json_each") || strings.Contains(got, "TEMP B-TREE") && strings.Contains(text, "template_versions") {

@@ -15,12 +15,12 @@ const appColumns = `id, slug, name, active, sandbox, on_unknown, rate_per_minute
 
 // AppByID implements store.Apps.
 func (c *Cold) AppByID(ctx context.Context, id comm.ID) (*comm.App, error) {
-	return c.app(ctx, `SELECT `+appColumns+` FROM apps WHERE id = $1`, c.d.ID(id))
+	return c.app(ctx, `SELECT `+appColumns+` FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(id))
 }
 
 // AppBySlug implements store.Apps.
 func (c *Cold) AppBySlug(ctx context.Context, slug string) (*comm.App, error) {
-	return c.app(ctx, `SELECT `+appColumns+` FROM apps WHERE slug = $1`, slug)
+	return c.app(ctx, `SELECT `+appColumns+` FROM apps WHERE slug = $1 AND deleted_at = 0`, slug)
 }
 
 func (c *Cold) app(ctx context.Context, query string, arg any) (*comm.App, error) {
@@ -30,7 +30,9 @@ func (c *Cold) app(ctx context.Context, query string, arg any) (*comm.App, error
 }
 
 // AppsByIDSQL is the statement of AppsByID.
-func AppsByIDSQL(d Dialect) string { return `SELECT ` + appColumns + ` FROM apps WHERE id ` + d.Among }
+func AppsByIDSQL(d Dialect) string {
+	return `SELECT ` + appColumns + ` FROM apps WHERE id ` + d.Among + ` AND deleted_at = 0`
+}
 
 // AppsByID implements store.Apps.
 func (c *Cold) AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error) {
@@ -40,7 +42,7 @@ func (c *Cold) AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error) 
 // AppList implements store.Apps.
 func (c *Cold) AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error) {
 	return list(ctx, c.db, "list apps", scanApp,
-		`SELECT `+appColumns+` FROM apps WHERE id > $1 ORDER BY id LIMIT $2`, c.d.ID(after), int64(limit))
+		`SELECT `+appColumns+` FROM apps WHERE id > $1 AND deleted_at = 0 ORDER BY id LIMIT $2`, c.d.ID(after), int64(limit))
 }
 
 // CreateApp implements store.Apps.
@@ -58,13 +60,15 @@ func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created
 		if err != nil || n == 0 {
 			return err
 		}
+		var more []did
 		if k != nil {
 			if err := c.insertKey(ctx, q, k); err != nil {
 				return err
 			}
+			more = append(more, did{k.App, comm.AuditKeyCreated, k.ID.String(), differ(nil, keyFacts(k))})
 		}
 		created = true
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{a.ID, comm.AuditAppCreated, a.ID.String(), differ(nil, appFacts(a))}, more...)
 	})
 	if err != nil {
 		return false, fmt.Errorf("create app: %w", err)
@@ -80,9 +84,14 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 	}
 	at = max(at, a.UpdatedAt+1)
 	err = c.db.Write(ctx, func(q Querier) error {
+		var was comm.App
+		err := scanApp(q.QueryRowContext(ctx, `SELECT `+appColumns+` FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(a.ID)), &was)
+		if _, err := found(&was, err, "read app"); err != nil {
+			return err
+		}
 		n, err := affected(ctx, q, `UPDATE apps SET name = $2, active = $3, sandbox = $4, on_unknown = $5, rate_per_minute = $6,
 			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12
-			WHERE id = $1 AND updated_at = $13`,
+			WHERE id = $1 AND updated_at = $13 AND deleted_at = 0`,
 			c.d.ID(a.ID), a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
 			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(at), int64(a.UpdatedAt))
 		if err == nil && n == 0 {
@@ -91,7 +100,7 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 		if err != nil {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{a.ID, comm.AuditAppUpdated, a.ID.String(), differ(appFacts(&was), appFacts(a))})
 	})
 	if err != nil {
 		return wrap(err, "update app")
@@ -100,9 +109,46 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 	return nil
 }
 
+// tombstone is the slug of a deleted app: none that an app could have, so that its own is free again.
+func tombstone(id comm.ID) string { return "deleted:" + id.String() }
+
+// DeleteApp implements store.Apps.
+func (c *Cold) DeleteApp(ctx context.Context, id comm.ID, at comm.Micros) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		var was comm.App
+		err := scanApp(q.QueryRowContext(ctx, `SELECT `+appColumns+` FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(id)), &was)
+		if _, err := found(&was, err, "read app"); err != nil {
+			return err
+		}
+		n, err := affected(ctx, q, `UPDATE apps SET deleted_at = $2, active = 0, slug = $3 WHERE id = $1 AND deleted_at = 0`,
+			c.d.ID(id), int64(at), tombstone(id))
+		if err == nil && n == 0 {
+			return comm.E("not_found")
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := q.ExecContext(ctx, `UPDATE api_keys SET revoked_at = $2 WHERE app_id = $1 AND (revoked_at = 0 OR revoked_at > $2)`,
+			c.d.ID(id), int64(at)); err != nil {
+			return err
+		}
+		return c.changed(ctx, q, did{id, comm.AuditAppDeleted, id.String(), differ(appFacts(&was), nil)})
+	})
+	return wrap(err, "delete app")
+}
+
+// DeletedAppsSQL is the statement of DeletedApps.
+const DeletedAppsSQL = `SELECT id FROM apps WHERE deleted_at <> 0 AND id > $1 ORDER BY id LIMIT $2`
+
+// DeletedApps implements store.Apps.
+func (c *Cold) DeletedApps(ctx context.Context, after comm.ID, limit int) ([]comm.ID, error) {
+	scan := func(r Row, id *comm.ID) error { return r.Scan((*ID)(id)) }
+	return list(ctx, c.db, "list deleted apps", scan, DeletedAppsSQL, c.d.ID(after), int64(limit))
+}
+
 func (c *Cold) whyAppNotUpdated(ctx context.Context, q Querier, id comm.ID) error {
 	var at int64
-	err := q.QueryRowContext(ctx, `SELECT updated_at FROM apps WHERE id = $1`, c.d.ID(id)).Scan(&at)
+	err := q.QueryRowContext(ctx, `SELECT updated_at FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(id)).Scan(&at)
 	if _, err := found(&at, err, "look for the app"); err != nil {
 		return err
 	}

@@ -25,11 +25,12 @@ func (c *Cold) ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.Pro
 // ProviderConfig implements store.Providers.
 func (c *Cold) ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error) {
 	p := new(comm.ProviderConfig)
-	err := c.db.Read(ctx, func(q Querier) error {
-		return scanProvider(q.QueryRowContext(ctx, `SELECT `+providerColumns+` FROM provider_configs WHERE app_id = $1 AND id = $2`,
-			c.d.ID(app), c.d.ID(id)), p)
-	})
+	err := c.db.Read(ctx, func(q Querier) error { return c.providerOf(ctx, q, app, id, p) })
 	return found(p, err, "read provider configuration")
+}
+
+func (c *Cold) providerOf(ctx context.Context, q Querier, app, id comm.ID, p *comm.ProviderConfig) error {
+	return scanProvider(q.QueryRowContext(ctx, `SELECT `+providerColumns+` FROM provider_configs WHERE app_id = $1 AND id = $2`, c.d.ID(app), c.d.ID(id)), p)
 }
 
 // CreateProviderConfig implements store.Providers.
@@ -48,7 +49,7 @@ func (c *Cold) CreateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 		if err != nil {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{p.App, comm.AuditProviderCreated, p.ID.String(), differ(nil, providerFacts(p))})
 	})
 	return wrap(err, "create provider configuration")
 }
@@ -60,6 +61,10 @@ func (c *Cold) UpdateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 		return err
 	}
 	err = c.db.Write(ctx, func(q Querier) error {
+		var was comm.ProviderConfig
+		if _, err := found(&was, c.providerOf(ctx, q, p.App, p.ID, &was), "read provider configuration"); err != nil {
+			return err
+		}
 		n, err := affected(ctx, q, `UPDATE provider_configs SET type = $3, channel = $4, name = $5, priority = $6, active = $7, settings = $8,
 			secrets = $9, key_id = $10, rate_per_second = $11, rate_per_day = $12, max_concurrent = $13, pinned = $14, version = $15,
 			updated_at = $16 WHERE app_id = $1 AND id = $2 AND version = $17`, append(args, int64(p.UpdatedAt), int64(p.Version))...)
@@ -69,7 +74,7 @@ func (c *Cold) UpdateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 		if n == 0 {
 			return c.whyNotUpdated(ctx, q, p)
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{p.App, comm.AuditProviderUpdated, p.ID.String(), differ(providerFacts(&was), providerFacts(p))})
 	})
 	if err != nil {
 		return wrap(err, "update provider configuration")
@@ -90,6 +95,10 @@ func (c *Cold) whyNotUpdated(ctx context.Context, q Querier, p *comm.ProviderCon
 // DeleteProviderConfig implements store.Providers.
 func (c *Cold) DeleteProviderConfig(ctx context.Context, app, id comm.ID) error {
 	err := c.db.Write(ctx, func(q Querier) error {
+		var was comm.ProviderConfig
+		if _, err := found(&was, c.providerOf(ctx, q, app, id, &was), "read provider configuration"); err != nil {
+			return err
+		}
 		n, err := affected(ctx, q, `DELETE FROM provider_configs WHERE app_id = $1 AND id = $2`, c.d.ID(app), c.d.ID(id))
 		if err == nil && n == 0 {
 			return comm.E("not_found")
@@ -100,7 +109,7 @@ func (c *Cold) DeleteProviderConfig(ctx context.Context, app, id comm.ID) error 
 		if _, err := q.ExecContext(ctx, `DELETE FROM provider_days WHERE app_id = $1 AND provider_id = $2`, c.d.ID(app), c.d.ID(id)); err != nil {
 			return err
 		}
-		return changed(ctx, q)
+		return c.changed(ctx, q, did{app, comm.AuditProviderDeleted, id.String(), differ(providerFacts(&was), nil)})
 	})
 	return wrap(err, "delete provider configuration")
 }

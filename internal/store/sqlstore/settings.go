@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/commserver/commserver/internal/comm"
 )
 
 // Setting implements store.Settings.
@@ -31,7 +33,7 @@ func (c *Cold) InitSetting(ctx context.Context, name, value string) (stored stri
 			return err
 		}
 		if n > 0 {
-			if err := changed(ctx, q); err != nil {
+			if err := c.changed(ctx, q, did{action: comm.AuditSettingSet, target: name, detail: detail{}}); err != nil {
 				return err
 			}
 		}

@@ -1,5 +1,5 @@
 // Package sqlstore is the SQL that both stores share: the cold tables (apps,
-// keys, provider configurations, suppressions, settings, templates), the migration runner
+// keys, provider configurations, suppressions, settings, templates, the audit log), the migration runner
 // and the reading of rows.
 //
 // It promises the same answers on SQLite and on PostgreSQL through database/sql
@@ -45,6 +45,8 @@ type Dialect struct {
 	// Lock is run first in each migration's transaction, so that runners wait
 	// for each other; "" when beginning the transaction does that already.
 	Lock string
+	// Now is the database's clock as an expression, in microseconds.
+	Now string
 }
 
 // SQLite keeps ids as blobs of 16 bytes. Its write transactions exclude each other.
@@ -55,6 +57,7 @@ func SQLite() Dialect {
 			return `[` + texts(ids, `"`, func(id comm.ID) string { return hex.EncodeToString(id[:]) }) + `]`
 		},
 		Among: `IN (SELECT unhex(value) FROM json_each($1))`,
+		Now:   `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
 	}
 }
 
@@ -64,6 +67,7 @@ func PostgreSQL() Dialect {
 		ID:    func(id comm.ID) any { return UUID(id) },
 		IDs:   func(ids []comm.ID) any { return `{` + texts(ids, ``, UUID) + `}` },
 		Among: `= ANY ($1::uuid[])`,
+		Now:   `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
 		Lock:  `SELECT pg_advisory_xact_lock(7307216201)`,
 	}
 }
@@ -96,7 +100,7 @@ func UUID(id comm.ID) string {
 }
 
 // Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions,
-// store.Settings and store.Templates on a DB. Stores embed it. It is safe for concurrent use.
+// store.Settings, store.Templates and store.Audit on a DB. Stores embed it. It is safe for concurrent use.
 type Cold struct {
 	db DB
 	d  Dialect
@@ -104,12 +108,6 @@ type Cold struct {
 
 // NewCold makes the cold roles of a store.
 func NewCold(db DB, d Dialect) *Cold { return &Cold{db: db, d: d} }
-
-// changed counts the configuration version up, inside the transaction of the change.
-func changed(ctx context.Context, q Querier) error {
-	_, err := q.ExecContext(ctx, `UPDATE config_version SET version = version + 1 WHERE id = 1`)
-	return err
-}
 
 // affected runs a statement and answers how many rows it changed.
 func affected(ctx context.Context, q Querier, query string, args ...any) (int64, error) {

@@ -42,6 +42,8 @@ func Run(t *testing.T, open Opener) {
 		{"Search", searchCases()},
 		{"Cold", coldCases()},
 		{"Templates", templateCases()},
+		{"Tenancy", tenancyCases()},
+		{"Audit", auditCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {

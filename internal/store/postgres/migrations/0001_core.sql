@@ -28,12 +28,16 @@ CREATE TABLE apps (
   webhook_secret  bytea,
   allowed_from    text     NOT NULL,
   created_at      bigint   NOT NULL,
-  updated_at      bigint   NOT NULL
+  updated_at      bigint   NOT NULL,
+  deleted_at      bigint   NOT NULL DEFAULT 0
 );
+-- Deleted apps, until their rows are gone: few.
+CREATE INDEX apps_deleted ON apps (id) WHERE deleted_at <> 0;
 
 CREATE TABLE api_keys (
   app_id      uuid     NOT NULL,
   id          uuid     NOT NULL,
+  name        text     NOT NULL,
   hash        bytea    NOT NULL UNIQUE,
   prefix      text     NOT NULL,
   last_four   text     NOT NULL,
@@ -42,6 +46,8 @@ CREATE TABLE api_keys (
   created_at  bigint   NOT NULL,
   expires_at  bigint   NOT NULL,
   revoked_at  bigint   NOT NULL,
+  used_at     bigint   NOT NULL,
+  created_by  text     NOT NULL,
   PRIMARY KEY (app_id, id)
 );
 

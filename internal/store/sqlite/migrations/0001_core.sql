@@ -28,12 +28,16 @@ CREATE TABLE apps (
   webhook_secret  BLOB,
   allowed_from    TEXT    NOT NULL,
   created_at      INTEGER NOT NULL,
-  updated_at      INTEGER NOT NULL
+  updated_at      INTEGER NOT NULL,
+  deleted_at      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+-- Deleted apps, until their rows are gone: few.
+CREATE INDEX apps_deleted ON apps (id) WHERE deleted_at <> 0;
 
 CREATE TABLE api_keys (
   app_id      BLOB    NOT NULL,
   id          BLOB    NOT NULL,
+  name        TEXT    NOT NULL,
   hash        BLOB    NOT NULL UNIQUE,
   prefix      TEXT    NOT NULL,
   last_four   TEXT    NOT NULL,
@@ -42,6 +46,8 @@ CREATE TABLE api_keys (
   created_at  INTEGER NOT NULL,
   expires_at  INTEGER NOT NULL,
   revoked_at  INTEGER NOT NULL,
+  used_at     INTEGER NOT NULL,
+  created_by  TEXT    NOT NULL,
   PRIMARY KEY (app_id, id)
 ) STRICT, WITHOUT ROWID;
 

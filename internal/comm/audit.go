@@ -1,0 +1,39 @@
+package comm
+
+// What an entry of the audit log reports. They are stored: never rename one.
+const (
+	AuditAppCreated      = "app_created"
+	AuditAppUpdated      = "app_updated"
+	AuditAppDeleted      = "app_deleted"
+	AuditKeyCreated      = "key_created"
+	AuditKeyReplaced     = "key_replaced"
+	AuditKeysRotated     = "keys_rotated"
+	AuditKeyRevoked      = "key_revoked"
+	AuditKeyFirstUsed    = "key_first_used"
+	AuditKeyRefused      = "key_refused"
+	AuditTooManyFailures = "too_many_failures"
+	AuditProviderCreated = "provider_created"
+	AuditProviderUpdated = "provider_updated"
+	AuditProviderDeleted = "provider_deleted"
+	AuditSettingSet      = "setting_set"
+)
+
+// AuditActions is every action with its meaning.
+func AuditActions() []Word { return auditActions[:] }
+
+var auditActions = [...]Word{
+	{AuditAppCreated, "An app was created."},
+	{AuditAppUpdated, "An app's settings were changed."},
+	{AuditAppDeleted, "An app was deleted; its keys ended."},
+	{AuditKeyCreated, "A key was created."},
+	{AuditKeyReplaced, "A key was created in another one's place."},
+	{AuditKeysRotated, "Provisioning issued a key; those that it had issued before end."},
+	{AuditKeyRevoked, "A key was ended."},
+	{AuditKeyFirstUsed, "A key was used for the first time."},
+	{AuditKeyRefused, "A key was refused because it has ended; at most once an hour and node for a key."},
+	{AuditTooManyFailures, "An address was over the limit of failed authentications; at most once an hour and node for an address."},
+	{AuditProviderCreated, "A provider configuration was created."},
+	{AuditProviderUpdated, "A provider configuration was changed."},
+	{AuditProviderDeleted, "A provider configuration was deleted."},
+	{AuditSettingSet, "A setting of the server was stored for the first time."},
+}

@@ -1,0 +1,101 @@
+package sqlstore
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// facts are what a thing's settings are, by the names that the API gives them.
+type facts map[string]fact
+
+// fact is one setting. What may be shown is in show; of the rest the audit log
+// says only whether it changed.
+type fact struct {
+	value any // comparable
+	show  any // nil: nothing of it
+}
+
+func shown(v any) fact { return fact{v, v} }
+
+func hidden(v any) fact { return fact{value: v} }
+
+// detail is the audit log's account of a change: each field with what it was and is.
+type detail map[string]map[string]any
+
+// differ is the detail of a change from before to after; either may be nil. Secrets,
+// bodies and addresses never get into it: facts of such a kind are hidden.
+func differ(before, after facts) detail {
+	d := detail{}
+	for name, is := range after {
+		was, there := before[name]
+		switch {
+		case there && was.value == is.value, !there && is.show == nil && is.value == "":
+		case is.show == nil:
+			d[name] = map[string]any{"changed": true}
+		case there:
+			d[name] = map[string]any{"from": was.show, "to": is.show}
+		default:
+			d[name] = map[string]any{"to": is.show}
+		}
+	}
+	for name, was := range before {
+		switch _, there := after[name]; {
+		case there, was.show == nil && was.value == "":
+		case was.show == nil:
+			d[name] = map[string]any{"changed": true}
+		default:
+			d[name] = map[string]any{"from": was.show}
+		}
+	}
+	return d
+}
+
+// with adds a field that is new, and answers the same detail.
+func (d detail) with(name string, to any) detail {
+	d[name] = map[string]any{"to": to}
+	return d
+}
+
+func appFacts(a *comm.App) facts {
+	return facts{
+		"slug": shown(a.Slug), "name": shown(a.Name), "isActive": shown(a.Active), "sandboxMode": shown(a.Sandbox), "onUnknownOutcome": shown(a.OnUnknown.String()),
+		"ratePerMinute": shown(a.RatePerMinute), "shardSpread": shown(a.ShardSpread), "queuePaused": shown(a.QueuePaused),
+		"webhookUrl": {a.WebhookURL, origin(a.WebhookURL)}, "webhookSecret": hidden(string(a.WebhookSecret)), "allowedSenders": hidden(strings.Join(a.AllowedFrom, "\n")),
+	}
+}
+
+// origin is what may be shown of an address in the web: its path may be a secret.
+func origin(address string) any {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+func keyFacts(k *comm.Key) facts {
+	f := facts{"name": shown(k.Name), "prefix": shown(k.Prefix), "scopes": shown(k.Scopes.String()), "provisioned": shown(k.Provisioned)}
+	if k.ExpiresAt != 0 {
+		f["expiresAt"] = shown(k.ExpiresAt.String())
+	}
+	return f
+}
+
+func providerFacts(p *comm.ProviderConfig) facts {
+	f := facts{
+		"providerType": shown(p.Type), "channel": shown(p.Channel.String()), "name": shown(p.Name), "priority": shown(p.Priority), "isActive": shown(p.Active),
+		"ratePerSecond": shown(p.Limits.RatePerSecond), "ratePerDay": shown(p.Limits.RatePerDay), "maxConcurrency": shown(p.Limits.MaxConcurrent),
+		"pinned": shown(p.Limits.Pinned), "secrets": hidden(string(p.Secrets)),
+	}
+	for name, value := range p.Settings {
+		switch name {
+		case "host", "port", "secure":
+			f["config."+name] = shown(value)
+		default: // perhaps an address, or a name that goes with a password
+			f["config."+name] = hidden(value)
+		}
+	}
+	return f
+}
