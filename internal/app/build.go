@@ -62,7 +62,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	a.base = a.cfg.BaseURL(a.server.Addr().String())
 
 	mail, web := a.doors()
-	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg),
+	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg), PublicURL: a.base,
 		Changed: a.changed, Log: a.log})
 	if err := a.engines(opt, reg, mail, phones); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, ph
 		return err
 	}
 	a.intake = intake.New(intake.Config{Store: a.store, Look: a.store, Configs: a.store, Templates: intake.NoTemplates{}, Phones: phones,
-		Node: nodeName(), Fallback: fallback(a.cfg), Pushed: a.pushed})
+		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed})
 	return nil
 }
 

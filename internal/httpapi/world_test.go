@@ -21,7 +21,7 @@ import (
 	"github.com/commserver/commserver/internal/guard"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/provider"
-	"github.com/commserver/commserver/internal/provider/smtp"
+	"github.com/commserver/commserver/internal/provider/all"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
@@ -95,10 +95,10 @@ func newWorld(t testing.TB) *world {
 		defer w.mu.Unlock()
 		w.pushed = append(w.pushed, h)
 	}
-	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: intake.NoTemplates{}, Node: "test", Pushed: push})
+	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: intake.NoTemplates{}, Node: "test", Pushed: push, CannotSend: provider.CannotSend(all.Adapters())})
 	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate() }
 	w.reg = registry.New(registry.Config{
-		Apps: w.store, Keys: w.store, Providers: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
+		Apps: w.store, Keys: w.store, Providers: w.store, Adapters: all.Adapters(), Ring: ring, PublicURL: "http://localhost:3008",
 		Mail: &guard.Dialer{Ports: guard.SMTPPorts()}, Web: &guard.Dialer{Ports: guard.WebPorts()},
 		Changed: w.changed, Log: log,
 	})

@@ -55,7 +55,7 @@ func (s *Service) chain(ctx context.Context, app *comm.App, ch comm.Channel) (ch
 	if err != nil {
 		return chain.Chain{}, unavailable(fmt.Errorf("read the provider configurations: %w", err))
 	}
-	return chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback}), nil
+	return chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback, CannotSend: s.cfg.CannotSend}), nil
 }
 
 // allowedFrom compares with the operator's list: an address, a domain (with or without @) or an SMS sender id.

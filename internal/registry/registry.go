@@ -49,6 +49,8 @@ type Config struct {
 	// URLs: the dialers that the connections will be made with.
 	Mail, Web *guard.Dialer
 	Fallback  chain.Fallback
+	// PublicURL begins the callback URLs that providers are given, without a slash at its end.
+	PublicURL string
 	// Changed is called after every stored change with the app that it belongs
 	// to, before the change is answered. The zero app: the server-level chain.
 	Changed func(app comm.ID)
@@ -77,6 +79,7 @@ func New(cfg Config) *Service {
 	if cfg.Changed == nil {
 		cfg.Changed = func(comm.ID) {}
 	}
+	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
 	return &Service{cfg: cfg, credentials: cfg.Ring.For(purposeCredentials), webhooks: cfg.Ring.For(purposeWebhooks)}
 }
 
@@ -174,7 +177,7 @@ func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]comm.Warni
 	}
 	var out []comm.Warning
 	for _, ch := range []comm.Channel{comm.Email, comm.SMS} {
-		picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback})
+		picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback, CannotSend: provider.CannotSend(s.cfg.Adapters)})
 		if w, ok := picked.Warning(ch); ok {
 			out = append(out, w)
 		}
