@@ -33,6 +33,9 @@ func probes() map[string]probe {
 		"GET /api/v1/provider-configs/{id}":    {id: "provider", status: 200},
 		"PATCH /api/v1/provider-configs/{id}":  {body: `{"name":"Renamed"}`, id: "provider", status: 200},
 		"DELETE /api/v1/provider-configs/{id}": {id: "provider", status: 204},
+
+		"POST /api/v1/provider-configs/{id}/verify": {id: "provider", status: 200},
+		"POST /api/v1/provider-configs/{id}/test":   {body: `{"to":"ama@example.com"}`, id: "provider", status: 200},
 	}
 }
 

@@ -22,7 +22,10 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 		"PATCH /api/v1/app":                   {},
 		"POST /api/v1/provider-configs":       {"providerType": `"SMTP"`, "config": `{"host":"mail.example.com","from":"no-reply@example.com"}`},
 		"PATCH /api/v1/provider-configs/{id}": {},
-		"POST /api/provision/apps":            {"name": `"X"`, "slug": `"abc"`},
+
+		"POST /api/v1/provider-configs/{id}/test": {"to": `"ama@example.com"`},
+
+		"POST /api/provision/apps": {"name": `"X"`, "slug": `"abc"`},
 	}
 	for path, methods := range dig(c.doc, "paths") {
 		for method, operation := range methods.(map[string]any) {

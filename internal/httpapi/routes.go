@@ -53,6 +53,8 @@ func (a *API) routes() []Route {
 		{"GET", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.getProvider},
 		{"PATCH", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.changeProvider},
 		{"DELETE", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.deleteProvider},
+		{"POST", "/api/v1/provider-configs/{id}/verify", AnApp, comm.ScopeProviders, false, a.verifyProvider},
+		{"POST", "/api/v1/provider-configs/{id}/test", AnApp, comm.ScopeProviders, false, a.testProvider},
 
 		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
 

@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,10 +24,12 @@ import (
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/provider/all"
+	"github.com/commserver/commserver/internal/provider/providertest"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/trial"
 )
 
 const provisioningKey = "a-long-provisioning-key-for-tests-0001"
@@ -39,6 +43,8 @@ type world struct {
 	reg     *registry.Service
 	log     *lockedBuffer
 	changed func(comm.ID)
+	dial    providertest.Dialer // of trials; set it before the first request
+	mails   *atomic.Int64       // test messages that arrived
 
 	mu     sync.Mutex
 	pushed []store.Head
@@ -102,8 +108,15 @@ func newWorld(t testing.TB) *world {
 		Mail: &guard.Dialer{Ports: guard.SMTPPorts()}, Web: &guard.Dialer{Ports: guard.WebPorts()},
 		Changed: w.changed, Log: log,
 	})
+	// Trials reach a mail server that takes everything, whatever host they ask for.
+	sink := providertest.NewSink(t, nil, "AUTH PLAIN")
+	w.mails, w.dial = &sink.Mails, sink.Dial()
+	tries := trial.New(trial.Config{Providers: w.store, Suppressions: w.store, To: in.To, OpenSecrets: w.reg.OpenSecrets, Adapters: all.Adapters(), Log: log,
+		Env: provider.Env{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return w.dial(ctx, network, address)
+		}, Hostname: "client.test", Log: log}})
 	w.api = New(Config{
-		Auth: a, Intake: in, Registry: w.reg, Messages: w.store, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()
