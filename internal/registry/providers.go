@@ -14,6 +14,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // Masked stands for a secret in every answer. Sent back in a change it means
@@ -190,7 +191,7 @@ func (s *Service) OpenSecrets(c *comm.ProviderConfig) (map[string]string, error)
 }
 
 func credentialsPlace(c *comm.ProviderConfig) seal.Place {
-	return seal.Place{App: c.App.String(), Record: c.ID.String(), Field: "secrets"}
+	return store.ProviderSecrets().Place(c.App, c.ID)
 }
 
 // types lists the provider types, for an error's sentence.

@@ -65,12 +65,6 @@ type Service struct {
 	webhooks    *seal.Sealer
 }
 
-// Purposes of sealed values: a value sealed for one cannot be opened for another.
-const (
-	purposeCredentials = "provider-config"
-	purposeWebhooks    = "webhook-secret"
-)
-
 // New makes a Service.
 func New(cfg Config) *Service {
 	if cfg.Now == nil {
@@ -80,7 +74,7 @@ func New(cfg Config) *Service {
 		cfg.Changed = func(comm.ID) {}
 	}
 	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
-	return &Service{cfg: cfg, credentials: cfg.Ring.For(purposeCredentials), webhooks: cfg.Ring.For(purposeWebhooks)}
+	return &Service{cfg: cfg, credentials: cfg.Ring.For(store.ProviderSecrets().Purpose), webhooks: cfg.Ring.For(store.WebhookSecrets().Purpose)}
 }
 
 func (s *Service) now() comm.Micros { return comm.At(s.cfg.Now()) }

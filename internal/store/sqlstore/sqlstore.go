@@ -95,8 +95,8 @@ func UUID(id comm.ID) string {
 	return string(b[:])
 }
 
-// Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions
-// and store.Settings on a DB. Stores embed it. It is safe for concurrent use.
+// Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions,
+// store.Settings and store.Sealed on a DB. Stores embed it. It is safe for concurrent use.
 type Cold struct {
 	db DB
 	d  Dialect

@@ -41,6 +41,7 @@ func Run(t *testing.T, open Opener) {
 		{"Lists", listCases()},
 		{"Search", searchCases()},
 		{"Cold", coldCases()},
+		{"Sealed", sealedCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {
