@@ -270,6 +270,45 @@ func TestWhatCannotSendHoldsItsMessages(t *testing.T) {
 	}
 }
 
+// TestTheListIsInTheOrderOfTheChain: pinned first, then priority, then age.
+func TestTheListIsInTheOrderOfTheChain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	for _, c := range []string{`"name":"third"`, `"name":"fourth"`, `"name":"second","priority":3`, `"name":"first","priority":500,"pinned":true`} {
+		w.do(one, "POST", "/api/v1/provider-configs", overlay(map[string]string{"providerType": `"SMTP"`, "config": `{"host":"mail.example.com"}`}, c), nil)
+	}
+	var names []string
+	for _, c := range w.do(one, "GET", "/api/v1/provider-configs", "", nil).body["data"].([]any) {
+		names = append(names, c.(map[string]any)["name"].(string))
+	}
+	if got := strings.Join(names, " "); got != "first second third fourth" {
+		t.Error(got)
+	}
+}
+
+// TestSenderIdsOnTheServersChain is S14 for short messages: what the operator allows, and the configurations' own, whether or
+// not this version can send with them.
+func TestSenderIdsOnTheServersChain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := w.tenant("live", comm.AllScopes, func(a *comm.App) { a.Sandbox, a.AllowedFrom = false, []string{"SHOP", "233241234567"} })
+	kind := "ARKESEL"
+	if _, err := w.reg.CreateProvider(context.Background(), comm.ID{}, registry.ProviderChange{Type: &kind, Config: map[string]any{"apiKey": "k", "senderId": "SERVER"}}); err != nil {
+		t.Fatal(err)
+	}
+	for from, status := range map[string]int{"SHOP": 202, "233241234567": 202, "SERVER": 202, "shop": 403, "OTHER": 403, "233241234568": 403} {
+		got := w.do(live, "POST", "/api/v1/messages", sms(`"from":`+quoted(from)), nil)
+		if got.status != status || status == 403 && got.code() != "from_not_allowed" {
+			t.Errorf("%s: %d %s", from, got.status, got.raw)
+		}
+	}
+	w.do(live, "POST", "/api/v1/provider-configs", asJSON(t, map[string]any{"providerType": "HUBTEL", "config": whole()["HUBTEL"]}), nil)
+	if got := w.do(live, "POST", "/api/v1/messages", sms(`"from":"OTHER"`), nil); got.status != 202 {
+		t.Errorf("on its own provider: %d %s", got.status, got.raw)
+	}
+}
+
 // schemaOfType holds a type's schema in the contract against its table of fields.
 func schemaOfType(t *testing.T, c *contract, a *provider.Adapter) {
 	t.Helper()

@@ -37,6 +37,11 @@ func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) e
 			return nil
 		}
 	}
+	for _, c := range picked.Excluded { // the message will wait for it, or goes with another of the operator's
+		if sameSender(c.Config.Settings, p.content.From, p.sub.Channel) {
+			return nil
+		}
+	}
 	return comm.E("from_not_allowed", "This sender is not allowed for the app on the server's providers: leave from out, use an allowed sender, or add a provider configuration of your own.").
 		Field("from", "is not among the app's allowed senders")
 }

@@ -65,6 +65,15 @@ func (s *Service) ProviderList(ctx context.Context, app comm.ID) ([]Provider, er
 	if err != nil {
 		return nil, fmt.Errorf("list provider configurations: %w", err)
 	}
+	slices.SortStableFunc(configs, func(a, b comm.ProviderConfig) int { // they come by priority, then age
+		switch {
+		case a.Limits.Pinned == b.Limits.Pinned:
+			return 0
+		case a.Limits.Pinned:
+			return -1
+		}
+		return 1
+	})
 	out := make([]Provider, len(configs))
 	for i := range configs {
 		out[i] = s.show(&configs[i])

@@ -55,6 +55,8 @@ func hotStatements() []hotStatement {
 		{"windows", windowsSQL, nil, []use{queue}},
 		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
+		{"sealed values", sqlstore.SealedAfterSQL(store.ProviderSecrets()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id id"}}},
+		{"sealed values of apps", sqlstore.SealedAfterSQL(store.WebhookSecrets()), nil, []use{{"apps", "apps_pkey", "id"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},
 		{"overdue", overdueSQL, []any{shardList([]comm.Shard{1, 2}), 1, 10}, []use{{"state", "state_expiring", "shard expires_at"}, {"state", "state_retried", "shard round_since"}}},
