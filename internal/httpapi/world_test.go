@@ -45,6 +45,7 @@ type world struct {
 	changed func(comm.ID)
 	dial    providertest.Dialer // of trials; set it before the first request
 	mails   *atomic.Int64       // test messages that arrived
+	clock   atomic.Int64        // of trials, in nanoseconds: it stands still
 
 	mu     sync.Mutex
 	pushed []store.Head
@@ -111,7 +112,9 @@ func newWorld(t testing.TB) *world {
 	// Trials reach a mail server that takes everything, whatever host they ask for.
 	sink := providertest.NewSink(t, nil, "AUTH PLAIN")
 	w.mails, w.dial = &sink.Mails, sink.Dial()
+	w.clock.Store(time.Now().UnixNano())
 	tries := trial.New(trial.Config{Providers: w.store, Suppressions: w.store, To: in.To, OpenSecrets: w.reg.OpenSecrets, Adapters: all.Adapters(), Log: log,
+		Now: func() time.Time { return time.Unix(0, w.clock.Load()) },
 		Env: provider.Env{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return w.dial(ctx, network, address)
 		}, Hostname: "client.test", Log: log}})
