@@ -124,7 +124,8 @@ type call struct {
 	body         any
 	safe         bool
 	provisioning bool
-	admin        bool // for no app
+	admin        bool          // for no app
+	timeout      time.Duration // of one try, if longer than Options.Timeout
 }
 
 // do makes the call, repeats it where that is safe and useful, and decodes the
@@ -156,7 +157,7 @@ func (c *Client) do(ctx context.Context, call call, out any) (int, error) {
 const maxAnswer = 32 << 20
 
 func (c *Client) once(ctx context.Context, call call, body []byte, out any) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, max(c.o.Timeout, call.timeout))
 	defer cancel()
 	target := c.base.JoinPath(call.path)
 	target.RawQuery = call.query.Encode()

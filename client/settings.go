@@ -66,6 +66,7 @@ type Provider struct {
 	Pinned         bool           `json:"pinned"`
 	CreatedAt      time.Time      `json:"createdAt"`
 	UpdatedAt      time.Time      `json:"updatedAt"`
+	Warnings       []Warning      `json:"warnings"` // such as provider_cannot_send
 }
 
 // ProviderChange makes or changes a provider configuration. What is nil is left

@@ -25,6 +25,7 @@ import (
 	"github.com/commserver/commserver/internal/provider/sandbox"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/trial"
 )
 
 // build opens and wires every part, lowest floor first.
@@ -62,13 +63,13 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	a.base = a.cfg.BaseURL(a.server.Addr().String())
 
 	mail, web := a.doors()
-	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Templates: s, Messages: s, Audit: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg),
+	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Templates: s, Messages: s, Audit: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg), PublicURL: a.base,
 		Changed: a.changed, Log: a.log})
 	a.registry = reg
 	if err := a.engines(opt, reg, mail, phones); err != nil {
 		return err
 	}
-	handler = a.door(reg)
+	handler = a.door(reg, mail)
 	return a.tellFirst(ctx, opt, keyFile)
 }
 
@@ -112,7 +113,7 @@ func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, ph
 		return err
 	}
 	a.intake = intake.New(intake.Config{Store: a.store, Look: a.store, Configs: a.store, Templates: a.store, Phones: phones,
-		Node: nodeName(), Fallback: fallback(a.cfg), Pushed: a.pushed})
+		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed})
 	return nil
 }
 
@@ -124,11 +125,10 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 		}
 		return nil
 	}
-	host, _ := os.Hostname()
 	d, err := dispatch.New(dispatch.Config{
 		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Announcer: tell,
 		Adapters: all.Adapters(), Logger: sandbox.New(a.log), OpenSecrets: reg.OpenSecrets,
-		Env:      provider.Env{Dial: mail.DialContext, Hostname: host, Log: a.log},
+		Env:      a.world(mail),
 		Fallback: fallback(a.cfg), SettingsHeard: func(comm.ID) { a.forget() }, Role: a.cfg.Role.String(), Version: opt.Version,
 		Lease: a.cfg.Lease, Heartbeat: a.cfg.Heartbeat, Drain: a.cfg.DrainTimeout, Horizon: a.cfg.RetryHorizon,
 		Retry:       pace.Backoff{Steps: a.cfg.RetrySchedule, Jitter: pace.Retry().Jitter},
@@ -139,6 +139,12 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 	}
 	a.dispatcher = d
 	return nil
+}
+
+// world is what senders get of it.
+func (a *App) world(mail *guard.Dialer) provider.Env {
+	host, _ := os.Hostname()
+	return provider.Env{Dial: mail.DialContext, Hostname: host, Log: a.log}
 }
 
 // reserve translates the option, in which 0 means none.
@@ -157,7 +163,7 @@ func fallback(cfg config.Config) chain.Fallback {
 }
 
 // door makes the HTTP API.
-func (a *App) door(reg *registry.Service) http.Handler {
+func (a *App) door(reg *registry.Service, mail *guard.Dialer) http.Handler {
 	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
 	if a.dispatcher != nil {
 		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
@@ -167,7 +173,8 @@ func (a *App) door(reg *registry.Service) http.Handler {
 			return nil
 		}})
 	}
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Messages: a.store, Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	tries := trial.New(trial.Config{Providers: a.store, Suppressions: a.store, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(mail), Log: a.log})
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

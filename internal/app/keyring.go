@@ -2,13 +2,12 @@ package app
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"strings"
 
 	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/keyring"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -16,18 +15,27 @@ import (
 // keyFile holds the generated key ring inside the data folder.
 const keyFile = "encryption-keys"
 
-// canarySetting is a value sealed when the database was new: a ring that cannot open it is the wrong one.
-const canarySetting = "keyring-canary"
-
 func ringIn(cfg config.Config) *secretFile {
 	return &secretFile{what: "key ring", path: filepath.Join(cfg.DataDir, keyFile), option: "COMMS_ENCRYPTION_KEYS",
 		emptied: "restore it (stored credentials cannot be read without it)"}
 }
 
 // openRing reads the key ring from the configuration or the data folder, makes
-// one for a new SQLite installation, and proves on the canary that it is the
-// ring that this database was written with.
+// one for a new SQLite installation, and proves on the canaries that it holds every
+// key that this database has values under.
 func openRing(ctx context.Context, cfg config.Config, s store.Store, log *slog.Logger) (*seal.Ring, error) {
+	ring, err := readRing(ctx, cfg, s, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := keyring.Prove(ctx, s, ring, false); err != nil {
+		return nil, err
+	}
+	return ring, nil
+}
+
+// readRing reads the ring, or makes it for a new SQLite installation.
+func readRing(ctx context.Context, cfg config.Config, s store.Store, log *slog.Logger) (*seal.Ring, error) {
 	text, from := cfg.EncryptionKeys, "COMMS_ENCRYPTION_KEYS"
 	if text == "" {
 		f := ringIn(cfg)
@@ -41,22 +49,6 @@ func openRing(ctx context.Context, cfg config.Config, s store.Store, log *slog.L
 	if err != nil {
 		return nil, fmt.Errorf("read the key ring (%s): %w", from, err)
 	}
-	fresh, err := ring.Canary()
-	if err != nil {
-		return nil, fmt.Errorf("seal the key ring's canary: %w", err)
-	}
-	stored, err := s.InitSetting(ctx, canarySetting, fresh.KeyID+":"+base64.StdEncoding.EncodeToString(fresh.Box))
-	if err != nil {
-		return nil, fmt.Errorf("store the key ring's canary: %w", err)
-	}
-	id, box, _ := strings.Cut(stored, ":")
-	raw, err := base64.StdEncoding.DecodeString(box)
-	if err != nil {
-		return nil, fmt.Errorf("the stored canary of the key ring is damaged: %w", err)
-	}
-	if err := ring.CheckCanary(seal.Sealed{KeyID: id, Box: raw}); err != nil {
-		return nil, fmt.Errorf("this key ring did not write this database: set COMMS_ENCRYPTION_KEYS to the ring that holds key %q: %w", id, err)
-	}
 	return ring, nil
 }
 
@@ -68,7 +60,7 @@ func ringFile(ctx context.Context, f *secretFile, s store.Store, log *slog.Logge
 	if err != nil || found {
 		return seal.Secret(text), err
 	}
-	written, err := s.Setting(ctx, canarySetting)
+	written, err := s.Setting(ctx, keyring.CanarySetting)
 	if err != nil {
 		return "", fmt.Errorf("look for the key ring's canary: %w", err)
 	}

@@ -48,8 +48,10 @@ func floors() map[string]int {
 		"internal/auth":     3,
 		"internal/dispatch": 3,
 		"internal/intake":   3,
+		"internal/keyring":  3,
 		"internal/receipt":  3,
 		"internal/registry": 3,
+		"internal/trial":    3,
 		"internal/upkeep":   3,
 		"internal/webhook":  3,
 

@@ -43,6 +43,9 @@ type Input struct {
 	// Own are the app's configurations, Server the server-level ones, in any order and of any channel.
 	Own, Server []comm.ProviderConfig
 	Fallback    Fallback
+	// CannotSend says of a configuration's type that this program keeps it and
+	// cannot send with it; nil means that there is no such type.
+	CannotSend func(kind string) bool
 	// Condition is the present health; nil means that everything can take a call.
 	Condition func(*comm.ProviderConfig) Condition
 	// Tried says which configurations this round has called already; nil means none.
@@ -83,6 +86,8 @@ func (out *Chain) Warning(ch comm.Channel) (w comm.Warning, ok bool) {
 	switch {
 	case out.Wait.Reason == WaitOff:
 		return comm.Warning{Code: out.Wait.Reason, Text: "Every provider configuration for " + ch.String() + " is switched off: such messages wait until one is switched on or added."}, true
+	case out.Wait.Reason == WaitCannotSend:
+		return comm.Warning{Code: out.Wait.Reason, Text: "This version cannot send with any of the provider configurations for " + ch.String() + ": such messages wait until one is added that it can send with, or the server is updated."}, true
 	case out.NoProvider:
 		return comm.Warning{Code: comm.WarnNoProvider, Text: nothing + "such messages will fail."}, true
 	case out.Logger:
@@ -104,6 +109,7 @@ const (
 	whyNext           = "next by priority"
 	whyTried          = "called in this round already"
 	whyInactive       = "switched off"
+	whyCannotSend     = "this version cannot send with any of the providers for this channel"
 	whyOff            = "every provider for this channel is switched off"
 )
 
@@ -111,7 +117,11 @@ const (
 // the channel make the chain, else the server-level ones; pinned ones come
 // first, then lower priority, then age. The fallback is for a channel that
 // nothing is configured for: where all configurations are switched off, messages
-// wait, so that an operator's switch turns no real mail into a capture.
+// wait, so that an operator's switch turns no real mail into a capture. An active
+// configuration of a type that this program cannot send with is part of the chain
+// and left out of it: next to others nothing waits for it, and where there are only
+// such ones messages wait. They open neither the server-level chain nor the
+// fallback, since whoever configured an account meant that one.
 func Pick(in Input) Chain {
 	mode := in.Mode
 	switch {
@@ -138,14 +148,42 @@ func Pick(in Input) Chain {
 		}
 		return out
 	}
+	list, unable := in.able(list)
 	out.Candidates = make([]Candidate, 0, len(list))
 	for _, c := range list {
 		out.place(c, in)
 	}
+	out.leaveOut(unable, len(list) == 0)
 	if len(out.Candidates) == 0 {
 		out.Wait = earliest(out.Excluded)
 	}
 	return out
+}
+
+// able parts the configurations that this program can send with from the others.
+func (in *Input) able(list []*comm.ProviderConfig) (able, unable []*comm.ProviderConfig) {
+	if in.CannotSend == nil {
+		return list, nil
+	}
+	for _, c := range list {
+		if in.CannotSend(c.Type) {
+			unable = append(unable, c)
+		} else {
+			able = append(able, c)
+		}
+	}
+	return able, unable
+}
+
+// leaveOut excludes what this program cannot send with. Messages wait for it only where it is alone.
+func (out *Chain) leaveOut(unable []*comm.ProviderConfig, alone bool) {
+	var wait Condition
+	if alone && len(unable) > 0 {
+		wait.Reason, out.Why = WaitCannotSend, whyCannotSend
+	}
+	for _, c := range unable {
+		out.Excluded = append(out.Excluded, Exclusion{Config: c, Why: WaitText(WaitCannotSend), Wait: wait})
+	}
 }
 
 func (out *Chain) place(c *comm.ProviderConfig, in Input) {

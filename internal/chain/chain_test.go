@@ -59,6 +59,9 @@ func TestPick(t *testing.T) {
 		{name: "server when own are off", in: Input{App: live, Own: []comm.ProviderConfig{config("x", 1, off)}, Server: []comm.ProviderConfig{config("s", 0)}}, want: "s"},
 		{name: "server when own are of the other channel", in: Input{App: live, Own: []comm.ProviderConfig{config("x", 1, sms)}, Server: []comm.ProviderConfig{config("s", 0)}}, want: "s"},
 		{name: "own that are down do not open the server's", in: Input{App: live, Own: ab, Server: []comm.ProviderConfig{config("s", 0)}, Condition: down("a", "b")}, out: 2, wait: Condition{Reason: WaitDown, Until: 99}},
+		{name: "server by priority, ties by age, pinned first", in: Input{App: live, Server: []comm.ProviderConfig{config("y", 5, young), config("b", 9), config("o", 5), config("p", 99, pinned, young), config("s", 0, sms)}}, want: "p o y b"},
+		{name: "pinned twice: by priority", in: Input{App: live, Server: []comm.ProviderConfig{config("q", 8, pinned), config("a", 1), config("p", 7, pinned)}}, want: "p q a"},
+		{name: "pinned and off", in: Input{App: live, Server: []comm.ProviderConfig{config("p", 1, pinned, off), config("a", 2)}}, want: "a"},
 		{name: "sandbox app", in: Input{App: sandboxed, Own: ab}, logger: true},
 		{name: "sandbox message of a live app", in: Input{App: live, Mode: comm.Sandbox, Own: ab}, logger: true},
 		{name: "live message of a sandbox app", in: Input{App: sandboxed, Mode: comm.Live, Own: ab}, logger: true},
@@ -119,6 +122,44 @@ func TestWhereAllIsSwitchedOffMessagesWait(t *testing.T) {
 	other := Pick(Input{App: live, Channel: comm.SMS, Own: []comm.ProviderConfig{config("a", 1, off)}})
 	if !other.Logger || other.Wait.Reason != "" {
 		t.Errorf("another channel's configuration counts: %+v", other)
+	}
+}
+
+func TestWhatThisVersionCannotSendWith(t *testing.T) {
+	t.Parallel()
+	live := &comm.App{}
+	of := func(kind string) func(*comm.ProviderConfig) { return func(c *comm.ProviderConfig) { c.Type = kind } }
+	cannot := func(kind string) bool { return kind == "NEW" }
+	able, unable := config("a", 2, of("OLD")), config("n", 1, of("NEW"))
+	offAble := config("a", 2, of("OLD"), off)
+	for name, c := range map[string]struct {
+		in       Input
+		want     string
+		wait     string
+		excluded string // the first one's hindrance
+		own      bool
+	}{
+		"alone it holds":                   {Input{Own: []comm.ProviderConfig{unable}}, "", WaitCannotSend, WaitCannotSend, true},
+		"it opens no server's chain":       {Input{Own: []comm.ProviderConfig{unable}, Server: []comm.ProviderConfig{able}}, "", WaitCannotSend, WaitCannotSend, true},
+		"it fails nothing":                 {Input{Own: []comm.ProviderConfig{unable}, Fallback: FallbackFail}, "", WaitCannotSend, WaitCannotSend, true},
+		"of the server":                    {Input{Server: []comm.ProviderConfig{unable}}, "", WaitCannotSend, WaitCannotSend, false},
+		"beside another it is left out":    {Input{Own: []comm.ProviderConfig{unable, able}}, "a", "", "", true},
+		"beside one that is switched off":  {Input{Own: []comm.ProviderConfig{unable, offAble}}, "", WaitCannotSend, WaitCannotSend, true},
+		"nothing waits for it after a try": {Input{Own: []comm.ProviderConfig{unable, able}, Tried: func(id comm.ID) bool { return id == able.ID }}, "", "", "", true},
+		"beside one that is down": {Input{Own: []comm.ProviderConfig{unable, able}, Condition: func(*comm.ProviderConfig) Condition { return Condition{Reason: WaitDown, Until: 7} }},
+			"", WaitDown, WaitDown, true},
+	} {
+		c.in.App, c.in.Channel, c.in.CannotSend = live, comm.Email, cannot
+		got := Pick(c.in)
+		if names(got) != c.want || got.Wait.Reason != c.wait || got.Own != c.own || got.Logger || got.NoProvider || len(got.Excluded) == 0 || got.Excluded[0].Wait.Reason != c.excluded || got.Excluded[0].Why == "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if w, ok := got.Warning(comm.Email); ok != (c.wait == WaitCannotSend) || ok && w.Code != comm.WarnCannotSend {
+			t.Errorf("%s: warning %+v", name, w)
+		}
+	}
+	if got := Pick(Input{App: &comm.App{Sandbox: true}, Channel: comm.Email, Own: []comm.ProviderConfig{unable}, CannotSend: cannot}); !got.Logger {
+		t.Errorf("the sandbox needs no provider: %+v", got)
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	WaitCredentials = "credentials_unavailable"
 	WaitAdapter     = "provider_unsupported"
 	WaitOff         = comm.WarnProviderOff
+	WaitCannotSend  = comm.WarnCannotSend
 )
 
 // WaitReason is one row of the vocabulary.
@@ -42,6 +43,7 @@ var waitReasons = [...]WaitReason{
 	{WaitMemory, "This server has as many bytes of large messages under way as COMMS_MAX_BYTES_IN_FLIGHT allows."},
 	{WaitCredentials, "The provider's credentials cannot be read; check the encryption keys."},
 	{WaitOff, "Every provider configuration for it is switched off; switch one on or add another."},
+	{WaitCannotSend, "This version keeps the provider's configuration but cannot send with its type yet; add another configuration, or update the server."},
 	{WaitAdapter, "This program does not know the provider's type or cannot use its settings."},
 }
 

@@ -97,6 +97,7 @@ func commands(s Streams) []*cobra.Command {
 	return []*cobra.Command{
 		serveCommand(s),
 		migrateCommand(s),
+		rotateKeysCommand(s),
 		configCommand(s),
 		proveCommand(s),
 		benchCommand(s),

@@ -27,6 +27,8 @@ func TestExitCodes(t *testing.T) {
 		{"words after a command", []string{"config", "bogus"}, nil, exitUsage, "", "bogus"},
 		{"bad option", []string{"serve"}, []string{"COMMS_LEASE=soon"}, exitUsage, "", "COMMS_LEASE"},
 		{"misspelt option", []string{"config"}, []string{"COMMS_LAESE=5s"}, exitUsage, "", "COMMS_LAESE"},
+		{"keys of nothing", []string{"rotate-keys"}, []string{"COMMS_DATA_DIR=/dev/null/data"}, exitFailed, "", "there is no database"},
+		{"negative pause", []string{"rotate-keys", "--pause", "-1s"}, nil, exitUsage, "", "--pause"},
 		{"cannot be done", []string{"migrate"}, []string{"COMMS_DATA_DIR=/dev/null/data"}, exitFailed, "", "/dev/null"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

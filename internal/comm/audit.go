@@ -15,7 +15,11 @@ const (
 	AuditProviderCreated = "provider_created"
 	AuditProviderUpdated = "provider_updated"
 	AuditProviderDeleted = "provider_deleted"
+	AuditTemplateCreated = "template_created"
+	AuditTemplateUpdated = "template_updated"
+	AuditTemplateDeleted = "template_deleted"
 	AuditSettingSet      = "setting_set"
+	AuditSettingChanged  = "setting_changed"
 )
 
 // AuditActions is every action with its meaning.
@@ -35,5 +39,9 @@ var auditActions = [...]Word{
 	{AuditProviderCreated, "A provider configuration was created."},
 	{AuditProviderUpdated, "A provider configuration was changed."},
 	{AuditProviderDeleted, "A provider configuration was deleted."},
+	{AuditTemplateCreated, "A template was created."},
+	{AuditTemplateUpdated, "A template was renamed, or got another version."},
+	{AuditTemplateDeleted, "A template was deleted."},
 	{AuditSettingSet, "A setting of the server was stored for the first time."},
+	{AuditSettingChanged, "A setting of the server was changed, such as the marks by which keys of the ring are known."},
 }

@@ -61,6 +61,8 @@ var codes = [...]Code{
 	{Conflict, "invalid_state", "The message is not in a state that allows this."},
 	{Conflict, "already_exists", "Something with this name exists already."},
 	{Conflict, "template_key_taken", "A template with this key exists; use it, or choose another key."},
+	{Conflict, "address_suppressed", "This address is on the app's opt-out list: nothing was sent."},
+	{Conflict, "provider_cannot_send", "This version cannot send with this type of provider yet."},
 	{TooLarge, "body_too_large", "The request body is too large."},
 	{TargetTooLong, "request_line_too_long", "The path with its query is longer than 8 KiB."},
 	{HeadTooLarge, "too_many_headers", "The request has more than 100 header lines."},

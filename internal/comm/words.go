@@ -29,6 +29,7 @@ var reasons = [...]Word{
 const (
 	WarnNoProvider  = "no_provider"
 	WarnProviderOff = "provider_off"
+	WarnCannotSend  = "provider_cannot_send"
 	WarnNoSender    = "no_sender"
 	WarnSuppressed  = "recipient_suppressed"
 	WarnUCS2        = "ucs2_forced"
@@ -43,6 +44,7 @@ func Warnings() []Word { return warnings[:] }
 var warnings = [...]Word{
 	{WarnNoProvider, "The app is live and nothing is configured to send the channel with, for the app or for the server."},
 	{WarnProviderOff, "Every provider configuration of the channel is switched off: such messages wait."},
+	{WarnCannotSend, "This version keeps and checks configurations of the provider's type but cannot send with it yet: the chain leaves them out, and where there is no other one such messages wait."},
 	{WarnNoSender, "Neither the request nor any configuration of the chain names a sender: the message will fail."},
 	{WarnSuppressed, "The recipient is on the app's opt-out list: the message will end SUPPRESSED unless the entry is removed first."},
 	{WarnUCS2, "A few characters outside of the GSM alphabet make the SMS take more segments."},

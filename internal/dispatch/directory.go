@@ -25,6 +25,7 @@ type directory struct {
 	rank     int   // this node's place among them
 	owned    int64 // +1 whenever this node takes shards
 	adapters map[string]provider.Adapter
+	unable   func(kind string) bool // types that are known without a sender
 	env      provider.Env
 	secrets  func(*comm.ProviderConfig) (map[string]string, error)
 }
@@ -268,6 +269,10 @@ func (d *Dispatcher) open(c *comm.ProviderConfig) *account {
 	adapter, ok := d.sched.dir.adapters[c.Type]
 	if !ok {
 		a.broken = chain.WaitAdapter
+		return a
+	}
+	if adapter.Open == nil {
+		a.broken = chain.WaitCannotSend
 		return a
 	}
 	a.timeout = adapter.CallTimeout

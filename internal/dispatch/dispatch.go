@@ -158,7 +158,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		slots: slots{max: cfg.MaxInFlight, reserve: reserve},
 		cargo: cargo{max: cfg.MaxBytes, reserve: cfg.MaxBytes / 100 * int64(cfg.CriticalReserve)},
 		wake:  make(chan struct{}, 1),
-		dir:   directory{entries: map[comm.ID]*entry{}, adapters: map[string]provider.Adapter{}, env: cfg.Env, secrets: cfg.OpenSecrets, share: 1},
+		dir:   directory{entries: map[comm.ID]*entry{}, adapters: map[string]provider.Adapter{}, unable: provider.CannotSend(cfg.Adapters), env: cfg.Env, secrets: cfg.OpenSecrets, share: 1},
 	}
 	for _, a := range cfg.Adapters {
 		s.dir.adapters[a.Type] = a

@@ -268,7 +268,7 @@ func (s *scheduler) route(u *unit, mode comm.Mode, tried []comm.ID, now time.Tim
 	default:
 		r.wait = c.Wait
 		for _, x := range c.Excluded {
-			if x.Wait == c.Wait && c.Wait.Reason != chain.WaitOff { // a switch is not the account's to tell
+			if x.Wait == c.Wait && c.Wait.Reason != chain.WaitOff && c.Wait.Reason != chain.WaitCannotSend { // neither is the account's to tell
 				r.by = owner.accounts[x.Config.ID]
 				break
 			}
@@ -279,7 +279,7 @@ func (s *scheduler) route(u *unit, mode comm.Mode, tried []comm.ID, now time.Tim
 
 func (s *scheduler) chain(e, server *entry, u *unit, mode comm.Mode, tried []comm.ID, now time.Time) chain.Chain {
 	db, class, percent := s.clock.dbAt(now), classOf(u.key.Lane), s.percent()
-	in := chain.Input{App: &e.app, Mode: mode, Channel: u.key.Channel, Own: e.configs, Server: server.configs, Fallback: s.fall,
+	in := chain.Input{App: &e.app, Mode: mode, Channel: u.key.Channel, Own: e.configs, Server: server.configs, Fallback: s.fall, CannotSend: s.dir.unable,
 		Condition: func(c *comm.ProviderConfig) chain.Condition {
 			a := e.accounts[c.ID]
 			if a == nil {

@@ -53,22 +53,24 @@ func thingOf(path string) string {
 func adminProbes() map[string]probe {
 	config := probes()["POST /api/v1/provider-configs"].body
 	return map[string]probe{
-		"GET /api/admin/apps":                         {status: 200},
-		"POST /api/admin/apps":                        {body: `{"name":"New","slug":"new-one"}`, status: 201},
-		"GET /api/admin/apps/{app}":                   {status: 200},
-		"PATCH /api/admin/apps/{app}":                 {body: `{"ratePerMinute":7}`, status: 200},
-		"DELETE /api/admin/apps/{app}":                {status: 400}, // without confirm
-		"GET /api/admin/apps/{app}/keys":              {status: 200},
-		"POST /api/admin/apps/{app}/keys":             {body: `{"name":"k"}`, status: 201},
-		"POST /api/admin/apps/{app}/keys/{id}/rotate": {body: `{}`, status: 201},
-		"DELETE /api/admin/apps/{app}/keys/{id}":      {status: 204},
-		"GET /api/admin/audit":                        {status: 200},
-		"GET /api/admin/audit/verify":                 {status: 200},
-		"POST /api/admin/provider-configs":            {body: config, status: 201},
-		"GET /api/admin/provider-configs":             {status: 200},
-		"GET /api/admin/provider-configs/{id}":        {status: 200},
-		"PATCH /api/admin/provider-configs/{id}":      {body: `{"name":"Renamed"}`, status: 200},
-		"DELETE /api/admin/provider-configs/{id}":     {status: 204},
+		"GET /api/admin/apps":                          {status: 200},
+		"POST /api/admin/apps":                         {body: `{"name":"New","slug":"new-one"}`, status: 201},
+		"GET /api/admin/apps/{app}":                    {status: 200},
+		"PATCH /api/admin/apps/{app}":                  {body: `{"ratePerMinute":7}`, status: 200},
+		"DELETE /api/admin/apps/{app}":                 {status: 400}, // without confirm
+		"GET /api/admin/apps/{app}/keys":               {status: 200},
+		"POST /api/admin/apps/{app}/keys":              {body: `{"name":"k"}`, status: 201},
+		"POST /api/admin/apps/{app}/keys/{id}/rotate":  {body: `{}`, status: 201},
+		"DELETE /api/admin/apps/{app}/keys/{id}":       {status: 204},
+		"GET /api/admin/audit":                         {status: 200},
+		"GET /api/admin/audit/verify":                  {status: 200},
+		"POST /api/admin/provider-configs":             {body: config, status: 201},
+		"GET /api/admin/provider-configs":              {status: 200},
+		"GET /api/admin/provider-configs/{id}":         {status: 200},
+		"PATCH /api/admin/provider-configs/{id}":       {body: `{"name":"Renamed"}`, status: 200},
+		"DELETE /api/admin/provider-configs/{id}":      {status: 204},
+		"POST /api/admin/provider-configs/{id}/verify": {status: 200},
+		"POST /api/admin/provider-configs/{id}/test":   {body: `{"to":"ama@example.com"}`, status: 200},
 	}
 }
 

@@ -38,6 +38,14 @@ type warningView struct {
 	Message string `json:"message"`
 }
 
+func warningViews(list []comm.Warning) []warningView {
+	out := make([]warningView, len(list))
+	for i, w := range list {
+		out[i] = warningView{w.Code, w.Text}
+	}
+	return out
+}
+
 // getApp is GET /api/v1/app. It reads the app afresh, so that it shows what was just changed on another node.
 func (a *API) getApp(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	app, err := a.cfg.Registry.App(r.Context(), caller.App.ID)

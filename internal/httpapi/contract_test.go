@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/provider/all"
 )
 
 // TestRoutesAreTheContract proves that what is served is what is documented, with the same credentials.
@@ -185,9 +187,14 @@ func TestAnswersFitTheContract(t *testing.T) {
 func TestProviderTypesAreInTheContract(t *testing.T) {
 	t.Parallel()
 	c := readContract(t)
-	listed := dig(c.schemas, "NewProviderConfig", "properties", "providerType")["enum"]
-	if got := fmt.Sprint(listed); got != "[SMTP]" {
-		t.Errorf("%s", got)
+	listed := dig(c.schemas, "ProviderType")["enum"]
+	var types []any
+	for _, a := range all.Adapters() {
+		types = append(types, a.Type)
+		schemaOfType(t, c, &a)
+	}
+	if !reflect.DeepEqual(listed, types) {
+		t.Errorf("%v, the adapters are %v", listed, types)
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/strictjson"
+	"github.com/commserver/commserver/internal/trial"
 )
 
 // Auth says who is asking.
@@ -59,6 +60,7 @@ type Config struct {
 	Auth     Auth
 	Intake   Intake
 	Registry *registry.Service
+	Trial    *trial.Service
 	Messages store.Messages
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check

@@ -46,6 +46,8 @@ func probes() map[string]probe {
 		"GET /api/v1/templates/{id}/versions/{version}": {id: "template", status: 200},
 		"POST /api/v1/templates/{id}/rollback":          {body: `{"version":1}`, id: "template", status: 200},
 		"POST /api/v1/templates/{id}/preview":           {body: `{"variables":{"firstName":"Ama","reference":"R"}}`, id: "template", status: 200},
+		"POST /api/v1/provider-configs/{id}/verify":     {id: "provider", status: 200},
+		"POST /api/v1/provider-configs/{id}/test":       {body: `{"to":"ama@example.com"}`, id: "provider", status: 200},
 	}
 }
 

@@ -34,6 +34,10 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 		"POST /api/admin/apps/{app}/keys/{id}/rotate": {},
 		"POST /api/admin/provider-configs":            {"providerType": `"SMTP"`, "config": `{"host":"mail.example.com","from":"no-reply@example.com"}`},
 		"PATCH /api/admin/provider-configs/{id}":      {},
+
+		"POST /api/admin/provider-configs/{id}/test": {"to": `"ama@example.com"`},
+
+		"POST /api/v1/provider-configs/{id}/test": {"to": `"ama@example.com"`},
 	}
 	for path, methods := range dig(c.doc, "paths") {
 		for method, operation := range methods.(map[string]any) {

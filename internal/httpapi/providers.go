@@ -25,13 +25,15 @@ type providerView struct {
 	Pinned         bool           `json:"pinned"`
 	CreatedAt      instant        `json:"createdAt"`
 	UpdatedAt      instant        `json:"updatedAt"`
+	Warnings       []warningView  `json:"warnings,omitempty"`
 }
 
 func newProvider(p *registry.Provider) providerView {
 	return providerView{
 		ID: p.ID, ProviderType: p.Type, Channel: p.Channel.String(), Name: p.Name, Priority: p.Priority, IsActive: p.Active, Config: p.Fields,
 		RatePerSecond: number(p.Limits.RatePerSecond), RatePerDay: number(p.Limits.RatePerDay), MaxConcurrency: number(p.Limits.MaxConcurrent),
-		Pinned: p.Limits.Pinned, CreatedAt: instant(p.CreatedAt), UpdatedAt: instant(p.UpdatedAt),
+		Pinned: p.Limits.Pinned, CreatedAt: instant(p.CreatedAt), UpdatedAt: instant(p.UpdatedAt), CallbackURL: text(p.CallbackURL),
+		Warnings: warningViews(p.Warnings),
 	}
 }
 

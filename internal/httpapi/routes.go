@@ -54,6 +54,8 @@ func (a *API) routes() []Route {
 		{"GET", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.getProvider},
 		{"PATCH", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.changeProvider},
 		{"DELETE", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.deleteProvider},
+		{"POST", "/api/v1/provider-configs/{id}/verify", AnApp, comm.ScopeProviders, false, a.verifyProvider},
+		{"POST", "/api/v1/provider-configs/{id}/test", AnApp, comm.ScopeProviders, false, a.testProvider},
 
 		{"POST", "/api/v1/templates", AnApp, comm.ScopeTemplates, false, a.createTemplate},
 		{"GET", "/api/v1/templates", AnApp, comm.ScopeTemplates, true, a.listTemplates},
@@ -83,6 +85,8 @@ func (a *API) routes() []Route {
 		{"GET", "/api/admin/provider-configs/{id}", Admin, 0, false, a.getProvider},
 		{"PATCH", "/api/admin/provider-configs/{id}", Admin, 0, false, a.changeProvider},
 		{"DELETE", "/api/admin/provider-configs/{id}", Admin, 0, false, a.deleteProvider},
+		{"POST", "/api/admin/provider-configs/{id}/verify", Admin, 0, false, a.verifyProvider},
+		{"POST", "/api/admin/provider-configs/{id}/test", Admin, 0, false, a.testProvider},
 
 		{"GET", "/api/openapi", Anyone, 0, false, a.openapi},
 		{"GET", "/{$}", Anyone, 0, false, a.root},

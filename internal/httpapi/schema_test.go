@@ -55,7 +55,7 @@ func (c *contract) check(schema map[string]any, v any, at string) (wrong []strin
 	}
 	for keyword, want := range schema {
 		switch keyword {
-		case "description", "default", "format", "contentEncoding", "required", "properties":
+		case "description", "default", "format", "contentEncoding", "required", "properties", "x-secret":
 		case "type":
 			if !isType(want, v) {
 				wrong = append(wrong, fmt.Sprintf("%s: %T is not %v", at, v, want))
@@ -75,6 +75,8 @@ func (c *contract) check(schema map[string]any, v any, at string) (wrong []strin
 			for i, item := range list {
 				wrong = append(wrong, c.check(want.(map[string]any), item, fmt.Sprintf("%s[%d]", at, i))...)
 			}
+		case "anyOf":
+			wrong = append(wrong, c.any(want.([]any), v, at)...)
 		case "additionalProperties":
 			wrong = append(wrong, c.additional(schema, want, v, at)...)
 		default:
@@ -101,6 +103,18 @@ func (c *contract) members(schema map[string]any, v any, at string) (wrong []str
 		}
 	}
 	return wrong
+}
+
+// any wants the value to fit one of the schemas.
+func (c *contract) any(schemas []any, v any, at string) (wrong []string) {
+	for _, schema := range schemas {
+		one := c.check(schema.(map[string]any), v, at)
+		if len(one) == 0 {
+			return nil
+		}
+		wrong = append(wrong, one...)
+	}
+	return append(wrong, at+": fits none of them")
 }
 
 func (c *contract) additional(schema map[string]any, want, v any, at string) (wrong []string) {

@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,11 +23,13 @@ import (
 	"github.com/commserver/commserver/internal/guard"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/provider"
-	"github.com/commserver/commserver/internal/provider/smtp"
+	"github.com/commserver/commserver/internal/provider/all"
+	"github.com/commserver/commserver/internal/provider/providertest"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/trial"
 )
 
 const (
@@ -43,6 +47,9 @@ type world struct {
 	auth    *auth.Authenticator
 	log     *lockedBuffer
 	changed func(comm.ID)
+	dial    providertest.Dialer // of trials; set it before the first request
+	mails   *atomic.Int64       // test messages that arrived
+	clock   atomic.Int64        // of trials, in nanoseconds: it stands still
 
 	mu     sync.Mutex
 	pushed []store.Head
@@ -99,16 +106,25 @@ func newWorld(t testing.TB) *world {
 		defer w.mu.Unlock()
 		w.pushed = append(w.pushed, h)
 	}
-	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: w.store, Node: "test", Pushed: push})
+	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: w.store, Node: "test", Pushed: push, CannotSend: provider.CannotSend(all.Adapters())})
 	w.auth = a
 	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate() }
 	w.reg = registry.New(registry.Config{
-		Apps: w.store, Keys: w.store, Providers: w.store, Templates: w.store, Messages: w.store, Audit: w.store, Adapters: []provider.Adapter{smtp.Adapter()}, Ring: ring,
+		Apps: w.store, Keys: w.store, Providers: w.store, Templates: w.store, Messages: w.store, Audit: w.store, Adapters: all.Adapters(), Ring: ring, PublicURL: "http://localhost:3008",
 		Mail: &guard.Dialer{Ports: guard.SMTPPorts()}, Web: &guard.Dialer{Ports: guard.WebPorts()},
 		Changed: w.changed, Log: log,
 	})
+	// Trials reach a mail server that takes everything, whatever host they ask for.
+	sink := providertest.NewSink(t, nil, "AUTH PLAIN")
+	w.mails, w.dial = &sink.Mails, sink.Dial()
+	w.clock.Store(time.Now().UnixNano())
+	tries := trial.New(trial.Config{Providers: w.store, Suppressions: w.store, To: in.To, OpenSecrets: w.reg.OpenSecrets, Adapters: all.Adapters(), Log: log,
+		Now: func() time.Time { return time.Unix(0, w.clock.Load()) },
+		Env: provider.Env{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return w.dial(ctx, network, address)
+		}, Hostname: "client.test", Log: log}})
 	w.api = New(Config{
-		Auth: a, Intake: in, Registry: w.reg, Messages: w.store, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()

@@ -56,6 +56,8 @@ type Config struct {
 	Phones    address.Phones
 	Node      string         // this process, for the event log
 	Fallback  chain.Fallback // what a live app without any provider does
+	// CannotSend says of a provider type that this program knows it and cannot send with it; nil: there is none.
+	CannotSend func(kind string) bool
 	// Pushed is called after the commit of each new message, to wake the dispatcher. It must not block.
 	Pushed func(comm.Unit, store.Head)
 	Now    func() time.Time // nil: time.Now

@@ -37,6 +37,11 @@ func (s *Service) checkSender(ctx context.Context, app *comm.App, p *prepared) e
 			return nil
 		}
 	}
+	for _, c := range picked.Excluded { // the message will wait for it, or goes with another of the operator's
+		if sameSender(c.Config.Settings, p.content.From, p.sub.Channel) {
+			return nil
+		}
+	}
 	return comm.E("from_not_allowed", "This sender is not allowed for the app on the server's providers: leave from out, use an allowed sender, or add a provider configuration of your own.").
 		Field("from", "is not among the app's allowed senders")
 }
@@ -55,7 +60,7 @@ func (s *Service) chain(ctx context.Context, app *comm.App, ch comm.Channel) (ch
 	if err != nil {
 		return chain.Chain{}, unavailable(fmt.Errorf("read the provider configurations: %w", err))
 	}
-	return chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback}), nil
+	return chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback, CannotSend: s.cfg.CannotSend}), nil
 }
 
 // allowedFrom compares with the operator's list: an address, a domain (with or without @) or an SMS sender id.

@@ -180,32 +180,41 @@ func (p *prepared) tags(q *Request) error {
 	return nil
 }
 
+// To normalises a recipient as Accept does: wire is what a provider is given, key what
+// suppressions and searches compare. The error is the one that Accept would give.
+func (s *Service) To(ch comm.Channel, to string) (wire, key string, err error) {
+	return recipient(ch, to, s.cfg.Phones)
+}
+
+func recipient(ch comm.Channel, to string, phones address.Phones) (wire, key string, err error) {
+	if strings.TrimSpace(to) == "" {
+		return "", "", refuse("invalid_to", "to", "is empty: give one recipient")
+	}
+	if ch == comm.SMS {
+		digits, err := phones.Parse(to)
+		if err != nil {
+			return "", "", addressError(err, "invalid_phone", "to")
+		}
+		return digits, digits, nil
+	}
+	email, err := address.ParseEmail(to)
+	if err != nil {
+		return "", "", addressError(err, "invalid_to", "to")
+	}
+	return email.Address, email.Key, nil
+}
+
 // address normalises to and checks that from could be a sender.
 func (p *prepared) address(q *Request, phones address.Phones) error {
-	if strings.TrimSpace(q.To.Value) == "" {
-		return refuse("invalid_to", "to", "is empty: give one recipient")
+	var err error
+	if p.content.To, p.sub.Recipient, err = recipient(p.sub.Channel, q.To.Value, phones); err != nil || !q.From.Given {
+		return err
 	}
 	if p.sub.Channel == comm.SMS {
-		digits, err := phones.Parse(q.To.Value)
-		if err != nil {
-			return addressError(err, "invalid_phone", "to")
-		}
-		p.content.To, p.sub.Recipient = digits, digits
-		if !q.From.Given {
-			return nil
-		}
 		if err := sms.CheckSender(q.From.Value); err != nil {
 			return refuse("invalid_from", "from", err.Error())
 		}
 		p.content.From = q.From.Value
-		return nil
-	}
-	email, err := address.ParseEmail(q.To.Value)
-	if err != nil {
-		return addressError(err, "invalid_to", "to")
-	}
-	p.content.To, p.sub.Recipient = email.Address, email.Key
-	if !q.From.Given {
 		return nil
 	}
 	from, err := address.ParseMailbox(q.From.Value)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -29,8 +30,25 @@ type Adapter struct {
 	// CallTimeout is the total time that one Send may take; 0 = 30 s. SMTP needs
 	// more, because the answer to the final dot may take 10 minutes (RFC 5321, 4.5.3.2.6).
 	CallTimeout time.Duration
-	// Open makes a sender for one configuration. It dials nothing.
+	// Reports says that the provider tells later what became of a message: each of
+	// its configurations has a callback URL, with CallbackToken at its end.
+	Reports bool
+	// Open makes a sender for one configuration. It dials nothing. It is nil while
+	// this program knows the type and cannot send with it yet: configurations are
+	// checked, sealed, masked and shown like all others, and the chain leaves them out.
 	Open func(Settings, Env) (Sender, error)
+}
+
+// CannotSend says of a configuration's type whether the adapters know it without
+// being able to send with it. A type that they do not know is none of these.
+func CannotSend(adapters []Adapter) func(kind string) bool {
+	var those []string
+	for i := range adapters {
+		if adapters[i].Open == nil {
+			those = append(those, adapters[i].Type)
+		}
+	}
+	return func(kind string) bool { return slices.Contains(those, kind) }
 }
 
 // FieldKind is how a field is checked and shown.
@@ -44,6 +62,8 @@ const (
 	Host
 	URL
 	Mailbox
+	Token    // a key or id that a provider issued: printable ASCII without spaces
+	SenderID // a sender id of short messages
 )
 
 // Field is one setting of a provider configuration. Validation, forms, the
@@ -56,7 +76,7 @@ type Field struct {
 	Required bool
 	Secret   bool // sealed in the store, never returned
 	Default  string
-	Min, Max int // Int: bounds; Text: Max length in bytes
+	Min, Max int // Int: bounds; Text and Token: Max length in bytes
 }
 
 // Settings is a configuration's fields by name, as text, secrets opened. Never log it.

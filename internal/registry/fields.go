@@ -10,6 +10,7 @@ import (
 	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/sms"
 )
 
 // maxField bounds a text field whose adapter gives no bound, in bytes.
@@ -65,7 +66,7 @@ func asText(f *provider.Field, value any) (text, why string) {
 		return "", "must be a string"
 	}
 	top := maxField
-	if f.Kind == provider.Text && f.Max > 0 {
+	if (f.Kind == provider.Text || f.Kind == provider.Token) && f.Max > 0 {
 		top = f.Max
 	}
 	if len(text) > top {
@@ -122,7 +123,19 @@ func (s *Service) checkField(f *provider.Field, value string, settings provider.
 			return err.Error()
 		}
 	case provider.URL:
-		if _, err := s.cfg.Web.CheckURL(value); err != nil {
+		u, err := s.cfg.Web.CheckURL(value)
+		switch {
+		case err != nil:
+			return err.Error()
+		case u.RawQuery != "" || u.ForceQuery:
+			return "must not hold a query: paths are added to it"
+		}
+	case provider.Token:
+		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			return "must be printable ASCII without spaces: copy it whole, and nothing else"
+		}
+	case provider.SenderID:
+		if err := sms.CheckSender(value); err != nil {
 			return err.Error()
 		}
 	case provider.Mailbox:
@@ -155,7 +168,12 @@ func (s *Service) show(c *comm.ProviderConfig) Provider {
 	if !ok {
 		return out // a type of a newer version: its fields may be secrets
 	}
+	if adapter.Open == nil {
+		out.Warnings = append(out.Warnings, comm.Warning{Code: comm.WarnCannotSend,
+			Text: "This version keeps the configuration and cannot send with " + adapter.Type + " yet: it is left out of the chain."})
+	}
 	secrets, err := s.OpenSecrets(c)
+	out.CallbackURL = s.callbackURL(c, secrets[provider.CallbackToken])
 	for i := range adapter.Fields {
 		f := &adapter.Fields[i]
 		if f.Secret {

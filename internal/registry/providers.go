@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // Masked stands for a secret in every answer. Sent back in a change it means
@@ -49,6 +52,11 @@ type ProviderChange struct {
 type Provider struct {
 	comm.ProviderConfig
 	Fields map[string]any // typed as the adapter declares them, secrets masked
+	// CallbackURL is where the provider reports to; "" for types that report nothing,
+	// and while the secrets cannot be opened. Whoever knows it can report: show it to
+	// those who may change the configuration, and never log it.
+	CallbackURL string
+	Warnings    []comm.Warning
 }
 
 // ProviderList lists an app's configurations in the order of its chain. A zero app: server-level.
@@ -57,6 +65,15 @@ func (s *Service) ProviderList(ctx context.Context, app comm.ID) ([]Provider, er
 	if err != nil {
 		return nil, fmt.Errorf("list provider configurations: %w", err)
 	}
+	slices.SortStableFunc(configs, func(a, b comm.ProviderConfig) int { // they come by priority, then age
+		switch {
+		case a.Limits.Pinned == b.Limits.Pinned:
+			return 0
+		case a.Limits.Pinned:
+			return -1
+		}
+		return 1
+	})
 	out := make([]Provider, len(configs))
 	for i := range configs {
 		out[i] = s.show(&configs[i])
@@ -183,7 +200,7 @@ func (s *Service) OpenSecrets(c *comm.ProviderConfig) (map[string]string, error)
 }
 
 func credentialsPlace(c *comm.ProviderConfig) seal.Place {
-	return seal.Place{App: c.App.String(), Record: c.ID.String(), Field: "secrets"}
+	return store.ProviderSecrets().Place(c.App, c.ID)
 }
 
 // types lists the provider types, for an error's sentence.
@@ -218,6 +235,9 @@ func (s *Service) apply(c *comm.ProviderConfig, adapter *provider.Adapter, secre
 	if len(e.Fields) > 0 {
 		return e
 	}
+	if adapter.Reports && secrets[provider.CallbackToken] == "" {
+		secrets[provider.CallbackToken] = newCallbackToken()
+	}
 	c.Settings, c.Secrets, c.KeyID = settings, nil, ""
 	if len(secrets) == 0 {
 		return nil
@@ -248,10 +268,32 @@ func movedSecrets(e *comm.Error, adapter *provider.Adapter, before, after, secre
 		return
 	}
 	for name := range secrets {
+		if name == provider.CallbackToken {
+			continue // drawn here, and shown to everybody who may change the configuration
+		}
 		if text, ok := sent[name].(string); !ok || text == Masked {
 			e.Field("config."+name, "must be sent again, because the host that it goes to changes")
 		}
 	}
+}
+
+const callbackTokenBytes = 24
+
+// newCallbackToken is what makes a callback URL unguessable: 192 random bits.
+func newCallbackToken() string {
+	var b [callbackTokenBytes]byte
+	_, _ = rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// callbackURL is what the operator registers at the provider. The token is drawn
+// once and kept sealed with the other secrets, not derived from the key ring: the
+// rotation of keys must not change an address that a provider knows.
+func (s *Service) callbackURL(c *comm.ProviderConfig, token string) string {
+	if token == "" {
+		return ""
+	}
+	return s.cfg.PublicURL + "/api/callbacks/" + strings.ToLower(c.Type) + "/" + c.ID.String() + "/" + token
 }
 
 // checkFrame applies what every configuration has, whatever its type.

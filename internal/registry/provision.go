@@ -12,6 +12,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // Bounds and defaults of an app.
@@ -193,12 +194,12 @@ func (s *Service) setWebhook(app *comm.App, address, secret *string) (generated 
 	if err != nil {
 		return "", fmt.Errorf("seal the webhook secret: %w", err)
 	}
-	app.WebhookSecret = append(append([]byte(sealed.KeyID), '\n'), sealed.Box...)
+	app.WebhookSecret = sealed.Pack()
 	return generated, nil
 }
 
 func webhookPlace(app *comm.App) seal.Place {
-	return seal.Place{App: app.ID.String(), Record: app.ID.String(), Field: "webhookSecret"}
+	return store.WebhookSecrets().Place(app.ID, app.ID)
 }
 
 const webhookSecretBytes = 32

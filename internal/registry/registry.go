@@ -66,6 +66,8 @@ type Config struct {
 	// URLs: the dialers that the connections will be made with.
 	Mail, Web *guard.Dialer
 	Fallback  chain.Fallback
+	// PublicURL begins the callback URLs that providers are given, without a slash at its end.
+	PublicURL string
 	// Changed is called after every stored change with the app that it belongs
 	// to, before the change is answered. The zero app: the server-level chain.
 	Changed func(app comm.ID)
@@ -81,12 +83,6 @@ type Service struct {
 	deleted     chan struct{} // an app was deleted: Run has something to do
 }
 
-// Purposes of sealed values: a value sealed for one cannot be opened for another.
-const (
-	purposeCredentials = "provider-config"
-	purposeWebhooks    = "webhook-secret"
-)
-
 // New makes a Service.
 func New(cfg Config) *Service {
 	if cfg.Now == nil {
@@ -95,7 +91,8 @@ func New(cfg Config) *Service {
 	if cfg.Changed == nil {
 		cfg.Changed = func(comm.ID) {}
 	}
-	return &Service{cfg: cfg, credentials: cfg.Ring.For(purposeCredentials), webhooks: cfg.Ring.For(purposeWebhooks), deleted: make(chan struct{}, 1)}
+	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
+	return &Service{cfg: cfg, credentials: cfg.Ring.For(store.ProviderSecrets().Purpose), webhooks: cfg.Ring.For(store.WebhookSecrets().Purpose), deleted: make(chan struct{}, 1)}
 }
 
 func (s *Service) now() comm.Micros { return comm.At(s.cfg.Now()) }
@@ -228,7 +225,7 @@ func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]comm.Warni
 	}
 	var out []comm.Warning
 	for _, ch := range []comm.Channel{comm.Email, comm.SMS} {
-		picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback})
+		picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback, CannotSend: provider.CannotSend(s.cfg.Adapters)})
 		if w, ok := picked.Warning(ch); ok {
 			out = append(out, w)
 		}

@@ -12,6 +12,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -66,6 +67,19 @@ type Sealed struct {
 	KeyID string
 	// Box is nonce, ciphertext and tag: 28 bytes more than the content.
 	Box []byte
+}
+
+// Pack writes the value and its key's id as one, for storing where there is one column.
+func (s Sealed) Pack() []byte { return append(append([]byte(s.KeyID), '\n'), s.Box...) }
+
+// Unpack reads what Pack wrote. What was not written by it is a value under no key,
+// which does not open.
+func Unpack(b []byte) Sealed {
+	id, box, found := bytes.Cut(b, []byte{'\n'})
+	if !found {
+		return Sealed{Box: b}
+	}
+	return Sealed{KeyID: string(id), Box: box}
 }
 
 // Sealer seals and opens the values of one purpose. Get it from Ring.For. It is

@@ -42,6 +42,7 @@ type Store interface {
 	Settings
 	Templates
 	Audit
+	Sealed
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)
@@ -545,6 +546,8 @@ type Settings interface {
 	Setting(ctx context.Context, name string) (string, error)
 	// InitSetting stores value unless there is one, and answers what is stored.
 	InitSetting(ctx context.Context, name, value string) (string, error)
+	// SwapSetting stores value if old is stored, and answers whether it was. value is neither old nor "".
+	SwapSetting(ctx context.Context, name, old, value string) (swapped bool, err error)
 }
 
 // Templates is content with placeholders. A template of another app does not exist.

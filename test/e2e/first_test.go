@@ -223,6 +223,10 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 		"role that SQLite cannot be": {[]string{"COMMS_ROLE=worker"}, nil, "COMMS_ROLE"},
 		"PostgreSQL without keys":    {[]string{"COMMS_DATABASE_URL=postgres://localhost/x"}, nil, "COMMS_ENCRYPTION_KEYS"},
 		"bad key ring":               {[]string{"COMMS_ENCRYPTION_KEYS=k1:short"}, nil, "COMMS_ENCRYPTION_KEYS"},
+		"key of 16 bytes":            {[]string{"COMMS_ENCRYPTION_KEYS=k1:MDEyMzQ1Njc4OWFiY2RlZg=="}, nil, "COMMS_ENCRYPTION_KEYS"},
+		"one byte as a key":          {[]string{"COMMS_ENCRYPTION_KEYS=k1:QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="}, nil, "COMMS_ENCRYPTION_KEYS"},
+		"a sentence as a key":        {[]string{"COMMS_ENCRYPTION_KEYS=k1:YW4gZXhhbXBsZSBrZXkgb2YgMzIgY2hhcmFjdGVycyE="}, nil, "COMMS_ENCRYPTION_KEYS"},
+		"counting as a key":          {[]string{"COMMS_ENCRYPTION_KEYS=k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}, nil, "COMMS_ENCRYPTION_KEYS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

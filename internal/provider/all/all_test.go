@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/provider/all"
 	"github.com/commserver/commserver/internal/provider/providertest"
 )
@@ -21,7 +22,13 @@ func TestAdapters(t *testing.T) {
 			t.Errorf("%s is not upper case", a.Type)
 		}
 	}
-	if !seen["SMTP"] {
-		t.Error("SMTP is not one of them")
+	for _, kind := range []string{"RESEND", "SMTP", "ARKESEL", "HUBTEL", "NALO", "MNOTIFY"} { // the guide's
+		if !seen[kind] {
+			t.Errorf("%s is not one of them", kind)
+		}
+	}
+	cannot := provider.CannotSend(all.Adapters())
+	if cannot("SMTP") || cannot("A_LATER_TYPE") || !cannot("RESEND") {
+		t.Error("what this version cannot send with")
 	}
 }

@@ -56,8 +56,8 @@ func Fields(t *testing.T, a provider.Adapter) {
 	if a.Type == "" || a.Type != strings.ToUpper(a.Type) {
 		t.Errorf("type %q is not upper case", a.Type)
 	}
-	if a.Title == "" || a.Open == nil || comm.Channel(a.Channel).String() == "UNKNOWN" {
-		t.Errorf("title, Open or channel is missing")
+	if a.Title == "" || comm.Channel(a.Channel).String() == "UNKNOWN" {
+		t.Errorf("title or channel is missing")
 	}
 	seen := map[string]bool{}
 	for _, f := range a.Fields {
@@ -81,11 +81,12 @@ func fieldFaults(f provider.Field) (faults []string) {
 	say(f.Name == "" || strings.ToLower(f.Name[:1]) != f.Name[:1] || strings.ContainsAny(f.Name, " _-."), "the name is no lowerCamelCase word")
 	say(f.Label == "", "no label")
 	say(len(f.Help) < 20 || !strings.HasSuffix(f.Help, "."), "the help is no sentence")
-	say(f.Kind < provider.Text || f.Kind > provider.Mailbox, "no kind")
-	say(f.Secret && f.Kind != provider.Text, "a secret is text")
+	say(f.Kind < provider.Text || f.Kind > provider.SenderID, "no kind")
+	say(f.Secret && f.Kind != provider.Text && f.Kind != provider.Token, "a secret is text")
+	say(f.Name == provider.CallbackToken, "the name is taken")
 	say(f.Secret && f.Default != "", "a secret has a default")
 	say(f.Kind == provider.Int && f.Min >= f.Max, "no bounds")
-	say(f.Kind == provider.Text && f.Max <= 0, "no greatest length")
+	say((f.Kind == provider.Text || f.Kind == provider.Token) && f.Max <= 0, "no greatest length")
 	say(f.Required && f.Default != "", "required and with a default")
 	for _, word := range []string{"password", "secret", "apikey", "authkey", "token"} {
 		say(strings.Contains(lower, word) && !f.Secret, "looks like a secret but is not marked as one")

@@ -474,17 +474,3 @@ func TestABurstReusesItsSessions(t *testing.T) {
 		t.Errorf("%d connections for waves of %d", n, wave)
 	}
 }
-
-func TestVerify(t *testing.T) {
-	t.Parallel()
-	const login = "S: 220 hi\nC~ EHLO\nS: 250-hi\nS: 250 AUTH LOGIN\nC: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: dS1uYW1l\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\n"
-	server := providertest.ServeSMTP(t, nil, login+"S: 535 5.7.8 bad credentials for u-name\n<end>", login+"S: 235 ok\nC: QUIT")
-	s := newSender(t, server.Dial, "username=u-name", "password=secret")
-	e := wantError(t, s.Verify(t.Context()), provider.Account, "535 5.7.8")
-	if e.Text != "the server refuses the login: bad credentials for [hidden]" {
-		t.Errorf("text %q", e.Text)
-	}
-	if err := s.Verify(t.Context()); err != nil {
-		t.Error(err)
-	}
-}

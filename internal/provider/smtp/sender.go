@@ -135,16 +135,6 @@ func (s *Sender) giveBack(ses *session, f *fault) {
 	s.pool.put(ses)
 }
 
-// Verify connects and logs in without sending anything. The error is a *provider.Error.
-func (s *Sender) Verify(ctx context.Context) error {
-	ses, f := s.connect(ctx)
-	if f != nil {
-		return f.interrupted(ctx).asError(s.veil(&job{}))
-	}
-	s.pool.put(ses)
-	return nil
-}
-
 // Close implements provider.Sender.
 func (s *Sender) Close() error {
 	s.pool.close()

@@ -34,6 +34,17 @@ type extensions struct {
 
 // connect opens a session: TCP, TLS, greeting, EHLO, AUTH.
 func (s *Sender) connect(ctx context.Context) (*session, *fault) {
+	ses, f := s.begin(ctx)
+	if f != nil && ses != nil {
+		ses.drop()
+		return nil, f
+	}
+	return ses, f
+}
+
+// begin is connect for a caller who looks at sessions that failed, too: the session
+// is nil only if there was no connection, and the caller ends it.
+func (s *Sender) begin(ctx context.Context) (*session, *fault) {
 	short, cancel := context.WithTimeout(ctx, s.times.connect)
 	defer cancel()
 	conn, err := s.dial(short, "tcp", s.config.target())
@@ -43,8 +54,7 @@ func (s *Sender) connect(ctx context.Context) (*session, *fault) {
 	ses := &session{wire: newWire(conn), times: s.times}
 	if s.config.secure {
 		if err := s.encrypt(short, ses); err != nil {
-			_ = conn.Close()
-			return nil, &fault{phase: startTLS, err: err}
+			return ses, &fault{phase: startTLS, err: err}
 		}
 	}
 	stop := ses.watch(ctx)
@@ -52,11 +62,7 @@ func (s *Sender) connect(ctx context.Context) (*session, *fault) {
 	if !stop() && f == nil {
 		f = &fault{phase: hello, err: context.Cause(ctx)}
 	}
-	if f != nil {
-		_ = ses.conn.Close()
-		return nil, f
-	}
-	return ses, nil
+	return ses, f
 }
 
 // open speaks the dialogue up to AUTH.

@@ -24,6 +24,7 @@ const (
 	data    // DATA and its 354
 	content // the message, before its end
 	final   // the final dot has been written
+	ready   // logged in, asked for nothing (Verify)
 )
 
 // timeouts are how long each phase may take in all, RFC 5321 section 4.5.3.2.

@@ -66,6 +66,8 @@ func hotStatements() []hotStatement {
 		{"templates of a channel", sqlstore.TemplateListSQL(true, false), nil, []use{{"templates", "templates_pkey", "app_id id"}}},
 		{"versions", sqlstore.TemplateVersionsSQL, nil, []use{{"template_versions", "template_versions_pkey", "app_id template_id"}}},
 		{"version", sqlstore.TemplateVersionSQL, nil, []use{{"template_versions", "template_versions_pkey", "app_id template_id version"}}},
+		{"sealed values", sqlstore.SealedAfterSQL(store.ProviderSecrets()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id id"}}},
+		{"sealed values of apps", sqlstore.SealedAfterSQL(store.WebhookSecrets()), nil, []use{{"apps", "apps_pkey", "id"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},
 		{"overdue", overdueSQL, []any{shardList([]comm.Shard{1, 2}), 1, 10}, []use{{"state", "state_expiring", "shard expires_at"}, {"state", "state_retried", "shard round_since"}}},

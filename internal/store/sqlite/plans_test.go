@@ -107,6 +107,18 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 	}
 }
 
+// Sealed values are read in the order of their rows, from where the last page ended.
+func TestSealedValuesSeek(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	for _, c := range store.SealedColumns() {
+		got := plan(t, s, strings.NewReplacer("$1", "?", "$2", "?", "$3", "?").Replace(sqlstore.SealedAfterSQL(c)))
+		if !strings.Contains(got, "SEARCH "+c.Table+" USING PRIMARY KEY (") || strings.Contains(got, "SCAN") || strings.Contains(got, "TEMP B-TREE") {
+			t.Errorf("%s:\n%s", c.Name(), got)
+		}
+	}
+}
+
 // Each filter is answered by one range per index, status and channel, merged: what a
 // page costs does not grow with what is stored.
 func TestListsMergeRanges(t *testing.T) {

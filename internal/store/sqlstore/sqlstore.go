@@ -100,7 +100,7 @@ func UUID(id comm.ID) string {
 }
 
 // Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions,
-// store.Settings, store.Templates and store.Audit on a DB. Stores embed it. It is safe for concurrent use.
+// store.Settings, store.Templates, store.Audit and store.Sealed on a DB. Stores embed it. It is safe for concurrent use.
 type Cold struct {
 	db DB
 	d  Dialect

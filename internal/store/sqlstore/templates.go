@@ -60,7 +60,10 @@ func (c *Cold) CreateTemplate(ctx context.Context, t *comm.Template, most int) e
 		if err != nil {
 			return err
 		}
-		return c.insertVersion(ctx, q, t, v)
+		if err := c.insertVersion(ctx, q, t, v); err != nil {
+			return err
+		}
+		return c.record(ctx, q, did{t.App, comm.AuditTemplateCreated, t.ID.String(), detail{}.with("key", t.Key)})
 	})
 	return wrap(err, "create template")
 }
@@ -147,15 +150,22 @@ func (c *Cold) UpdateTemplate(ctx context.Context, t *comm.Template, next *comm.
 		if err == nil && n == 0 {
 			return c.whyTemplateNotUpdated(ctx, q, t)
 		}
-		if err != nil || next == nil {
+		if err != nil {
 			return err
+		}
+		if next == nil {
+			return c.record(ctx, q, did{t.App, comm.AuditTemplateUpdated, t.ID.String(), detail{}.with("name", t.Name)})
 		}
 		if err := c.insertVersion(ctx, q, t, next); err != nil {
 			return err
 		}
 		_, err = q.ExecContext(ctx, `DELETE FROM template_versions WHERE app_id = $1 AND template_id = $2 AND version <= $3`,
 			c.d.ID(t.App), c.d.ID(t.ID), int64(next.Version-keep))
-		return err
+		if err != nil {
+			return err
+		}
+		versions := differ(facts{"version": shown(t.Current.Version)}, facts{"version": shown(next.Version)})
+		return c.record(ctx, q, did{t.App, comm.AuditTemplateUpdated, t.ID.String(), versions.with("name", t.Name)})
 	})
 	if err != nil {
 		return wrap(err, "update template")
@@ -183,8 +193,10 @@ func (c *Cold) DeleteTemplate(ctx context.Context, app, id comm.ID) error {
 		if err != nil {
 			return err
 		}
-		_, err = q.ExecContext(ctx, `DELETE FROM template_versions WHERE app_id = $1 AND template_id = $2`, c.d.ID(app), c.d.ID(id))
-		return err
+		if _, err = q.ExecContext(ctx, `DELETE FROM template_versions WHERE app_id = $1 AND template_id = $2`, c.d.ID(app), c.d.ID(id)); err != nil {
+			return err
+		}
+		return c.record(ctx, q, did{app, comm.AuditTemplateDeleted, id.String(), detail{}})
 	})
 	return wrap(err, "delete template")
 }

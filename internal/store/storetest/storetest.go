@@ -44,6 +44,7 @@ func Run(t *testing.T, open Opener) {
 		{"Templates", templateCases()},
 		{"Tenancy", tenancyCases()},
 		{"Audit", auditCases()},
+		{"Sealed", sealedCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/commserver/commserver/internal/app"
+	"github.com/commserver/commserver/internal/keyring"
+)
+
+const rotateHelp = `Seals every stored secret again (provider credentials, webhook secrets) under the first key of COMMS_ENCRYPTION_KEYS.
+It is the last of three steps, see docs/keys.md: give every node the new key behind the old one and restart them; then put
+the new one first and restart them; then run this. After that the old key can be removed.
+
+It works in small steps beside running nodes on PostgreSQL, may be stopped and run again at any time, and says how many values
+are under which key. On SQLite the server must be stopped: one process has the file.
+
+Exit code 1 means that some value is still under another key.`
+
+// errKeysLeft is the outcome that a script must see.
+var errKeysLeft = errors.New("some values are not under the first key")
+
+func rotateKeysCommand(s Streams) *cobra.Command {
+	var dry bool
+	var pause time.Duration
+	cmd := &cobra.Command{
+		Use:   "rotate-keys",
+		Short: "Seal stored secrets again under the first encryption key",
+		Long:  rotateHelp,
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return rotateKeys(cmd, s, dry, pause) },
+	}
+	bindOptions(cmd)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "Count what would be done and change nothing.")
+	cmd.Flags().DurationVar(&pause, "pause", 5*time.Millisecond, "Pause between two steps, for the nodes that send meanwhile.")
+	return cmd
+}
+
+func rotateKeys(cmd *cobra.Command, s Streams, dry bool, pause time.Duration) error {
+	cfg, err := loadConfig(cmd, s)
+	if err != nil {
+		return err
+	}
+	if pause < 0 {
+		return usageError{errors.New("--pause must not be negative")}
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	report, err := app.RotateKeys(ctx, cfg, app.Rotation{DryRun: dry, Pause: pause, Log: newLog(cfg, s.Err),
+		Progress: func(column string, done int) { fmt.Fprintf(s.Err, "%s: %d sealed again\n", column, done) }})
+	if report.Primary != "" {
+		printColumns(s.Out, &report, dry)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; what was done stays done, run it again", err)
+	}
+	printKeys(s.Out, &report, dry)
+	if len(report.Old()) > 0 {
+		return errKeysLeft
+	}
+	return nil
+}
+
+func printColumns(w io.Writer, r *keyring.Report, dry bool) {
+	verb := "sealed again"
+	if dry {
+		verb = "would be sealed again"
+	}
+	fmt.Fprintf(w, "First key: %s\n", r.Primary)
+	for _, c := range r.Columns {
+		fmt.Fprintf(w, "%s: %d %s, %d under it already, %d cannot be opened\n", c.Name, c.Done, verb, c.Fresh, len(c.Closed)+c.MoreClosed)
+		for _, v := range c.Closed {
+			fmt.Fprintf(w, "  cannot be opened: app %s, record %s, key %q\n", v.App, v.ID, v.KeyID)
+		}
+		if c.MoreClosed > 0 {
+			fmt.Fprintf(w, "  and %d more\n", c.MoreClosed)
+		}
+	}
+}
+
+// printKeys says which keys are needed; only a rotation that went through everything knows.
+func printKeys(w io.Writer, r *keyring.Report, dry bool) {
+	for _, id := range slices.Sorted(maps.Keys(r.ByKey)) {
+		fmt.Fprintf(w, "Values under key %q: %d\n", id, r.ByKey[id])
+	}
+	old := r.Old()
+	switch {
+	case len(old) == 0:
+		fmt.Fprintln(w, "Nothing is under another key: the others can be removed from COMMS_ENCRYPTION_KEYS.")
+	case dry:
+		fmt.Fprintf(w, "Keep key %s until they are sealed again.\n", strings.Join(old, ", "))
+	default:
+		fmt.Fprintf(w, "Keep key %s. See that every node was restarted with key %s first and run this again; what cannot be opened must be sent again or deleted.\n", strings.Join(old, ", "), r.Primary)
+	}
+}

@@ -1,0 +1,90 @@
+package all_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/provider/all"
+)
+
+var update = flag.Bool("update", false, "write the generated documents")
+
+// begin and end mark what is generated within docs/providers.md; the rest is written by hand.
+const (
+	page  = "../../../docs/providers.md"
+	begin = "<!-- generated: the types; run make docs -->\n"
+	end   = "<!-- end of what is generated -->\n"
+)
+
+// TestDocsAreCurrent keeps the tables of docs/providers.md true: they are generated from the adapters' fields.
+func TestDocsAreCurrent(t *testing.T) {
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(got), begin)
+	_, tail, found := strings.Cut(rest, end)
+	if !ok || !found {
+		t.Fatalf("%s has lost the marks of what is generated", page)
+	}
+	want := head + begin + types() + end + tail
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(got) != want {
+		t.Errorf("%s is stale; run: make docs", page)
+	}
+}
+
+func types() string {
+	var b strings.Builder
+	b.WriteString("\n| type | provider | channel | this version sends with it | reports to a callback URL |\n|---|---|---|---|---|\n")
+	for _, a := range all.Adapters() {
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %s |\n", a.Type, strings.ToLower(a.Type), a.Title, a.Channel, yes(a.Open != nil), yes(a.Reports))
+	}
+	for _, a := range all.Adapters() {
+		fmt.Fprintf(&b, "\n### %s\n\n| field | value | about |\n|---|---|---|\n", a.Type)
+		for _, f := range a.Fields {
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, value(&f), f.Help)
+		}
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func value(f *provider.Field) string {
+	text := map[provider.FieldKind]string{
+		provider.Text: "text", provider.Int: "whole number", provider.Bool: "true or false", provider.Host: "host name", provider.URL: "https URL",
+		provider.Mailbox: "email address, with or without a name", provider.Token: "ASCII without spaces", provider.SenderID: "sender id",
+	}[f.Kind]
+	switch f.Kind {
+	case provider.Int:
+		text += fmt.Sprintf(", %d to %d", f.Min, f.Max)
+	case provider.Text, provider.Token:
+		text += fmt.Sprintf(", up to %d bytes", f.Max)
+	}
+	if f.Required {
+		text += "; required"
+	}
+	if f.Secret {
+		text += "; secret"
+	}
+	if f.Default != "" {
+		text += "; usually `" + f.Default + "`"
+	}
+	return text
+}

@@ -1,0 +1,182 @@
+package storetest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
+)
+
+func sealedCases() []testCase {
+	return []testCase{
+		{"sealed values are read in pages, those of the server first", sealedPages},
+		{"a sealed value is replaced only if it is what was read", resealed},
+		{"of two that seal a value again one does", resealRace},
+		{"a value that was sealed again is not undone by a change read before", resealedApp},
+		{"a setting is swapped by one", swapped},
+	}
+}
+
+// boxes are contents that a column must keep: the shortest, line ends, every byte, a large one.
+func boxes() [][]byte {
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	return [][]byte{{0}, []byte("a\nb\n"), all, bytes.Repeat([]byte{0xFF, 0}, 8<<10)}
+}
+
+func sealedPages(w *world) {
+	var want []string
+	for i, box := range boxes() {
+		owner := comm.ID{}
+		if i > 0 {
+			owner = w.app(true).ID
+		}
+		for k := range 3 {
+			c := config(owner, fmt.Sprint(i, k), 1, w.now())
+			c.Secrets, c.KeyID = box, fmt.Sprintf("k%d", k)
+			w.must(w.s.CreateProviderConfig(w.ctx, c))
+			want = append(want, fmt.Sprintf("%v %v %s %x", c.App, c.ID, c.KeyID, c.Secrets))
+		}
+	}
+	none := config(comm.ID{}, "without secrets", 1, w.now())
+	none.Secrets, none.KeyID = nil, ""
+	w.must(w.s.CreateProviderConfig(w.ctx, none))
+	for _, limit := range []int{1, 5, 100} {
+		var got []string
+		var app, id comm.ID
+		for {
+			page, err := w.s.SealedAfter(w.ctx, store.ProviderSecrets(), app, id, limit)
+			w.must(err)
+			if len(page) == 0 {
+				break
+			}
+			for _, v := range page {
+				got = append(got, fmt.Sprintf("%v %v %s %x", v.App, v.ID, v.Value.KeyID, v.Value.Box))
+				app, id = v.App, v.ID
+			}
+			if len(page) == 1 && limit == 1 && len(got) == 2 { // one that comes while pages are read, behind the cursor, is no harm
+				late := config(comm.ID{}, "late", 1, w.now())
+				late.ID, late.Secrets, late.KeyID = comm.NewID(1), []byte("late"), "k0"
+				w.must(w.s.CreateProviderConfig(w.ctx, late))
+				w.must(w.s.DeleteProviderConfig(w.ctx, comm.ID{}, late.ID))
+			}
+		}
+		if a, b := slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want)); !slices.Equal(a, b) {
+			w.Fatalf("pages of %d:\n%q\n%q", limit, a, b)
+		}
+	}
+	app := w.app(true)
+	app.WebhookSecret = seal.Sealed{KeyID: "k1", Box: boxes()[2]}.Pack()
+	w.must(w.s.UpdateApp(w.ctx, app, w.now()))
+	page, err := w.s.SealedAfter(w.ctx, store.WebhookSecrets(), comm.ID{}, comm.ID{}, 10)
+	w.must(err)
+	if len(page) != 1 || page[0].App != app.ID || page[0].ID != app.ID || page[0].Value.KeyID != "k1" || !bytes.Equal(page[0].Value.Box, boxes()[2]) {
+		w.Fatalf("%+v", page)
+	}
+	if page, err = w.s.SealedAfter(w.ctx, store.WebhookSecrets(), app.ID, app.ID, 10); err != nil || len(page) != 0 {
+		w.Fatalf("%+v %v", page, err)
+	}
+}
+
+func resealed(w *world) {
+	c := config(w.app(true).ID, "x", 1, w.now())
+	c.Secrets, c.KeyID = []byte("old"), "k1"
+	w.must(w.s.CreateProviderConfig(w.ctx, c))
+	other := config(w.app(true).ID, "other", 1, w.now())
+	other.ID, other.Secrets, other.KeyID = c.ID, []byte("old"), "k1" // another app's, with the same id
+	w.must(w.s.CreateProviderConfig(w.ctx, other))
+	read := store.SealedValue{App: c.App, ID: c.ID, Value: seal.Sealed{KeyID: "k1", Box: []byte("old")}}
+	wrongKey, wrongBox, foreign := read, read, read
+	wrongKey.Value.KeyID, wrongBox.Value.Box, foreign.App = "k9", []byte("older"), w.app(true).ID
+	fresh := seal.Sealed{KeyID: "k2", Box: boxes()[2]}
+	n, err := w.s.Reseal(w.ctx, store.ProviderSecrets(), []store.Resealed{{SealedValue: wrongKey, New: fresh}, {SealedValue: wrongBox, New: fresh}, {SealedValue: foreign, New: fresh}})
+	w.must(err)
+	if n != 0 {
+		w.Fatalf("%d replaced", n)
+	}
+	if n, err = w.s.Reseal(w.ctx, store.ProviderSecrets(), []store.Resealed{{SealedValue: wrongKey, New: fresh}, {SealedValue: read, New: fresh}}); err != nil || n != 1 {
+		w.Fatalf("%d %v", n, err)
+	}
+	got, err := w.s.ProviderConfig(w.ctx, c.App, c.ID)
+	w.must(err)
+	want := *c
+	want.Secrets, want.KeyID = fresh.Box, fresh.KeyID
+	if a, b := fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", *got); a != b { // the version too: senders stay open
+		w.Fatalf("\n%s\n%s", a, b)
+	}
+	if got, err = w.s.ProviderConfig(w.ctx, other.App, other.ID); err != nil || string(got.Secrets) != "old" || got.KeyID != "k1" {
+		w.Fatalf("another app's: %+v %v", got, err)
+	}
+}
+
+func resealRace(w *world) {
+	c := config(w.app(true).ID, "x", 1, w.now())
+	c.Secrets, c.KeyID = []byte("old"), "k1"
+	w.must(w.s.CreateProviderConfig(w.ctx, c))
+	read := store.SealedValue{App: c.App, ID: c.ID, Value: seal.Sealed{KeyID: "k1", Box: []byte("old")}}
+	done := make([]int, 8)
+	var wg sync.WaitGroup
+	for i := range done {
+		wg.Go(func() {
+			done[i], _ = w.s.Reseal(w.ctx, store.ProviderSecrets(), []store.Resealed{{SealedValue: read, New: seal.Sealed{KeyID: "k2", Box: fmt.Append(nil, i)}}})
+		})
+	}
+	wg.Wait()
+	got, err := w.s.ProviderConfig(w.ctx, c.App, c.ID)
+	w.must(err)
+	won := slices.Index(done, 1)
+	if won < 0 || string(got.Secrets) != fmt.Sprint(won) || slices.Index(done[won+1:], 1) >= 0 {
+		w.Fatalf("%v, stored %s", done, got.Secrets)
+	}
+}
+
+func resealedApp(w *world) {
+	a := w.app(true)
+	old := seal.Sealed{KeyID: "k1", Box: boxes()[1]}
+	a.WebhookSecret = old.Pack()
+	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
+	before := *a
+	n, err := w.s.Reseal(w.ctx, store.WebhookSecrets(), []store.Resealed{{SealedValue: store.SealedValue{App: a.ID, ID: a.ID, Value: old}, New: seal.Sealed{KeyID: "k2", Box: boxes()[2]}}})
+	w.must(err)
+	if n != 1 {
+		w.Fatalf("%d replaced", n)
+	}
+	before.Name = "changed"
+	w.wantKind(w.s.UpdateApp(w.ctx, &before, w.now()), comm.Conflict)
+	got, err := w.s.AppByID(w.ctx, a.ID)
+	w.must(err)
+	if v := seal.Unpack(got.WebhookSecret); v.KeyID != "k2" || !bytes.Equal(v.Box, boxes()[2]) || got.Name != a.Name || got.UpdatedAt != a.UpdatedAt+1 {
+		w.Fatalf("%+v", got)
+	}
+}
+
+func swapped(w *world) {
+	if ok, err := w.s.SwapSetting(w.ctx, "x", "a", "b"); err != nil || ok {
+		w.Fatalf("%v %v", ok, err)
+	}
+	_, err := w.s.InitSetting(w.ctx, "x", "a")
+	w.must(err)
+	done := make([]bool, 8)
+	var wg sync.WaitGroup
+	for i := range done {
+		wg.Go(func() { done[i], _ = w.s.SwapSetting(w.ctx, "x", "a", fmt.Sprintf("Ü%d", i)) })
+	}
+	wg.Wait()
+	v, err := w.s.Setting(w.ctx, "x")
+	w.must(err)
+	won := slices.Index(done, true)
+	if won < 0 || v != fmt.Sprintf("Ü%d", won) || slices.Index(done[won+1:], true) >= 0 {
+		w.Fatalf("%v, stored %q", done, v)
+	}
+	for _, value := range []string{"", v} {
+		if ok, err := w.s.SwapSetting(w.ctx, "x", v, value); err == nil || ok {
+			w.Fatalf("%q: %v %v", value, ok, err)
+		}
+	}
+}
