@@ -489,22 +489,49 @@ type DayUse struct {
 
 // Suppressions is the addresses that an app must not write to.
 type Suppressions interface {
-	// Suppress adds; added is false when it was there.
+	// Suppress adds; added is false when it was there, which stays as it is.
 	Suppress(ctx context.Context, s Suppression) (added bool, err error)
+	// SuppressAll adds at most SuppressMost in one short transaction and answers how
+	// many were not there. Those that were stay as they are.
+	SuppressAll(ctx context.Context, all []Suppression) (added int, err error)
+	// Unsuppress takes one off; removed is false when there was none.
 	Unsuppress(ctx context.Context, app comm.ID, ch comm.Channel, address string) (removed bool, err error)
 	Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error)
+	// Suppression reads one; not_found when the address is not on the app's list.
+	Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*Suppression, error)
+	// SuppressionList reads a page, newest first.
+	SuppressionList(ctx context.Context, app comm.ID, f SuppressionFilter) ([]Suppression, error)
+	// SuppressionsAfter reads the next ones of all, in the order of channel and address as
+	// the database compares them. Whoever was on the list all the time is met exactly once.
+	SuppressionsAfter(ctx context.Context, app comm.ID, ch comm.Channel, address string, limit int) ([]Suppression, error)
 }
 
+// SuppressMost is how many suppressions one transaction adds: a few milliseconds of SQLite's writer.
+const SuppressMost = 100
+
 // HardBounce is the reason of suppressions that providers cause: the address does not exist.
-const HardBounce = "hard_bounce"
+const HardBounce = comm.SuppressHardBounce
 
 // Suppression is one address, normalised for comparing.
 type Suppression struct {
 	App       comm.ID
 	Channel   comm.Channel
 	Address   string
-	Reason    string
+	Reason    string // a word of comm.SuppressionReasons
+	Source    string // a word of comm.SuppressionSources
+	Note      string // whoever added it may say more
 	CreatedAt comm.Micros
+}
+
+// SuppressionFilter narrows a list of suppressions. Zero values do not filter.
+type SuppressionFilter struct {
+	Channel       comm.Channel
+	Reason        string
+	CreatedAfter  comm.Micros // exclusive, compared in whole milliseconds as in Filter
+	CreatedBefore comm.Micros // likewise
+	// Before is the keyset: only what comes after it in the list. Of it CreatedAt, Channel and Address count.
+	Before *Suppression
+	Limit  int
 }
 
 // Settings is small server-wide values, such as the canary of the key ring.
