@@ -25,6 +25,7 @@ import (
 	"github.com/commserver/commserver/internal/provider/sandbox"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/suppress"
 )
 
 // build opens and wires every part, lowest floor first.
@@ -67,7 +68,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	if err := a.engines(opt, reg, mail, phones); err != nil {
 		return err
 	}
-	handler = a.door(reg)
+	handler = a.door(reg, phones)
 	return a.tellFirst(ctx, opt, keyFile)
 }
 
@@ -155,7 +156,7 @@ func fallback(cfg config.Config) chain.Fallback {
 }
 
 // door makes the HTTP API.
-func (a *App) door(reg *registry.Service) http.Handler {
+func (a *App) door(reg *registry.Service, phones address.Phones) http.Handler {
 	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
 	if a.dispatcher != nil {
 		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
@@ -165,7 +166,7 @@ func (a *App) door(reg *registry.Service) http.Handler {
 			return nil
 		}})
 	}
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Messages: a.store, Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Messages: a.store, Suppressions: suppress.New(suppress.Config{Store: a.store, Phones: phones}), Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

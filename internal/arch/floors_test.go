@@ -50,6 +50,7 @@ func floors() map[string]int {
 		"internal/intake":   3,
 		"internal/receipt":  3,
 		"internal/registry": 3,
+		"internal/suppress": 3,
 		"internal/upkeep":   3,
 		"internal/webhook":  3,
 

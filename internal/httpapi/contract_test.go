@@ -199,6 +199,8 @@ func TestDocsAreCurrent(t *testing.T) {
 	}{
 		{"Reasons of invalid_state", "`details.reason` of `invalid_state`, beside `details.status`:", comm.Reasons()},
 		{"Warnings", "Answers that are no errors may have `warnings`: `[{\"code\": \"…\", \"message\": \"…\"}]`.", comm.Warnings()},
+		{"Reasons of suppressions", "`reason` of an address on the list of suppressions:", comm.SuppressionReasons()},
+		{"Sources of suppressions", "`source` of an address on the list of suppressions:", comm.SuppressionSources()},
 		{"Why a message failed", "`errorCode` of a message is one of these, or the code of the last attempt's answer (`attemptLog`):", ends()},
 		{"Why an attempt failed", "`errorCode` in a message's `attemptLog`:", attempts()},
 	} {

@@ -24,6 +24,7 @@ import (
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/strictjson"
+	"github.com/commserver/commserver/internal/suppress"
 )
 
 // Auth says who is asking.
@@ -55,6 +56,8 @@ type Config struct {
 	Intake   Intake
 	Registry *registry.Service
 	Messages store.Messages
+	// Suppressions keeps the apps' opt-outs.
+	Suppressions *suppress.Service
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check
 	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.

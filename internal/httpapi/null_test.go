@@ -18,6 +18,8 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 	c := readContract(t)
 	bases := map[string]map[string]string{
 		"POST /api/v1/messages":               {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
+		"POST /api/v1/messages/batch":         {},
+		"POST /api/v1/suppressions":           {"channel": `"SMS"`, "address": `"233241234567"`},
 		"PATCH /api/v1/messages/{id}":         {"action": `"CANCEL"`},
 		"PATCH /api/v1/app":                   {},
 		"POST /api/v1/provider-configs":       {"providerType": `"SMTP"`, "config": `{"host":"mail.example.com","from":"no-reply@example.com"}`},

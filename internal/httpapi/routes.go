@@ -38,6 +38,7 @@ func (a *API) routes() []Route {
 	}
 	return append(health, []Route{
 		{"POST", "/api/v1/messages", AnApp, comm.ScopeSend, false, a.createMessage},
+		{"POST", "/api/v1/messages/batch", AnApp, comm.ScopeSend, false, a.createBatch},
 		{"GET", "/api/v1/messages", AnApp, comm.ScopeRead, true, a.listMessages},
 		{"GET", "/api/v1/messages/{id}", AnApp, comm.ScopeRead, false, a.getMessage},
 		{"PATCH", "/api/v1/messages/{id}", AnApp, comm.ScopeSend, false, a.changeMessage},
@@ -53,6 +54,10 @@ func (a *API) routes() []Route {
 		{"GET", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.getProvider},
 		{"PATCH", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.changeProvider},
 		{"DELETE", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.deleteProvider},
+
+		{"POST", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, false, a.createSuppression},
+		{"GET", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, true, a.listSuppressions},
+		{"DELETE", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, true, a.deleteSuppression},
 
 		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
 

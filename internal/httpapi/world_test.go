@@ -26,6 +26,7 @@ import (
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/suppress"
 )
 
 const provisioningKey = "a-long-provisioning-key-for-tests-0001"
@@ -103,7 +104,7 @@ func newWorld(t testing.TB) *world {
 		Changed: w.changed, Log: log,
 	})
 	w.api = New(Config{
-		Auth: a, Intake: in, Registry: w.reg, Messages: w.store, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth: a, Intake: in, Registry: w.reg, Messages: w.store, Suppressions: suppress.New(suppress.Config{Store: w.store}), PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()
