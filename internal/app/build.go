@@ -110,7 +110,7 @@ func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, ph
 	if err := a.dispatch(opt, reg, mail); err != nil {
 		return err
 	}
-	a.intake = intake.New(intake.Config{Store: a.store, Look: a.store, Configs: a.store, Templates: intake.NoTemplates{}, Phones: phones,
+	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.store, Look: a.store, Configs: a.store, Templates: intake.NoTemplates{}, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), Pushed: a.pushed})
 	return nil
 }

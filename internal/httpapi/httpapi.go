@@ -36,6 +36,8 @@ type Auth interface {
 // Intake accepts messages.
 type Intake interface {
 	Accept(ctx context.Context, app *comm.App, reqs []intake.Request) []intake.Result
+	// Preview answers what Accept would make of a request; it stores and counts nothing.
+	Preview(ctx context.Context, app *comm.App, q *intake.Request) (*intake.Preview, error)
 	// Rate is what is known of an app's rate, for answers to what was not counted.
 	Rate(app *comm.App) intake.Rate
 	// Recipient normalises an address for searching.

@@ -22,6 +22,7 @@ func probes() map[string]probe {
 	return map[string]probe{
 		"POST /api/v1/messages":                {body: sms(""), status: 202},
 		"POST /api/v1/messages/batch":          {body: `{"messages":[` + sms("") + `]}`, status: 202},
+		"POST /api/v1/messages/preview":        {body: sms(""), status: 200},
 		"GET /api/v1/messages":                 {status: 200},
 		"GET /api/v1/messages/{id}":            {id: "message", status: 200},
 		"PATCH /api/v1/messages/{id}":          {body: `{"action":"CANCEL"}`, id: "message", status: 200},

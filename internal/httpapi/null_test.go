@@ -19,6 +19,7 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 	bases := map[string]map[string]string{
 		"POST /api/v1/messages":               {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
 		"POST /api/v1/messages/batch":         {},
+		"POST /api/v1/messages/preview":       {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
 		"POST /api/v1/suppressions":           {"channel": `"SMS"`, "address": `"233241234567"`},
 		"PATCH /api/v1/messages/{id}":         {"action": `"CANCEL"`},
 		"PATCH /api/v1/app":                   {},

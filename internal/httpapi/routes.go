@@ -39,6 +39,7 @@ func (a *API) routes() []Route {
 	return append(health, []Route{
 		{"POST", "/api/v1/messages", AnApp, comm.ScopeSend, false, a.createMessage},
 		{"POST", "/api/v1/messages/batch", AnApp, comm.ScopeSend, false, a.createBatch},
+		{"POST", "/api/v1/messages/preview", AnApp, comm.ScopeSend, false, a.previewMessage},
 		{"GET", "/api/v1/messages", AnApp, comm.ScopeRead, true, a.listMessages},
 		{"GET", "/api/v1/messages/{id}", AnApp, comm.ScopeRead, false, a.getMessage},
 		{"PATCH", "/api/v1/messages/{id}", AnApp, comm.ScopeSend, false, a.changeMessage},
