@@ -28,6 +28,7 @@ var codes = [...]Code{
 	{Invalid, "single_recipient", "to takes exactly one recipient; send one message for each."},
 	{Invalid, "smtputf8_unsupported", "The part before the @ must be ASCII."},
 	{Invalid, "invalid_address", "address must be one email address or phone number, as channel says."},
+	{Invalid, "invalid_import", "The file to import cannot be read from here on; see details."},
 	{Invalid, "body_or_template", "Give body or templateKey."},
 	{Invalid, "body_and_template", "Give body or templateKey, not both."},
 	{Invalid, "body_required", "body must not be empty."},

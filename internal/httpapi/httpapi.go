@@ -77,6 +77,7 @@ type API struct {
 	cfg       Config
 	parcels   sync.Pool
 	bodies    *room
+	imports   imports
 	ready     readiness
 	finishing atomic.Int32 // refused bodies that are being read to their ends
 	refusals  outage.Spaced

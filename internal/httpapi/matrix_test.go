@@ -37,6 +37,8 @@ func probes() map[string]probe {
 		"DELETE /api/v1/provider-configs/{id}": {id: "provider", status: 204},
 		"POST /api/v1/suppressions":            {body: `{"channel":"SMS","address":"+233241234599"}`, status: 201},
 		"GET /api/v1/suppressions":             {status: 200},
+		"POST /api/v1/suppressions/import":     {status: 415}, // nothing is sent
+		"GET /api/v1/suppressions/export":      {status: 200},
 		"DELETE /api/v1/suppressions":          {status: 400}, // it names nothing
 	}
 }

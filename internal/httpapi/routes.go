@@ -59,6 +59,8 @@ func (a *API) routes() []Route {
 		{"POST", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, false, a.createSuppression},
 		{"GET", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, true, a.listSuppressions},
 		{"DELETE", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, true, a.deleteSuppression},
+		{"POST", "/api/v1/suppressions/import", AnApp, comm.ScopeSuppressions, false, a.importSuppressions},
+		{"GET", "/api/v1/suppressions/export", AnApp, comm.ScopeSuppressions, true, a.exportSuppressions},
 
 		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
 

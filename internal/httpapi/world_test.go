@@ -197,6 +197,9 @@ func (w *world) send(r *http.Request) answer {
 	}
 	_ = res.Body.Close()
 	out := answer{status: res.StatusCode, header: res.Header, raw: raw}
+	if kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); kind == "text/csv" || kind == "application/x-ndjson" {
+		return out
+	}
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &out.body); err != nil {
 			w.t.Fatalf("%s %s: %v in %s", r.Method, r.URL.Path, err, raw)
