@@ -69,7 +69,7 @@ func (s *Service) Import(ctx context.Context, app comm.ID, from io.Reader, f For
 	slice := make([]store.Suppression, 0, store.SuppressMost)
 	for {
 		line, entry, refused, err := next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return report, s.flush(ctx, slice, &report)
 		}
 		if err != nil {
@@ -214,7 +214,7 @@ func csvEnd(err error, line int) error {
 	switch {
 	case errors.Is(err, errLong):
 		return tooLong(line)
-	case line == 1 && (unreadable || err == io.EOF):
+	case line == 1 && (unreadable || errors.Is(err, io.EOF)):
 		return comm.E("invalid_import", "The first line must name the columns: channel, address and, if you like, reason and note.").With("line", 1)
 	}
 	return err

@@ -122,7 +122,7 @@ func SuppressionListSQL(d Dialect, app comm.ID, f store.SuppressionFilter) (quer
 				continue
 			}
 			parts = append(parts, `SELECT * FROM (SELECT `+suppressionColumns+` FROM suppressions WHERE app_id = `+id+` AND channel = `+channel+` AND reason = `+q.add(reason.Code)+
-				` AND created_at >= `+from+` AND (created_at, address) < (`+end+`, `+last+`) ORDER BY created_at DESC, address DESC LIMIT `+limit+`) x`)
+				` AND reason <> '' AND created_at >= `+from+` AND (created_at, address) < (`+end+`, `+last+`) ORDER BY created_at DESC, address DESC LIMIT `+limit+`) x`)
 		}
 	}
 	if len(parts) == 0 {

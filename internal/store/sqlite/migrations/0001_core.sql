@@ -87,8 +87,9 @@ CREATE TABLE suppressions (
   note       TEXT    NOT NULL DEFAULT '',
   PRIMARY KEY (app_id, channel, address)
 ) STRICT, WITHOUT ROWID;
--- Lists, newest first: one range for each channel and reason, merged.
-CREATE INDEX suppressions_list ON suppressions (app_id, channel, reason, created_at, address);
+-- Lists, newest first: one range for each channel and reason, merged. Partial, so that no other
+-- statement is ever planned by it: a start looks an address up by the primary key.
+CREATE INDEX suppressions_list ON suppressions (app_id, channel, reason, created_at, address) WHERE reason <> '';
 
 CREATE TABLE nodes (
   node        TEXT    NOT NULL PRIMARY KEY,
