@@ -25,6 +25,7 @@ import (
 	"github.com/commserver/commserver/internal/provider/sandbox"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
 )
 
@@ -69,7 +70,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	if err := a.engines(opt, reg, mail, phones); err != nil {
 		return err
 	}
-	handler = a.door(reg, mail)
+	handler = a.door(reg, mail, phones)
 	return a.tellFirst(ctx, opt, keyFile)
 }
 
@@ -112,7 +113,7 @@ func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, ph
 	if err := a.dispatch(opt, reg, mail); err != nil {
 		return err
 	}
-	a.intake = intake.New(intake.Config{Store: a.store, Look: a.store, Configs: a.store, Templates: a.store, Phones: phones,
+	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.store, Look: a.store, Configs: a.store, Templates: a.store, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed})
 	return nil
 }
@@ -163,7 +164,7 @@ func fallback(cfg config.Config) chain.Fallback {
 }
 
 // door makes the HTTP API.
-func (a *App) door(reg *registry.Service, mail *guard.Dialer) http.Handler {
+func (a *App) door(reg *registry.Service, mail *guard.Dialer, phones address.Phones) http.Handler {
 	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
 	if a.dispatcher != nil {
 		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
@@ -174,7 +175,7 @@ func (a *App) door(reg *registry.Service, mail *guard.Dialer) http.Handler {
 		}})
 	}
 	tries := trial.New(trial.Config{Providers: a.store, Suppressions: a.store, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(mail), Log: a.log})
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Suppressions: suppress.New(suppress.Config{Store: a.store, Phones: phones}), Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

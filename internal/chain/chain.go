@@ -110,6 +110,7 @@ const (
 	whyTried          = "called in this round already"
 	whyInactive       = "switched off"
 	whyCannotSend     = "this version cannot send with any of the providers for this channel"
+	whyLogger         = "not called: the sandbox takes the message"
 	whyOff            = "every provider for this channel is switched off"
 )
 
@@ -207,6 +208,25 @@ func (out *Chain) place(c *comm.ProviderConfig, in Input) {
 		why = whyFirst
 	}
 	out.Candidates = append(out.Candidates, Candidate{Config: c, Why: why, Wait: now})
+}
+
+// LeftOut lists every configuration of the channel among own that the chain, which
+// Pick made of the same input, does not try, and why; for people who ask.
+func (out *Chain) LeftOut(own []comm.ProviderConfig, ch comm.Channel) (all []Exclusion) {
+	all = slices.Clone(out.Excluded)
+	for i := range own {
+		c := &own[i]
+		named := func(id comm.ID) bool { return id == c.ID }
+		switch {
+		case c.Channel != ch, slices.ContainsFunc(out.Candidates, func(x Candidate) bool { return named(x.Config.ID) }),
+			slices.ContainsFunc(out.Excluded, func(x Exclusion) bool { return named(x.Config.ID) }):
+		case !c.Active:
+			all = append(all, Exclusion{Config: c, Why: whyInactive, Wait: Condition{Reason: WaitOff}})
+		default:
+			all = append(all, Exclusion{Config: c, Why: whyLogger})
+		}
+	}
+	return all
 }
 
 // earliest is the hindrance that ends first. A known end is earlier than an open one.

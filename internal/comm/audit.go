@@ -18,6 +18,8 @@ const (
 	AuditTemplateCreated = "template_created"
 	AuditTemplateUpdated = "template_updated"
 	AuditTemplateDeleted = "template_deleted"
+	AuditSuppressed      = "suppressions_added"
+	AuditUnsuppressed    = "suppression_removed"
 	AuditSettingSet      = "setting_set"
 	AuditSettingChanged  = "setting_changed"
 )
@@ -42,6 +44,8 @@ var auditActions = [...]Word{
 	{AuditTemplateCreated, "A template was created."},
 	{AuditTemplateUpdated, "A template was renamed, or got another version."},
 	{AuditTemplateDeleted, "A template was deleted."},
+	{AuditSuppressed, "Addresses joined an app's opt-out list by a call or an import, of which each step has an entry. The log never holds the addresses."},
+	{AuditUnsuppressed, "An address was taken off an app's opt-out list."},
 	{AuditSettingSet, "A setting of the server was stored for the first time."},
 	{AuditSettingChanged, "A setting of the server was changed, such as the marks by which keys of the ring are known."},
 }

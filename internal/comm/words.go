@@ -49,3 +49,37 @@ var warnings = [...]Word{
 	{WarnSuppressed, "The recipient is on the app's opt-out list: the message will end SUPPRESSED unless the entry is removed first."},
 	{WarnUCS2, "A few characters outside of the GSM alphabet make the SMS take more segments."},
 }
+
+// Why an address is on an app's suppressions.
+const (
+	SuppressManual       = "manual"
+	SuppressHardBounce   = "hard_bounce"
+	SuppressComplaint    = "complaint"
+	SuppressUnsubscribed = "unsubscribed"
+)
+
+// SuppressionReasons is every reason of a suppression.
+func SuppressionReasons() []Word { return suppressionReasons[:] }
+
+var suppressionReasons = [...]Word{
+	{SuppressManual, "Somebody put it there; the default."},
+	{SuppressHardBounce, "The provider said that the address does not exist."},
+	{SuppressComplaint, "The recipient reported a message as unwanted."},
+	{SuppressUnsubscribed, "The recipient opted out, by a link or by an answer such as STOP."},
+}
+
+// Who put an address on an app's suppressions.
+const (
+	SuppressByAPI      = "api"
+	SuppressByImport   = "import"
+	SuppressByProvider = "provider"
+)
+
+// SuppressionSources is every source of a suppression.
+func SuppressionSources() []Word { return suppressionSources[:] }
+
+var suppressionSources = [...]Word{
+	{SuppressByAPI, "A call of the API."},
+	{SuppressByImport, "An import."},
+	{SuppressByProvider, "A provider's answer or report."},
+}

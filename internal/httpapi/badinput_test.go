@@ -146,17 +146,23 @@ func bodies() []bad {
 	}
 }
 
+// badTemplates makes the templates that bodies name.
+func (w *world) badTemplates(one tenant) {
+	w.t.Helper()
+	w.template(w.tenant("two", comm.AllScopes), "theirs")
+	for _, body := range []string{`{"key":"proto","channel":"SMS","body":"{{__proto__}}"}`, `{"key":"mail","channel":"EMAIL","subject":"{{a}}","body":"<p>{{b}}</p>","text":"{{a}}"}`} {
+		if got := w.do(one, "POST", "/api/v1/templates", body, nil); got.status != 201 {
+			w.t.Fatalf("%s", got.raw)
+		}
+	}
+}
+
 // TestBadBodies sends every bad input of the list: never 5xx, nothing stored unless it is a trap.
 func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	one := w.tenant("one", comm.AllScopes)
-	w.template(w.tenant("two", comm.AllScopes), "theirs")
-	for _, body := range []string{`{"key":"proto","channel":"SMS","body":"{{__proto__}}"}`, `{"key":"mail","channel":"EMAIL","subject":"{{a}}","body":"<p>{{b}}</p>","text":"{{a}}"}`} {
-		if got := w.do(one, "POST", "/api/v1/templates", body, nil); got.status != 201 {
-			t.Fatalf("%s", got.raw)
-		}
-	}
+	w.badTemplates(one)
 	accepted := 0
 	for _, c := range bodies() {
 		got := w.do(one, "POST", "/api/v1/messages", c.body, map[string]string{"Content-Type": "application/json"})

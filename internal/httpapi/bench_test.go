@@ -41,12 +41,16 @@ func (s *sink) Header() http.Header         { return s.header }
 func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 func (s *sink) WriteHeader(status int)      { s.status = status }
 
-func (d *door) Recipient(comm.Channel, string) (string, error)                     { return "", nil }
-func (d *door) Rate(app *comm.App) intake.Rate                                     { return intake.Rate{Limit: 1, Reset: 1} }
+func (d *door) Recipient(comm.Channel, string) (string, error) { return "", nil }
+func (d *door) Rate(app *comm.App) intake.Rate                 { return intake.Rate{Limit: 1, Reset: 1} }
+func (*door) Preview(context.Context, *comm.App, *intake.Request) (*intake.Preview, error) {
+	return nil, comm.E("internal")
+}
+
 func (d *door) Hindrance(context.Context, *comm.App, comm.Channel) (string, error) { return "", nil }
 
-func (d *door) Bound(context.Context, *comm.App, *intake.Request) int64           { return 0 }
-func (d *door) Preview(*comm.Template, intake.Variables) (*intake.Preview, error) { return nil, nil }
+func (d *door) Bound(context.Context, *comm.App, *intake.Request) int64         { return 0 }
+func (d *door) Sample(*comm.Template, intake.Variables) (*intake.Sample, error) { return nil, nil }
 
 func newDoor() (http.Handler, func() *http.Request) {
 	m := apikey.Mint(false)

@@ -60,9 +60,13 @@ func (g *gate) Accept(_ context.Context, app *comm.App, reqs []intake.Request) [
 	return []intake.Result{{ID: app.ID, Status: comm.Queued}}[:len(reqs)]
 }
 
-func (g *gate) Recipient(comm.Channel, string) (string, error)                     { return "", nil }
-func (g *gate) Bound(context.Context, *comm.App, *intake.Request) int64            { return 0 }
-func (g *gate) Preview(*comm.Template, intake.Variables) (*intake.Preview, error)  { return nil, nil }
+func (g *gate) Recipient(comm.Channel, string) (string, error)                  { return "", nil }
+func (g *gate) Bound(context.Context, *comm.App, *intake.Request) int64         { return 0 }
+func (g *gate) Sample(*comm.Template, intake.Variables) (*intake.Sample, error) { return nil, nil }
+func (*gate) Preview(context.Context, *comm.App, *intake.Request) (*intake.Preview, error) {
+	return nil, comm.E("internal")
+}
+
 func (g *gate) Hindrance(context.Context, *comm.App, comm.Channel) (string, error) { return "", nil }
 
 func (g *gate) Addr() net.Addr { return &net.TCPAddr{} }

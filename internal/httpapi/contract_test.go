@@ -117,6 +117,10 @@ func (c *contract) answer(t *testing.T, method, path string, got answer) {
 		t.Errorf("%s %s: status %d is not documented: %s", method, path, got.status, got.raw)
 		return
 	}
+	kind, _, _ := strings.Cut(got.header.Get("Content-Type"), ";")
+	if dig(response, "content", kind) != nil && kind != "application/json" {
+		return // a file
+	}
 	schema := dig(response, "content", "application/json", "schema")
 	if schema == nil {
 		if len(got.raw) > 0 {
@@ -224,6 +228,8 @@ func TestDocsAreCurrent(t *testing.T) {
 	}{
 		{"Reasons of invalid_state", "`details.reason` of `invalid_state`, beside `details.status`:", comm.Reasons()},
 		{"Warnings", "Answers that are no errors may have `warnings`: `[{\"code\": \"…\", \"message\": \"…\"}]`.", comm.Warnings()},
+		{"Reasons of suppressions", "`reason` of an address on the list of suppressions:", comm.SuppressionReasons()},
+		{"Sources of suppressions", "`source` of an address on the list of suppressions:", comm.SuppressionSources()},
 		{"Why a message failed", "`errorCode` of a message is one of these, or the code of the last attempt's answer (`attemptLog`):", ends()},
 		{"Why an attempt failed", "`errorCode` in a message's `attemptLog`:", attempts()},
 	} {

@@ -52,14 +52,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = comm.E("internal")
 	}
 	id := httpserver.RequestID(r.Context())
-	details := map[string]any{"code": e.Code}
-	maps.Copy(details, e.Details)
-	if len(e.Fields) > 0 {
-		details["fields"] = e.Fields
-	}
 	switch e.Kind {
 	case comm.Internal:
-		details["requestId"] = id
 		a.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request", id), slog.String("route", r.Pattern), slog.Any("error", err))
 	case comm.Unavailable:
 		// An outage refuses thousands of requests a second. Who has gone was not refused.
@@ -75,10 +69,26 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
-	write(w, statuses[e.Kind], struct {
-		Error   string         `json:"error"`
-		Details map[string]any `json:"details"`
-	}{e.Text, details})
+	write(w, statuses[e.Kind], newError(e, id))
+}
+
+// errorView is an error in the guide's shape.
+type errorView struct {
+	Error   string         `json:"error"`
+	Details map[string]any `json:"details"`
+}
+
+// newError shows an error of the request with this id.
+func newError(e *comm.Error, id string) errorView {
+	details := map[string]any{"code": e.Code}
+	maps.Copy(details, e.Details)
+	if len(e.Fields) > 0 {
+		details["fields"] = e.Fields
+	}
+	if e.Kind == comm.Internal {
+		details["requestId"] = id
+	}
+	return errorView{e.Text, details}
 }
 
 // contentType of every answer, shared: never written to.

@@ -24,6 +24,7 @@ import (
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/strictjson"
+	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
 )
 
@@ -37,14 +38,16 @@ type Auth interface {
 // Intake accepts messages.
 type Intake interface {
 	Accept(ctx context.Context, app *comm.App, reqs []intake.Request) []intake.Result
+	// Preview answers what Accept would make of a request; it stores and counts nothing.
+	Preview(ctx context.Context, app *comm.App, q *intake.Request) (*intake.Preview, error)
 	// Rate is what is known of an app's rate, for answers to what was not counted.
 	Rate(app *comm.App) intake.Rate
 	// Recipient normalises an address for searching.
 	Recipient(ch comm.Channel, to string) (string, error)
 	// Bound is how much memory a request's template may need beside the request.
 	Bound(ctx context.Context, app *comm.App, q *intake.Request) int64
-	// Preview renders a template as Accept would, and stores nothing.
-	Preview(t *comm.Template, values intake.Variables) (*intake.Preview, error)
+	// Sample renders a template as Accept would, and stores nothing.
+	Sample(t *comm.Template, values intake.Variables) (*intake.Sample, error)
 	// Hindrance says why live messages of the app's channel cannot start now, as far as settings tell.
 	Hindrance(ctx context.Context, app *comm.App, ch comm.Channel) (string, error)
 }
@@ -62,6 +65,8 @@ type Config struct {
 	Registry *registry.Service
 	Trial    *trial.Service
 	Messages store.Messages
+	// Suppressions keeps the apps' opt-outs.
+	Suppressions *suppress.Service
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check
 	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.
@@ -79,6 +84,7 @@ type API struct {
 	cfg       Config
 	parcels   sync.Pool
 	bodies    *room
+	imports   imports
 	ready     readiness
 	finishing atomic.Int32 // refused bodies that are being read to their ends
 	refusals  outage.Spaced

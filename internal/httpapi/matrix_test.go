@@ -24,6 +24,8 @@ func probes() map[string]probe {
 	config := `{"providerType":"SMTP","name":"Company SMTP","priority":1,"config":{"host":"mail.example.com","port":587,"username":"u","password":"secret-of-one","from":"MyApp <no-reply@example.com>"}}`
 	return map[string]probe{
 		"POST /api/v1/messages":                {body: sms(""), status: 202},
+		"POST /api/v1/messages/batch":          {body: `{"messages":[` + sms("") + `]}`, status: 202},
+		"POST /api/v1/messages/preview":        {body: sms(""), status: 200},
 		"GET /api/v1/messages":                 {status: 200},
 		"GET /api/v1/messages/{id}":            {id: "message", status: 200},
 		"PATCH /api/v1/messages/{id}":          {body: `{"action":"CANCEL"}`, id: "message", status: 200},
@@ -48,6 +50,11 @@ func probes() map[string]probe {
 		"POST /api/v1/templates/{id}/preview":           {body: `{"variables":{"firstName":"Ama","reference":"R"}}`, id: "template", status: 200},
 		"POST /api/v1/provider-configs/{id}/verify":     {id: "provider", status: 200},
 		"POST /api/v1/provider-configs/{id}/test":       {body: `{"to":"ama@example.com"}`, id: "provider", status: 200},
+		"POST /api/v1/suppressions":                     {body: `{"channel":"SMS","address":"+233241234599"}`, status: 201},
+		"GET /api/v1/suppressions":                      {status: 200},
+		"POST /api/v1/suppressions/import":              {status: 415}, // nothing is sent
+		"GET /api/v1/suppressions/export":               {status: 200},
+		"DELETE /api/v1/suppressions":                   {status: 400}, // it names nothing
 	}
 }
 

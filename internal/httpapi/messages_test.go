@@ -288,7 +288,7 @@ func TestSuppressedRecipientIsAWarning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	one := w.tenant("one", comm.AllScopes)
-	suppress(t, w, one.app, comm.SMS, "233241234567")
+	putOnList(t, w, one.app, comm.SMS, "233241234567")
 	got := w.do(one, "POST", "/api/v1/messages", smsBody, nil)
 	if got.status != http.StatusAccepted || got.str("status") != "QUEUED" || !strings.Contains(string(got.raw), "recipient_suppressed") {
 		t.Errorf("%d %s", got.status, got.raw)

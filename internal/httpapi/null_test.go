@@ -38,6 +38,10 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 		"POST /api/admin/provider-configs/{id}/test": {"to": `"ama@example.com"`},
 
 		"POST /api/v1/provider-configs/{id}/test": {"to": `"ama@example.com"`},
+
+		"POST /api/v1/messages/batch":   {},
+		"POST /api/v1/messages/preview": {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
+		"POST /api/v1/suppressions":     {"channel": `"SMS"`, "address": `"233241234567"`},
 	}
 	for path, methods := range dig(c.doc, "paths") {
 		for method, operation := range methods.(map[string]any) {

@@ -126,7 +126,7 @@ const (
 // app, the list and the filters, so that a cursor is never used by mistake
 // where it does not belong.
 func (q query) cursor(app comm.ID, list string, last comm.ID) string {
-	check := q.check(app, list, last)
+	check := q.check(app, list, last[:])
 	return base64.RawURLEncoding.EncodeToString(append(last[:], check[:]...))
 }
 
@@ -136,13 +136,13 @@ func (q query) open(app comm.ID, list, text string) (last comm.ID, ok bool) {
 		return last, false
 	}
 	copy(last[:], raw)
-	check := q.check(app, list, last)
+	check := q.check(app, list, last[:])
 	return last, subtle.ConstantTimeCompare(check[:], raw[idBytes:]) == 1
 }
 
-func (q query) check(app comm.ID, list string, last comm.ID) (out [checkBytes]byte) {
+func (q query) check(app comm.ID, list string, last []byte) (out [checkBytes]byte) {
 	b := append([]byte(list), 0)
-	b = append(append(b, app[:]...), last[:]...)
+	b = append(append(b, app[:]...), last...)
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		if name != "limit" && name != "cursor" { // the page, not the list
 			b = append(append(append(append(b, name...), 0), q[name]...), 0)

@@ -39,6 +39,8 @@ func (a *API) routes() []Route {
 	}
 	return append(health, []Route{
 		{"POST", "/api/v1/messages", AnApp, comm.ScopeSend, false, a.createMessage},
+		{"POST", "/api/v1/messages/batch", AnApp, comm.ScopeSend, false, a.createBatch},
+		{"POST", "/api/v1/messages/preview", AnApp, comm.ScopeSend, false, a.previewMessage},
 		{"GET", "/api/v1/messages", AnApp, comm.ScopeRead, true, a.listMessages},
 		{"GET", "/api/v1/messages/{id}", AnApp, comm.ScopeRead, false, a.getMessage},
 		{"PATCH", "/api/v1/messages/{id}", AnApp, comm.ScopeSend, false, a.changeMessage},
@@ -66,6 +68,12 @@ func (a *API) routes() []Route {
 		{"GET", "/api/v1/templates/{id}/versions/{version}", AnApp, comm.ScopeTemplates, false, a.getVersion},
 		{"POST", "/api/v1/templates/{id}/rollback", AnApp, comm.ScopeTemplates, false, a.rollbackTemplate},
 		{"POST", "/api/v1/templates/{id}/preview", AnApp, comm.ScopeTemplates, false, a.previewTemplate},
+
+		{"POST", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, false, a.createSuppression},
+		{"GET", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, true, a.listSuppressions},
+		{"DELETE", "/api/v1/suppressions", AnApp, comm.ScopeSuppressions, true, a.deleteSuppression},
+		{"POST", "/api/v1/suppressions/import", AnApp, comm.ScopeSuppressions, false, a.importSuppressions},
+		{"GET", "/api/v1/suppressions/export", AnApp, comm.ScopeSuppressions, true, a.exportSuppressions},
 
 		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
 

@@ -223,8 +223,8 @@ func (a *API) rollbackTemplate(w http.ResponseWriter, r *http.Request, caller *a
 	return nil
 }
 
-// previewView is what a template makes of values.
-type previewView struct {
+// sampleView is what a template makes of values.
+type sampleView struct {
 	Version  int           `json:"version"`
 	Subject  text          `json:"subject"`
 	Body     string        `json:"body"`
@@ -255,11 +255,11 @@ func (a *API) previewTemplate(w http.ResponseWriter, r *http.Request, caller *au
 	if err != nil {
 		return err
 	}
-	p, err := a.cfg.Intake.Preview(&t.Template, b.Variables)
+	p, err := a.cfg.Intake.Sample(&t.Template, b.Variables)
 	if err != nil {
 		return err
 	}
-	out := previewView{Version: t.Current.Version, Subject: text(p.Subject), Body: p.Body, Text: text(p.Text), Segments: number(p.Segments), Encoding: text(p.Encoding), Warnings: make([]warningView, len(p.Warnings))}
+	out := sampleView{Version: t.Current.Version, Subject: text(p.Subject), Body: p.Body, Text: text(p.Text), Segments: number(p.Segments), Encoding: text(p.Encoding), Warnings: make([]warningView, len(p.Warnings))}
 	for i, warning := range p.Warnings {
 		out.Warnings[i] = warningView{warning.Code, warning.Text}
 	}

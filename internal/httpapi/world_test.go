@@ -29,6 +29,7 @@ import (
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
 )
 
@@ -106,7 +107,7 @@ func newWorld(t testing.TB) *world {
 		defer w.mu.Unlock()
 		w.pushed = append(w.pushed, h)
 	}
-	in := intake.New(intake.Config{Store: w.store, Look: w.store, Configs: w.store, Templates: w.store, Node: "test", Pushed: push, CannotSend: provider.CannotSend(all.Adapters())})
+	in := intake.New(intake.Config{Store: w.store, Listed: w.store, Look: w.store, Configs: w.store, Templates: w.store, Node: "test", Pushed: push, CannotSend: provider.CannotSend(all.Adapters())})
 	w.auth = a
 	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate() }
 	w.reg = registry.New(registry.Config{
@@ -124,7 +125,7 @@ func newWorld(t testing.TB) *world {
 			return w.dial(ctx, network, address)
 		}, Hostname: "client.test", Log: log}})
 	w.api = New(Config{
-		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, Suppressions: suppress.New(suppress.Config{Store: w.store}), PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()
@@ -227,6 +228,9 @@ func (w *world) send(r *http.Request) answer {
 	}
 	_ = res.Body.Close()
 	out := answer{status: res.StatusCode, header: res.Header, raw: raw}
+	if kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); kind == "text/csv" || kind == "application/x-ndjson" {
+		return out
+	}
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &out.body); err != nil {
 			w.t.Fatalf("%s %s: %v in %s", r.Method, r.URL.Path, err, raw)

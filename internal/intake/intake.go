@@ -47,8 +47,15 @@ type Templates interface {
 	TemplateByKey(ctx context.Context, app comm.ID, key string) (*comm.Template, error)
 }
 
+// Listed reads the apps' opt-outs.
+type Listed interface {
+	// Suppression answers not_found when the address is not on the app's list.
+	Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error)
+}
+
 // Config is what a Service needs.
 type Config struct {
+	Listed    Listed // for Preview
 	Store     Store
 	Look      Looker
 	Configs   Configs
@@ -200,7 +207,7 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		r.ID, r.Status = got.ID, got.Status
 		r.Encoding, r.Segments, r.Warnings = p.encoding, p.segments, p.warnings
 		if got.Suppressed {
-			r.Warnings = append(r.Warnings, comm.Warning{Code: comm.WarnSuppressed, Text: "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."})
+			r.Warnings = append(r.Warnings, suppressedWarning())
 		}
 		s.cfg.Pushed(p.unit(), store.Head{Due: got.Due, ID: got.ID, Bytes: p.sub.Bytes()})
 	case store.Replay:
@@ -214,6 +221,11 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 	default:
 		r.Err = comm.E("internal").Because(errors.New("the store gave no result"))
 	}
+}
+
+// suppressedWarning says that the recipient is on the app's opt-out list now.
+func suppressedWarning() comm.Warning {
+	return comm.Warning{Code: comm.WarnSuppressed, Text: "The recipient is on the app's opt-out list; the message will end SUPPRESSED unless the entry is removed first."}
 }
 
 // stored looks after a lost commit answer whether the message is there. When

@@ -60,16 +60,16 @@ func rendered(err error) error {
 	return e
 }
 
-// Preview is what a template makes of values.
-type Preview struct {
+// Sample is what a template makes of values.
+type Sample struct {
 	Subject, Body, Text string
 	Encoding            string // SMS
 	Segments            int    // SMS
 	Warnings            []comm.Warning
 }
 
-// Preview renders a template as Accept would, with the same refusals, and stores nothing.
-func (s *Service) Preview(t *comm.Template, values Variables) (*Preview, error) {
+// Sample renders a template as Accept would, with the same refusals, and stores nothing.
+func (s *Service) Sample(t *comm.Template, values Variables) (*Sample, error) {
 	one, err := compile(t)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (s *Service) Preview(t *comm.Template, values Variables) (*Preview, error) 
 	if err := p.fill(one, &Request{Variables: values}); err != nil {
 		return nil, err
 	}
-	return &Preview{Subject: p.content.Subject, Body: p.content.Body, Text: p.content.Text, Encoding: p.encoding, Segments: p.segments, Warnings: p.warnings}, nil
+	return &Sample{Subject: p.content.Subject, Body: p.content.Body, Text: p.content.Text, Encoding: p.encoding, Segments: p.segments, Warnings: p.warnings}, nil
 }
 
 // Bound is how much memory the content that a request's template makes may need beside

@@ -93,6 +93,12 @@ func hotStatements() []hotStatement {
 		sql, args := listSQL(id, f.filter)
 		out = append(out, hotStatement{"list " + f.name, sql, args, append(f.uses, content)})
 	}
+	for name, f := range map[string]store.SuppressionFilter{"all": {}, "of a reason": {Reason: comm.SuppressComplaint, CreatedAfter: 1}, "of a channel": {Channel: comm.SMS}} {
+		f.Limit, f.Before = 20, &store.Suppression{CreatedAt: comm.At(time.Now()), Channel: comm.Email, Address: "a@example.org"}
+		sql, args := sqlstore.SuppressionListSQL(sqlstore.PostgreSQL(), id, f)
+		out = append(out, hotStatement{"suppressions " + name, sql, args, []use{{"suppressions", "suppressions_list", "app_id channel reason created_at"}}})
+	}
+	out = append(out, hotStatement{"suppressions in order", sqlstore.SuppressionsAfterSQL, []any{sqlstore.UUID(id), 1, "a", 1000}, []use{{"suppressions", "suppressions_pkey", "app_id channel address"}}})
 	byRecipient, terms := use{"content", "content_recipient", "app_id recipient id"}, use{"terms", "terms_pkey", "app_id kind value id"}
 	f := store.Filter{Recipient: "user7@example.org", Terms: []store.Term{{Kind: store.TagTerm, Value: "all"}}, Status: comm.Failed, Channel: comm.Email, CreatedAfter: 1, Limit: 20}
 	sources, _ := searchSources(id, f)

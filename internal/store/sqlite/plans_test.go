@@ -151,3 +151,19 @@ func TestListsMergeRanges(t *testing.T) {
 		}
 	}
 }
+
+// A page of suppressions is one range of a page at most per channel and reason, merged; an export is one range.
+func TestSuppressionsMergeRanges(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	for want, f := range map[int]store.SuppressionFilter{8: {}, 4: {Channel: comm.SMS}, 2: {Reason: comm.SuppressManual}, 1: {Channel: comm.Email, Reason: comm.SuppressComplaint}} {
+		text, _ := sqlstore.SuppressionListSQL(sqlstore.SQLite(), comm.ID{}, f)
+		got := plan(t, s, text)
+		if n := strings.Count(got, "suppressions_list (app_id=? AND channel=? AND reason=? AND created_at>? AND (created_at,address)<(?,?))"); n != want || strings.Contains(got, "SCAN suppressions") {
+			t.Errorf("%+v: %d ranges, want %d:\n%s", f, n, want, got)
+		}
+	}
+	if got := plan(t, s, sqlstore.SuppressionsAfterSQL); !strings.Contains(got, "USING PRIMARY KEY (app_id=? AND (channel,address)>(?,?))") || strings.Contains(got, "TEMP B-TREE") {
+		t.Error(got)
+	}
+}

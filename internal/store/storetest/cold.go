@@ -275,7 +275,7 @@ func providerConfigs(w *world) {
 
 func suppressions(w *world) {
 	a, b := w.app(true), w.app(true)
-	s := store.Suppression{App: a.ID, Channel: comm.SMS, Address: "233241234567", Reason: "stop", CreatedAt: w.now()}
+	s := store.Suppression{App: a.ID, Channel: comm.SMS, Address: "233241234567", Reason: comm.SuppressUnsubscribed, CreatedAt: w.now()}
 	for i, want := range []bool{true, false} {
 		if added, err := w.s.Suppress(w.ctx, s); err != nil || added != want {
 			w.Fatalf("%d: %v %v", i, added, err)

@@ -32,6 +32,7 @@ func Run(t *testing.T, open Opener) {
 		{"Turn", turnCases()},
 		{"Days", dayCases()},
 		{"Bounces", bounceCases()},
+		{"Suppressions", suppressionCases()},
 		{"Checks", checkCases()},
 		{"Scheduling", scheduleCases()},
 		{"Ownership", ownershipCases()},

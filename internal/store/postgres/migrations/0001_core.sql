@@ -82,14 +82,20 @@ CREATE TABLE provider_days (
   PRIMARY KEY (app_id, provider_id)
 );
 
+-- What the stores add by themselves is from a provider.
 CREATE TABLE suppressions (
   app_id     uuid     NOT NULL,
   channel    smallint NOT NULL,
   address    text     NOT NULL,
   reason     text     NOT NULL,
   created_at bigint   NOT NULL,
+  source     text     NOT NULL DEFAULT 'provider',
+  note       text     NOT NULL DEFAULT '',
   PRIMARY KEY (app_id, channel, address)
 );
+-- Lists, newest first: one range for each channel and reason, merged. Partial, so that no other
+-- statement is ever planned by it: a start looks an address up by the primary key.
+CREATE INDEX suppressions_list ON suppressions (app_id, channel, reason, created_at, address) WHERE reason <> '';
 
 CREATE TABLE nodes (
   node        text   PRIMARY KEY,

@@ -82,14 +82,20 @@ CREATE TABLE provider_days (
   PRIMARY KEY (app_id, provider_id)
 ) STRICT, WITHOUT ROWID;
 
+-- What the stores add by themselves is from a provider.
 CREATE TABLE suppressions (
   app_id     BLOB    NOT NULL,
   channel    INTEGER NOT NULL,
   address    TEXT    NOT NULL,
   reason     TEXT    NOT NULL,
   created_at INTEGER NOT NULL,
+  source     TEXT    NOT NULL DEFAULT 'provider',
+  note       TEXT    NOT NULL DEFAULT '',
   PRIMARY KEY (app_id, channel, address)
 ) STRICT, WITHOUT ROWID;
+-- Lists, newest first: one range for each channel and reason, merged. Partial, so that no other
+-- statement is ever planned by it: a start looks an address up by the primary key.
+CREATE INDEX suppressions_list ON suppressions (app_id, channel, reason, created_at, address) WHERE reason <> '';
 
 CREATE TABLE nodes (
   node        TEXT    NOT NULL PRIMARY KEY,

@@ -1,0 +1,100 @@
+package httpapi
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/comm"
+)
+
+const previewURL = "/api/v1/messages/preview"
+
+// TestPreviewRefusesWhatPostRefuses sends every bad body to both doors.
+func TestPreviewRefusesWhatPostRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	w.badTemplates(one)
+	for _, b := range bodies() {
+		headers := map[string]string{"Content-Type": "application/json"}
+		post, preview := w.do(one, "POST", "/api/v1/messages", b.body, headers), w.do(one, "POST", previewURL, b.body, headers)
+		if post.status < 300 {
+			if preview.status != 200 {
+				t.Errorf("%s: %d %.200s", b.name, preview.status, preview.raw)
+			}
+			continue
+		}
+		if preview.status != post.status || preview.code() != post.code() {
+			t.Errorf("%s: %d %.200s, POST says %d %.200s", b.name, preview.status, preview.raw, post.status, post.raw)
+		}
+	}
+}
+
+func TestPreviewThroughTheClient(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes, func(a *comm.App) { a.RatePerMinute = 1 })
+	c := clientOf(t, w, one)
+	mail := client.Message{Channel: client.Email, To: "Ama@Example.com", Subject: "s", Body: "<p>Hello <b>you</b></p>"}
+	for range 3 { // nothing is counted
+		got, err := c.Preview(ctx, mail)
+		if err != nil || got.Text != "Hello you" || !got.Sandbox || !got.Chain.Sandbox || len(got.Chain.Tried) != 1 || got.Chain.Tried[0].ProviderType != "sandbox" || got.Suppression != nil {
+			t.Fatalf("%+v %v", got, err)
+		}
+	}
+	if n := w.count(one.app); n != 0 {
+		t.Errorf("%d stored", n)
+	}
+	if _, _, err := c.Suppress(ctx, client.SMS, "233241234567", "unsubscribed", ""); err != nil {
+		t.Fatal(err)
+	}
+	sms, err := c.Preview(ctx, client.Message{Channel: client.SMS, To: "+233241234567", Body: strings.Repeat("x", 161)})
+	if err != nil || sms.Segments != 2 || sms.Encoding != "GSM7" || sms.Suppression == nil || sms.Suppression.Reason != "unsubscribed" || len(sms.Warnings) != 1 || sms.Warnings[0].Code != comm.WarnSuppressed {
+		t.Errorf("%+v %v", sms, err)
+	}
+	mail.IdempotencyKey = "k"
+	sent, err := c.Send(ctx, mail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Preview(ctx, mail); err != nil || got.ReplayOf != sent.ID {
+		t.Errorf("%+v %v", got, err)
+	}
+	mail.Subject = "other"
+	if _, err := c.Preview(ctx, mail); client.Code(err) != "idempotency_key_reused" {
+		t.Error(err)
+	}
+}
+
+func TestPreviewExplainsTheChain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := w.tenant("live", comm.AllScopes, func(a *comm.App) { a.Sandbox = false })
+	c := clientOf(t, w, live)
+	mail := client.Message{Channel: client.Email, To: "ama@example.com", Subject: "s", Body: "<p>x</p>"}
+	nothing, err := c.Preview(context.Background(), mail)
+	if err != nil || !nothing.Chain.Sandbox || nothing.Sandbox || len(nothing.Warnings) != 1 || nothing.Warnings[0].Code != comm.WarnNoProvider {
+		t.Fatalf("%+v %v", nothing, err)
+	}
+	for _, x := range []string{`"name":"second","priority":2`, `"name":"first","priority":1`, `"name":"off","isActive":false`} {
+		body := `{"providerType":"SMTP",` + x + `,"config":{"host":"mail.example.com","from":"MyApp <no-reply@example.com>"}}`
+		if got := w.do(live, "POST", "/api/v1/provider-configs", body, nil); got.status != 201 {
+			t.Fatalf("%d %s", got.status, got.raw)
+		}
+	}
+	got, err := c.Preview(context.Background(), mail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, l := range append(got.Chain.Tried, got.Chain.LeftOut...) {
+		words = append(words, l.Name+": "+l.Why)
+	}
+	if !slices.Equal(words, []string{"first: first by priority", "second: next by priority", "off: switched off"}) || got.Chain.Level != "APP" || got.Chain.Sandbox || !strings.Contains(got.FromAddress, "no-reply@example.com") {
+		t.Errorf("%v %+v", words, got)
+	}
+}

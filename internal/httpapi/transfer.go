@@ -1,0 +1,188 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/suppress"
+)
+
+// Bounds of imports and exports.
+const (
+	maxImport     = 64 << 20
+	importsAtOnce = 4                // of this process; one of an app
+	importTime    = 15 * time.Minute // for all of it
+	importPause   = 30 * time.Second // in which something must arrive
+	exportPause   = 60 * time.Second // in which a page must be taken
+)
+
+// imports are the apps that import now. It is safe for concurrent use.
+type imports struct {
+	mu  sync.Mutex
+	now map[comm.ID]bool
+}
+
+func (x *imports) begin(app comm.ID) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.now[app] || len(x.now) >= importsAtOnce {
+		return false
+	}
+	if x.now == nil {
+		x.now = map[comm.ID]bool{}
+	}
+	x.now[app] = true
+	return true
+}
+
+func (x *imports) end(app comm.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.now, app)
+}
+
+// importView is what became of an import.
+type importView struct {
+	Added         int        `json:"added"`
+	Present       int        `json:"present"`
+	Refused       int        `json:"refused"`
+	Errors        []lineView `json:"errors"`
+	ErrorsOmitted int        `json:"errorsOmitted"`
+}
+
+// lineView is a refused line.
+type lineView struct {
+	Line int `json:"line"`
+	errorView
+}
+
+// importSuppressions is POST /api/v1/suppressions/import. The body is read as fast as it is stored.
+func (a *API) importSuppressions(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	format, ok := formatOf(r.Header)
+	if !ok {
+		return comm.E("unsupported_media_type", "Send Content-Type: text/csv or application/x-ndjson, UTF-8, without Content-Encoding.")
+	}
+	if r.ContentLength > maxImport {
+		w.Header().Set("Connection", "close")
+		return tooLarge(maxImport)
+	}
+	if !a.imports.begin(caller.App.ID) {
+		e := comm.E("unavailable", "Another import is under way; send this one when it has ended.")
+		e.RetryAfter = 5
+		return e
+	}
+	defer a.imports.end(caller.App.ID)
+	conn := http.NewResponseController(w)
+	_ = conn.SetWriteDeadline(time.Now().Add(importTime + exportPause)) // where it cannot be set there is none
+	body := &arriving{from: http.MaxBytesReader(w, r.Body, maxImport), conn: conn, end: time.Now().Add(importTime)}
+	report, err := a.cfg.Suppressions.Import(r.Context(), caller.App.ID, body, format)
+	if err != nil {
+		return importError(err, &report)
+	}
+	out := importView{report.Added, report.Present, report.Refused, []lineView{}, report.Refused - len(report.Errors)}
+	for _, x := range report.Errors {
+		out.Errors = append(out.Errors, lineView{x.Line, newError(x.Err, "")})
+	}
+	write(w, http.StatusOK, out)
+	return nil
+}
+
+// importError is the answer to an import that ended early; it tells what was stored.
+func importError(err error, report *suppress.Report) error {
+	e, known := errors.AsType[*comm.Error](err)
+	_, over := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case over:
+		e, _ = errors.AsType[*comm.Error](tooLarge(maxImport))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e = comm.E("timeout", "The body stopped arriving; send it again.").Because(err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e = comm.E("invalid_import", "The request body broke off; send it again.").Because(err)
+	case store.Away(err):
+		e = comm.E("unavailable").Because(err)
+	case !known:
+		return err
+	}
+	return e.With("added", report.Added).With("present", report.Present).With("refused", report.Refused)
+}
+
+// arriving is a long body of which something must keep arriving.
+type arriving struct {
+	from io.Reader
+	conn *http.ResponseController
+	end  time.Time
+}
+
+// Read implements io.Reader.
+func (x *arriving) Read(b []byte) (int, error) {
+	due := time.Now().Add(importPause)
+	if x.end.Before(due) {
+		due = x.end
+	}
+	if err := x.conn.SetReadDeadline(due); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return x.from.Read(b)
+}
+
+// formatOf reads the content type of an import.
+func formatOf(h http.Header) (suppress.Format, bool) {
+	values := h["Content-Type"]
+	if e := h["Content-Encoding"]; len(values) != 1 || len(e) > 1 || len(e) == 1 && !strings.EqualFold(e[0], "identity") {
+		return 0, false
+	}
+	kind, params, err := mime.ParseMediaType(values[0])
+	if err != nil || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+		return 0, false
+	}
+	switch kind {
+	case "text/csv":
+		return suppress.CSV, true
+	case "application/x-ndjson", "application/jsonl":
+		return suppress.JSONLines, true
+	}
+	return 0, false
+}
+
+// exportSuppressions is GET /api/v1/suppressions/export. Between two pages nothing is
+// held: a client that reads slowly costs a connection of its own and no other.
+func (a *API) exportSuppressions(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	q, err := readQuery(r, "format")
+	if err != nil {
+		return err
+	}
+	format, kind := suppress.CSV, "text/csv; charset=utf-8; header=present"
+	switch f, given := q["format"]; {
+	case f == "jsonl":
+		format, kind = suppress.JSONLines, "application/x-ndjson"
+	case given && f != "csv":
+		return badQuery("format", "must be csv or jsonl")
+	}
+	page, err := a.cfg.Suppressions.Page(r.Context(), caller.App.ID, store.Suppression{})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Disposition", `attachment; filename="suppressions.`+map[suppress.Format]string{suppress.CSV: "csv", suppress.JSONLines: "jsonl"}[format]+`"`)
+	conn := http.NewResponseController(w)
+	err = suppress.Header(w, format)
+	for err == nil && len(page) > 0 {
+		_ = conn.SetWriteDeadline(time.Now().Add(exportPause)) // where it cannot be set there is none
+		if err = suppress.Rows(w, format, page); err == nil {
+			page, err = a.cfg.Suppressions.Page(r.Context(), caller.App.ID, page[len(page)-1])
+		}
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // the answer has begun: breaking it off is the only way to say that it is not whole
+	}
+	return nil
+}

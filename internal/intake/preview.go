@@ -1,0 +1,78 @@
+package intake
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/mime"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Preview is what Accept would make of a request now.
+type Preview struct {
+	Channel  comm.Channel
+	Mode     comm.Mode
+	Content  comm.Content // as it would be stored; Text as it would be sent. Empty of a replay that would be refused today.
+	From     string       // what the first of the chain would send it from; "" when it has no sender
+	Warnings []comm.Warning
+	// Suppression is the recipient's place on the app's opt-out list, nil when it is not there.
+	Suppression *store.Suppression
+	// Replay is the message that the idempotency key stands for already, zero for none: nothing new would be stored.
+	Replay comm.ID
+	// Chain is what would be tried, LeftOut what would not, and why.
+	Chain   chain.Chain
+	LeftOut []chain.Exclusion
+}
+
+// Preview judges q by the rules of Accept, with the same errors, and answers what
+// would become of it; it stores, counts and sends nothing. Only the rate is not looked at.
+func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Preview, error) {
+	var r Result
+	p, err := s.prepare(ctx, app, q, &r)
+	if err = cmp.Or(err, r.Err); err != nil {
+		return nil, err
+	}
+	if p == nil { // a replay of what would be refused today
+		ch, _ := comm.ParseChannel(q.Channel.Value)
+		return &Preview{Channel: ch, Mode: app.Mode(), Replay: r.ID, Chain: chain.Chain{Why: "the message was accepted before"}}, nil
+	}
+	out := &Preview{Channel: p.sub.Channel, Mode: p.sub.Mode, Content: p.content, Warnings: p.warnings}
+	if p.sub.HasKey {
+		known, err := s.replayed(ctx, app, p)
+		if err = cmp.Or(err, r.Err); err != nil {
+			return nil, err
+		}
+		if known {
+			out.Replay = r.ID
+		}
+	}
+	if out.Suppression, err = s.cfg.Listed.Suppression(ctx, app.ID, p.sub.Channel, p.sub.Recipient); err != nil && !comm.IsKind(err, comm.Missing) {
+		return nil, unavailable(errors.Join(errors.New("look at the opt-out list"), err))
+	}
+	if out.Suppression != nil {
+		out.Warnings = append(out.Warnings, suppressedWarning())
+	}
+	var own []comm.ProviderConfig
+	if out.Chain, own, err = s.picked(ctx, app, p.sub.Mode, p.sub.Channel); err != nil {
+		return nil, err
+	}
+	out.LeftOut = out.Chain.LeftOut(own, p.sub.Channel)
+	if out.From = p.content.From; out.From == "" && len(out.Chain.Candidates) > 0 {
+		out.From = OwnSender(out.Chain.Candidates[0].Config)
+	}
+	if p.sub.Channel == comm.Email && out.Content.Text == "" {
+		out.Content.Text = mime.TextOf(out.Content.Body)
+	}
+	return out, nil
+}
+
+// OwnSender is the sender that a configuration uses when a message names none, "" for none.
+func OwnSender(c *comm.ProviderConfig) string {
+	if c.Channel == comm.SMS {
+		return cmp.Or(c.Settings["senderId"], c.Settings["from"])
+	}
+	return c.Settings["from"]
+}
