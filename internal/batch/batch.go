@@ -6,8 +6,10 @@
 //
 // It promises that every item given to Commit gets Commit's answer; that an item
 // whose caller gave up before it was taken is never given to Commit; that items
-// are taken in the order they came; and that one bad item does not fail its
-// group, as far as Commit can tell (see Isolate).
+// of Do, and those of DoAll, are taken in the order they came; that whoever hands
+// in one item waits behind no list of DoAll for longer than a part of a group takes,
+// and the lists go on all the same; and that one bad item does not fail its group, as
+// far as Commit can tell (see Isolate).
 //
 // It does not retry on its own: without Isolate an error is given to all callers
 // of the group as it is, because repeating a group of which something may have
@@ -50,8 +52,8 @@ type Config[In, Out any] struct {
 	// MaxBytes bounds a group by the sum of Size; 0 means no bound. A larger item
 	// makes a group of its own.
 	MaxBytes int
-	// MaxQueue bounds the items that wait; further callers block until there is
-	// room or their context ends [4096].
+	// MaxQueue bounds the items of Do that wait, and those of DoAll; further callers
+	// block until there is room or their context ends [4096].
 	MaxQueue int
 }
 
@@ -59,7 +61,6 @@ type Config[In, Out any] struct {
 // safe for concurrent use.
 type Group[In, Out any] struct {
 	config  Config[In, Out]
-	room    chan struct{} // one entry per waiting item
 	wake    chan struct{} // holds one entry if something may be waiting
 	closing chan struct{} // closed when Run stops taking
 	pool    sync.Pool
@@ -67,8 +68,14 @@ type Group[In, Out any] struct {
 
 	mu     sync.Mutex
 	closed bool
-	first  *call[In, Out] // queue, oldest first
-	last   *call[In, Out]
+	ones   line[In, Out] // items of Do
+	lists  line[In, Out] // items of DoAll
+}
+
+// line is a queue, oldest first.
+type line[In, Out any] struct {
+	room        chan struct{} // one entry per waiting item
+	first, last *call[In, Out]
 }
 
 // call is one waiting item. The queue is linked through the calls so that one
@@ -109,7 +116,8 @@ func New[In, Out any](config Config[In, Out]) *Group[In, Out] {
 	}
 	g := &Group[In, Out]{
 		config:  config,
-		room:    make(chan struct{}, config.MaxQueue),
+		ones:    line[In, Out]{room: make(chan struct{}, config.MaxQueue)},
+		lists:   line[In, Out]{room: make(chan struct{}, config.MaxQueue)},
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}
@@ -131,13 +139,13 @@ func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	c := &s.call
 	c.in, c.size = in, g.size(in)
 	s.waiter.left.Store(1)
-	err := g.enqueue(ctx, c)
+	err := g.enqueue(ctx, &g.ones, c)
 	if err == nil {
 		select {
 		case <-s.waiter.signal:
 			err = c.err
 		case <-ctx.Done():
-			if g.withdraw(c) {
+			if g.withdraw(&g.ones, c) {
 				err = context.Cause(ctx)
 			} else {
 				<-s.waiter.signal
@@ -168,7 +176,7 @@ func (g *Group[In, Out]) DoAll(ctx context.Context, ins []In) (outs []Out, errs 
 	for i := range calls {
 		c := &calls[i]
 		c.in, c.size, c.done = ins[i], g.size(ins[i]), w
-		if err := g.enqueue(ctx, c); err != nil {
+		if err := g.enqueue(ctx, &g.lists, c); err != nil {
 			for j := i; j < len(calls); j++ {
 				calls[j].err = err
 				w.answered()
@@ -180,7 +188,7 @@ func (g *Group[In, Out]) DoAll(ctx context.Context, ins []In) (outs []Out, errs 
 	case <-w.signal:
 	case <-ctx.Done():
 		for i := range calls {
-			if g.withdraw(&calls[i]) {
+			if g.withdraw(&g.lists, &calls[i]) {
 				calls[i].err = context.Cause(ctx)
 				w.answered()
 			}
@@ -218,16 +226,16 @@ func (g *Group[In, Out]) size(in In) int {
 	return g.config.Size(in)
 }
 
-// enqueue waits for room and appends c to the queue.
-func (g *Group[In, Out]) enqueue(ctx context.Context, c *call[In, Out]) error {
+// enqueue waits for room in the line and appends c to it.
+func (g *Group[In, Out]) enqueue(ctx context.Context, l *line[In, Out], c *call[In, Out]) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	select {
-	case g.room <- struct{}{}:
+	case l.room <- struct{}{}:
 	default:
 		select {
-		case g.room <- struct{}{}:
+		case l.room <- struct{}{}:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-g.closing:
@@ -237,17 +245,10 @@ func (g *Group[In, Out]) enqueue(ctx context.Context, c *call[In, Out]) error {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
-		<-g.room
+		<-l.room
 		return ErrClosed
 	}
-	c.queued = true
-	c.prev, c.next = g.last, nil
-	if g.last == nil {
-		g.first = c
-	} else {
-		g.last.next = c
-	}
-	g.last = c
+	l.push(c)
 	g.mu.Unlock()
 	select {
 	case g.wake <- struct{}{}:
@@ -256,28 +257,39 @@ func (g *Group[In, Out]) enqueue(ctx context.Context, c *call[In, Out]) error {
 	return nil
 }
 
-// withdraw takes c out of the queue; false if it is not in it any more.
-func (g *Group[In, Out]) withdraw(c *call[In, Out]) bool {
+// withdraw takes c out of the line; false if it is not in it any more.
+func (g *Group[In, Out]) withdraw(l *line[In, Out], c *call[In, Out]) bool {
 	g.mu.Lock()
 	queued := c.queued
 	if queued {
-		g.unlink(c)
+		l.unlink(c)
 	}
 	g.mu.Unlock()
 	if queued {
-		<-g.room
+		<-l.room
 	}
 	return queued
 }
 
-func (g *Group[In, Out]) unlink(c *call[In, Out]) {
+func (l *line[In, Out]) push(c *call[In, Out]) {
+	c.queued = true
+	c.prev, c.next = l.last, nil
+	if l.last == nil {
+		l.first = c
+	} else {
+		l.last.next = c
+	}
+	l.last = c
+}
+
+func (l *line[In, Out]) unlink(c *call[In, Out]) {
 	if c.prev == nil {
-		g.first = c.next
+		l.first = c.next
 	} else {
 		c.prev.next = c.next
 	}
 	if c.next == nil {
-		g.last = c.prev
+		l.last = c.prev
 	} else {
 		c.next.prev = c.prev
 	}

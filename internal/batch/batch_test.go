@@ -299,8 +299,8 @@ func TestBackPressure(t *testing.T) {
 				t.Errorf("item %d: %v", i, o.err)
 			}
 		}
-		if len(g.room) != 0 {
-			t.Errorf("%d places of the queue are lost", len(g.room))
+		if len(g.ones.room)+len(g.lists.room) != 0 {
+			t.Errorf("%d places of the queue are lost", len(g.ones.room)+len(g.lists.room))
 		}
 		stop()
 	})
@@ -433,8 +433,8 @@ func TestDoAll(t *testing.T) {
 		if seen != committed {
 			t.Errorf("%d items committed, %d reported so", seen, committed)
 		}
-		if len(g.room) != 0 {
-			t.Errorf("%d places of the queue are lost", len(g.room))
+		if len(g.ones.room)+len(g.lists.room) != 0 {
+			t.Errorf("%d places of the queue are lost", len(g.ones.room)+len(g.lists.room))
 		}
 		stop()
 	})

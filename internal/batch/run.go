@@ -73,6 +73,9 @@ type committer[In, Out any] struct {
 	ctx   context.Context
 	calls []*call[In, Out]
 	items []In
+	bytes int // of items
+	// passed says that the last group had no room for what waits of DoAll.
+	passed bool
 }
 
 // tick commits one group of what waits; false if nothing does.
@@ -85,28 +88,54 @@ func (c *committer[In, Out]) tick() bool {
 	// Keep the memory of the slices but not what they pointed to.
 	clear(c.calls)
 	clear(c.items)
-	c.calls, c.items = c.calls[:0], c.items[:0]
+	c.calls, c.items, c.bytes = c.calls[:0], c.items[:0], 0
 	return true
 }
 
-// take moves the oldest waiting calls into the group, up to its bounds.
+// listsPart is the part of a group that items of DoAll have at most beside items of
+// Do, whose callers wait for all of the group.
+const listsPart = 4
+
+// take moves the oldest waiting calls into the group, up to its bounds: those of Do,
+// then some of DoAll. Where the first left no room for the second, it is the other way
+// round in the next group.
 func (c *committer[In, Out]) take() {
 	g := c.group
 	g.mu.Lock()
-	bytes := 0
-	for next := g.first; next != nil && len(c.calls) < g.config.MaxItems; next = g.first {
-		bytes += next.size
-		if g.config.MaxBytes > 0 && bytes > g.config.MaxBytes && len(c.calls) > 0 {
+	most, ones, lists := g.config.MaxItems, 0, 0
+	part := max(1, most/listsPart)
+	if c.passed {
+		lists = c.from(&g.lists, part)
+	}
+	ones = c.from(&g.ones, most)
+	switch {
+	case ones == 0:
+		lists += c.from(&g.lists, most)
+	case lists == 0:
+		lists = c.from(&g.lists, min(most, ones+part))
+	}
+	c.passed = lists == 0 && g.lists.first != nil
+	g.mu.Unlock()
+	for range ones {
+		<-g.ones.room
+	}
+	for range lists {
+		<-g.lists.room
+	}
+}
+
+// from takes calls of a line until the group has so many, or its bytes. It runs under mu.
+func (c *committer[In, Out]) from(l *line[In, Out], most int) (n int) {
+	for next := l.first; next != nil && len(c.calls) < most; next = l.first {
+		if bound := c.group.config.MaxBytes; bound > 0 && c.bytes+next.size > bound && len(c.calls) > 0 {
 			break
 		}
-		g.unlink(next)
-		c.calls = append(c.calls, next)
-		c.items = append(c.items, next.in)
+		c.bytes += next.size
+		l.unlink(next)
+		c.calls, c.items = append(c.calls, next), append(c.items, next.in)
+		n++
 	}
-	g.mu.Unlock()
-	for range c.calls {
-		<-g.room
-	}
+	return n
 }
 
 // commit hands a group to Commit and answers its callers, halving it as long as
