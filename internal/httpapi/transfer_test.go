@@ -89,7 +89,7 @@ func TestImportsRefuseLineByLine(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.raw)
 	}
 	readContract(t).answer(t, "POST", importURL, got)
-	jsonl := `{"channel":"SMS","address":"233241234570"}` + "\n\n" + `{"channel":"SMS","adress":"233241234571"}` + "\nnull\n" + strings.Repeat("{}\n", 200) + `{"channel":"SMS","address":"233241234572"}`
+	jsonl := `{"channel":"SMS","address":"233241234570"}` + "\n\n" + `{"channel":"SMS","addr":"233241234571"}` + "\nnull\n" + strings.Repeat("{}\n", 200) + `{"channel":"SMS","address":"233241234572"}`
 	got = w.do(one, "POST", importURL, jsonl, map[string]string{"Content-Type": "application/x-ndjson"})
 	if list, _ := got.body["errors"].([]any); got.status != 200 || got.body["added"] != 2.0 || got.body["refused"] != 202.0 || len(list) != 100 || got.body["errorsOmitted"] != 102.0 {
 		t.Errorf("%d %s", got.status, got.raw)

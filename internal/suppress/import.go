@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -92,13 +93,22 @@ func (s *Service) Import(ctx context.Context, app comm.ID, from io.Reader, f For
 	}
 }
 
+// flush stores a slice, and then leaves the store to others for as long as that took:
+// an import is never in a hurry, and accepts wait behind each of its transactions.
 func (s *Service) flush(ctx context.Context, slice []store.Suppression, r *Report) error {
+	began := time.Now()
 	added, err := s.cfg.Store.SuppressAll(ctx, slice)
 	if err != nil {
 		return err
 	}
 	r.Added += added
 	r.Present += len(slice) - added
+	rest := time.NewTimer(time.Since(began))
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done(): // the next slice says so
+	}
 	return nil
 }
 
