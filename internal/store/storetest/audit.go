@@ -60,12 +60,33 @@ func (w *world) every(ctx context.Context) []string {
 	c.Priority = 2
 	w.must(w.s.UpdateProviderConfig(ctx, c))
 	w.must(w.s.DeleteProviderConfig(ctx, a.ID, c.ID))
-	_, err := w.s.InitSetting(ctx, "setting of "+a.Slug, "v")
+	t := newTemplate(a.ID, "of-the-log")
+	w.must(w.s.CreateTemplate(ctx, t, 10))
+	next := t.Current
+	next.Version++
+	w.must(w.s.UpdateTemplate(ctx, t, &next, 10, now))
+	w.must(w.s.UpdateTemplate(ctx, t, nil, 10, now))
+	w.must(w.s.DeleteTemplate(ctx, a.ID, t.ID))
+	listed := store.Suppression{App: a.ID, Channel: comm.SMS, Address: "233241234599", Reason: "manual", CreatedAt: now}
+	for range 2 { // the second changes nothing
+		_, err := w.s.Suppress(ctx, listed)
+		w.must(err)
+	}
+	for range 2 {
+		_, err := w.s.Unsuppress(ctx, a.ID, comm.SMS, listed.Address)
+		w.must(err)
+	}
+	setting := "setting of " + a.Slug
+	_, err := w.s.InitSetting(ctx, setting, "v")
+	w.must(err)
+	_, err = w.s.SwapSetting(ctx, setting, "v", "w")
 	w.must(err)
 	w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: comm.AuditKeyRefused, Target: k.ID.String(), Detail: `{}`}}))
 	w.must(w.s.DeleteApp(ctx, a.ID, now))
 	return []string{comm.AuditAppCreated, comm.AuditAppUpdated, comm.AuditKeyCreated, comm.AuditKeyReplaced, comm.AuditKeysRotated, comm.AuditKeyRevoked, comm.AuditKeyFirstUsed,
-		comm.AuditProviderCreated, comm.AuditProviderUpdated, comm.AuditProviderDeleted, comm.AuditSettingSet, comm.AuditKeyRefused, comm.AuditAppDeleted}
+		comm.AuditProviderCreated, comm.AuditProviderUpdated, comm.AuditProviderDeleted,
+		comm.AuditTemplateCreated, comm.AuditTemplateUpdated, comm.AuditTemplateUpdated, comm.AuditTemplateDeleted, comm.AuditSuppressed, comm.AuditUnsuppressed,
+		comm.AuditSettingSet, comm.AuditSettingChanged, comm.AuditKeyRefused, comm.AuditAppDeleted}
 }
 
 func auditChanges(w *world) {
@@ -81,7 +102,7 @@ func auditChanges(w *world) {
 		if i == 0 { // w.app says nobody
 			by = comm.Actor{Kind: comm.ActorSystem}
 		}
-		if e.Action != want[i] || e.Actor != by || e.App.IsZero() != (e.Action == comm.AuditSettingSet) || e.Target == "" || e.At < before-1_000_000 {
+		if e.Action != want[i] || e.Actor != by || e.App.IsZero() != strings.HasPrefix(e.Action, "setting_") || e.Target == "" || e.At < before-1_000_000 {
 			w.Fatalf("entry %d: %+v, want %s", i, e, want[i])
 		}
 	}

@@ -29,11 +29,15 @@ const mostTemplates, keptVersions = 10_000, 100
 // template makes one with the content of an email.
 func (w *world) template(app comm.ID, key string) *comm.Template {
 	w.Helper()
-	now := comm.At(time.Now())
-	t := &comm.Template{App: app, ID: comm.NewID(now), Key: key, Channel: comm.Email, Name: "Name of " + key,
-		Current: comm.TemplateVersion{Version: 1, Subject: "Hello {{name}}", Body: "<p>{{name}}</p>", Text: "{{name}}", CreatedAt: now}, CreatedAt: now, UpdatedAt: now}
+	t := newTemplate(app, key)
 	w.must(w.s.CreateTemplate(w.ctx, t, mostTemplates))
 	return t
+}
+
+func newTemplate(app comm.ID, key string) *comm.Template {
+	now := comm.At(time.Now())
+	return &comm.Template{App: app, ID: comm.NewID(now), Key: key, Channel: comm.Email, Name: "Name of " + key,
+		Current: comm.TemplateVersion{Version: 1, Subject: "Hello {{name}}", Body: "<p>{{name}}</p>", Text: "{{name}}", CreatedAt: now}, CreatedAt: now, UpdatedAt: now}
 }
 
 func (w *world) same(got, want any) {
