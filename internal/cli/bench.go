@@ -32,10 +32,11 @@ func benchCommand(s Streams) *cobra.Command {
 	var cfg bench.Config
 	var asJSON, noSQLite bool
 	cmd := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure speed, memory and start-up on this machine",
-		Long:  benchHelp,
-		Args:  cobra.NoArgs,
+		Use:     "bench",
+		Short:   "Measure speed, memory and start-up on this machine",
+		Long:    benchHelp,
+		Example: "  commserver bench\n  commserver bench --quick --no-sqlite --database-url postgres://localhost/postgres",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.SQLite = !noSQLite
 			if cfg.DatabaseURL == "" {

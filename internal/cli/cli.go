@@ -1,30 +1,22 @@
 // Package cli is what people type: one file per command, each with its help
 // at the top, collected in one list.
 //
-// It promises exit codes that scripts can trust (0 done, 1 failed, 2 wrong
-// use), results on standard output and everything else on standard error. It
-// holds no rules: serving is app's, options are config's.
+// It promises exit codes that scripts can trust (exitCodes), results on standard
+// output and everything else on standard error, and secrets neither in arguments
+// nor in what it prints, but for a new key, shown once. It holds no rules: serving
+// is app's, options are config's, and whatever the client commands do is the HTTP API's.
 package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/commserver/commserver/internal/config"
-)
-
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
 )
 
 // Streams is where a command reads and writes.
@@ -32,12 +24,15 @@ type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Env      []string
+	Now      func() time.Time // nil: the machine's clock
+	Terminal *Terminal        // nil: found out from In, Out and Err
 }
 
-// usageError is a mistake in the words of the command line or the configuration.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
+// Terminal says which of the streams are one, and how wide it is in columns.
+type Terminal struct {
+	In, Out, Err bool
+	Width        int // of Out; 0: not known, nothing is cut
+}
 
 // Run executes one command line and answers the exit code.
 func Run(ctx context.Context, args []string, s Streams) int {
@@ -47,21 +42,18 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
+	if err != nil {
+		report(s.Err, err)
 	}
-	fmt.Fprintln(s.Err, "commserver:", err)
-	if _, ok := errors.AsType[usageError](err); ok {
-		return exitUsage
-	}
-	return exitFailed
+	return exitOf(err)
 }
 
 func newRoot(s Streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "commserver",
 		Short:         "Send email and SMS through one API, with queue, retries and failover",
-		Long:          "CommServer takes email and SMS from your applications through one API and owns the queue, retries,\nprovider failover and delivery tracking. `commserver serve` starts it; no configuration is needed to try it.",
+		Long:          "CommServer takes email and SMS from your applications through one API and owns the queue, retries,\nprovider failover and delivery tracking. `commserver serve` starts it; no configuration is needed to try it." + "\n\n" + outputHelp + "\n\n" + exitHelp(),
+		Example:       "  commserver serve\n  commserver message send --to 233241234567 --body Hello --wait",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -70,7 +62,13 @@ func newRoot(s Streams) *cobra.Command {
 	})
 	root.Version = versionLine()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.AddCommand(commands(s)...)
+	for _, g := range commandGroups(s) {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, cmd := range g.commands {
+			cmd.GroupID = g.id
+			root.AddCommand(cmd)
+		}
+	}
 	root.Args = cobra.NoArgs
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	misuse(root)
@@ -92,16 +90,21 @@ func misuse(cmd *cobra.Command) {
 	}
 }
 
-// commands is every command there is, in the order of the help.
-func commands(s Streams) []*cobra.Command {
-	return []*cobra.Command{
-		serveCommand(s),
-		migrateCommand(s),
-		rotateKeysCommand(s),
-		configCommand(s),
-		proveCommand(s),
-		benchCommand(s),
-		versionCommand(s),
+// commandGroup is a heading of the help with its commands.
+type commandGroup struct {
+	id, title string
+	commands  []*cobra.Command
+}
+
+// commandGroups is every command there is, in the order of the help.
+func commandGroups(s Streams) []commandGroup {
+	return []commandGroup{
+		{"server", "Run a server:", []*cobra.Command{serveCommand(s), migrateCommand(s), rotateKeysCommand(s), configCommand(s)}},
+		{"client", "Use a server, as an application or its administrator:", []*cobra.Command{
+			messageCommand(s), sandboxCommand(s), templateCommand(s), suppressionCommand(s), providerCommand(s),
+			appCommand(s), keyCommand(s), queueCommand(s), auditCommand(s), profileCommand(s),
+		}},
+		{"tools", "Measure and prove:", []*cobra.Command{proveCommand(s), benchCommand(s), versionCommand(s)}},
 	}
 }
 
@@ -145,9 +148,4 @@ func newLog(cfg config.Config, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

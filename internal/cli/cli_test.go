@@ -16,8 +16,8 @@ func TestExitCodes(t *testing.T) {
 		out  string // in standard output
 		err  string // in standard error
 	}{
-		{"no command is help", nil, nil, exitOK, "Available Commands", ""},
-		{"help", []string{"--help"}, nil, exitOK, "Available Commands", ""},
+		{"no command is help", nil, nil, exitOK, "Use a server, as an application or its administrator:", ""},
+		{"help", []string{"--help"}, nil, exitOK, "Use a server, as an application or its administrator:", ""},
 		// A word in backquotes would stand where the kind of value is said: "--max-bytes-in-flight server_busy".
 		{"help of a flag", []string{"serve", "--help"}, nil, exitOK, "--max-bytes-in-flight string ", ""},
 		{"version", []string{"version"}, nil, exitOK, "commserver ", ""},

@@ -12,10 +12,11 @@ option or keeps in its data folder. Secrets are masked.`
 
 func configCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Show the configuration in force, secrets masked",
-		Long:  configHelp,
-		Args:  cobra.NoArgs,
+		Use:     "config",
+		Short:   "Show the configuration in force, secrets masked",
+		Long:    configHelp,
+		Example: "  commserver config\n  commserver config --data-dir /var/lib/commserver",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(cmd, s)
 			if err != nil {

@@ -14,10 +14,11 @@ On SQLite a copy of the file is made first. Several nodes may run it at once.`
 
 func migrateCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "migrate",
-		Short: "Bring the database to this version",
-		Long:  migrateHelp,
-		Args:  cobra.NoArgs,
+		Use:     "migrate",
+		Short:   "Bring the database to this version",
+		Long:    migrateHelp,
+		Example: "  commserver migrate\n  commserver migrate --database-url-file /run/secrets/database-url",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(cmd, s)
 			if err != nil {

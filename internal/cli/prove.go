@@ -38,11 +38,12 @@ type proveFlags struct {
 func proveCommand(s Streams) *cobra.Command {
 	var f proveFlags
 	cmd := &cobra.Command{
-		Use:   "prove",
-		Short: "Prove the delivery promises under kills and pauses on this machine",
-		Long:  proveHelp,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runProve(cmd.Context(), f, s) },
+		Use:     "prove",
+		Short:   "Prove the delivery promises under kills and pauses on this machine",
+		Long:    proveHelp,
+		Example: "  commserver prove --kills 5 --messages 1000\n  commserver prove --seed 7 --json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runProve(cmd.Context(), f, s) },
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&f.kills, "kills", 20, "SIGKILLs to reach")

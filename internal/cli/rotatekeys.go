@@ -33,11 +33,12 @@ func rotateKeysCommand(s Streams) *cobra.Command {
 	var dry bool
 	var pause time.Duration
 	cmd := &cobra.Command{
-		Use:   "rotate-keys",
-		Short: "Seal stored secrets again under the first encryption key",
-		Long:  rotateHelp,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return rotateKeys(cmd, s, dry, pause) },
+		Use:     "rotate-keys",
+		Short:   "Seal stored secrets again under the first encryption key",
+		Long:    rotateHelp,
+		Example: "  commserver rotate-keys --dry-run\n  commserver rotate-keys",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return rotateKeys(cmd, s, dry, pause) },
 	}
 	bindOptions(cmd)
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "Count what would be done and change nothing.")

@@ -26,8 +26,11 @@ func serveCommand(s Streams) *cobra.Command {
 		Use:   "serve",
 		Short: "Start the server",
 		Long:  serveHelp,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return serve(cmd, s) },
+		Example: `  commserver serve
+  COMMS_ADDR=:8080 commserver serve
+  commserver serve --role worker --database-url-file /run/secrets/database-url`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, s) },
 	}
 	bindOptions(cmd)
 	return cmd

@@ -10,9 +10,10 @@ import (
 
 func versionCommand(s Streams) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Show the version, the commit and the Go release it was built with",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Show the version, the commit and the Go release it was built with",
+		Example: "  commserver version",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(s.Out, versionLine())
 			return err

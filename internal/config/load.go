@@ -181,7 +181,7 @@ func readValue(path string) (string, error) {
 // clientVariables belong to programs that call CommServer. They may stand in the
 // same environment, so they are no mistake.
 func clientVariables() []string {
-	return []string{"COMMS_URL", "COMMS_APP_ID", "COMMS_API_KEY", "COMMS_WEBHOOK_SECRET"}
+	return []string{"COMMS_URL", "COMMS_APP_ID", "COMMS_API_KEY", "COMMS_API_KEY_FILE", "COMMS_PROFILE", "COMMS_WEBHOOK_SECRET"}
 }
 
 // refuseUnknown reports variables and flags that no option knows, with the nearest

@@ -95,7 +95,7 @@ func TestAcceptedValues(t *testing.T) {
 			func(c Config) bool { return c.Heartbeat == time.Second }},
 		{"empty is not set", []string{"COMMS_LEASE=", "COMMS_ADMIN_KEY="},
 			func(c Config) bool { return c.Lease == 10*time.Second && c.AdminKey == "" }},
-		{"client and test variables", []string{"COMMS_URL=x", "COMMS_APP_ID=x", "COMMS_API_KEY=x", "COMMS_WEBHOOK_SECRET=x", "COMMS_TEST_DATABASE_URL=x"},
+		{"client and test variables", []string{"COMMS_URL=x", "COMMS_APP_ID=x", "COMMS_API_KEY=x", "COMMS_API_KEY_FILE=x", "COMMS_PROFILE=x", "COMMS_WEBHOOK_SECRET=x", "COMMS_TEST_DATABASE_URL=x"},
 			func(c Config) bool { return c.Addr != "" }},
 		{"Kubernetes service links", []string{"COMMS_SERVICE_HOST=10.0.0.1", "COMMS_SERVICE_PORT=3008", "COMMS_SERVICE_PORT_HTTP=3008",
 			"COMMS_PORT=tcp://10.0.0.1:3008", "COMMS_PORT_3008_TCP=tcp://10.0.0.1:3008", "COMMS_PORT_3008_TCP_ADDR=10.0.0.1"},

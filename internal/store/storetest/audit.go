@@ -257,6 +257,7 @@ func Tamper(t *testing.T, open func(t *testing.T) *Tampered, free []string, veri
 		})
 	}
 	const copied = `INSERT INTO audit SELECT %d, at, actor, actor_name, address, request, app_id, action, target, detail, previous, hash FROM audit WHERE sequence = 5`
+	const last = 20 // entries
 	for name, c := range map[string]struct {
 		statements []string
 		broken     int64
@@ -267,19 +268,21 @@ func Tamper(t *testing.T, open func(t *testing.T) *Tampered, free []string, veri
 		"a changed actor":     {[]string{`UPDATE audit SET actor = 'system', actor_name = 'x' WHERE sequence = 2`}, 2},
 		"moved between words": {[]string{`UPDATE audit SET actor = '', actor_name = actor || actor_name WHERE sequence = 2`}, 2},
 		"a changed hash":      {[]string{`UPDATE audit SET hash = previous WHERE sequence = 6`}, 6},
-		"the last changed":    {[]string{`UPDATE audit SET detail = '{}' WHERE sequence = 13`}, 13},
+		"the last changed":    {[]string{fmt.Sprintf(`UPDATE audit SET detail = '{}' WHERE sequence = %d`, last)}, last},
 		"the first removed":   {[]string{`DELETE FROM audit WHERE sequence = 1`}, 1},
 		"one removed":         {[]string{`DELETE FROM audit WHERE sequence = 7`}, 7},
-		"the last removed":    {[]string{`DELETE FROM audit WHERE sequence = 13`}, 13},
+		"the last removed":    {[]string{fmt.Sprintf(`DELETE FROM audit WHERE sequence = %d`, last)}, last},
 		"all removed":         {[]string{`DELETE FROM audit`}, 1},
 		"one put in":          {[]string{`DELETE FROM audit WHERE sequence = 6`, fmt.Sprintf(copied, 6)}, 6},
-		"one put behind":      {[]string{fmt.Sprintf(copied, 14)}, 14},
+		"one put behind":      {[]string{fmt.Sprintf(copied, last+1)}, last + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			x := open(t)
 			w := &world{T: t, s: x.Store, ctx: t.Context()}
-			w.every(w.ctx)
+			if n := len(w.every(w.ctx)); n != last {
+				t.Fatalf("%d entries, not %d", n, last)
+			}
 			for _, statement := range slices.Concat(free, c.statements) {
 				if err := x.Exec(statement); err != nil {
 					t.Fatalf("%s: %v", statement, err)

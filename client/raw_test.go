@@ -1,0 +1,85 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRaw(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	calls := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		switch r.URL.Path {
+		case "/busy":
+			if calls == 1 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			_, _ = io.WriteString(w, `{"calls":2}`) // the client is the test
+		case "/upload":
+			body, err := io.ReadAll(r.Body)
+			if err != nil || string(body) != "a,b" || r.Header.Get("Content-Type") != "text/csv" {
+				t.Errorf("%q %v %v", body, r.Header, err)
+			}
+		case "/who":
+			_, _ = io.WriteString(w, `"`+r.Header.Get("X-App-ID")+"|"+r.Header.Get("X-API-Key")+"|"+r.Header.Get("X-Admin-Key")+`"`) // likewise
+		case "/page":
+			_, _ = io.WriteString(w, "<html>") // likewise
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"error":"No.","details":{"code":"invalid_field"}}`) // likewise
+		}
+	}))
+	t.Cleanup(server.Close)
+	raw := func(o Options, admin string) *Raw {
+		o.BaseURL, o.Wait = server.URL, func(context.Context, time.Duration) error { return nil }
+		r, err := NewRaw(o, admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Close)
+		return r
+	}
+	r := raw(Options{App: "a", Key: "k"}, "adm")
+	if got, err := r.Do(ctx, Request{Method: "GET", Path: "/busy", Safe: true}); err != nil || string(got) != `{"calls":2}` || calls != 2 {
+		t.Errorf("%s %v after %d calls", got, err, calls)
+	}
+	calls = 0
+	if _, err := r.Do(ctx, Request{Method: "POST", Path: "/busy", Body: 1}); err == nil || calls != 1 {
+		t.Errorf("what is not safe was repeated: %v after %d calls", err, calls)
+	}
+	if _, err := r.Do(ctx, Request{Method: "POST", Path: "/upload", Upload: strings.NewReader("a,b"), ContentType: "text/csv", Safe: true}); err != nil {
+		t.Error(err)
+	}
+	for want, c := range map[string]struct {
+		r     *Raw
+		admin bool
+	}{`"a|k|"`: {r, false}, `"||adm"`: {r, true}, `"a||adm"`: {raw(Options{App: "a"}, "adm"), false}} {
+		if got, err := c.r.Do(ctx, Request{Method: "GET", Path: "/who", Admin: c.admin}); err != nil || string(got) != want {
+			t.Errorf("%s %v, want %s", got, err, want)
+		}
+	}
+	var into bytes.Buffer
+	if got, err := r.Do(ctx, Request{Method: "GET", Path: "/page", Into: &into}); err != nil || got != nil || into.String() != "<html>" {
+		t.Errorf("%s %v, streamed %q", got, err, into.String())
+	}
+	if _, err := r.Do(ctx, Request{Method: "GET", Path: "/page"}); err == nil || !strings.Contains(err.Error(), "no JSON") {
+		t.Errorf("%v", err)
+	}
+	into.Reset()
+	_, err := r.Do(ctx, Request{Method: "GET", Path: "/other", Into: &into})
+	if refused, ok := errors.AsType[*Error](err); !ok || refused.Code != "invalid_field" || into.Len() > 0 {
+		t.Errorf("%v", err)
+	}
+	if _, err := NewRaw(Options{BaseURL: "localhost"}, ""); err == nil {
+		t.Error("an address without a scheme is taken")
+	}
+}
