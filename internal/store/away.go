@@ -45,6 +45,16 @@ func (e *RolledBack) Error() string { return e.Cause.Error() }
 
 func (e *RolledBack) Unwrap() error { return e.Cause }
 
+// SessionEnded says that the server itself ended the session: whatever was not committed then
+// never will be, so that looking tells what became of an uncertain transaction.
+func SessionEnded(err error) bool {
+	var said interface {
+		error
+		SQLState() string
+	}
+	return errors.As(err, &said) && strings.HasPrefix(said.SQLState(), "57P")
+}
+
 // Doubtful says that an error looks like an outage and may be one row's own all the
 // same: a memory too small for it, a disk too full for it, a trigger that says so, or a
 // row that ends its session. After ErrUncertain nobody knows what was stored; after any
