@@ -9,9 +9,9 @@
 // of Do, and those of DoAll, are taken in the order they came; that whoever hands
 // in one item waits behind no list of DoAll for longer than a part of a group takes,
 // and the lists go on all the same; and that one bad item does not fail its group, as
-// far as Commit can tell (see Isolate).
+// far as Commit can tell (see Isolate and Doubt).
 //
-// It does not retry on its own: without Isolate an error is given to all callers
+// It does not retry on its own: without a mark an error is given to all callers
 // of the group as it is, because repeating a group of which something may have
 // been stored would store it twice.
 package batch
@@ -43,7 +43,7 @@ type Config[In, Out any] struct {
 	// returns. ctx is never cancelled by Run stopping; a deadline is Commit's own.
 	//
 	// With an error no answers are needed. Mark it with Isolate if nothing of the
-	// group was stored and a single item may be at fault.
+	// group was stored and a single item may be at fault, with Doubt if everything may be.
 	Commit func(ctx context.Context, items []In) ([]Out, error)
 	// Size returns the bytes of an item for MaxBytes; nil if only the count matters.
 	Size func(In) int

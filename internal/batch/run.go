@@ -36,6 +36,34 @@ func isolates(err error) bool {
 	return errors.As(err, &mark)
 }
 
+// doubted marks an error of which nobody knows whether an item is at fault.
+type doubted struct{ cause error }
+
+func (e *doubted) Error() string { return e.cause.Error() }
+func (e *doubted) Unwrap() error { return e.cause }
+
+// Doubt marks an error of Commit with the first promise of Isolate, nothing of the
+// group was stored, where the fault may lie with a single item or with everything. A few
+// parts of the group are tried: if one of them does not fail so, the parts that do are
+// split until only the items at fault remain. If all of them fail, the group costs no more
+// than those few calls, and every item gets an error.
+//
+// errors.Is and errors.As see through the mark. Doubt(nil) is nil.
+func Doubt(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &doubted{err}
+}
+
+func doubts(err error) bool {
+	var mark *doubted
+	return err != nil && errors.As(err, &mark)
+}
+
+// doubtParts is how many parts of a group are tried after an error marked by Doubt.
+const doubtParts = 8
+
 // Run commits what callers hand in until ctx ends; then it refuses new items,
 // commits all that wait, and returns nil. A panic of Commit becomes a
 // *PanicError for the callers of its group, and Run goes on. Call it once; a
@@ -138,20 +166,85 @@ func (c *committer[In, Out]) from(l *line[In, Out], most int) (n int) {
 	return n
 }
 
-// commit hands a group to Commit and answers its callers, halving it as long as
+// commit hands a group to Commit and answers its callers, splitting it as long as
 // the error allows.
 func (c *committer[In, Out]) commit(calls []*call[In, Out], items []In) {
 	outs, err := c.attempt(items)
 	if len(calls) > 1 && isolates(err) {
-		// Commit may have reordered the slice; the calls still know their items.
-		for i, call := range calls {
-			items[i] = call.in
-		}
-		half := len(calls) / 2
-		c.commit(calls[:half], items[:half])
-		c.commit(calls[half:], items[half:])
+		c.halves(calls, items)
 		return
 	}
+	if len(calls) > 1 && doubts(err) {
+		c.inParts(calls, items, false)
+		return
+	}
+	answer(calls, items, outs, err)
+}
+
+// restore fills items anew: Commit may have reordered them; the calls still know theirs.
+func restore[In, Out any](calls []*call[In, Out], items []In) {
+	for i, call := range calls {
+		items[i] = call.in
+	}
+}
+
+func (c *committer[In, Out]) halves(calls []*call[In, Out], items []In) {
+	restore(calls, items)
+	half := len(calls) / 2
+	c.commit(calls[:half], items[:half])
+	c.commit(calls[half:], items[half:])
+}
+
+// inParts tries parts of a group that failed with a doubt. If one does not fail so, or
+// sure says that it was like that before, items are at fault, and those parts are split.
+func (c *committer[In, Out]) inParts(calls []*call[In, Out], items []In, sure bool) {
+	restore(calls, items)
+	type part struct {
+		calls []*call[In, Out]
+		items []In
+		err   error
+	}
+	var failed []part
+	size := (len(calls) + doubtParts - 1) / doubtParts
+	for from := 0; from < len(calls); from += size {
+		to := min(from+size, len(calls))
+		p := part{calls: calls[from:to], items: items[from:to]}
+		outs, err := c.attempt(p.items)
+		p.err = err
+		switch {
+		case doubts(err):
+			failed = append(failed, p)
+		case err == nil:
+			sure = true
+			answer(p.calls, p.items, outs, nil)
+		case isolates(err) && len(p.calls) > 1:
+			sure = true
+			c.halves(p.calls, p.items)
+		case isolates(err):
+			sure = true
+			answer(p.calls, p.items, nil, err)
+		default: // it meets everybody now
+			answer(p.calls, p.items, nil, err)
+			if to < len(calls) {
+				answer(calls[to:], items[to:], nil, err)
+			}
+			for _, f := range failed {
+				answer(f.calls, f.items, nil, f.err)
+			}
+			return
+		}
+	}
+	for _, f := range failed {
+		if sure && len(f.calls) > 1 {
+			c.inParts(f.calls, f.items, true)
+			continue
+		}
+		answer(f.calls, f.items, nil, f.err)
+	}
+}
+
+// answer tells the callers of a group.
+func answer[In, Out any](calls []*call[In, Out], items []In, outs []Out, err error) {
 	if err == nil && len(outs) != len(items) {
 		err = fmt.Errorf("batch: commit returned %d answers for %d items", len(outs), len(items))
 	}

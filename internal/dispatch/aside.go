@@ -48,13 +48,14 @@ type asides struct {
 	next     time.Time    // nothing of waiting is due before
 	turns    int          // from the line since the last ordinary one
 	refusals int          // in a row, of rows that were not aside before
+	doubts   int          // the same of refusals that look like an outage
 	stored   time.Time    // when something was, last
 	doubt    bool         // something was refused long after that
 	fresh    bool         // something aside was refused once only
 }
 
 // faulty says that the store refuses whatever it is given.
-func (a *asides) faulty() bool { return a.refusals >= faultyAfter }
+func (a *asides) faulty() bool { return a.refusals >= faultyAfter || a.outage() }
 
 // rowsOwn says whether the store refused a turn for what is in it, so that storing parts of it may help.
 func rowsOwn(ctx context.Context, err error) bool {
@@ -70,18 +71,20 @@ func (t *turner) refused(b *batch) {
 		t.limit = max(1, t.limit/2) // ordinary turns become as small as bad rows are frequent
 	}
 	fresh := b.tries == 0
-	if fresh {
+	if fresh && !b.doubt {
 		s.aside.refusals++
 	}
-	if b.size() > 1 {
-		s.halve(b)
-	} else {
-		if fresh {
+	switch b.size() {
+	case 0: // nobody knows of its starts: see innocent
+	case 1:
+		if fresh && !s.aside.outage() {
 			t.d.log.Error("a change of one message cannot be stored; it is tried again from time to time", "message", b.id().String(), "err", b.err)
 		}
 		s.setAside(b)
+	default:
+		s.halve(b)
 	}
-	if s.aside.faulty() {
+	if s.aside.refusals >= faultyAfter {
 		if fresh && s.aside.refusals == faultyAfter {
 			t.d.log.Error("the store refuses everything", "err", b.err)
 		}
@@ -98,8 +101,15 @@ func (s *scheduler) halve(b *batch) {
 	f := min(n, len(b.finishes))
 	j := min(n-f, len(b.starts))
 	l := n - f - j
-	s.aside.line.push(&batch{apart: true, finishes: b.finishes[:f], starts: b.starts[:j], late: b.late[:l]})
-	s.aside.line.push(&batch{apart: true, finishes: b.finishes[f:], starts: b.starts[j:], late: b.late[l:]})
+	one := &batch{apart: true, finishes: b.finishes[:f], starts: b.starts[:j], late: b.late[:l]}
+	two := &batch{apart: true, finishes: b.finishes[f:], starts: b.starts[j:], late: b.late[l:]}
+	if b.doubt { // a small one that is stored tells soonest that there is no outage
+		s.aside.line.pushFirst(two)
+		s.aside.line.pushFirst(one)
+		return
+	}
+	s.aside.line.push(one)
+	s.aside.line.push(two)
 }
 
 // setAside keeps a row for later. A start gives back what it had booked; one that
@@ -153,7 +163,7 @@ func (b *batch) count(n int) {
 // fault: that is tried once more.
 func (s *scheduler) storable() {
 	a := &s.aside
-	a.refusals, a.stored = 0, s.clock.now()
+	a.refusals, a.doubts, a.stored = 0, 0, s.clock.now()
 	if a.doubt || a.fresh {
 		s.hurry(a.doubt)
 	}
@@ -210,7 +220,7 @@ func (s *scheduler) bringBack() {
 		return
 	}
 	room := asideTries
-	if a.faulty() {
+	if a.faulty() || a.doubts > 0 {
 		room = 1
 	}
 	kept := a.waiting[:0]
@@ -240,7 +250,11 @@ func (s *scheduler) again(b *batch) bool {
 	if len(b.starts) == 0 {
 		return true
 	}
-	j, now := b.starts[0], s.clock.now()
+	return s.rebook(b.starts[0])
+}
+
+func (s *scheduler) rebook(j *job) bool {
+	now := s.clock.now()
 	j.aside, j.retried = nil, true
 	generation, fit := s.guard.current()
 	if fit && !s.stopping && !j.shard.draining && s.slots.fair(j.class, j.unit.tenant.inflight[j.class]) {

@@ -225,7 +225,8 @@ func (s *scheduler) unsure(sh *shard, j *job, st *comm.State) {
 	delete(sh.suspects, st.ID)
 	switch {
 	case j.failed != nil && st.Attempts == j.state.Attempts:
-		s.decideAgain(j) // not stored
+		j.noNext = j.noNext || j.doubts > 1 // the round ends, which may be stored
+		s.decideAgain(j)                    // not stored
 	case st.Epoch == sh.epoch:
 		j.state, j.failed = *st, nil
 		s.undo(j)
@@ -236,6 +237,7 @@ func (s *scheduler) unsure(sh *shard, j *job, st *comm.State) {
 
 // innocent brings suspects back whose start was not stored.
 func (s *scheduler) innocent(suspects map[comm.ID]*job) {
+	var back []*job
 	for id, j := range suspects {
 		if j.shard.lost || j.shard.suspects[id] != j {
 			continue
@@ -245,8 +247,9 @@ func (s *scheduler) innocent(suspects map[comm.ID]*job) {
 			s.drop(j) // neither open nor ours: settled by a report meanwhile
 			continue
 		}
-		s.comeBack(j)
+		back = append(back, j)
 	}
+	s.inParts(back)
 }
 
 // rescue returns a message that certainly nobody calls for.

@@ -1,6 +1,9 @@
 package dispatch
 
-import "container/heap"
+import (
+	"container/heap"
+	"slices"
+)
 
 // fifo is a queue whose memory follows its length.
 type fifo[T any] struct {
@@ -11,6 +14,16 @@ type fifo[T any] struct {
 func (q *fifo[T]) len() int { return len(q.items) - q.at }
 
 func (q *fifo[T]) push(v T) { q.items = append(q.items, v) }
+
+// pushFirst puts v before all others.
+func (q *fifo[T]) pushFirst(v T) {
+	if q.at > 0 {
+		q.at--
+		q.items[q.at] = v
+		return
+	}
+	q.items = slices.Insert(q.items, 0, v)
+}
 
 func (q *fifo[T]) front() T { return q.items[q.at] }
 

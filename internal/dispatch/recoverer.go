@@ -15,7 +15,19 @@ const (
 	// recoverRefusals bounds how many orphans that the store refuses are looked for one
 	// by one before the shards are opened; the sweep sees to them, beside everything else.
 	recoverRefusals = 16
+	// recoverDoubts bounds how many turns in a row, nothing stored between them, are refused
+	// as if by an outage before it is one: more than it takes to get from a page to one row.
+	recoverDoubts = 12
 )
+
+// budget is what a recovery may still spend on rows of which the store refuses the end.
+type budget struct{ refusals, doubts int }
+
+// doubt says whether a refusal that looks like an outage may still be about a row.
+func (b *budget) doubt(ctx context.Context, err error) bool {
+	b.doubts--
+	return b.doubts >= 0 && doubtful(ctx, err)
+}
 
 // recover brings freshly taken shards into service: whatever is SENDING there
 // has an outcome that nobody recorded, and is decided before anything of the
@@ -70,7 +82,8 @@ func (d *Dispatcher) unopened(ctx context.Context, shards []*shard, err error) {
 func (d *Dispatcher) settleOrphans(ctx context.Context, shards []*shard) (left int, err error) {
 	const page = 500
 	s := d.sched
-	skip, refusals := map[comm.ID]bool{}, recoverRefusals
+	skip := map[comm.ID]bool{}
+	b := &budget{refusals: recoverRefusals, doubts: recoverDoubts}
 	for {
 		s.mu.Lock()
 		var leases []store.Lease
@@ -94,7 +107,7 @@ func (d *Dispatcher) settleOrphans(ctx context.Context, shards []*shard) (left i
 		if len(turn.Finishes) == 0 {
 			return left, nil
 		}
-		missed, err := d.settleTurn(ctx, turn, &refusals, skip)
+		missed, err := d.settleTurn(ctx, turn, b, skip)
 		if err != nil {
 			return 0, err // uncertain too: what was stored is not found again
 		}
@@ -105,11 +118,13 @@ func (d *Dispatcher) settleOrphans(ctx context.Context, shards []*shard) (left i
 // settleTurn stores the ends of orphans and answers how many were not, for now; these
 // and what is refused go into skip. A turn that is refused for what is in it is halved,
 // as long as there are refusals left: an orphan that cannot be stored stays SENDING and
-// keeps no shard closed.
-func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn, refusals *int, skip map[comm.ID]bool) (missed int, err error) {
+// keeps no shard closed. What looks like an outage is halved, too, until it is one: then
+// everything waits.
+func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn, b *budget, skip map[comm.ID]bool) (missed int, err error) {
 	res, err := d.cfg.Queue.Turn(ctx, turn)
 	switch lost := (*store.LostShards)(nil); {
 	case err == nil:
+		b.doubts = recoverDoubts
 		for i, f := range turn.Finishes {
 			if i >= len(res.Finished) || !res.Finished[i] {
 				skip[f.ID] = true
@@ -117,10 +132,10 @@ func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn, refusals *
 			}
 		}
 		return missed, nil
-	case errors.As(err, &lost) || !rowsOwn(ctx, err):
+	case errors.As(err, &lost) || !rowsOwn(ctx, err) && !b.doubt(ctx, err):
 		return 0, err
-	case len(turn.Finishes) == 1 || *refusals <= 0:
-		*refusals--
+	case len(turn.Finishes) == 1 || b.refusals <= 0:
+		b.refusals--
 		for _, f := range turn.Finishes {
 			skip[f.ID] = true
 		}
@@ -130,7 +145,7 @@ func (d *Dispatcher) settleTurn(ctx context.Context, turn store.Turn, refusals *
 	}
 	half := len(turn.Finishes) / 2
 	for _, part := range [][]store.Finish{turn.Finishes[:half], turn.Finishes[half:]} {
-		some, err := d.settleTurn(ctx, store.Turn{Node: turn.Node, Leases: turn.Leases, Finishes: part}, refusals, skip)
+		some, err := d.settleTurn(ctx, store.Turn{Node: turn.Node, Leases: turn.Leases, Finishes: part}, b, skip)
 		if err != nil {
 			return 0, err
 		}

@@ -183,6 +183,7 @@ func (s *scheduler) trouble(err error) {
 // recovered forgets trouble that a stored heartbeat disproves. A turn that could
 // not be stored is disproved by a stored turn, as long as there is anything to store.
 func (s *scheduler) recovered() {
+	s.aside.relent()
 	if !s.count.turnFailed || s.finishes.len() == 0 && s.heads == 0 {
 		s.count.err = ""
 	}

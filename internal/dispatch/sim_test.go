@@ -280,6 +280,7 @@ func (w *world) disturb() {
 
 func simulate(t *testing.T, seed uint64, seen map[string]int) {
 	w := newWorld(t, seed)
+	w.store.refusal = []error{errPoison, errScarce, errKilled}[seed%3]
 	w.store.skew = time.Duration(w.rng.IntN(7)-3) * time.Second
 	w.edit = func(c *Config) { c.MaxBytes = simBytes }
 	for i := range 3 + w.rng.IntN(5) {

@@ -47,7 +47,7 @@ func (n *simNode) Late(ctx context.Context, node string, results []store.LateRes
 	return n.tx(ctx, "late", func() error {
 		n.lates++
 		if slices.ContainsFunc(results, func(r store.LateResult) bool { return n.refuses(r.ID, "late") }) {
-			return errPoison
+			return n.refusal
 		}
 		for _, r := range results {
 			m := n.msgs[r.ID]

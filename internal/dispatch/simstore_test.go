@@ -43,6 +43,7 @@ type simStore struct {
 	open     map[comm.Shard]map[comm.ID]bool
 	poison   map[comm.ID]string // messages of which a "start", "finish" (late or not) or "late" result is refused
 	refused  map[string]int     // how often
+	refusal  error              // what is said then
 	listen   map[*simNode]func([]store.Wake)
 	lazy     func(comm.ID) *simMessage // makes one of very many messages when it is first looked at
 }
@@ -96,7 +97,7 @@ type configRef struct{ App, ID comm.ID }
 func newSimStore() *simStore {
 	return &simStore{seen: map[comm.Cause]int{}, msgs: map[comm.ID]*simMessage{}, queue: map[comm.Unit]*simQueue{}, nodes: map[string]comm.Micros{}, apps: map[comm.ID]*comm.App{},
 		configs: map[comm.ID][]comm.ProviderConfig{}, days: map[configRef]store.DayUse{}, open: map[comm.Shard]map[comm.ID]bool{}, listen: map[*simNode]func([]store.Wake){},
-		poison: map[comm.ID]string{}, refused: map[string]int{}}
+		poison: map[comm.ID]string{}, refused: map[string]int{}, refusal: errPoison}
 }
 
 func (s *simStore) now() comm.Micros { return comm.At(time.Now().Add(s.skew)) }
@@ -226,13 +227,23 @@ const (
 	faultFails              // nothing stored
 	faultLost               // stored, the answer is lost
 	faultUncertain          // not stored, and nobody knows
+	faultRefused            // not stored, for the reason that bad rows are refused for
 )
 
 var (
 	errSim = fmt.Errorf("connection refused: %w", io.EOF)
 	// errPoison is the store's refusal of one row: everything else could be stored.
 	errPoison = errors.New("a row that cannot be stored")
+	// errScarce is the same, said as if the database were away; errKilled is of a row that ends the session.
+	errScarce = &store.RolledBack{Cause: outOfMemory{}}
+	errKilled = fmt.Errorf("%w: the session ended", store.ErrUncertain)
 )
+
+// outOfMemory is an error of a server that is there.
+type outOfMemory struct{}
+
+func (outOfMemory) Error() string    { return "out of memory" }
+func (outOfMemory) SQLState() string { return "53200" }
 
 // tx runs one transaction with latency and faults.
 func (n *simNode) tx(ctx context.Context, op string, f func() error) error {
@@ -270,13 +281,15 @@ func (n *simNode) tx(ctx context.Context, op string, f func() error) error {
 	}
 	n.mu.Unlock()
 	if full {
-		return errPoison
+		return n.refusal
 	}
 	switch fault {
 	case faultFails:
 		return errSim
 	case faultUncertain:
 		return store.ErrUncertain
+	case faultRefused:
+		return n.refusal
 	case faultNone, faultLost:
 	}
 	n.simStore.mu.Lock()
@@ -335,7 +348,7 @@ func (n *simNode) Turn(ctx context.Context, t store.Turn) (res store.TurnResult,
 			return &store.LostShards{Shards: lost}
 		}
 		if n.poisoned(t) {
-			return errPoison
+			return n.refusal
 		}
 		res = store.TurnResult{Now: n.now()}
 		for _, f := range t.Finishes {

@@ -35,12 +35,14 @@ func (t *turner) landed(ctx context.Context, b *batch) {
 			}
 		}
 		d.sched.mu.Unlock()
-		t.undo(b, false)
+		t.undo(b)
 		if len(lost.Shards) == 0 {
 			t.slower()
 		}
 	case rowsOwn(ctx, b.err):
 		t.refused(b)
+	case doubtful(ctx, b.err):
+		t.doubted(b)
 	default:
 		uncertain := errors.Is(b.err, store.ErrUncertain)
 		level := slog.LevelError
@@ -48,7 +50,10 @@ func (t *turner) landed(ctx context.Context, b *batch) {
 			level = slog.LevelDebug
 		}
 		d.log.Log(ctx, level, "turn could not be stored", "items", b.size(), "uncertain", uncertain, "err", b.err)
-		t.undo(b, uncertain)
+		if uncertain {
+			t.unknown(b)
+		}
+		t.undo(b)
 		t.slower()
 		d.sched.mu.Lock()
 		d.sched.trouble(b.err)
@@ -63,15 +68,42 @@ func (t *turner) slower() {
 	t.resume = t.d.sched.clock.now().Add(t.backoff)
 }
 
-// undo puts everything back that the turn did not store. After an uncertain
-// one the finishes are repeated until it is known (they apply once), and the
-// starts wait for the sweep: none of them is called.
-func (t *turner) undo(b *batch, uncertain bool) {
+// unknown prepares a batch of which nobody knows whether it was stored for being undone
+// or tried again. The finishes are repeated until it is known (they apply once), and the
+// starts leave it and wait for the sweep: none of them is called.
+func (t *turner) unknown(b *batch) {
 	s := t.d.sched
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range b.finishes {
-		x.uncertain = x.uncertain || uncertain
+		x.uncertain = true
+	}
+	alone := b.size() == 1
+	for _, j := range b.starts {
+		if j.booked {
+			j.booked = false
+			j.account.days.lost(s.clock.now().Add(t.d.cfg.Lease))
+		}
+		if j.shard.lost {
+			s.putBack(j)
+			continue
+		}
+		s.refund(j)
+		if j.doubts++; alone {
+			j.alone = b
+		}
+		j.shard.suspects[j.head.ID] = j
+	}
+	b.starts = nil
+	s.poke()
+}
+
+// undo puts everything back that the turn did not store.
+func (t *turner) undo(b *batch) {
+	s := t.d.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range b.finishes {
 		if b.tries > 0 { // it was aside, and says nothing new of its row
 			b.until = s.clock.now().Add(t.backoff)
 			s.keep(b)
@@ -81,15 +113,6 @@ func (t *turner) undo(b *batch, uncertain bool) {
 	}
 	s.late = slices.Concat(b.late, s.late)
 	for _, j := range b.starts {
-		if uncertain && j.booked {
-			j.booked = false
-			j.account.days.lost(s.clock.now().Add(t.d.cfg.Lease))
-		}
-		if uncertain && !j.shard.lost {
-			s.refund(j)
-			j.shard.suspects[j.head.ID] = j
-			continue
-		}
 		s.putBack(j)
 	}
 	s.poke()
@@ -178,7 +201,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 			j.booked = false
 			j.account.days.began(j.state.UpdatedAt.Day())
 		}
-		j.answered, j.failed = false, nil
+		j.answered, j.failed, j.doubts, j.alone = false, nil, 0, nil
 		j.deadline = s.clock.now().Add(j.account.timeout)
 		if !j.live && j.state.Mode == comm.Live {
 			s.doubt(j)

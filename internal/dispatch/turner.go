@@ -51,6 +51,7 @@ type batch struct {
 	err      error
 
 	apart   bool      // no ordinary turn, see asides
+	doubt   bool      // it was refused as if by an outage
 	tries   int       // how often its one row was refused, something else being stored in between
 	refused time.Time // alone, last
 	until   time.Time // aside until then

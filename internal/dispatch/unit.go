@@ -214,6 +214,8 @@ type job struct {
 	last    *account       // with failed: whose answer it was
 	aside   *batch         // its start was refused and waits there
 	retried bool           // that was tried again
+	doubts  int            // turns with its start of which nobody knew whether they were stored
+	alone   *batch         // the last of them, if it held nothing else
 }
 
 // finish is an outcome on its way into the store.

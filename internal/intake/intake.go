@@ -112,10 +112,33 @@ func (s *Service) Invalidate() {
 
 func (s *Service) commit(ctx context.Context, subs []store.Submission) ([]store.Accepted, error) {
 	out, err := s.cfg.Store.Accept(ctx, subs)
-	if err != nil && !everybody(err) {
+	switch {
+	case err == nil:
+	case !everybody(err):
 		err = batch.Isolate(err) // nothing was stored; one of them may be at fault
+	case store.Doubtful(err) && s.noneStored(ctx, subs, err):
+		err = batch.Doubt(err) // an outage, or one of them
 	}
 	return out, err
+}
+
+// noneStored says whether certainly nothing of a group was stored that failed. Of one
+// whose session the server ended, that can be looked up.
+func (s *Service) noneStored(ctx context.Context, subs []store.Submission, err error) bool {
+	if !errors.Is(err, store.ErrUncertain) {
+		return true
+	}
+	if !store.SessionEnded(err) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	for i := range subs {
+		if _, err := s.cfg.Look.Message(ctx, subs[i].App, subs[i].ID); !comm.IsKind(err, comm.Missing) {
+			return false
+		}
+	}
+	return true
 }
 
 // everybody says whether an error would meet every member of the group alike,

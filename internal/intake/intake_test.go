@@ -178,6 +178,50 @@ func TestOnePoisonedRowFailsAlone(t *testing.T) {
 	}
 }
 
+// TestARowLikeAnOutageFailsAlone: where the store refuses one row as if it were away,
+// everybody else in the group gets 202, unless nobody can tell what was stored.
+func TestARowLikeAnOutageFailsAlone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err    error
+		spread bool // everybody in the group fails
+	}{
+		"out of memory": {err: fmt.Errorf("insert: %w", &store.RolledBack{Cause: said("53200")})},
+		"file full":     {err: comm.E("unavailable").Because(&store.RolledBack{Cause: errors.New("no room")})},
+		"session ended": {err: fmt.Errorf("%w: %w", store.ErrUncertain, said("57P01"))},
+		"uncertain":     {err: fmt.Errorf("%w: gone", store.ErrUncertain), spread: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &storage{fault: func(subs []store.Submission) error {
+				for _, sub := range subs {
+					if strings.Contains(string(sub.Payload), "poison") {
+						return c.err
+					}
+				}
+				return nil
+			}}
+			in, pushed := service(t, s)
+			reqs := make([]Request, 60)
+			for i := range reqs {
+				reqs[i] = request(t, text(map[bool]string{true: "poison", false: "fine"}[i == 33]))
+			}
+			failed := 0
+			for i, r := range in.Accept(context.Background(), tenant(), reqs) {
+				if r.Err == nil {
+					continue
+				}
+				if failed++; codeOf(r.Err) != "unavailable" || !c.spread && i != 33 {
+					t.Errorf("%d: %v", i, r.Err)
+				}
+			}
+			if failed == 0 || pushed.n+failed != 60 {
+				t.Errorf("%d failed, %d pushed", failed, pushed.n)
+			}
+		})
+	}
+}
+
 // said is what a database server says of itself.
 type said string
 

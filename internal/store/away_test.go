@@ -52,6 +52,24 @@ func TestAway(t *testing.T) {
 			}
 		})
 	}
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"no memory for a statement":   {&RolledBack{state("53200")}, true},
+		"as if it were shutting down": {&RolledBack{state("57P01")}, true},
+		"no room in the file":         {comm.E("unavailable").Because(&RolledBack{errors.New("full")}), true},
+		"answer to a commit lost":     {ErrUncertain, true},
+		"a value that does not fit":   {&RolledBack{state("22001")}, false},
+		"refused when connecting":     {state("53300"), false},
+		"connection refused":          {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, false},
+		"the file was replaced":       {comm.E("unavailable").Because(errors.New("replaced")), false},
+		"nothing":                     {nil, false},
+	} {
+		if got := Doubtful(c.err); got != c.want {
+			t.Errorf("doubtful: %s: %v", name, got)
+		}
+	}
 	if Away(nil) {
 		t.Error("nothing is wrong, and the database away")
 	}

@@ -67,7 +67,7 @@ func outcome(c *session, err error) (again bool, _ error) {
 	switch {
 	case errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR":
 		// The server rolled back. A FATAL error is different: it may come between the commit and its answer.
-		return repeatable(refused), err
+		return repeatable(refused), &store.RolledBack{Cause: err}
 	case pgconn.SafeToRetry(err):
 		return true, err // nothing was sent: the connection had died while it was idle
 	case !c.committing || !c.IsClosed():

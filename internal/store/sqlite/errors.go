@@ -44,7 +44,10 @@ func refuse(err error) error {
 	if err == nil {
 		return nil
 	}
-	if primary(err) == codeFull || errors.Is(err, errBroken) || errors.Is(err, errReplaced) || errors.Is(err, errClosed) || errors.Is(err, errLowSpace) {
+	if primary(err) == codeFull { // there may be room for smaller ones
+		return comm.E("unavailable").Because(&store.RolledBack{Cause: err})
+	}
+	if errors.Is(err, errBroken) || errors.Is(err, errReplaced) || errors.Is(err, errClosed) || errors.Is(err, errLowSpace) {
 		return comm.E("unavailable").Because(err)
 	}
 	return err
