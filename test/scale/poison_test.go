@@ -15,13 +15,14 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/test/pgtest"
 )
 
 // A poisoned row passes every check of ours and fails in the database, inside the
 // transaction that stores its whole group: a trigger refuses recipients that
 // begin with "poison". The requests, the program and the store are the real ones.
 const (
-	poisonPostgres = `CREATE FUNCTION poisoned() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'this row cannot be stored'; END $$;
+	poisonPostgres = `CREATE FUNCTION poisoned() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN REFUSE; END $$;
 CREATE TRIGGER poison BEFORE INSERT ON content FOR EACH ROW WHEN (NEW.recipient LIKE 'poison%') EXECUTE FUNCTION poisoned()`
 	poisonSQLite = `CREATE TRIGGER poison BEFORE INSERT ON content WHEN NEW.recipient LIKE 'poison%' BEGIN SELECT RAISE(ABORT, 'this row cannot be stored'); END`
 )
@@ -29,7 +30,7 @@ CREATE TRIGGER poison BEFORE INSERT ON content FOR EACH ROW WHEN (NEW.recipient 
 // The same for the end of an attempt: to such recipients none is recorded as SENT (3).
 const (
 	poisonEndPostgres = `CREATE FUNCTION poisoned() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-  IF EXISTS (SELECT 1 FROM content c WHERE c.app_id = NEW.app_id AND c.id = NEW.message_id AND c.recipient LIKE 'poison%') THEN RAISE EXCEPTION 'this row cannot be stored'; END IF;
+  IF EXISTS (SELECT 1 FROM content c WHERE c.app_id = NEW.app_id AND c.id = NEW.message_id AND c.recipient LIKE 'poison%') THEN REFUSE; END IF;
   RETURN NEW; END $$;
 CREATE TRIGGER poison BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.to_status = 3) EXECUTE FUNCTION poisoned()`
 	poisonEndSQLite = `CREATE TRIGGER poison BEFORE INSERT ON events WHEN NEW.to_status = 3
@@ -37,13 +38,44 @@ CREATE TRIGGER poison BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.to_status =
 BEGIN SELECT RAISE(ABORT, 'this row cannot be stored'); END`
 )
 
+// A poison is what PostgreSQL does with such a row: refuse it, refuse it as if memory
+// were short everywhere, or end the session.
+type poison struct {
+	name string
+	do   string // in PL/pgSQL
+	code int    // what a request with such a row is answered
+}
+
+var poisons = []poison{
+	{"refused", `RAISE EXCEPTION 'this row cannot be stored'`, http.StatusInternalServerError},
+	{"out of memory", `RAISE EXCEPTION 'this row cannot be stored' USING ERRCODE = '53200'`, http.StatusServiceUnavailable},
+	{"session ended", `PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1)`, http.StatusServiceUnavailable},
+}
+
+// trigger is the statement that makes the trigger.
+func (x poison) trigger(of string) string { return strings.Replace(of, "REFUSE", x.do, 1) }
+
+// onEachPoison runs a test for each poison: on SQLite, whose triggers know one only, for the first.
+func onEachPoison(t *testing.T, run func(w *world, x poison)) {
+	for _, x := range poisons {
+		t.Run(x.name, func(t *testing.T) {
+			if x == poisons[0] {
+				onEach(t, func(w *world) { run(w, x) })
+			} else {
+				run(onPostgres(t, pgtest.Database(t)), x)
+			}
+		})
+	}
+}
+
 // TestAPoisonedRowFailsAlone: 64 clients at once, one request in a hundred poisoned.
-// Every other one gets its 202 and is sent; the poisoned ones get 500 and leave nothing.
+// Every other one gets its 202 and is sent; the poisoned ones get 500, or 503 where they
+// cannot be told from an outage, and leave nothing.
 func TestAPoisonedRowFailsAlone(t *testing.T) {
 	const posters, every = 64, 100
 	n := size(4000, 100_000)
-	onEach(t, func(w *world) {
-		to, who := w.poisoned(poisonPostgres, poisonSQLite)
+	onEachPoison(t, func(w *world, x poison) {
+		to, who := w.poisoned(x.trigger(poisonPostgres), poisonSQLite)
 		p := w.serve()
 		before := w.rollbacks()
 		var mu sync.Mutex
@@ -56,14 +88,14 @@ func TestAPoisonedRowFailsAlone(t *testing.T) {
 				for i := range work {
 					local, want := fmt.Sprintf("fine%06d", i), http.StatusAccepted
 					if i%every == every/2 {
-						local, want = fmt.Sprintf("poison%06d", i), http.StatusInternalServerError
+						local, want = fmt.Sprintf("poison%06d", i), x.code
 					}
 					at := time.Now()
 					status, _, answer, err := post(p.url, who, mail(local, "NORMAL", local, ""))
 					took := time.Since(at)
 					mu.Lock()
 					waits = append(waits, took)
-					if status == http.StatusInternalServerError && want == status {
+					if status == x.code && want == status {
 						refused++
 					}
 					if err != nil || status != want {
@@ -113,7 +145,7 @@ func TestAPoisonedEndIsSetAside(t *testing.T) {
 	const posters, every = 32, 8
 	n := size(3000, 6000) // one in eight is dense: each costs several refused transactions
 	onEach(t, func(w *world) {
-		to, who := w.poisoned(poisonEndPostgres, poisonEndSQLite)
+		to, who := w.poisoned(poisons[0].trigger(poisonEndPostgres), poisonEndSQLite)
 		p := w.serve()
 		work := make(chan int)
 		var wg sync.WaitGroup
