@@ -74,6 +74,23 @@ func (w *world) entries(app *comm.App) (out []string) {
 	return out
 }
 
+// A quote that is never closed once took every line up to the next one for one field.
+func TestAForgottenQuoteSpoilsOneLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	var csv strings.Builder
+	csv.WriteString("channel,address\n")
+	for i := range 1000 {
+		quote := map[bool]string{true: `"`}[i == 10 || i == 500]
+		fmt.Fprintf(&csv, "EMAIL,%su%d@example.com\n", quote, i)
+	}
+	got := w.do(one, "POST", importURL, csv.String(), map[string]string{"Content-Type": "text/csv"})
+	if got.status != 200 || got.body["added"] != 998.0 || got.body["refused"] != 2.0 {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+}
+
 func TestImportsRefuseLineByLine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -85,7 +102,7 @@ func TestImportsRefuseLineByLine(t *testing.T) {
 	for _, x := range list {
 		lines = append(lines, x.(map[string]any)["line"].(float64))
 	}
-	if got.status != 200 || got.body["added"] != 2.0 || got.body["present"] != 1.0 || got.body["refused"] != 5.0 || !slices.Equal(lines, []float64{3, 4, 6, 7, 8}) {
+	if got.status != 200 || got.body["added"] != 2.0 || got.body["present"] != 1.0 || got.body["refused"] != 6.0 || !slices.Equal(lines, []float64{3, 4, 5, 6, 7, 8}) {
 		t.Errorf("%d %s", got.status, got.raw)
 	}
 	readContract(t).answer(t, "POST", importURL, got)

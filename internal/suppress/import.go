@@ -127,107 +127,106 @@ type importEntry struct {
 }
 
 func jsonLines(from io.Reader) lines {
+	next := textLines(from)
+	return func() (int, *Entry, error, error) {
+		line, text, err := next()
+		if err != nil {
+			return line, nil, nil, err
+		}
+		var e importEntry
+		return line, &e.Entry, strictjson.Decode(text, &e, EntryCodes()), nil
+	}
+}
+
+// textLines reads the lines that hold anything, each valid until the next; the error is io.EOF at the end.
+func textLines(from io.Reader) func() (line int, text []byte, err error) {
 	sc := bufio.NewScanner(from)
 	sc.Buffer(make([]byte, 0, 4<<10), maxLine)
 	line := 0
-	return func() (int, *Entry, error, error) {
+	return func() (int, []byte, error) {
 		for sc.Scan() {
 			line++
-			text := bytes.TrimSpace(sc.Bytes())
-			if len(text) == 0 {
-				continue
+			if text := bytes.TrimSpace(sc.Bytes()); len(text) > 0 {
+				return line, text, nil
 			}
-			var e importEntry
-			err := strictjson.Decode(text, &e, EntryCodes())
-			return line, &e.Entry, err, nil
 		}
 		switch err := sc.Err(); {
 		case err == nil:
-			return line, nil, nil, io.EOF
+			return line, nil, io.EOF
 		case errors.Is(err, bufio.ErrTooLong):
-			return line, nil, nil, tooLong(line + 1)
+			return line, nil, tooLong(line + 1)
 		default:
-			return line, nil, nil, err
+			return line, nil, err
 		}
 	}
 }
 
-// measured gives out at most left bytes: a record cannot grow without bounds.
-type measured struct {
-	from io.Reader
-	left int
+// wrongHeader is the error of a file that does not begin with its columns.
+func wrongHeader() error {
+	return comm.E("invalid_import", "The first line must name the columns: channel, address and, if you like, reason and note.").With("line", 1)
 }
 
-var errLong = errors.New("a record is too long")
-
-// Read implements io.Reader.
-func (m *measured) Read(b []byte) (int, error) {
-	if m.left <= 0 {
-		return 0, errLong
-	}
-	n, err := m.from.Read(b[:min(len(b), m.left)])
-	m.left -= n
-	return n, err
-}
-
+// csvLines reads a record from each line. RFC 4180 lets a quoted field go on in the next
+// line; no column here needs that, and a quote that was forgotten would take all
+// lines up to the next one, opt-outs among them, for one field.
 func csvLines(from io.Reader) (lines, error) {
-	m := &measured{left: 2 * maxLine}
 	in := bufio.NewReader(from)
 	if mark, err := in.Peek(3); err == nil && string(mark) == "\xef\xbb\xbf" { // as spreadsheets write it
 		_, _ = in.Discard(3)
 	}
-	m.from = in
-	r := csv.NewReader(m)
-	r.FieldsPerRecord, r.ReuseRecord = -1, true
-	header, err := r.Read()
+	next := textLines(in)
+	_, text, err := next()
+	if errors.Is(err, io.EOF) {
+		return nil, wrongHeader()
+	}
 	if err != nil {
-		return nil, csvEnd(err, 1)
+		return nil, err
+	}
+	header, err := record(string(text))
+	if err != nil {
+		return nil, wrongHeader()
 	}
 	place := map[string]int{}
 	for i, name := range header {
 		if _, twice := place[name]; twice || !slices.Contains(columns(), name) {
-			return nil, comm.E("invalid_import", "The first line must name the columns: channel, address and, if you like, reason and note.").With("line", 1)
+			return nil, wrongHeader()
 		}
 		place[name] = i
 	}
 	_, channel := place["channel"]
 	if _, address := place["address"]; !channel || !address {
-		return nil, comm.E("invalid_import", "The first line must name the columns: channel, address and, if you like, reason and note.").With("line", 1)
+		return nil, wrongHeader()
 	}
-	width, line := len(header), 1
 	return func() (int, *Entry, error, error) {
-		m.left = 2 * maxLine
-		record, err := r.Read()
-		if parse, ok := errors.AsType[*csv.ParseError](err); ok && !errors.Is(err, errLong) {
-			line = parse.StartLine
-			return line, nil, comm.E("invalid_import", "The quotes of this line are not as in RFC 4180.").With("line", line), nil
-		}
+		line, text, err := next()
 		if err != nil {
-			return line, nil, nil, csvEnd(err, line+1)
+			return line, nil, nil, err
 		}
-		if line, _ = r.FieldPos(0); len(record) != width {
-			return line, nil, comm.E("invalid_import", "This line has %d fields, the header has %d.", len(record), width).With("line", line), nil
+		fields, err := record(string(text))
+		switch {
+		case err != nil:
+			return line, nil, comm.E("invalid_import", "The quotes of this line are not as in RFC 4180; a field ends on its line.").With("line", line), nil
+		case len(fields) != len(header):
+			return line, nil, comm.E("invalid_import", "This line has %d fields, the header has %d.", len(fields), len(header)).With("line", line), nil
 		}
 		e := &Entry{}
 		for name, to := range map[string]*strictjson.Opt[string]{"channel": &e.Channel, "address": &e.Address, "reason": &e.Reason.Opt, "note": &e.Note.Opt} {
-			if i, ok := place[name]; ok && record[i] != "" {
-				*to = strictjson.Opt[string]{Value: plain(record[i]), Given: true}
+			if i, ok := place[name]; ok && fields[i] != "" {
+				*to = strictjson.Opt[string]{Value: plain(fields[i]), Given: true}
 			}
 		}
 		return line, e, nil, nil
 	}, nil
 }
 
-// csvEnd is the error that ends a file.
-func csvEnd(err error, line int) error {
-	_, unreadable := errors.AsType[*csv.ParseError](err)
-	switch {
-	case errors.Is(err, errLong):
-		return tooLong(line)
-	case line == 1 && (unreadable || errors.Is(err, io.EOF)):
-		return comm.E("invalid_import", "The first line must name the columns: channel, address and, if you like, reason and note.").With("line", 1)
+// record splits a line into its fields.
+func record(line string) ([]string, error) {
+	if !strings.Contains(line, `"`) {
+		return strings.Split(line, ","), nil
 	}
-	return err
+	r := csv.NewReader(strings.NewReader(line))
+	r.FieldsPerRecord = -1
+	return r.Read()
 }
 
 // A spreadsheet takes a field that begins with one of these for a formula; the quote

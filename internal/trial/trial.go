@@ -32,6 +32,7 @@ const (
 	maxVerify  = 30
 	maxTest    = 10
 	maxAtOnce  = 32 // of all apps
+	maxOfApp   = 4  // of one of them
 )
 
 // Providers reads configurations; not_found for another app's.
@@ -60,7 +61,7 @@ type Config struct {
 // Service tries configurations. It is safe for concurrent use.
 type Service struct {
 	cfg             Config
-	slots           chan struct{}
+	places          places
 	verified, tests quota
 }
 
@@ -69,7 +70,7 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Service{cfg: cfg, slots: make(chan struct{}, maxAtOnce), verified: quota{most: maxVerify}, tests: quota{most: maxTest}}
+	return &Service{cfg: cfg, verified: quota{most: maxVerify}, tests: quota{most: maxTest}}
 }
 
 // Verified answers Verify.
