@@ -127,7 +127,7 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 		return nil
 	}
 	d, err := dispatch.New(dispatch.Config{
-		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Announcer: tell,
+		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.store, Announcer: tell,
 		Adapters: all.Adapters(), Logger: sandbox.New(a.log), OpenSecrets: reg.OpenSecrets,
 		Env:      a.world(mail),
 		Fallback: fallback(a.cfg), SettingsHeard: func(comm.ID) { a.forget() }, Role: a.cfg.Role.String(), Version: opt.Version,

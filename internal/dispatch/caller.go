@@ -3,8 +3,10 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/store"
@@ -59,10 +61,47 @@ func (d *Dispatcher) call(j *job) result {
 	j.payload, j.files = nil, nil // the message has what is needed; the job outlives it
 	ctx, cancel := context.WithTimeout(d.callCtx, j.account.timeout)
 	defer cancel()
-	if ctx.Err() != nil || !d.sched.guard.allows(j.generation) {
+	left, err := d.leaveOut(ctx, m.App, &c)
+	if err != nil {
+		d.log.Warn("the opt-out list cannot be asked about copies; the message is tried again", "message", m.ID.String(), "err", err)
+	}
+	if err != nil || ctx.Err() != nil || !d.sched.guard.allows(j.generation) {
 		return result{}
 	}
-	return d.send(ctx, j.account, m)
+	r := d.send(ctx, j.account, m)
+	if left > 0 && r.answer == nil {
+		r.receipt.Detail = strings.TrimPrefix(r.receipt.Detail+fmt.Sprintf("; %d of the copies left out: on the opt-out list", left), "; ")
+	}
+	return r
+}
+
+// leaveOut takes copies off a mail whose addresses are on the app's opt-out list, and
+// answers how many. The start of the attempt has asked about the recipient; it is stored,
+// so that what joined the list before it is seen here.
+func (d *Dispatcher) leaveOut(ctx context.Context, app comm.ID, c *comm.Content) (left int, err error) {
+	if d.cfg.Suppressions == nil || len(c.CC)+len(c.BCC) == 0 {
+		return 0, nil
+	}
+	for _, list := range []*[]string{&c.CC, &c.BCC} {
+		kept := make([]string, 0, len(*list))
+		for _, text := range *list {
+			email, err := address.ParseEmail(text)
+			if err != nil {
+				return 0, fmt.Errorf("read a copy's address: %w", err)
+			}
+			listed, err := d.cfg.Suppressions.Suppressed(ctx, app, comm.Email, email.Key)
+			if err != nil {
+				return 0, fmt.Errorf("look a copy up: %w", err)
+			}
+			if listed {
+				left++
+				continue
+			}
+			kept = append(kept, text)
+		}
+		*list = kept
+	}
+	return left, nil
 }
 
 // send calls the adapter and catches its panics: what such a call did, nobody can tell.

@@ -37,6 +37,11 @@ type ProviderReader interface {
 	DaysUsed(ctx context.Context, apps ...comm.ID) ([]store.DayUse, error)
 }
 
+// Suppressions says whether an address is on an app's opt-out list.
+type Suppressions interface {
+	Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error)
+}
+
 // Config is what a Dispatcher needs. Zero numbers and durations take the
 // defaults in brackets.
 type Config struct {
@@ -53,6 +58,8 @@ type Config struct {
 	// messages wait (credentials_unavailable); it is tried again from time to time.
 	OpenSecrets func(*comm.ProviderConfig) (map[string]string, error)
 	Fallback    chain.Fallback
+	// Suppressions is asked about the copies of a mail before it is sent [nobody is].
+	Suppressions Suppressions
 	// SettingsHeard is called when another node announces that it changed an app's
 	// settings (the zero id: the server-level chain), for whoever else remembers them [nobody].
 	SettingsHeard func(app comm.ID)

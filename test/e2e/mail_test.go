@@ -139,7 +139,7 @@ func serveMail(t *testing.T, dir string) *process {
 func (p *process) live(slug string, s *mailServer, limits map[string]any) tenant {
 	p.t.Helper()
 	made := p.call(tenant{}, http.Header{"X-Provisioning-Key": {provisioningKey}}, http.MethodPost, "/api/provision/apps",
-		map[string]any{"name": "Test", "slug": slug, "scopes": []string{"SEND", "READ", "PROVIDERS"}})
+		map[string]any{"name": "Test", "slug": slug, "scopes": []string{"SEND", "READ", "PROVIDERS", "SUPPRESSIONS"}})
 	a := tenant{id: slug, key: fmt.Sprint(made["apiKey"])}
 	config := map[string]any{"providerType": "SMTP", "name": "Mail", "config": map[string]any{"host": s.host, "port": s.port, "from": "shop@example.com"}}
 	maps.Copy(config, limits)
@@ -264,5 +264,26 @@ func TestAHardBounceSuppressesTheAddress(t *testing.T) {
 	}
 	if m := p.ended(a, p.mail(a, "ama@example.org")); m["status"] != "SENT" {
 		t.Error(m)
+	}
+}
+
+// Who is on the list gets no mail as a copy either; the others do, and the message's log says so.
+func TestACopyToAnAddressOnTheListIsLeftOut(t *testing.T) {
+	s := newMailServer(t, nil)
+	p := serveMail(t, t.TempDir())
+	a := p.live("shop", s, nil)
+	for _, listed := range []string{"gone@example.com", "Away@Example.com"} {
+		p.call(a, nil, http.MethodPost, "/api/v1/suppressions", map[string]any{"channel": "EMAIL", "address": listed})
+	}
+	message := map[string]any{"channel": "EMAIL", "to": "ama@example.com", "cc": []string{"GONE@example.com", "kofi@example.com"}, "bcc": []string{"away@example.com"},
+		"subject": "Hello", "body": "<p>Hello</p>"}
+	m := p.ended(a, fmt.Sprint(p.call(a, nil, http.MethodPost, "/api/v1/messages", message)["id"]))
+	if m["status"] != "SENT" || !strings.Contains(fmt.Sprint(m["events"]), "2 of the copies left out") {
+		t.Errorf("%v", m)
+	}
+	for to, want := range map[string]int{"ama@example.com": 1, "kofi@example.com": 1, "gone@example.com": 0, "GONE@example.com": 0, "away@example.com": 0} {
+		if _, named := s.counts(to); named != want {
+			t.Errorf("%s was named %d times, want %d", to, named, want)
+		}
 	}
 }
