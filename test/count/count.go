@@ -99,12 +99,17 @@ func (c *counter) endPackage(e event) {
 			fmt.Fprintf(c.out, "--- %s\n%s", k.Test, strings.Join(c.output[k], ""))
 		}
 	}
-	// A crash or a time-out leaves tests without a result: their output holds the cause.
+	// A crash or a time-out leaves tests without a result: their output holds the cause, or
+	// the package's own (how the process ended).
+	cut := false
 	for _, k := range c.sortedOutput() {
 		if k.Package == e.Package && k.Test != "" && c.results[k] == "" {
 			fmt.Fprintf(c.out, "--- %s did not end\n%s", k.Test, strings.Join(c.output[k], ""))
-			c.results[k], named = "fail", true
+			c.results[k], named, cut = "fail", true, true
 		}
+	}
+	if cut {
+		fmt.Fprint(c.out, strings.Join(c.output[key{e.Package, ""}], ""))
 	}
 	if !named && !slices.Contains(c.broken, e.Package) && !strings.Contains(strings.Join(c.output[key{e.Package, ""}], ""), "[build failed]") {
 		c.broken = append(c.broken, e.Package)

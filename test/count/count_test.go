@@ -32,7 +32,7 @@ func TestOne(t *testing.T) {}`, "1 passed, 0 failed, 1 skipped", true, nil},
 func TestPanic(t *testing.T) { panic("boom") }`, "1 passed, 1 failed", false, []string{"boom"}},
 		{"an exit outside a test", passing + `
 func TestMain(m *testing.M) { m.Run(); println("leak found"); os.Exit(1) }`, "3 passed, 1 failed", false, []string{"FAIL  m"}},
-		{"an exit inside a test", `func TestOne(t *testing.T) { os.Exit(3) }`, "0 passed, 1 failed", false, []string{"TestOne did not end"}},
+		{"an exit inside a test", `func TestOne(t *testing.T) { os.Exit(3) }`, "0 passed, 1 failed", false, []string{"TestOne did not end", "FAIL\tm"}},
 		{"a time-out", `func TestOne(t *testing.T) { select {} }`, "0 passed, 1 failed", false, []string{"panic: test timed out"}},
 		{"does not build", `func TestOne(t *testing.T) { missing() }`, "0 passed, 1 failed", false, []string{"does not build", "undefined: missing"}},
 		{"no test at all", ``, "0 passed, 0 failed", false, nil},
