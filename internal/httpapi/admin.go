@@ -152,15 +152,11 @@ func (a *API) updateApp(w http.ResponseWriter, r *http.Request, app comm.ID, cha
 	if err != nil {
 		return err
 	}
-	warnings := make([]warningView, len(changed.Warnings))
-	for i, warning := range changed.Warnings {
-		warnings[i] = warningView{warning.Code, warning.Text}
-	}
 	write(w, http.StatusOK, struct {
 		appView
 		WebhookSecret string        `json:"webhookSecret,omitzero"` // only when it was generated just now
 		Warnings      []warningView `json:"warnings"`
-	}{newApp(changed.App), changed.WebhookSecret, warnings})
+	}{newApp(changed.App), changed.WebhookSecret, warningViews(changed.Warnings)})
 	return nil
 }
 

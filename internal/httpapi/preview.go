@@ -99,7 +99,7 @@ func (a *API) previewMessage(w http.ResponseWriter, r *http.Request, caller *aut
 	out := previewView{
 		Channel: p.Channel.String(), Sandbox: p.Mode == comm.Sandbox, ToAddress: text(c.To), FromAddress: text(p.From), Subject: text(c.Subject), Body: text(c.Body),
 		Text: text(c.Text), TemplateKey: text(c.TemplateKey), TemplateVersion: number(c.TemplateVer), Segments: number(c.Segments), Encoding: text(c.Encoding),
-		Chain: newChain(p), Warnings: []warningView{},
+		Chain: newChain(p), Warnings: warningViews(p.Warnings),
 	}
 	if !p.Replay.IsZero() {
 		out.ReplayOf = text(p.Replay.String())
@@ -107,9 +107,6 @@ func (a *API) previewMessage(w http.ResponseWriter, r *http.Request, caller *aut
 	if p.Suppression != nil {
 		s := newSuppression(p.Suppression)
 		out.Suppression = &s
-	}
-	for _, x := range p.Warnings {
-		out.Warnings = append(out.Warnings, warningView{x.Code, x.Text})
 	}
 	write(w, http.StatusOK, out)
 	return nil

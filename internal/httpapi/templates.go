@@ -259,10 +259,7 @@ func (a *API) previewTemplate(w http.ResponseWriter, r *http.Request, caller *au
 	if err != nil {
 		return err
 	}
-	out := sampleView{Version: t.Current.Version, Subject: text(p.Subject), Body: p.Body, Text: text(p.Text), Segments: number(p.Segments), Encoding: text(p.Encoding), Warnings: make([]warningView, len(p.Warnings))}
-	for i, warning := range p.Warnings {
-		out.Warnings[i] = warningView{warning.Code, warning.Text}
-	}
+	out := sampleView{Version: t.Current.Version, Subject: text(p.Subject), Body: p.Body, Text: text(p.Text), Segments: number(p.Segments), Encoding: text(p.Encoding), Warnings: warningViews(p.Warnings)}
 	write(w, http.StatusOK, out)
 	return nil
 }
