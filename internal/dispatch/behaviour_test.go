@@ -64,6 +64,13 @@ func (s *stage) status(id comm.ID) comm.State {
 	return s.store.msgs[id].state
 }
 
+// turns says how many transactions of the queue there were so far.
+func (s *stage) turns() int {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	return s.store.turns
+}
+
 func (s *stage) saw(id comm.ID, c comm.Cause) (n int) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()

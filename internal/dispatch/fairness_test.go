@@ -174,9 +174,11 @@ func TestAClosedUnitWritesNothing(t *testing.T) {
 					t.Errorf("reasons were published %d times, then %d more", holds, n)
 				}
 				w.store.mu.Unlock()
+				p.mu.Lock()
 				if p.calls > tc.most {
 					t.Errorf("%d calls were made", p.calls)
 				}
+				p.mu.Unlock()
 				if s := srv.d.Stats(); s.Heads > 2*windowSize || s.Held != 1 {
 					t.Errorf("%+v", s)
 				}

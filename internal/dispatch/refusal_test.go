@@ -321,7 +321,7 @@ func TestOneRefusedRowCostsLittle(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		s.kill(0)
-		turns := s.store.turns
+		turns := s.turns()
 		s.store.change(func() { a.QueuePaused = true })
 		s.boot(0)
 		time.Sleep(30 * time.Second) // the lease of the first has ended
@@ -332,7 +332,7 @@ func TestOneRefusedRowCostsLittle(t *testing.T) {
 			}
 		}
 		// The halves of one page, and the refused one alone a few times more.
-		if got := s.store.turns - turns; n != 1 || got > 50 {
+		if got := s.turns() - turns; n != 1 || got > 50 {
 			t.Errorf("%d are open, %d transactions", n, got)
 		}
 	})
