@@ -10,7 +10,7 @@ import (
 // SearchBudget is how many ids a page of a search reads of each source, and so how
 // many messages it looks at. Where no single index answers all filters of a search
 // together, this, not what is stored, is what a page costs (docs/decisions/0004-search.md).
-const SearchBudget = 1000
+const SearchBudget = 800
 
 // Sources is how many ids to read of each source of a search. A search by one word
 // alone has nothing to leave out, so that no more is read than the page holds.
