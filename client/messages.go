@@ -237,6 +237,30 @@ func (c *Client) Capture(ctx context.Context, id string) (*Captured, error) {
 	return out, nil
 }
 
+// WaitOptions says what WaitForCapture waits for. Zero values leave it to the server.
+type WaitOptions struct {
+	Channel      string
+	CreatedAfter time.Time     // only what was accepted later; zero: up to a minute before the call
+	Timeout      time.Duration // whole seconds, 50 at most; zero: 30
+}
+
+// WaitForCapture waits until the sandbox takes a message to the address, in any form that Send takes,
+// and answers the newest one. When the time is up the error's code is nothing_captured.
+func (c *Client) WaitForCapture(ctx context.Context, to string, o WaitOptions) (*Captured, error) {
+	query := ListOptions{To: to, Channel: o.Channel, CreatedAfter: o.CreatedAfter}.query()
+	if o.Timeout > 0 {
+		query.Set("timeout", strconv.Itoa(int(o.Timeout/time.Second)))
+	}
+	out := &Captured{}
+	if _, err := c.do(ctx, call{method: http.MethodGet, path: "/api/v1/sandbox/messages/wait", query: query, safe: true, timeout: waitTime}, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// waitTime is longer than the server lets anybody wait.
+const waitTime = 60 * time.Second
+
 func walk[T any](ctx context.Context, c *Client, path string, o ListOptions) iter.Seq2[T, error] {
 	return walkFrom[T](ctx, c, call{method: http.MethodGet, path: path, query: o.query(), safe: true})
 }

@@ -47,15 +47,19 @@ func sandboxCommand(s Streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return r.out.one(raw, "id", []column{
-			{"ID", "id", plain}, {"Channel", "channel", plain}, {"Captured", "capturedAt", when}, {"To", "toAddress", plain}, {"From", "fromAddress", plain},
-			{"Cc", "cc", plain}, {"Bcc", "bcc", plain}, {"Reply to", "replyTo", plain}, {"Headers", "headers", plain}, {"Subject", "subject", plain},
-			{"Attachments", "attachments", plain}, {"Segments", "segments", plain}, {"Encoding", "encoding", plain}, {"Tags", "tags", plain},
-			{"Metadata", "metadata", plain}, {"Text", "text", plain}, {"Body", "body", plain}})
+		return r.out.one(raw, "id", captureColumns())
 	})
-	cmd := group("sandbox", "See what the sandbox captured", "Shows the messages that the sandbox took instead of sending them.\n\n"+connectionHelp, "  commserver sandbox list --limit 5", list, show)
+	cmd := group("sandbox", "See what the sandbox captured", "Shows the messages that the sandbox took instead of sending them.\n\n"+connectionHelp, "  commserver sandbox list --limit 5", list, show, waitCaptureCommand(s))
 	bindClient(cmd)
 	return cmd
+}
+
+func captureColumns() []column {
+	return []column{
+		{"ID", "id", plain}, {"Channel", "channel", plain}, {"Captured", "capturedAt", when}, {"To", "toAddress", plain}, {"From", "fromAddress", plain},
+		{"Cc", "cc", plain}, {"Bcc", "bcc", plain}, {"Reply to", "replyTo", plain}, {"Headers", "headers", plain}, {"Subject", "subject", plain},
+		{"Attachments", "attachments", plain}, {"Segments", "segments", plain}, {"Encoding", "encoding", plain}, {"Tags", "tags", plain},
+		{"Metadata", "metadata", plain}, {"Text", "text", plain}, {"Body", "body", plain}}
 }
 
 // filters are the flags of a list: the words that narrow it, and how much of it is wanted.

@@ -40,6 +40,11 @@ func TestMessagesOfARealServer(t *testing.T) {
 	if captured := s.ok("sandbox", "list", "--channel", "SMS", "--json"); fieldOf(t, captured, "id") != id {
 		t.Errorf("the captures read %q", captured)
 	}
+	if captured := s.ok("sandbox", "wait", "+233241234567", "--json"); fieldOf(t, captured, "id") != id || fieldOf(t, captured, "body") != "Your code is 482913" {
+		t.Errorf("waiting for the capture reads %q", captured)
+	}
+	s.fails(exitMissing, "nothing_captured", "sandbox", "wait", "233241234567", "--after", "0s", "--for", "0s")
+	s.fails(exitUsage, "--for", "sandbox", "wait", "233241234567", "--for", "51s")
 	sendActs(t, s)
 	sendEnds(t, s)
 }

@@ -58,6 +58,7 @@ var codes = [...]Code{
 	{Forbidden, "insufficient_scope", "The API key lacks a scope."},
 	{Forbidden, "from_not_allowed", "This sender is not allowed for the app."},
 	{Missing, "not_found", "No such resource; check the path and the identifier."},
+	{Missing, "nothing_captured", "The sandbox has taken no such message yet; wait again."},
 	{Missing, "template_not_found", "No template with this key; check app ownership and the key."},
 	{Missing, "provisioning_disabled", "Provisioning is off; the operator switches it on with COMMS_PROVISIONING_KEY."},
 	{Conflict, "idempotency_key_reused", "This idempotency key was used for another request; use a new one."},

@@ -21,6 +21,7 @@ import (
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/outage"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/strictjson"
@@ -85,6 +86,7 @@ type API struct {
 	parcels   sync.Pool
 	bodies    *room
 	imports   imports
+	waits     pace.Places[comm.ID]
 	ready     readiness
 	finishing atomic.Int32 // refused bodies that are being read to their ends
 	refusals  outage.Spaced
@@ -99,6 +101,7 @@ func New(cfg Config) *API {
 		cfg.Pushed = func(comm.Unit, store.Head) {}
 	}
 	a := &API{cfg: cfg, bodies: newRoom()}
+	a.waits.All, a.waits.OfApp = waitsAtOnce, waitsOfApp
 	a.parcels.New = func() any { return new(parcel) }
 	a.ready.of(cfg.Checks, cfg.Log)
 	return a

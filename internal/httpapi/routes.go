@@ -46,6 +46,7 @@ func (a *API) routes() []Route {
 		{"PATCH", "/api/v1/messages/{id}", AnApp, comm.ScopeSend, false, a.changeMessage},
 
 		{"GET", "/api/v1/sandbox/messages", AnApp, comm.ScopeRead, true, a.listCaptures},
+		{"GET", "/api/v1/sandbox/messages/wait", AnApp, comm.ScopeRead, true, a.waitForCapture},
 		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, false, a.getCapture},
 
 		{"GET", "/api/v1/app", AnApp, comm.ScopeRead, false, a.getApp},

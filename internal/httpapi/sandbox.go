@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/commserver/commserver/internal/auth"
-	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -112,7 +111,7 @@ func (a *API) getCapture(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 	if err != nil {
 		return err
 	}
-	if m.Provider != chain.Sandbox || m.SentAt == 0 {
+	if !captured(&m.State) {
 		return comm.E("not_found", "The sandbox has not taken this message.")
 	}
 	a.answer(w, held, newCapture(m))
