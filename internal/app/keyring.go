@@ -60,7 +60,7 @@ func ringFile(ctx context.Context, f *secretFile, s store.Store, log *slog.Logge
 	if err != nil || found {
 		return seal.Secret(text), err
 	}
-	written, err := s.Setting(ctx, keyring.CanarySetting)
+	written, err := s.Setting(ctx, store.CanarySetting)
 	if err != nil {
 		return "", fmt.Errorf("look for the key ring's canary: %w", err)
 	}

@@ -36,7 +36,7 @@ func RotateKeys(ctx context.Context, cfg config.Config, r Rotation) (report keyr
 		return report, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	canary, err := s.Setting(ctx, keyring.CanarySetting)
+	canary, err := s.Setting(ctx, store.CanarySetting)
 	if err != nil {
 		return report, fmt.Errorf("look for the key ring's canary: %w", err)
 	}
@@ -50,5 +50,5 @@ func RotateKeys(ctx context.Context, cfg config.Config, r Rotation) (report keyr
 	if err := keyring.Prove(ctx, s, ring, r.DryRun); err != nil {
 		return report, err
 	}
-	return keyring.Rotate(ctx, keyring.Rotation{Values: s, Settings: s, Ring: ring, Columns: store.SealedColumns(), Pause: r.Pause, DryRun: r.DryRun, Progress: r.Progress})
+	return keyring.Rotate(ctx, keyring.Rotation{Values: s, Ring: ring, Columns: store.SealedColumns(), Pause: r.Pause, DryRun: r.DryRun, Progress: r.Progress})
 }

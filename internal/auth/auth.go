@@ -150,7 +150,7 @@ func (a *Authenticator) lookup(ctx context.Context, name, key string, from netip
 	if !ok {
 		return nil, nil
 	}
-	caller, err := a.cache.get(ctx, parsed.Hash)
+	caller, err := a.cache.get(ctx, parsed.Hash, remember)
 	if err != nil {
 		return nil, uncheckable(err)
 	}

@@ -27,7 +27,7 @@ type cache struct {
 
 type cached struct {
 	caller *Caller
-	until  time.Time
+	asked  time.Time
 }
 
 // loading is one look-up that several requests wait for.
@@ -49,11 +49,12 @@ func (c *cache) forget() {
 	clear(c.loading) // later requests must not join a look-up that began before the change
 }
 
-func (c *cache) get(ctx context.Context, hash [32]byte) (*Caller, error) {
+// get answers the caller as it was less than age ago; nil when there is none.
+func (c *cache) get(ctx context.Context, hash [32]byte, age time.Duration) (*Caller, error) {
 	c.mu.RLock()
 	got, ok := c.byHash[hash]
 	c.mu.RUnlock()
-	if ok && c.now().Before(got.until) {
+	if ok && c.now().Sub(got.asked) < age {
 		return got.caller, nil
 	}
 	c.mu.Lock()
@@ -93,6 +94,6 @@ func (c *cache) fill(ctx context.Context, hash [32]byte, l *loading, generation 
 		if len(c.byHash) >= maxCached {
 			clear(c.byHash)
 		}
-		c.byHash[hash] = cached{l.caller, asked.Add(remember)}
+		c.byHash[hash] = cached{l.caller, asked}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/commserver/commserver/internal/comm"
+	"path/filepath"
+	"time"
 )
 
 func TestMessagesOfARealServer(t *testing.T) {
@@ -202,5 +204,24 @@ TRY  PROVIDER  STARTED               ENDED  OUTCOME  REFERENCE  CODE  DETAIL
 `
 	if got.code != exitOK || got.out != want {
 		t.Errorf("the story reads\n%s\nwant\n%s", got.out, want)
+	}
+}
+
+// TestAKeyThatEndsWhileWaiting ends the wait: the message is stored, and whoever asked may no longer look.
+func TestAKeyThatEndsWhileWaiting(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	admin := []string{"COMMS_URL=" + s.url, "COMMS_ADMIN_KEY_FILE=" + filepath.Join(s.data, "admin-key")}
+	id := strings.TrimSpace(run(t, admin, nil, "key", "list", "demo", "--quiet").out)
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		if got := run(t, admin, nil, "key", "revoke", "demo", id, "--yes"); got.code != exitOK {
+			t.Errorf("revoke %q: %+v", id, got)
+		}
+	}()
+	began := time.Now()
+	got := run(t, s.env(), nil, "message", "send", "--to", "233241234567", "--body", "x", "--at", "1h", "--wait=20s")
+	if got.code != exitDenied || !strings.Contains(got.err, "is stored, but could not be followed") || !strings.Contains(got.err, "status 401") || time.Since(began) > 10*time.Second {
+		t.Errorf("after %v: %+v", time.Since(began), got)
 	}
 }

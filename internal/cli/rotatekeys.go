@@ -24,10 +24,13 @@ the new one first and restart them; then run this. After that the old key can be
 It works in small steps beside running nodes on PostgreSQL, may be stopped and run again at any time, and says how many values
 are under which key. On SQLite the server must be stopped: one process has the file.
 
-Exit code 1 means that some value is still under another key.`
+Every value is opened, those under the first key too. Exit code 1 means that some value is still under another key, or cannot be opened.`
 
-// errKeysLeft is the outcome that a script must see.
-var errKeysLeft = errors.New("some values are not under the first key")
+// The outcomes that a script must see.
+var (
+	errKeysLeft = errors.New("some values are not under the first key")
+	errUnopened = errors.New("some values cannot be opened: send their secrets again, or delete them")
+)
 
 func rotateKeysCommand(s Streams) *cobra.Command {
 	var dry bool
@@ -65,8 +68,11 @@ func rotateKeys(cmd *cobra.Command, s Streams, dry bool, pause time.Duration) er
 		return fmt.Errorf("%w; what was done stays done, run it again", err)
 	}
 	printKeys(s.Out, &report, dry)
-	if len(report.Old()) > 0 {
+	switch {
+	case len(report.Old()) > 0:
 		return errKeysLeft
+	case report.Unopened() > 0:
+		return errUnopened
 	}
 	return nil
 }

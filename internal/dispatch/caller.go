@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,23 +83,31 @@ func (d *Dispatcher) leaveOut(ctx context.Context, app comm.ID, c *comm.Content)
 	if d.cfg.Suppressions == nil || len(c.CC)+len(c.BCC) == 0 {
 		return 0, nil
 	}
+	keys := make([]string, 0, len(c.CC)+len(c.BCC))
+	for _, text := range slices.Concat(c.CC, c.BCC) {
+		email, err := address.ParseEmail(text)
+		if err != nil {
+			return 0, fmt.Errorf("read a copy's address: %w", err)
+		}
+		keys = append(keys, email.Key)
+	}
+	listed, err := d.cfg.Suppressions.SuppressedOf(ctx, app, comm.Email, keys)
+	if err != nil {
+		return 0, fmt.Errorf("look the copies up: %w", err)
+	}
+	if len(listed) == 0 {
+		return 0, nil
+	}
+	n := 0
 	for _, list := range []*[]string{&c.CC, &c.BCC} {
 		kept := make([]string, 0, len(*list))
 		for _, text := range *list {
-			email, err := address.ParseEmail(text)
-			if err != nil {
-				return 0, fmt.Errorf("read a copy's address: %w", err)
+			if !slices.Contains(listed, keys[n]) {
+				kept = append(kept, text)
 			}
-			listed, err := d.cfg.Suppressions.Suppressed(ctx, app, comm.Email, email.Key)
-			if err != nil {
-				return 0, fmt.Errorf("look a copy up: %w", err)
-			}
-			if listed {
-				left++
-				continue
-			}
-			kept = append(kept, text)
+			n++
 		}
+		left += len(*list) - len(kept)
 		*list = kept
 	}
 	return left, nil

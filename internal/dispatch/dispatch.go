@@ -37,9 +37,9 @@ type ProviderReader interface {
 	DaysUsed(ctx context.Context, apps ...comm.ID) ([]store.DayUse, error)
 }
 
-// Suppressions says whether an address is on an app's opt-out list.
+// Suppressions says which addresses are on an app's opt-out list.
 type Suppressions interface {
-	Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error)
+	SuppressedOf(ctx context.Context, app comm.ID, ch comm.Channel, addresses []string) ([]string, error)
 }
 
 // Config is what a Dispatcher needs. Zero numbers and durations take the

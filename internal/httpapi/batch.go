@@ -57,16 +57,30 @@ func (a *API) acceptBatch(w http.ResponseWriter, r *http.Request, caller *auth.C
 	}
 	n := 0
 	for _, part := range parts {
-		for _, res := range a.cfg.Intake.Accept(r.Context(), caller.App, part) {
-			results[places[n]] = res
+		stored := a.acceptPart(r, caller, part)
+		for i := range part {
+			results[places[n]] = stored[i]
 			n++
 		}
 	}
 	return results, nil
 }
 
+// acceptPart stores a part of a batch, unless its caller has ended meanwhile: then each of its messages is refused by itself.
+func (a *API) acceptPart(r *http.Request, caller *auth.Caller, part []intake.Request) []intake.Result {
+	err := a.cfg.Auth.Holds(r.Context(), caller)
+	if err == nil {
+		return a.cfg.Intake.Accept(r.Context(), caller.App, part)
+	}
+	out := make([]intake.Result, len(part))
+	for i := range out {
+		out[i].Err = err
+	}
+	return out
+}
+
 // renderedPart is how much of a batch is rendered from templates at a time.
-const renderedPart = 4 << 20
+const renderedPart = 1 << 20
 
 // parts divides a batch, so that no part of it renders more than renderedPart, or a
 // single message's worth; most is what the largest may take. Without templates there is one part.
@@ -136,9 +150,10 @@ func (a *API) rateOf(results []intake.Result, app *comm.App) intake.Rate {
 }
 
 // refusedWhole is the answer when all messages are refused by what would pass with
-// time: the rate, or a database that is away. The same batch may then be sent again.
+// time (the rate, or a database that is away: the same batch may then be sent again), or
+// because the caller has ended.
 func refusedWhole(results []intake.Result) error {
-	for _, kind := range []comm.Kind{comm.Limited, comm.Unavailable} {
+	for _, kind := range []comm.Kind{comm.Limited, comm.Unavailable, comm.Unauthenticated} {
 		if !slices.ContainsFunc(results, func(res intake.Result) bool { return !comm.IsKind(res.Err, kind) }) {
 			return results[0].Err
 		}

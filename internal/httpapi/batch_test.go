@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/intake"
 )
 
 const batchURL = "/api/v1/messages/batch"
@@ -187,5 +190,42 @@ func TestABatchThroughTheClient(t *testing.T) {
 	}
 	if _, err := c.SendBatch(ctx, nil); client.Code(err) != "invalid_field" {
 		t.Error(err)
+	}
+}
+
+// TestABatchRendersALittleAtATime: what templates make of a batch is many times its size; no
+// part of it makes more than a mebibyte, or one message's worth.
+func TestABatchRendersALittleAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	for key, size := range map[string]int{"a": 1 << 10, "b": 100 << 10, "c": 250 << 10} {
+		if made := w.do(one, "POST", "/api/v1/templates", `{"key":"`+key+`","channel":"EMAIL","name":"n","subject":"s","body":"`+strings.Repeat("a", size)+`"}`, nil); made.status != 201 {
+			t.Fatalf("%d %.200s", made.status, made.raw)
+		}
+	}
+	caller := &auth.Caller{App: one.app, Key: &comm.Key{App: one.app.ID}}
+	var requests []intake.Request
+	for i := range 1000 {
+		q, err := intake.Decode([]byte(`{"channel":"EMAIL","to":"ama@example.com","templateKey":"` + string("abc"[i%3]) + `"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests = append(requests, *q)
+	}
+	r := httptest.NewRequest("POST", batchURL, nil)
+	parts, most := w.api.parts(r, caller, requests)
+	n := 0
+	for _, part := range parts {
+		size := int64(0)
+		for i := range part {
+			size += w.api.cfg.Intake.Bound(r.Context(), one.app, &part[i])
+		}
+		if n += len(part); size > renderedPart && len(part) > 1 || size > most {
+			t.Errorf("a part of %d messages and %d bytes; the largest is said to be %d", len(part), size, most)
+		}
+	}
+	if n != 1000 || most > renderedPart || len(parts) < 100 || len(parts) > 333 {
+		t.Errorf("%d messages in %d parts of at most %d bytes", n, len(parts), most)
 	}
 }

@@ -42,7 +42,7 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, app comm.ID, limit
 	p, _ := a.parcels.Get().(*parcel)
 	p.api, p.req, p.app, p.most = a, r, app, limit
 	if n := r.ContentLength; n < 0 || n > smallBody {
-		p.pace = &paced{ReadCloser: r.Body, conn: http.NewResponseController(w), end: time.Now().Add(httpserver.ReadTimeout), window: paceWindow}
+		p.pace = &paced{ReadCloser: r.Body, req: r, conn: http.NewResponseController(w), end: time.Now().Add(httpserver.ReadTimeout), window: paceWindow}
 		r.Body = p.pace
 		if n > 0 {
 			p.most = min(n, limit)
@@ -134,6 +134,7 @@ func (p *parcel) book(size int64) error {
 // paced is a body that must keep arriving.
 type paced struct {
 	io.ReadCloser
+	req  *http.Request
 	conn *http.ResponseController
 	end  time.Time // when all of it must be there
 	read int64
@@ -181,8 +182,13 @@ func (p *paced) resume(stopped time.Duration, seated bool) {
 }
 
 func (p *paced) deadline(at time.Time) error {
-	if err := p.conn.SetReadDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	return readBy(p.conn, p.req, at)
+}
+
+// readBy gives a body until then, unless the call has ended with its caller: that is not taken back.
+func readBy(conn *http.ResponseController, r *http.Request, at time.Time) error {
+	if err := conn.SetReadDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	return nil
+	return ended(r.Context())
 }

@@ -147,7 +147,7 @@ func (a *API) letFinish(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	case r.ProtoMajor > 1 || r.Header.Get("Expect") != "": // the client hears us while it sends, or waits for our word
 		return
-	case comm.IsKind(err, comm.Timeout) || comm.IsKind(err, comm.Limited): // it had its time
+	case comm.IsKind(err, comm.Timeout) || comm.IsKind(err, comm.Limited) || ended(r.Context()) != nil: // it had its time
 		return
 	}
 	defer a.finishing.Add(-1)

@@ -7,7 +7,9 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -34,6 +36,10 @@ type Auth interface {
 	App(ctx context.Context, h http.Header, from netip.Addr) (*auth.Caller, error)
 	Provisioning(ctx context.Context, h http.Header, from netip.Addr) error
 	Admin(ctx context.Context, h http.Header, from netip.Addr) error
+	// Holds answers the error that ends an admitted caller's call; nil: it may go on.
+	Holds(ctx context.Context, c *auth.Caller) error
+	// While is a context that ends, with that error for its cause, when the caller does.
+	While(ctx context.Context, c *auth.Caller, ended func()) (during context.Context, stop func())
 }
 
 // Intake accepts messages.
@@ -85,8 +91,9 @@ type API struct {
 	cfg       Config
 	parcels   sync.Pool
 	bodies    *room
-	imports   imports
 	waits     pace.Places[comm.ID]
+	imports   pace.Places[comm.ID]
+	exports   pace.Places[comm.ID]
 	ready     readiness
 	finishing atomic.Int32 // refused bodies that are being read to their ends
 	refusals  outage.Spaced
@@ -102,6 +109,8 @@ func New(cfg Config) *API {
 	}
 	a := &API{cfg: cfg, bodies: newRoom()}
 	a.waits.All, a.waits.OfApp = waitsAtOnce, waitsOfApp
+	a.imports.All, a.imports.OfApp = importsAtOnce, importsOfApp
+	a.exports.All, a.exports.OfApp = exportsAtOnce, exportsOfApp
 	a.parcels.New = func() any { return new(parcel) }
 	a.ready.of(cfg.Checks, cfg.Log)
 	return a
@@ -139,6 +148,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {
 
 // serve checks the credentials that the route asks for, and writes the error of its handler.
 func (a *API) serve(route Route) http.Handler {
+	watched := route.watched()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, actor, err := a.admit(route, r)
 		if err == nil && route.Who != Anyone && !route.Query {
@@ -148,7 +158,14 @@ func (a *API) serve(route Route) http.Handler {
 			if route.audited() {
 				r = r.WithContext(a.signed(r, actor))
 			}
-			err = route.handle(w, r, caller)
+			if watched {
+				during, stop := a.during(w, r, caller)
+				defer stop()
+				r = r.WithContext(during)
+			}
+			if err = route.handle(w, r, caller); err != nil {
+				err = cmp.Or(ended(r.Context()), err)
+			}
 		}
 		if err != nil {
 			a.letFinish(w, r, err)
@@ -177,6 +194,31 @@ func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor co
 // in the audit log: each has a log of its own, and this copy of the request would be for nothing.
 func (route Route) audited() bool {
 	return route.Method != http.MethodGet && route.Scope != comm.ScopeSend
+}
+
+// watched says whether a call of the route ends with its caller at any moment.
+// Accepting messages asks by itself, each time before it stores some: so what it
+// answers is what was stored, and the copy of the request would be for nothing.
+func (route Route) watched() bool {
+	accepts := route.Method == http.MethodPost && (route.Path == "/api/v1/messages" || route.Path == "/api/v1/messages/batch")
+	return route.Who == AnApp && !accepts
+}
+
+// during is the context of a call that ends with its caller; what is left of its body is then no longer waited for.
+func (a *API) during(w http.ResponseWriter, r *http.Request, caller *auth.Caller) (context.Context, func()) {
+	return a.cfg.Auth.While(r.Context(), caller, func() {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // where it cannot be set there is none
+		}
+	})
+}
+
+// ended is why the call's context ended with its caller; nil: it did not.
+func ended(ctx context.Context) error {
+	if e, ok := errors.AsType[*comm.Error](context.Cause(ctx)); ok {
+		return e
+	}
+	return nil
 }
 
 // signed is the request's context with who makes its changes.

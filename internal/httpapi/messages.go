@@ -46,6 +46,9 @@ func (a *API) acceptMessage(w http.ResponseWriter, r *http.Request, caller *auth
 	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
 		return res, err
 	}
+	if err := a.cfg.Auth.Holds(r.Context(), caller); err != nil {
+		return res, err
+	}
 	res = a.cfg.Intake.Accept(r.Context(), caller.App, []intake.Request{*request})[0]
 	return res, res.Err
 }

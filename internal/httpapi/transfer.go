@@ -1,53 +1,45 @@
 package httpapi
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/suppress"
 )
 
 // Bounds of imports and exports.
 const (
-	maxImport     = 64 << 20
-	importsAtOnce = 4                // of this process; one of an app
-	importTime    = 15 * time.Minute // for all of it
-	importPause   = 30 * time.Second // in which something must arrive
-	exportPause   = 60 * time.Second // in which a page must be taken
+	maxImport   = 64 << 20
+	importTime  = 15 * time.Minute // for all of it
+	importPause = 30 * time.Second // in which something must arrive
+	exportPause = 60 * time.Second // in which a page must be taken
 )
 
-// imports are the apps that import now. It is safe for concurrent use.
-type imports struct {
-	mu  sync.Mutex
-	now map[comm.ID]bool
-}
+// Places of this process, for imports and for exports.
+const (
+	importsAtOnce, importsOfApp = 16, 1
+	exportsAtOnce, exportsOfApp = 32, 2
+)
 
-func (x *imports) begin(app comm.ID) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.now[app] || len(x.now) >= importsAtOnce {
-		return false
+// place takes one of the app's places among the imports or exports that are under way.
+func place(of *pace.Places[comm.ID], app comm.ID, what string) (leave func(), err error) {
+	if of.Take(app) {
+		return func() { of.Leave(app) }, nil
 	}
-	if x.now == nil {
-		x.now = map[comm.ID]bool{}
-	}
-	x.now[app] = true
-	return true
-}
-
-func (x *imports) end(app comm.ID) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.now, app)
+	e := comm.E("unavailable", "Too many %s are under way (at most %d of an app at once); try again when one has ended.", what, of.OfApp)
+	e.RetryAfter = 5
+	return nil, e
 }
 
 // importView is what became of an import.
@@ -75,25 +67,28 @@ func (a *API) importSuppressions(w http.ResponseWriter, r *http.Request, caller 
 		w.Header().Set("Connection", "close")
 		return tooLarge(maxImport)
 	}
-	if !a.imports.begin(caller.App.ID) {
-		e := comm.E("unavailable", "Another import is under way; send this one when it has ended.")
-		e.RetryAfter = 5
-		return e
+	leave, err := place(&a.imports, caller.App.ID, "imports")
+	if err != nil {
+		return err
 	}
-	defer a.imports.end(caller.App.ID)
+	defer leave()
 	conn := http.NewResponseController(w)
 	_ = conn.SetWriteDeadline(time.Now().Add(importTime + exportPause)) // where it cannot be set there is none
-	body := &arriving{from: http.MaxBytesReader(w, r.Body, maxImport), conn: conn, end: time.Now().Add(importTime)}
+	body := &arriving{from: http.MaxBytesReader(w, r.Body, maxImport), req: r, conn: conn, end: time.Now().Add(importTime)}
 	report, err := a.cfg.Suppressions.Import(r.Context(), caller.App.ID, body, format)
 	if err != nil {
-		return importError(err, &report)
+		return importError(cmp.Or(ended(r.Context()), err), &report)
 	}
-	out := importView{report.Added, report.Present, report.Refused, []lineView{}, report.Refused - len(report.Errors)}
-	for _, x := range report.Errors {
-		out.Errors = append(out.Errors, lineView{x.Line, newError(x.Err, "")})
-	}
-	write(w, http.StatusOK, out)
+	write(w, http.StatusOK, importView{report.Added, report.Present, report.Refused, lineViews(&report), report.Refused - len(report.Errors)})
 	return nil
+}
+
+func lineViews(report *suppress.Report) []lineView {
+	out := make([]lineView, 0, len(report.Errors))
+	for _, x := range report.Errors {
+		out = append(out, lineView{x.Line, newError(x.Err, "")})
+	}
+	return out
 }
 
 // importError is the answer to an import that ended early; it tells what was stored.
@@ -104,7 +99,7 @@ func importError(err error, report *suppress.Report) error {
 	case over:
 		e, _ = errors.AsType[*comm.Error](tooLarge(maxImport))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		e = comm.E("timeout", "The body stopped arriving; send it again.").Because(err)
+		e = comm.E("timeout", "The body stopped arriving, or took longer than %d minutes in all; send it again, or the rest of it.", importTime/time.Minute).Because(err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		e = comm.E("invalid_import", "The request body broke off; send it again.").Because(err)
 	case store.Away(err):
@@ -112,12 +107,17 @@ func importError(err error, report *suppress.Report) error {
 	case !known:
 		return err
 	}
-	return e.With("added", report.Added).With("present", report.Present).With("refused", report.Refused)
+	e.With("added", report.Added).With("present", report.Present).With("refused", report.Refused)
+	if len(report.Errors) > 0 {
+		e.With("errors", lineViews(report)).With("errorsOmitted", report.Refused-len(report.Errors))
+	}
+	return e
 }
 
 // arriving is a long body of which something must keep arriving.
 type arriving struct {
 	from io.Reader
+	req  *http.Request
 	conn *http.ResponseController
 	end  time.Time
 }
@@ -128,7 +128,7 @@ func (x *arriving) Read(b []byte) (int, error) {
 	if x.end.Before(due) {
 		due = x.end
 	}
-	if err := x.conn.SetReadDeadline(due); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := readBy(x.conn, x.req, due); err != nil {
 		return 0, err
 	}
 	return x.from.Read(b)
@@ -167,6 +167,11 @@ func (a *API) exportSuppressions(w http.ResponseWriter, r *http.Request, caller 
 	case given && f != "csv":
 		return badQuery("format", "must be csv or jsonl")
 	}
+	leave, err := place(&a.exports, caller.App.ID, "exports")
+	if err != nil {
+		return err
+	}
+	defer leave()
 	page, err := a.cfg.Suppressions.Page(r.Context(), caller.App.ID, store.Suppression{})
 	if err != nil {
 		return err
@@ -174,9 +179,14 @@ func (a *API) exportSuppressions(w http.ResponseWriter, r *http.Request, caller 
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="suppressions.`+map[suppress.Format]string{suppress.CSV: "csv", suppress.JSONLines: "jsonl"}[format]+`"`)
 	conn := http.NewResponseController(w)
+	// A client that does not read is no longer waited for when the caller has ended.
+	defer context.AfterFunc(r.Context(), func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })()
 	err = suppress.Header(w, format)
 	for err == nil && len(page) > 0 {
 		_ = conn.SetWriteDeadline(time.Now().Add(exportPause)) // where it cannot be set there is none
+		if err = r.Context().Err(); err != nil {
+			break
+		}
 		if err = suppress.Rows(w, format, page); err == nil {
 			page, err = a.cfg.Suppressions.Page(r.Context(), caller.App.ID, page[len(page)-1])
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -138,5 +139,48 @@ func TestWhatIsNoImport(t *testing.T) {
 	}
 	if n := w.total(one.app); n != 0 {
 		t.Errorf("%d on the list", n)
+	}
+}
+
+// TestAFileOfWrongLinesIsAnsweredClearly: its answer tells what was stored, and the first of the wrong lines.
+func TestAFileOfWrongLinesIsAnsweredClearly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	got := w.do(one, "POST", importURL, "channel,address\nSMS,233241234567\n"+strings.Repeat("SMS,x\n", 20_000), map[string]string{"Content-Type": "text/csv"})
+	details := dig(got.body, "details")
+	wrong, _ := details["errors"].([]any)
+	if got.status != 400 || got.code() != "invalid_import" || details["added"] != 1.0 || details["refused"] != 10_000.0 || details["line"] != 10_002.0 || len(wrong) != 100 || details["errorsOmitted"] != 9900.0 {
+		t.Errorf("%d %.600s", got.status, got.raw)
+	}
+	if n := w.total(one.app); n != 1 {
+		t.Errorf("%d on the list", n)
+	}
+}
+
+// TestNoAppTakesAllTransfers: an import or exports that do not end keep out their own app's alone.
+func TestNoAppTakesAllTransfers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := w.tenant("one", comm.AllScopes), w.tenant("two", comm.AllScopes)
+	csv := map[string]string{"Content-Type": "text/csv"}
+	for _, c := range []struct {
+		places       *pace.Places[comm.ID]
+		method, path string
+	}{{&w.api.imports, "POST", importURL}, {&w.api.exports, "GET", suppressionsURL + "/export"}} {
+		body, headers := "", map[string]string(nil)
+		if c.method == "POST" {
+			body, headers = "channel,address\nSMS,233241234567\n", csv
+		}
+		for c.places.Take(one.app.ID) {
+		}
+		if got := w.do(one, c.method, c.path, body, headers); got.status != 503 || got.code() != "unavailable" || got.header.Get("Retry-After") == "" {
+			t.Errorf("%s beyond its places: %d %s", c.path, got.status, got.raw)
+		}
+		for range 3 * c.places.All { // each gives its place back
+			if got := w.do(two, c.method, c.path, body, headers); got.status != 200 {
+				t.Fatalf("%s of another app: %d %s", c.path, got.status, got.raw)
+			}
+		}
 	}
 }

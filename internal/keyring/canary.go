@@ -10,39 +10,34 @@ package keyring
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
 )
-
-// CanarySetting is the setting that holds a canary for every key that values may be
-// sealed under, as id:base64 with commas between them. A node adds that of its
-// first key before it seals anything; rotation removes those of keys that seal nothing any more.
-const CanarySetting = "keyring-canary"
 
 // Settings is where the canaries are kept.
 type Settings interface {
 	Setting(ctx context.Context, name string) (string, error)
 	InitSetting(ctx context.Context, name, value string) (string, error)
 	SwapSetting(ctx context.Context, name, old, value string) (bool, error)
+	SealsUnder(canary seal.Sealed)
 }
 
 // swapTries bounds how often somebody else's change of the canaries is given way to.
 const swapTries = 20
 
 // Prove holds the ring against the database's canaries: it must open all of them. Unless
-// lookOnly is set it adds one for the ring's first key. The error names the key that is missing or wrong.
+// lookOnly is set it adds one for the ring's first key, and has the store add it again with any
+// value under that key, should it have been dropped. The error names the key that is missing or wrong.
 func Prove(ctx context.Context, s Settings, ring *seal.Ring, lookOnly bool) error {
 	for range swapTries {
-		stored, err := s.Setting(ctx, CanarySetting)
+		stored, err := s.Setting(ctx, store.CanarySetting)
 		if err != nil {
 			return fmt.Errorf("look for the key ring's canary: %w", err)
 		}
-		all, err := readCanaries(stored)
+		all, err := seal.ParseCanaries(stored)
 		if err != nil {
 			return err
 		}
@@ -51,7 +46,11 @@ func Prove(ctx context.Context, s Settings, ring *seal.Ring, lookOnly bool) erro
 				return err
 			}
 		}
-		if lookOnly || slices.ContainsFunc(all, func(c seal.Sealed) bool { return c.KeyID == ring.Primary() }) {
+		if lookOnly {
+			return nil
+		}
+		if mine, found := all.Of(ring.Primary()); found {
+			s.SealsUnder(mine)
 			return nil
 		}
 		fresh, err := ring.Canary()
@@ -59,8 +58,12 @@ func Prove(ctx context.Context, s Settings, ring *seal.Ring, lookOnly bool) erro
 			return fmt.Errorf("seal the key ring's canary: %w", err)
 		}
 		done, err := putCanaries(ctx, s, stored, append(all, fresh))
-		if err != nil || done {
+		if err != nil {
 			return err
+		}
+		if done {
+			s.SealsUnder(fresh)
+			return nil
 		}
 	}
 	return errors.New("store the key ring's canary: others keep changing it")
@@ -78,59 +81,17 @@ func opens(ring *seal.Ring, c seal.Sealed) error {
 }
 
 // putCanaries stores the list if what is stored is still what was read.
-func putCanaries(ctx context.Context, s Settings, was string, all []seal.Sealed) (done bool, err error) {
-	text := make([]string, len(all))
-	for i, c := range all {
-		text[i] = c.KeyID + ":" + base64.StdEncoding.EncodeToString(c.Box)
-	}
-	value := strings.Join(text, ",")
+func putCanaries(ctx context.Context, s Settings, was string, all seal.Canaries) (done bool, err error) {
+	value := all.String()
 	if was == "" {
-		stored, err := s.InitSetting(ctx, CanarySetting, value)
+		stored, err := s.InitSetting(ctx, store.CanarySetting, value)
 		if err != nil {
 			return false, fmt.Errorf("store the key ring's canary: %w", err)
 		}
 		return stored == value, nil
 	}
-	if done, err = s.SwapSetting(ctx, CanarySetting, was, value); err != nil {
+	if done, err = s.SwapSetting(ctx, store.CanarySetting, was, value); err != nil {
 		return false, fmt.Errorf("store the key ring's canary: %w", err)
 	}
 	return done, nil
-}
-
-func readCanaries(stored string) (all []seal.Sealed, err error) {
-	if stored == "" {
-		return nil, nil
-	}
-	for entry := range strings.SplitSeq(stored, ",") {
-		id, encoded, _ := strings.Cut(entry, ":")
-		box, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil {
-			return nil, fmt.Errorf("the stored canary of the key ring is damaged: %w", err)
-		}
-		all = append(all, seal.Sealed{KeyID: id, Box: box})
-	}
-	return all, nil
-}
-
-// forget removes the canaries of keys that nothing is sealed under.
-func forget(ctx context.Context, s Settings, needed map[string]bool) error {
-	for range swapTries {
-		stored, err := s.Setting(ctx, CanarySetting)
-		if err != nil {
-			return fmt.Errorf("look for the key ring's canary: %w", err)
-		}
-		all, err := readCanaries(stored)
-		if err != nil {
-			return err
-		}
-		keep := slices.DeleteFunc(slices.Clone(all), func(c seal.Sealed) bool { return !needed[c.KeyID] })
-		if len(keep) == len(all) || len(keep) == 0 {
-			return nil
-		}
-		done, err := putCanaries(ctx, s, stored, keep)
-		if err != nil || done {
-			return err
-		}
-	}
-	return errors.New("store the key ring's canary: others keep changing it")
 }

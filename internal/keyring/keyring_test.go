@@ -96,7 +96,7 @@ func (w *world) fill(ring *seal.Ring, n int) (ids []comm.ID) {
 }
 
 func (w *world) rotation(ring *seal.Ring) Rotation {
-	return Rotation{Values: w.s, Settings: w.s, Ring: ring, Columns: store.SealedColumns()}
+	return Rotation{Values: w.s, Ring: ring, Columns: store.SealedColumns()}
 }
 
 // opens counts the values of all columns that the ring opens.
@@ -194,6 +194,13 @@ func TestClosedValuesAreNamed(t *testing.T) {
 	var fifth []byte
 	damage(ids[5], func(c *comm.ProviderConfig) { fifth = bytes.Clone(c.Secrets) })
 	damage(ids[6], func(c *comm.ProviderConfig) { c.Secrets = fifth })
+	for _, dry := range []bool{true, false} { // all of them are under the first key or one that is not there
+		r := w.rotation(w.ring("k1"))
+		r.DryRun = dry
+		if report, err := Rotate(w.Context(), r); err != nil || report.Unopened() != 3 || report.Columns[0].Fresh != 7 || report.ByKey["k1"] != 10 || report.ByKey["lost"] != 1 {
+			t.Errorf("under the first key: %+v %v", report, err)
+		}
+	}
 	both := w.ring("k2", "k1")
 	w.must(Prove(w.Context(), w.s, both, false))
 	report, err := Rotate(w.Context(), w.rotation(both))

@@ -24,12 +24,11 @@ const (
 
 // Rotation is what Rotate needs.
 type Rotation struct {
-	Values   store.Sealed
-	Settings Settings
-	Ring     *seal.Ring
-	Columns  []store.SealedColumn
-	Pause    time.Duration // between two transactions
-	DryRun   bool          // count, change nothing
+	Values  store.Sealed
+	Ring    *seal.Ring
+	Columns []store.SealedColumn
+	Pause   time.Duration // between two transactions
+	DryRun  bool          // count, change nothing
 	// Progress is told after each transaction how many values of the column are done; nil: nobody asks.
 	Progress func(column string, done int)
 }
@@ -56,6 +55,14 @@ type ColumnReport struct {
 type ClosedValue struct {
 	App, ID comm.ID
 	KeyID   string
+}
+
+// Unopened is how many values cannot be opened, under whatever key.
+func (r *Report) Unopened() (n int) {
+	for i := range r.Columns {
+		n += len(r.Columns[i].Closed) + r.Columns[i].MoreClosed
+	}
+	return n
 }
 
 // Old lists the keys other than the first that still have values, sorted.
@@ -86,11 +93,7 @@ func Rotate(ctx context.Context, r Rotation) (Report, error) {
 	if r.DryRun {
 		return out, nil
 	}
-	needed := map[string]bool{out.Primary: true}
-	for id := range out.ByKey {
-		needed[id] = true
-	}
-	return out, forget(ctx, r.Settings, needed)
+	return out, r.Values.DropCanaries(ctx, out.Primary)
 }
 
 // column goes through one column until nothing is left to be done in it.
@@ -142,19 +145,20 @@ func (w *walk) run(ctx context.Context) error {
 	}
 }
 
-// seal opens what is under another key than the first and seals it again.
+// seal opens every value, and seals again what is under another key than the first.
 func (w *walk) seal(values []store.SealedValue) (changes []store.Resealed, err error) {
 	for _, v := range values {
+		plain, err := w.sealer.Open(v.Value, w.col.Place(v.App, v.ID))
+		if err != nil {
+			w.closed(v)
+			continue
+		}
 		if v.Value.KeyID == w.Ring.Primary() {
+			clear(plain)
 			w.byKey[v.Value.KeyID]++
 			if w.first {
 				w.report.Fresh++
 			}
-			continue
-		}
-		plain, err := w.sealer.Open(v.Value, w.col.Place(v.App, v.ID))
-		if err != nil {
-			w.closed(v)
 			continue
 		}
 		sealed, err := w.sealer.Seal(plain, w.col.Place(v.App, v.ID))

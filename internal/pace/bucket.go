@@ -1,7 +1,8 @@
 // Package pace says when something may be done: a token bucket for rates, a
-// circuit breaker for failing peers, and the back-off between retries.
+// circuit breaker for failing peers, the back-off between retries, and places for
+// what may go on at one moment.
 //
-// Everything is a plain value without goroutines, locks or clock: the caller
+// Everything but the places is a plain value without goroutines, locks or clock: the caller
 // passes the time in and guards the value, and may copy it to keep a snapshot.
 // Times should carry Go's monotonic reading (time.Now does), then a stepping
 // wall clock changes nothing; without it a step back costs at most one burst.

@@ -55,8 +55,19 @@ type Resealed struct {
 	New seal.Sealed
 }
 
+// CanarySetting is the setting that holds a canary for every key that values are sealed
+// under, as seal.Canaries writes them.
+const CanarySetting = "keyring-canary"
+
 // Sealed reads and replaces sealed values whatever they are, for the rotation of keys.
 type Sealed interface {
+	// SealsUnder tells the canary of the key that this process seals under. From then on
+	// each transaction that stores a value under that key stores the canary too, unless it is
+	// there: no value stands without.
+	SealsUnder(canary seal.Sealed)
+	// DropCanaries removes the canaries of keys other than first that no value is under, in one
+	// transaction, which values being stored meanwhile wait for, and the other way round.
+	DropCanaries(ctx context.Context, first string) error
 	// SealedAfter answers up to limit values of the column that stand after that row
 	// (zero ids: from the beginning), in the order of app and id. Rows without a value are left out.
 	SealedAfter(ctx context.Context, c SealedColumn, app, id comm.ID, limit int) ([]SealedValue, error)

@@ -98,6 +98,8 @@ type Suppressions interface {
 	// Unsuppress takes one off; removed is false when there was none.
 	Unsuppress(ctx context.Context, app comm.ID, ch comm.Channel, address string) (removed bool, err error)
 	Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error)
+	// SuppressedOf answers those of the addresses that are on the app's list, by one question.
+	SuppressedOf(ctx context.Context, app comm.ID, ch comm.Channel, addresses []string) ([]string, error)
 	// Suppression reads one; not_found when the address is not on the app's list.
 	Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*Suppression, error)
 	// SuppressionList reads a page, newest first.

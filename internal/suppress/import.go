@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,10 +31,19 @@ func columns() []string {
 	return []string{"channel", "address", "reason", "note", "source", "createdAt"}
 }
 
-// Bounds of an import: a line, and how many refused lines are listed.
+// Bounds of an import: a line, how many refused lines are listed, and how many end it:
+// a file with so many is another one than was meant.
 const (
-	maxLine   = 16 << 10
-	maxListed = 100
+	maxLine    = 16 << 10
+	maxListed  = 100
+	maxRefused = 10_000
+)
+
+// The store rests for restTimes as long as each slice took, at most longestRest: all
+// imports of this process together have a quarter of its time.
+const (
+	restTimes   = 3
+	longestRest = time.Second
 )
 
 // Report is what became of an import.
@@ -81,7 +91,9 @@ func (s *Service) Import(ctx context.Context, app comm.ID, from io.Reader, f For
 			x, wrong = s.read(app, entry, comm.SuppressByImport)
 		}
 		if wrong != nil {
-			report.refuse(line, wrong)
+			if report.refuse(line, wrong); report.Refused >= maxRefused {
+				return report, errors.Join(tooManyWrong(line, &report), s.flush(ctx, slice, &report))
+			}
 			continue
 		}
 		if slice = append(slice, x); len(slice) == cap(slice) {
@@ -93,9 +105,27 @@ func (s *Service) Import(ctx context.Context, app comm.ID, from io.Reader, f For
 	}
 }
 
-// flush stores a slice, and then leaves the store to others for as long as that took:
-// an import is never in a hurry, and accepts wait behind each of its transactions.
+func tooManyWrong(line int, r *Report) error {
+	e := comm.E("invalid_import", "The import ended at line %d: %d lines of it are wrong. What was added stays; mend the file and send it again.", line, r.Refused).With("line", line)
+	if len(r.Errors) > 0 {
+		e.Text += " The first wrong line is line " + strconv.Itoa(r.Errors[0].Line) + "."
+	}
+	return e
+}
+
+// flush stores a slice, and then leaves the store to others for three times as long:
+// an import is never in a hurry, and accepts wait behind each of its transactions. Imports
+// take turns at this, so that many of them take no more of the store than one.
 func (s *Service) flush(ctx context.Context, slice []store.Suppression, r *Report) error {
+	if len(slice) == 0 {
+		return nil
+	}
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	began := time.Now()
 	added, err := s.cfg.Store.SuppressAll(ctx, slice)
 	if err != nil {
@@ -103,7 +133,7 @@ func (s *Service) flush(ctx context.Context, slice []store.Suppression, r *Repor
 	}
 	r.Added += added
 	r.Present += len(slice) - added
-	rest := time.NewTimer(time.Since(began))
+	rest := time.NewTimer(min(restTimes*time.Since(began), longestRest))
 	defer rest.Stop()
 	select {
 	case <-rest.C:

@@ -30,14 +30,18 @@ type Config struct {
 }
 
 // Service changes and reads the lists by the rules. It is safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg Config
+	// writing is held by the import that stores a slice, and while the store rests from it.
+	writing chan struct{}
+}
 
 // New makes a Service.
 func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Service{cfg: cfg}
+	return &Service{cfg: cfg, writing: make(chan struct{}, 1)}
 }
 
 // Entry is an address as an application names it.

@@ -30,45 +30,14 @@ func (q *quota) take(app comm.ID, now time.Time) (wait time.Duration, ok bool) {
 	return 0, true
 }
 
-// places are what is tried at this moment: an app whose provider is silent takes its
-// share, not everybody's.
-type places struct {
-	mu    sync.Mutex
-	all   int
-	byApp map[comm.ID]int
-}
-
-func (p *places) take(app comm.ID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.all >= maxAtOnce || p.byApp[app] >= maxOfApp {
-		return false
-	}
-	if p.byApp == nil {
-		p.byApp = map[comm.ID]int{}
-	}
-	p.all++
-	p.byApp[app]++
-	return true
-}
-
-func (p *places) leave(app comm.ID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all--
-	if p.byApp[app]--; p.byApp[app] == 0 {
-		delete(p.byApp, app)
-	}
-}
-
 // enter takes a place among those that are tried at this moment, and one of the app's minute.
 func (s *Service) enter(q *quota, app comm.ID) (leave func(), err error) {
-	if !s.places.take(app) {
+	if !s.places.Take(app) {
 		e := comm.E("unavailable", "Too many provider configurations are being tried at this moment; try again in a few seconds.")
 		e.RetryAfter = 5
 		return nil, e
 	}
-	leave = func() { s.places.leave(app) }
+	leave = func() { s.places.Leave(app) }
 	if wait, ok := q.take(app, s.cfg.Now()); !ok {
 		leave()
 		e := comm.E("rate_limited", "Provider configurations may be tried %d times a minute this way; try again when the minute is over.", q.most)

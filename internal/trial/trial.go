@@ -22,6 +22,7 @@ import (
 
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/provider"
 )
 
@@ -61,7 +62,7 @@ type Config struct {
 // Service tries configurations. It is safe for concurrent use.
 type Service struct {
 	cfg             Config
-	places          places
+	places          pace.Places[comm.ID] // what is tried at this moment
 	verified, tests quota
 }
 
@@ -70,7 +71,7 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Service{cfg: cfg, verified: quota{most: maxVerify}, tests: quota{most: maxTest}}
+	return &Service{cfg: cfg, places: pace.Places[comm.ID]{All: maxAtOnce, OfApp: maxOfApp}, verified: quota{most: maxVerify}, tests: quota{most: maxTest}}
 }
 
 // Verified answers Verify.
@@ -93,11 +94,14 @@ func (s *Service) Verify(ctx context.Context, app, id comm.ID) (Verified, error)
 		return Verified{}, err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, verifyTime)
+	trying, cancel := context.WithTimeout(ctx, verifyTime)
 	defer cancel()
 	begun := time.Now()
-	v := Verified{Checks: s.check(ctx, c), OK: true}
+	v := Verified{Checks: s.check(trying, c), OK: true}
 	v.Took = time.Since(begun)
+	if ctx.Err() != nil { // the call ended, not the provider
+		return Verified{}, context.Cause(ctx)
+	}
 	for _, one := range v.Checks {
 		v.OK = v.OK && one.OK
 	}
@@ -147,7 +151,8 @@ func (t *Tested) OK() bool { return t.Class == provider.Accepted }
 // server), whatever the app's mode, within 30 seconds and once. What the provider
 // made of it is in the answer; an error means that nothing was sent: not_found, a
 // wrong recipient, address_suppressed, provider_cannot_send, rate_limited, unavailable.
-// It goes on when the caller goes away: a message that is under way is not cut off.
+// It goes on when the client goes away: a message that is under way is not cut off. When
+// the caller's key or app ends it is, and the error, ctx's cause, tells mayHaveBeenSent.
 func (s *Service) Test(ctx context.Context, app, id comm.ID, to string) (Tested, error) {
 	c, err := s.cfg.Providers.ProviderConfig(ctx, app, id)
 	if err != nil {
@@ -180,13 +185,31 @@ func (s *Service) Test(ctx context.Context, app, id comm.ID, to string) (Tested,
 		return Tested{}, err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), testTime)
+	if err := ended(ctx); err != nil {
+		return Tested{}, err
+	}
+	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), testTime)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if ended(ctx) != nil {
+			cancel()
+		}
+	})()
 	begun := time.Now()
-	out := s.send(ctx, c, sender, s.message(c, wire))
+	out := s.send(sending, c, sender, s.message(c, wire))
 	out.Took = time.Since(begun)
 	s.cfg.Log.Info("test message", "app", app, "provider", id, "type", c.Type, "class", out.Class.String(), "code", out.Code, "took_ms", out.Took.Milliseconds())
+	if err := ended(ctx); err != nil && !out.OK() {
+		return Tested{}, err.With("mayHaveBeenSent", out.Class == provider.Ambiguous)
+	}
 	return out, nil
+}
+
+// ended is why the call ended that asked for this, if it was its caller who ended: a cause
+// that may be answered. A client that went away has none.
+func ended(ctx context.Context) *comm.Error {
+	e, _ := errors.AsType[*comm.Error](context.Cause(ctx))
+	return e
 }
 
 // send calls the adapter once and catches its panics: what such a call did, nobody can tell.

@@ -16,6 +16,8 @@ const (
 	eventsSQL  = `SELECT ` + eventColumns + ` FROM events WHERE app_id = $1 AND message_id = $2 ORDER BY app_id, message_id, sequence`
 	lockSQL    = `SELECT ` + stateOf + `, c.payload IS NULL, ` + wallClock + `
 FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.id = $2 FOR UPDATE OF s`
+	// aliveSQL keeps the app from being deleted until the transaction ends.
+	aliveSQL = `SELECT true FROM apps WHERE id = $1 AND deleted_at = 0 FOR SHARE`
 )
 
 // Message implements store.Messages.
@@ -69,7 +71,7 @@ func readMessage(r *reader, m *comm.Message) error {
 
 // Cancel implements store.Messages.
 func (s *Store) Cancel(ctx context.Context, app, id comm.ID, actor string) (st comm.State, result comm.CancelResult, err error) {
-	err = s.change(ctx, "cancel a message", app, id, func(st *comm.State, _ bool, now comm.Micros) (c sqlstore.Change) {
+	err = s.change(ctx, "cancel a message", nil, app, id, func(st *comm.State, _ bool, now comm.Micros) (c sqlstore.Change) {
 		c, result = sqlstore.Cancel(st, actor, now)
 		return c
 	}, &st)
@@ -78,16 +80,32 @@ func (s *Store) Cancel(ctx context.Context, app, id comm.ID, actor string) (st c
 
 // Retry implements store.Messages.
 func (s *Store) Retry(ctx context.Context, app, id comm.ID, actor string) (st comm.State, result comm.RetryResult, err error) {
-	err = s.change(ctx, "retry a message", app, id, func(st *comm.State, gone bool, now comm.Micros) (c sqlstore.Change) {
+	err = s.change(ctx, "retry a message", ofLivingApp, app, id, func(st *comm.State, gone bool, now comm.Micros) (c sqlstore.Change) {
 		c, result = sqlstore.Retry(st, gone, actor, now)
 		return c
 	}, &st)
 	return st, result, err
 }
 
-// change locks a message's row, computes the change and writes it.
-func (s *Store) change(ctx context.Context, what string, app, id comm.ID, compute func(st *comm.State, gone bool, now comm.Micros) sqlstore.Change, after *comm.State) error {
+// ofLivingApp holds the app's row, so that nothing of it comes back to life once it is deleted; not_found when it is.
+func ofLivingApp(ctx context.Context, tx pgx.Tx, app comm.ID) error {
+	alive := false
+	rows, err := tx.Query(ctx, aliveSQL, sqlstore.UUID(app))
+	err = each(rows, err, func(r *reader) { alive = r.flag() })
+	if err == nil && !alive {
+		err = comm.E("not_found")
+	}
+	return err
+}
+
+// change locks a message's row, computes the change and writes it, after what must hold first, if anything.
+func (s *Store) change(ctx context.Context, what string, first func(context.Context, pgx.Tx, comm.ID) error, app, id comm.ID, compute func(st *comm.State, gone bool, now comm.Micros) sqlstore.Change, after *comm.State) error {
 	return s.transaction(ctx, what, func(tx pgx.Tx) error {
+		if first != nil {
+			if err := first(ctx, tx, app); err != nil {
+				return err
+			}
+		}
 		found := false
 		var c sqlstore.Change
 		rows, err := tx.Query(ctx, lockSQL, sqlstore.UUID(app), sqlstore.UUID(id))

@@ -15,6 +15,7 @@ var (
 	qMessage = &query{`SELECT ` + stateColumns + `, (SELECT payload FROM content c WHERE c.id = s.id AND c.app_id = s.app_id)
 		FROM state s WHERE s.id = ? AND s.app_id = ?`}
 	qEvents = &query{`SELECT ` + sqlstore.EventColumns + ` FROM events WHERE message_id = ? AND app_id = ? AND sequence <= ? ORDER BY sequence`}
+	qAlive  = &query{`SELECT 1 FROM apps WHERE id = ? AND deleted_at = 0`}
 	qPurged = &query{`SELECT payload IS NULL FROM content WHERE id = ? AND app_id = ?`}
 )
 
@@ -210,6 +211,13 @@ func (s *Store) Cancel(ctx context.Context, app, id comm.ID, actor string) (st c
 // Retry implements store.Messages.
 func (s *Store) Retry(ctx context.Context, app, id comm.ID, actor string) (st comm.State, result comm.RetryResult, err error) {
 	err = s.change(ctx, app, id, func(r *raw, before *comm.State, now comm.Micros) (c sqlstore.Change, err error) {
+		alive, err := r.one(qAlive, app[:])
+		if err != nil {
+			return c, err
+		}
+		if alive == nil {
+			return c, refusal{comm.E("not_found")}
+		}
 		row, err := r.one(qPurged, id[:], app[:])
 		if err != nil {
 			return c, err

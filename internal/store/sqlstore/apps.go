@@ -60,7 +60,10 @@ func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created
 		if err != nil || n == 0 {
 			return err
 		}
-		var more []did
+		more, err := c.keepCanaryOf(ctx, q, a.WebhookSecret)
+		if err != nil {
+			return err
+		}
 		if k != nil {
 			if err := c.insertKey(ctx, q, k); err != nil {
 				return err
@@ -100,7 +103,11 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 		if err != nil {
 			return err
 		}
-		return c.changed(ctx, q, did{a.ID, comm.AuditAppUpdated, a.ID.String(), differ(appFacts(&was), appFacts(a))})
+		more, err := c.keepCanaryOf(ctx, q, a.WebhookSecret)
+		if err != nil {
+			return err
+		}
+		return c.changed(ctx, q, did{a.ID, comm.AuditAppUpdated, a.ID.String(), differ(appFacts(&was), appFacts(a))}, more...)
 	})
 	if err != nil {
 		return wrap(err, "update app")

@@ -49,7 +49,11 @@ func (c *Cold) CreateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 		if err != nil {
 			return err
 		}
-		return c.changed(ctx, q, did{p.App, comm.AuditProviderCreated, p.ID.String(), differ(nil, providerFacts(p))})
+		more, err := c.keepCanary(ctx, q, p.KeyID)
+		if err != nil {
+			return err
+		}
+		return c.changed(ctx, q, did{p.App, comm.AuditProviderCreated, p.ID.String(), differ(nil, providerFacts(p))}, more...)
 	})
 	return wrap(err, "create provider configuration")
 }
@@ -74,7 +78,11 @@ func (c *Cold) UpdateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 		if n == 0 {
 			return c.whyNotUpdated(ctx, q, p)
 		}
-		return c.changed(ctx, q, did{p.App, comm.AuditProviderUpdated, p.ID.String(), differ(providerFacts(&was), providerFacts(p))})
+		more, err := c.keepCanary(ctx, q, p.KeyID)
+		if err != nil {
+			return err
+		}
+		return c.changed(ctx, q, did{p.App, comm.AuditProviderUpdated, p.ID.String(), differ(providerFacts(&was), providerFacts(p))}, more...)
 	})
 	if err != nil {
 		return wrap(err, "update provider configuration")

@@ -63,7 +63,14 @@ func (c *Cold) Reseal(ctx context.Context, col store.SealedColumn, changes []sto
 			}
 			done += int(n)
 		}
-		return nil
+		if done == 0 {
+			return nil
+		}
+		what, err := c.keepCanary(ctx, q, changes[0].New.KeyID)
+		if err != nil || len(what) == 0 {
+			return err
+		}
+		return c.changed(ctx, q, what[0])
 	})
 	if err != nil {
 		return 0, fmt.Errorf("seal values again: %w", err)

@@ -13,8 +13,10 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"strings"
+	"sync/atomic"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/seal"
 )
 
 // Querier is what a connection, a transaction and a pool have in common.
@@ -45,6 +47,9 @@ type Dialect struct {
 	// Lock is run first in each migration's transaction, so that runners wait
 	// for each other; "" when beginning the transaction does that already.
 	Lock string
+	// Hold follows a SELECT whose row nobody else may change until the transaction ends; ""
+	// when the transaction keeps all others out.
+	Hold string
 	// Now is the database's clock as an expression, in microseconds.
 	Now string
 }
@@ -69,6 +74,7 @@ func PostgreSQL() Dialect {
 		Among: `= ANY ($1::uuid[])`,
 		Now:   `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
 		Lock:  `SELECT pg_advisory_xact_lock(7307216201)`,
+		Hold:  ` FOR UPDATE`,
 	}
 }
 
@@ -102,8 +108,9 @@ func UUID(id comm.ID) string {
 // Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions,
 // store.Settings, store.Templates, store.Audit and store.Sealed on a DB. Stores embed it. It is safe for concurrent use.
 type Cold struct {
-	db DB
-	d  Dialect
+	db     DB
+	d      Dialect
+	canary atomic.Pointer[seal.Sealed] // of the key that this process seals under; nil: none was told
 }
 
 // NewCold makes the cold roles of a store.

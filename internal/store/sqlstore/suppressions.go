@@ -89,6 +89,21 @@ func (c *Cold) Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, add
 	return err == nil, err
 }
 
+// SuppressedOf implements store.Suppressions.
+func (c *Cold) SuppressedOf(ctx context.Context, app comm.ID, ch comm.Channel, addresses []string) ([]string, error) {
+	if len(addresses) == 0 {
+		return nil, nil
+	}
+	var a args
+	where := `app_id = ` + a.add(c.d.ID(app)) + ` AND channel = ` + a.add(int64(ch))
+	places := make([]string, len(addresses))
+	for i, address := range addresses {
+		places[i] = a.add(address)
+	}
+	scan := func(r Row, address *string) error { return r.Scan(address) }
+	return list(ctx, c.db, "look addresses up", scan, `SELECT address FROM suppressions WHERE `+where+` AND address IN (`+strings.Join(places, ", ")+`)`, a...)
+}
+
 // Suppression implements store.Suppressions.
 func (c *Cold) Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error) {
 	s := new(store.Suppression)

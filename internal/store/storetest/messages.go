@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"sync"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -17,6 +18,7 @@ func messageCases() []testCase {
 		{"RETRY opens a new generation", retryFailed},
 		{"RETRY keeps a schedule that lies ahead", retryScheduled},
 		{"RETRY is refused for what is not failed or cancelled", retryRefused},
+		{"RETRY in the instant of its app's end wakes nothing", retryDeleted},
 		{"RETRY of an expired message is refused", retryExpired},
 	}
 }
@@ -174,5 +176,46 @@ func retryExpired(w *world) {
 	w.waitPast(w.message(s).ExpiresAt)
 	if st, res, err := w.s.Retry(w.ctx, a.ID, s.ID, "app"); err != nil || res != comm.RetryExpired || st.Status != comm.Cancelled {
 		w.Fatalf("%d %v", res, err)
+	}
+}
+
+// retryDeleted has a message asked for again in the instant in which its app is deleted: either
+// that came first, or there is no such message any more.
+func retryDeleted(w *world) {
+	for round := range 12 {
+		a := w.app(true)
+		s := w.one(a)
+		if _, res := w.cancel(s); res != comm.CancelDone {
+			w.Fatalf("cancel: %v", res)
+		}
+		var again, deleted error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _, again = w.s.Retry(w.ctx, a.ID, s.ID, "app") })
+		wg.Go(func() { deleted = w.s.DeleteApp(w.ctx, a.ID, w.now()) })
+		wg.Wait()
+		w.must(deleted)
+		m, err := w.s.Message(w.ctx, a.ID, s.ID)
+		w.must(err)
+		last := m.Events[len(m.Events)-1]
+		if again != nil {
+			w.wantKind(again, comm.Missing)
+		}
+		if woken := m.Status == comm.Queued; woken != (again == nil) {
+			w.Fatalf("round %d: %v after %v", round, m.Status, again)
+		}
+		entries := w.chain()
+		end := entries[len(entries)-1]
+		if end.Action != comm.AuditAppDeleted || again == nil && last.At.Millis() > end.At.Millis() {
+			w.Fatalf("round %d: asked for again at %v, its app deleted at %v (%s)", round, last.At, end.At, end.Action)
+		}
+		if _, _, err := w.s.Retry(w.ctx, a.ID, s.ID, "app"); !comm.IsKind(err, comm.Missing) {
+			w.Fatalf("after the end: %v", err)
+		}
+		// What waited when the app was deleted is cancelled behind it.
+		if again == nil {
+			if _, res := w.cancel(s); res != comm.CancelDone {
+				w.Fatalf("cancelling what was left: %v", res)
+			}
+		}
 	}
 }

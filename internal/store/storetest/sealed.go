@@ -18,6 +18,8 @@ func sealedCases() []testCase {
 		{"of two that seal a value again one does", resealRace},
 		{"a value that was sealed again is not undone by a change read before", resealedApp},
 		{"a setting is swapped by one", swapped},
+		{"no value stands without its key's canary", canaries},
+		{"a canary is dropped before a value is stored or after it was seen", canaryRace},
 	}
 }
 
@@ -178,5 +180,91 @@ func swapped(w *world) {
 		if ok, err := w.s.SwapSetting(w.ctx, "x", v, value); err == nil || ok {
 			w.Fatalf("%q: %v %v", value, ok, err)
 		}
+	}
+}
+
+// canaryKeys are the keys that have canaries now, sorted.
+func canaryKeys(w *world) (ids []string) {
+	text, err := w.s.Setting(w.ctx, store.CanarySetting)
+	w.must(err)
+	all, err := seal.ParseCanaries(text)
+	w.must(err)
+	for _, c := range all {
+		ids = append(ids, c.KeyID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func sealedUnder(w *world, key string) *comm.ProviderConfig {
+	c := config(comm.ID{}, "x", 1, w.now())
+	c.Secrets, c.KeyID = []byte("box"), key
+	return c
+}
+
+func canaries(w *world) {
+	want := func(when string, ids ...string) {
+		if got := canaryKeys(w); !slices.Equal(got, ids) {
+			w.Fatalf("%s: %q, want %q", when, got, ids)
+		}
+	}
+	w.s.SealsUnder(seal.Sealed{KeyID: "k1", Box: []byte{0, 255, ','}})
+	want("nothing is sealed")
+	none := config(comm.ID{}, "none", 1, w.now())
+	none.Secrets, none.KeyID = nil, ""
+	w.must(w.s.CreateProviderConfig(w.ctx, none))
+	want("a configuration without secrets")
+	c := sealedUnder(w, "k1")
+	w.must(w.s.CreateProviderConfig(w.ctx, c))
+	want("the first value", "k1")
+	w.s.SealsUnder(seal.Sealed{KeyID: "k2", Box: []byte("2")})
+	w.must(w.s.DropCanaries(w.ctx, "k2"))
+	want("a value is under it", "k1")
+	n, err := w.s.Reseal(w.ctx, store.ProviderSecrets(), []store.Resealed{{SealedValue: store.SealedValue{App: c.App, ID: c.ID, Value: seal.Sealed{KeyID: "k1", Box: []byte("box")}}, New: seal.Sealed{KeyID: "k2", Box: []byte("new")}}})
+	if w.must(err); n != 1 {
+		w.Fatalf("%d sealed again", n)
+	}
+	want("sealed again", "k1", "k2")
+	w.must(w.s.DropCanaries(w.ctx, "k2"))
+	want("nothing is under the old key", "k2")
+	// A node one step behind stores a value under the old key all the same.
+	w.s.SealsUnder(seal.Sealed{KeyID: "k1", Box: []byte("1")})
+	a := w.app(true)
+	a.WebhookSecret = seal.Sealed{KeyID: "k1", Box: []byte("hook")}.Pack()
+	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
+	want("a secret of a webhook", "k1", "k2")
+	w.must(w.s.DropCanaries(w.ctx, "k2"))
+	want("which is a value", "k1", "k2")
+	a.WebhookSecret = nil
+	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
+	w.must(w.s.DropCanaries(w.ctx, "k"))
+	want("the value of k2 is left, k1 is the beginning of nothing", "k2")
+	got, err := w.s.ProviderConfig(w.ctx, c.App, c.ID)
+	w.must(err)
+	got.Secrets, got.KeyID = []byte("again"), "k1"
+	w.must(w.s.UpdateProviderConfig(w.ctx, got))
+	want("a configuration is changed", "k1", "k2")
+	w.chain()
+}
+
+func canaryRace(w *world) {
+	w.s.SealsUnder(seal.Sealed{KeyID: "k1", Box: []byte("1")})
+	_, err := w.s.InitSetting(w.ctx, store.CanarySetting, seal.Canaries{{KeyID: "k1", Box: []byte("1")}, {KeyID: "k2", Box: []byte("2")}}.String())
+	w.must(err)
+	for round := range 20 {
+		c := sealedUnder(w, "k1")
+		var wg sync.WaitGroup
+		errs := make([]error, 3)
+		wg.Go(func() { errs[0] = w.s.CreateProviderConfig(w.ctx, c) })
+		wg.Go(func() { errs[1] = w.s.DropCanaries(w.ctx, "k2") })
+		wg.Go(func() { errs[2] = w.s.DropCanaries(w.ctx, "k2") })
+		wg.Wait()
+		for _, err := range errs {
+			w.must(err)
+		}
+		if got := canaryKeys(w); !slices.Contains(got, "k1") {
+			w.Fatalf("round %d: a value under k1, canaries %q", round, got)
+		}
+		w.must(w.s.DeleteProviderConfig(w.ctx, c.App, c.ID))
 	}
 }

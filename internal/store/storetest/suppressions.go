@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -58,6 +59,18 @@ func suppressionSlice(w *world) {
 	}
 	if added, err := w.s.SuppressAll(w.ctx, nil); err != nil || added != 0 {
 		w.Fatalf("nothing: %d %v", added, err)
+	}
+	asked := []string{all[5].Address, "233200000000", first.Address, all[5].Address, "'"}
+	if listed, err := w.s.SuppressedOf(w.ctx, a.ID, comm.SMS, asked); err != nil || len(listed) != 2 || !slices.Contains(listed, first.Address) || !slices.Contains(listed, all[5].Address) {
+		w.Fatalf("of %q: %q %v", asked, listed, err)
+	}
+	for _, app := range []comm.ID{b.ID, w.app(true).ID} { // another app's list, channel, and none
+		listed, err := w.s.SuppressedOf(w.ctx, app, comm.SMS, asked[:2])
+		mail, also := w.s.SuppressedOf(w.ctx, a.ID, comm.Email, asked)
+		if none, err := w.s.SuppressedOf(w.ctx, a.ID, comm.SMS, nil); err != nil || also != nil || len(listed)+len(mail)+len(none) != 0 {
+			w.Fatalf("%q %q %q %v %v", listed, mail, none, err, also)
+		}
+		w.must(err)
 	}
 	got, err := w.s.Suppression(w.ctx, a.ID, comm.SMS, first.Address)
 	w.must(err)

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/app"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/keyring"
+	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// TestRotateKeysOpensEveryValue: a damaged value is named, with table, app and record, and exit
+// code 1, whatever key it stands under and whether anything is changed; and a start whose ring
+// lacks a key that is needed says so.
+func TestRotateKeysOpensEveryValue(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	keys := map[string]string{}
+	for _, id := range []string{"k1", "k2"} {
+		text, err := seal.GenerateRing(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[id] = text.Reveal()
+	}
+	env := func(ids ...string) []string {
+		var ring []string
+		for _, id := range ids {
+			ring = append(ring, keys[id])
+		}
+		return []string{"COMMS_DATA_DIR=" + data, "COMMS_ADDR=localhost:0", "COMMS_ENCRYPTION_KEYS=" + strings.Join(ring, ",")}
+	}
+	damaged := fillSealed(t, env("k1"), keys["k1"])
+	for _, c := range []struct {
+		name string
+		args []string
+		env  []string
+		code int
+		want []string
+	}{
+		{"under the first key, dry", []string{"rotate-keys", "--dry-run"}, env("k1"), exitFailed, []string{"provider_configs.secrets: 0 would be sealed again, 2 under it already, 1 cannot be opened", damaged, "some values cannot be opened"}},
+		{"under the first key", []string{"rotate-keys"}, env("k1"), exitFailed, []string{damaged, "some values cannot be opened"}},
+		{"under an old key", []string{"rotate-keys"}, env("k2", "k1"), exitFailed, []string{"provider_configs.secrets: 2 sealed again", damaged, "some values are not under the first key"}},
+		{"removed too early", []string{"serve"}, env("k2"), exitFailed, []string{`this key ring lacks key "k1"`, "COMMS_ENCRYPTION_KEYS"}},
+		{"removed too early, dry", []string{"rotate-keys", "--dry-run"}, env("k2"), exitFailed, []string{`this key ring lacks key "k1"`}},
+	} {
+		got := run(t, c.env, nil, c.args...)
+		for _, want := range c.want {
+			if got.code != c.code || !strings.Contains(got.out+got.err, want) {
+				t.Errorf("%s: exit code %d, without %q:\n%s%s", c.name, got.code, want, got.out, got.err)
+			}
+		}
+	}
+}
+
+// fillSealed makes a database with three sealed values, one of which is damaged, and answers the line that names it.
+func fillSealed(t *testing.T, env []string, key string) string {
+	t.Helper()
+	ctx := t.Context()
+	cfg, err := config.Load(config.Source{Env: env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := app.OpenStore(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ring, err := seal.ParseRing(seal.Secret(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keyring.Prove(ctx, s, ring, false); err != nil {
+		t.Fatal(err)
+	}
+	col, damaged := store.ProviderSecrets(), ""
+	for i := range 3 {
+		now := comm.At(time.Now())
+		c := &comm.ProviderConfig{App: comm.NewID(now), ID: comm.NewID(now), Type: "SMTP", Channel: comm.Email, Name: "x", Active: true, Version: 1, CreatedAt: now, UpdatedAt: now}
+		v, err := ring.For(col.Purpose).Seal([]byte("secret"), col.Place(c.App, c.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			v.Box[len(v.Box)-1] ^= 1
+			damaged = "cannot be opened: app " + c.App.String() + ", record " + c.ID.String() + `, key "k1"`
+		}
+		c.Secrets, c.KeyID = v.Box, v.KeyID
+		if err := s.CreateProviderConfig(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return damaged
+}
