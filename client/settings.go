@@ -13,6 +13,7 @@ type App struct {
 	Name             string    `json:"name"`
 	SandboxMode      bool      `json:"sandboxMode"`
 	IsActive         bool      `json:"isActive"`
+	QueueState       string    `json:"queueState"` // RUNNING, PAUSED, DRAINING
 	RatePerMinute    int       `json:"ratePerMinute"`
 	OnUnknownOutcome string    `json:"onUnknownOutcome"`
 	WebhookURL       string    `json:"webhookUrl"`

@@ -11,6 +11,7 @@ import (
 	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/address/national"
 	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/config"
@@ -175,7 +176,7 @@ func (a *App) door(reg *registry.Service, mail *guard.Dialer, phones address.Pho
 		}})
 	}
 	tries := trial.New(trial.Config{Providers: a.store, Suppressions: a.store, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(mail), Log: a.log})
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Suppressions: suppress.New(suppress.Config{Store: a.store, Phones: phones}), Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Everywhere: a.store, Backlog: backlog.New(a.store), Suppressions: suppress.New(suppress.Config{Store: a.store, Across: a.store, Phones: phones}), Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

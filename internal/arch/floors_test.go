@@ -46,6 +46,7 @@ func floors() map[string]int {
 
 		// Engines: the rules. They meet only in the store, plus a wake-up signal.
 		"internal/auth":     3,
+		"internal/backlog":  3,
 		"internal/dispatch": 3,
 		"internal/intake":   3,
 		"internal/keyring":  3,

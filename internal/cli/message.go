@@ -21,7 +21,7 @@ const (
 func messageCommand(s Streams) *cobra.Command {
 	cmd := group("message", "Send messages and see what became of them", "Sends, shows, lists, cancels and retries messages.\n\n"+connectionHelp,
 		"  commserver message send --to ama@example.com --subject Hello --body '<p>Hi</p>' --wait\n  commserver message list --status FAILED",
-		sendCommand(s), getMessageCommand(s), listMessagesCommand(s),
+		sendCommand(s), previewCommand(s), getMessageCommand(s), listMessagesCommand(s),
 		actCommand(s, "cancel", "Cancel queued messages", "CANCEL"), actCommand(s, "retry", "Queue failed or cancelled messages again", "RETRY"))
 	bindClient(cmd)
 	return cmd
@@ -75,6 +75,7 @@ func filterTable() []filterHelp {
 		{"to", "to", "recipient, in any form that it can be sent to"},
 		{"tag", "tag", "tag, exactly"},
 		{"template", "templateKey", "key of the template"},
+		{"lane", "lane", "CRITICAL, NORMAL or BULK"},
 		{"search", "search", "beginning of the slug or the name"},
 		{"actor", "actor", "kind of who did it"},
 		{"action", "action", "what was done"},
@@ -100,6 +101,8 @@ func bindFilters(cmd *cobra.Command, names ...string) filters {
 			f.String(name, "", "only what was made "+name+" this time, such as 2026-07-03T10:00:00Z, or 24h for a day ago")
 		case "status":
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{"QUEUED", "SENDING", "SENT", "DELIVERED", "FAILED", "SUPPRESSED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
+		case "lane":
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{"CRITICAL", "NORMAL", "BULK"}, cobra.ShellCompDirectiveNoFileComp)) // likewise
 		case "channel":
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{client.Email, client.SMS}, cobra.ShellCompDirectiveNoFileComp)) // likewise
 		}
@@ -161,24 +164,41 @@ func listMessagesCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List messages, newest first", Args: cobra.NoArgs,
 		Example: `  commserver message list --status FAILED --after 24h
   commserver message list --to ama@example.com --all
+  commserver message list --to ama@example.com --all-apps
   commserver message list --tag invoices --all --quiet | xargs commserver message cancel`}
 	filters := bindFilters(cmd, "status", "channel", "to", "tag", "template", "after", "before")
+	cmd.Flags().Bool("all-apps", false, "of all apps, as the administrator; --tag and --template need one app")
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
 		query, limit, err := filters.read(r)
 		if err != nil {
 			return err
+		}
+		if flagged(cmd, "all-apps") {
+			columns := append([]column{{"ID", "id", plain}, {"APP", "app.slug", plain}}, messageColumns()[1:]...)
+			return r.print(ctx, client.Request{Path: adminMessagePath, Query: query, Admin: true}, limit, "id", columns)
 		}
 		return r.print(ctx, client.Request{Path: messagePath, Query: query}, limit, "id", messageColumns())
 	})
 	return cmd
 }
 
+const adminMessagePath = "/api/admin/messages"
+
+// messageAt is where a message lies: with its app, or, for an administrator who names none, with all apps' messages.
+func (r *remote) messageAt(id string) (path string, admin bool) {
+	if r.id.App == "" && r.id.APIKey == "" && r.id.AdminKey != "" {
+		return adminMessagePath + "/" + client.Escape(id), true
+	}
+	return messagePath + "/" + client.Escape(id), false
+}
+
 func getMessageCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "get ID", Short: "Show a message and its story", Args: cobra.ExactArgs(1), ValidArgsFunction: completes(s, messagePath, false, "id", "status"),
-		Long:    "Shows a message: where it stands, why it waits and until when, what happened to it, and every provider call.",
+		Long:    "Shows a message: where it stands, why it waits and until when, what happened to it, and every provider call.\nThe administrator, naming no app, sees those of every app.",
 		Example: "  commserver message get cmr0123456789abcdefghijkl\n  commserver message get cmr0123456789abcdefghijkl --json | jq .events"}
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
-		raw, err := r.get(ctx, messagePath+"/"+client.Escape(args[0]), false)
+		path, admin := r.messageAt(args[0])
+		raw, err := r.get(ctx, path, admin)
 		if err != nil {
 			return err
 		}
@@ -196,7 +216,8 @@ func actCommand(s Streams, name, short, action string) *cobra.Command {
 		rows := r.out.rows("id", []column{{"ID", "id", plain}, {"STATUS", "status", status}, {"TO", "toAddress", plain}})
 		var first error
 		for _, id := range args {
-			q := client.Request{Method: http.MethodPatch, Path: messagePath + "/" + client.Escape(id), Body: map[string]string{"action": action}, Safe: action == "CANCEL"}
+			path, admin := r.messageAt(id)
+			q := client.Request{Method: http.MethodPatch, Path: path, Admin: admin, Body: map[string]string{"action": action}, Safe: action == "CANCEL"}
 			raw, err := r.call(ctx, q)
 			if err == nil {
 				err = rows.add(raw)

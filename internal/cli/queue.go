@@ -4,45 +4,148 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+
+	"github.com/commserver/commserver/client"
 )
 
 const queuePath = "/api/admin/queue"
 
 func queueCommand(s Streams) *cobra.Command {
-	show := &cobra.Command{Use: "show", Short: "Show what waits to be sent", Args: cobra.NoArgs, Example: "  commserver queue show\n  commserver queue show --json"}
-	show.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
-		raw, err := r.get(ctx, queuePath, true)
+	cmd := group("queue", "The queue, as the administrator", "Shows what waits to be sent, and pauses, drains, resumes or clears an app's queue.\n\n"+connectionHelp,
+		"  commserver queue show\n  commserver queue pause flowbase",
+		showQueueCommand(s),
+		moveQueueCommand(s, "pause", "Start none of an app's messages; it may go on sending", "Nothing of the app is handed to a provider until `commserver queue resume`; its messages are accepted and wait."),
+		moveQueueCommand(s, "drain", "Refuse an app's new messages while what waits goes out", "The app's new messages are refused (503, code app_draining) until `commserver queue resume`. `commserver queue show --app APP` tells when nothing is left."),
+		moveQueueCommand(s, "resume", "End pause and drain", "Accepts and sends the app's messages again."),
+		cancelQueueCommand(s))
+	bindClient(cmd)
+	return cmd
+}
+
+func queueColumns() []column {
+	return []column{{"APP", "app.slug", plain}, {"QUEUE", "queueState", plain}, {"CHANNEL", "channel", plain}, {"LANE", "lane", plain}, {"DUE", "due", plain}, {"LATER", "later", plain},
+		{"SENDING", "sending", plain}, {"MORE", "atLeast", yes}, {"OLDEST (S)", "oldestAgeSeconds", plain}, {"WAITS FOR", "waitingFor", plain}, {"UNTIL", "waitingUntil", when}}
+}
+
+func showQueueCommand(s Streams) *cobra.Command {
+	cmd := &cobra.Command{Use: "show", Short: "Show what waits to be sent", Args: cobra.NoArgs, Example: "  commserver queue show\n  commserver queue show --app flowbase --lane BULK\n  commserver queue show --all --json",
+		Long: "Shows by app, channel and lane how many messages are due, how many will be later, how many are being sent, how long the oldest waits and for what.\nMORE says that there are more than were counted. Apps with nothing in the queue are left out; --app shows one."}
+	filters := bindFilters(cmd, "channel", "lane")
+	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
+		query, limit, err := filters.read(r)
 		if err != nil {
 			return err
 		}
-		var list page
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return fmt.Errorf("read the answer: %w", err)
+		if app := flagText(cmd, "app"); app != "" {
+			query.Set("app", app)
 		}
-		if len(list.Data) == 0 {
-			doc, err := read(raw)
+		return r.print(ctx, client.Request{Path: queuePath, Query: query, Admin: true}, limit, "app.slug", queueColumns())
+	})
+	return cmd
+}
+
+// movedColumns is an app's queue after an action on it.
+func movedColumns() []column {
+	return []column{{"App", "app.slug", plain}, {"Queue", "queueState", plain}, {"In the queue", "remaining", plain}, {"And more", "atLeast", yes}}
+}
+
+func moveQueueCommand(s Streams, name, short, long string) *cobra.Command {
+	cmd := &cobra.Command{Use: name + " APP", Short: short, Long: long, Args: cobra.ExactArgs(1), ValidArgsFunction: completeApps(s), Example: "  commserver queue " + name + " flowbase"}
+	action := map[string]string{"pause": "PAUSE", "drain": "DRAIN", "resume": "RESUME"}[name]
+	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
+		raw, err := r.call(ctx, client.Request{Method: http.MethodPost, Path: queuePath, Body: map[string]string{"action": action, "app": args[0]}, Admin: true, Safe: true})
+		if err != nil {
+			return err
+		}
+		return r.out.one(raw, "app.slug", movedColumns())
+	})
+	return cmd
+}
+
+func cancelQueueCommand(s Streams) *cobra.Command {
+	cmd := bindYes(&cobra.Command{Use: "cancel APP", Short: "Cancel what waits of an app", Args: cobra.ExactArgs(1), ValidArgsFunction: completeApps(s),
+		Long:    "Cancels the messages of the app that are queued, or those of a channel or a lane. What is being sent is left alone, and so is what is accepted\nafter the command began. It may be interrupted and repeated. Cancelled messages can be queued again with 'commserver message retry'.",
+		Example: "  commserver queue cancel flowbase\n  commserver queue cancel flowbase --channel SMS --lane BULK --yes"})
+	bindScope(cmd)
+	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
+		raw, err := r.get(ctx, adminAppsPath+"/"+client.Escape(args[0]), true)
+		if err != nil {
+			return err
+		}
+		doc, err := read(raw)
+		if err != nil {
+			return err
+		}
+		body := map[string]string{"action": "CANCEL", "app": doc.str("id"), "confirm": doc.str("slug")}
+		what := "Cancel everything that waits of the app " + clean(doc.str("slug"))
+		for _, name := range []string{"channel", "lane"} {
+			if value := flagText(cmd, name); value != "" {
+				body[name] = value
+				what += ", " + name + " " + value
+			}
+		}
+		if err := r.confirm(what); err != nil {
+			return err
+		}
+		return r.clearQueue(ctx, body)
+	})
+	return cmd
+}
+
+// bindScope gives a command the flags of a part of the queue.
+func bindScope(cmd *cobra.Command) {
+	for name, values := range map[string][]string{"channel": {client.Email, client.SMS}, "lane": {"CRITICAL", "NORMAL", "BULK"}} {
+		cmd.Flags().String(name, "", "this "+name+" alone")
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
+	}
+}
+
+// clearQueue calls until nothing is left to cancel, and prints the sum.
+func (r *remote) clearQueue(ctx context.Context, body map[string]string) error {
+	var bar *progressbar.ProgressBar
+	if r.term.Err && !r.out.quiet {
+		bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(r.s.Err), progressbar.OptionSetDescription("cancelled"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+		defer func() { _ = bar.Finish() }() // only drawing
+	}
+	sums := map[string]int64{"cancelled": 0, "mayHaveBeenSent": 0}
+	for {
+		raw, err := r.call(ctx, client.Request{Method: http.MethodPost, Path: queuePath, Body: body, Admin: true, Safe: true})
+		if err != nil {
+			return err
+		}
+		doc, err := read(raw)
+		if err != nil {
+			return err
+		}
+		for name := range sums {
+			n, err := jsonInt(doc.at(name))
 			if err != nil {
 				return err
 			}
-			delete(doc, "data")
-			delete(doc, "nextCursor")
-			return r.out.one(raw, "app", doc.columns())
+			sums[name] += n
+			doc[name] = sums[name]
 		}
-		first, err := read(list.Data[0])
-		if err != nil {
-			return err
+		if bar != nil {
+			_ = bar.Set64(sums["cancelled"] + sums["mayHaveBeenSent"]) // only drawing
 		}
-		rows := r.out.rows("app", first.columns())
-		for _, item := range list.Data {
-			if err := rows.add(item); err != nil {
-				return err
-			}
+		if body["cursor"] = doc.str("nextCursor"); body["cursor"] != "" {
+			continue
 		}
-		return rows.end()
-	})
-	cmd := group("queue", "The queue, as the administrator", "Shows what waits to be sent, with every field that the server tells.\n\n"+connectionHelp, "  commserver queue show", show)
-	bindClient(cmd)
-	return cmd
+		if raw, err = json.Marshal(doc); err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		return r.out.one(raw, "cancelled", append([]column{{"Cancelled", "cancelled", plain}, {"Ended as perhaps sent", "mayHaveBeenSent", plain}}, movedColumns()...))
+	}
+}
+
+func jsonInt(v any) (int64, error) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, fmt.Errorf("read the answer: %v is no number", v)
+	}
+	return n.Int64()
 }

@@ -47,6 +47,22 @@ type sendFlags struct {
 func sendCommand(s Streams) *cobra.Command {
 	var f sendFlags
 	cmd := &cobra.Command{Use: "send", Short: "Send an email or an SMS", Long: sendHelp, Example: sendExample, Args: cobra.NoArgs}
+	f.bind(cmd)
+	flags := cmd.Flags()
+	flags.DurationVar(&f.wait, "wait", 0, "follow the message for so long")
+	flags.Lookup("wait").NoOptDefVal = "30s"
+	flags.StringVar(&f.file, "file", "", "file with one message per line as JSON, - for standard input")
+	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
+		if f.file != "" {
+			return sendFile(ctx, r, f)
+		}
+		return sendOne(ctx, r, f)
+	})
+	return cmd
+}
+
+// bind gives a command the flags of one message.
+func (f *sendFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.to, "to", "", "recipient: an email address or an international phone number")
 	flags.StringVar(&f.channel, "channel", "", "EMAIL or SMS; default: by the recipient")
@@ -69,20 +85,10 @@ func sendCommand(s Streams) *cobra.Command {
 	flags.DurationVar(&f.ttl, "ttl", 0, "do not send it later than this, such as 5m")
 	flags.StringVar(&f.at, "at", "", "send it at this time, such as 2026-07-03T10:00:00Z, or in so long, such as 90m")
 	flags.StringVar(&f.key, "idempotency-key", "", "name of the business event; default: one is made")
-	flags.DurationVar(&f.wait, "wait", 0, "follow the message for so long")
-	flags.Lookup("wait").NoOptDefVal = "30s"
-	flags.StringVar(&f.file, "file", "", "file with one message per line as JSON, - for standard input")
 	flags.SortFlags = false
 	for name, values := range map[string][]string{"channel": {client.Email, client.SMS}, "lane": {"CRITICAL", "NORMAL", "BULK"}} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	}
-	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
-		if f.file != "" {
-			return sendFile(ctx, r, f)
-		}
-		return sendOne(ctx, r, f)
-	})
-	return cmd
 }
 
 func sendOne(ctx context.Context, r *remote, f sendFlags) error {

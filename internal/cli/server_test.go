@@ -133,6 +133,7 @@ type recorder struct {
 	mu      sync.Mutex
 	asked   []recorded
 	answers map[string]string // "METHOD /path" -> "status body"
+	seen    func()            // after each request was noted, before it is answered
 }
 
 func startRecorder(t *testing.T, answers map[string]string) *recorder {
@@ -147,7 +148,13 @@ func startRecorder(t *testing.T, answers map[string]string) *recorder {
 		r.asked = append(r.asked, recorded{q.Method, q.URL.EscapedPath(), q.URL.RawQuery, string(body), q.Header.Get("Content-Type"),
 			q.Header.Get("X-App-ID"), q.Header.Get("X-API-Key"), q.Header.Get("X-Admin-Key")})
 		r.mu.Unlock()
-		answer, known := r.answers[q.Method+" "+q.URL.EscapedPath()]
+		if r.seen != nil {
+			r.seen()
+		}
+		r.mu.Lock()
+		answers := r.answers
+		r.mu.Unlock()
+		answer, known := answers[q.Method+" "+q.URL.EscapedPath()]
 		if !known {
 			answer = `404 {"error":"No such resource; check the path and the identifier.","details":{"code":"not_found"}}`
 		}

@@ -89,7 +89,7 @@ func laterText(c comm.Cause) string {
 // storyColumns is the head of a message's story.
 func storyColumns() []column {
 	return []column{
-		{"ID", "id", plain}, {"Status", "status", status}, {"Channel", "channel", plain}, {"To", "toAddress", plain}, {"From", "fromAddress", plain},
+		{"ID", "id", plain}, {"App", "app.slug", plain}, {"Status", "status", status}, {"Channel", "channel", plain}, {"To", "toAddress", plain}, {"From", "fromAddress", plain},
 		{"Subject", "subject", plain}, {"Template", "templateKey", plain}, {"Version", "templateVersion", plain}, {"Lane", "lane", plain}, {"Sandbox", "sandbox", yes},
 		{"Created", "createdAt", when}, {"Scheduled", "scheduledAt", when}, {"Expires", "expiresAt", when}, {"Sent", "sentAt", when}, {"Delivered", "deliveredAt", when},
 		{"Attempts", "attempts", plain}, {"Provider", "providerName", plain}, {"Reference", "providerMessageId", plain}, {"Segments", "segments", plain}, {"Encoding", "encoding", plain},

@@ -19,7 +19,7 @@ const suppressionPath = "/api/v1/suppressions"
 func suppressionCommand(s Streams) *cobra.Command {
 	cmd := group("suppression", "Addresses that must not be written to", "Keeps the suppression list of an app: no message goes to an address on it.\n\n"+connectionHelp,
 		"  commserver suppression add ama@example.com --reason 'asked us'\n  commserver suppression import opt-outs.csv",
-		addSuppressionCommand(s), listSuppressionsCommand(s), removeSuppressionCommand(s), importSuppressionsCommand(s), exportSuppressionsCommand(s))
+		addSuppressionCommand(s), listSuppressionsCommand(s), findSuppressionsCommand(s), removeSuppressionCommand(s), importSuppressionsCommand(s), exportSuppressionsCommand(s))
 	bindClient(cmd)
 	return cmd
 }
@@ -67,6 +67,26 @@ func listSuppressionsCommand(s Streams) *cobra.Command {
 			return err
 		}
 		return r.print(ctx, client.Request{Path: suppressionPath, Query: query}, limit, "address", suppressionColumns())
+	})
+	return cmd
+}
+
+func findSuppressionsCommand(s Streams) *cobra.Command {
+	cmd := &cobra.Command{Use: "find ADDRESS", Short: "Find the apps that have an address on their list, as the administrator", Args: cobra.ExactArgs(1),
+		Long:    "Shows on whose lists an address is. 'commserver suppression remove ADDRESS --app APP' takes it off one.",
+		Example: "  commserver suppression find ama@example.com\n  commserver suppression find 233241234567 --all --json"}
+	filters := bindFilters(cmd, "channel")
+	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
+		query, limit, err := filters.read(r)
+		if err != nil {
+			return err
+		}
+		query.Set("address", args[0])
+		if app := flagText(cmd, "app"); app != "" {
+			query.Set("app", app)
+		}
+		columns := append([]column{{"APP", "app.slug", plain}}, suppressionColumns()...)
+		return r.print(ctx, client.Request{Path: "/api/admin/suppressions", Query: query, Admin: true}, limit, "app.slug", columns)
 	})
 	return cmd
 }

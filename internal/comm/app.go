@@ -8,9 +8,10 @@ type App struct {
 	Active        bool // an inactive app's keys are refused and its queued messages wait
 	Sandbox       bool // the logger takes every message
 	OnUnknown     UnknownPolicy
-	RatePerMinute int // submissions per fixed minute
-	ShardSpread   int // 1, or over how many shards a giant app is spread
-	QueuePaused   bool
+	RatePerMinute int  // submissions per fixed minute
+	ShardSpread   int  // 1, or over how many shards a giant app is spread
+	QueuePaused   bool // nothing of the app starts; accepting goes on
+	QueueDraining bool // new messages are refused; what waits goes out
 	WebhookURL    string
 	WebhookSecret []byte // sealed; nil when none
 	AllowedFrom   []string
@@ -24,6 +25,24 @@ func (a *App) Mode() Mode {
 		return Sandbox
 	}
 	return Live
+}
+
+// The words for what an app's queue does. They are shown as queueState: never rename one.
+const (
+	QueueRunning  = "RUNNING"
+	QueuePaused   = "PAUSED"
+	QueueDraining = "DRAINING"
+)
+
+// QueueState is what the app's queue does; it is never paused and drained at once.
+func (a *App) QueueState() string {
+	switch {
+	case a.QueuePaused:
+		return QueuePaused
+	case a.QueueDraining:
+		return QueueDraining
+	}
+	return QueueRunning
 }
 
 // Key is an app's API key. Only its hash is known.

@@ -20,6 +20,9 @@ const (
 	AuditTemplateDeleted = "template_deleted"
 	AuditSuppressed      = "suppressions_added"
 	AuditUnsuppressed    = "suppression_removed"
+	AuditQueueCancelled  = "queue_cancelled"
+	AuditMessageCancel   = "message_cancelled"
+	AuditMessageRetry    = "message_retried"
 	AuditSettingSet      = "setting_set"
 	AuditSettingChanged  = "setting_changed"
 )
@@ -46,6 +49,9 @@ var auditActions = [...]Word{
 	{AuditTemplateDeleted, "A template was deleted."},
 	{AuditSuppressed, "Addresses joined an app's opt-out list by a call or an import, of which each step has an entry. The log never holds the addresses."},
 	{AuditUnsuppressed, "An address was taken off an app's opt-out list."},
+	{AuditQueueCancelled, "The administrator began to cancel what waits of an app. Each message's log says what became of it."},
+	{AuditMessageCancel, "The administrator cancelled a message of an app, or asked for it."},
+	{AuditMessageRetry, "The administrator queued a message of an app again, or asked for it."},
 	{AuditSettingSet, "A setting of the server was stored for the first time."},
 	{AuditSettingChanged, "A setting of the server was changed, such as the marks by which keys of the ring are known."},
 }

@@ -50,7 +50,8 @@ var codes = [...]Code{
 	{Invalid, "invalid_attachment", "An attachment needs filename, contentType and base64 content."},
 	{Invalid, "invalid_cursor", "The cursor is not one of ours for this list; start again without it."},
 	{Invalid, "invalid_query", "A query parameter is wrong; see details.fields."},
-	{Invalid, "invalid_action", "action must be CANCEL or RETRY."},
+	{Invalid, "too_many_apps", "Too many apps wrote to this recipient to look through all of them; name one with app."},
+	{Invalid, "invalid_action", "action is not one that is known here; see details.fields."},
 	{Invalid, "invalid_webhook_url", "The webhook URL must be https, with a public host."},
 	{Invalid, "invalid_config", "The provider configuration is wrong; see details.fields."},
 	{Invalid, "blocked_address", "This address is not allowed as a target."},
@@ -76,6 +77,7 @@ var codes = [...]Code{
 	{Limited, "rate_limited", "The app's rate per minute is used up; retry later."},
 	{Limited, "too_many_failures", "Too many failed authentications from this address; retry later."},
 	{Unavailable, "unavailable", "This cannot be done now; send the same request again, a message with the same idempotency key."},
+	{Unavailable, "app_draining", "The app's queue is being drained: new messages are refused until the administrator resumes it; retry later."},
 	{Timeout, "timeout", "The request did not arrive in time: send 80 KiB in 5 seconds at least, and all of it within 30."},
 }
 

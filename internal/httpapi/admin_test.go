@@ -62,6 +62,12 @@ func adminProbes() map[string]probe {
 		"POST /api/admin/apps/{app}/keys":              {body: `{"name":"k"}`, status: 201},
 		"POST /api/admin/apps/{app}/keys/{id}/rotate":  {body: `{}`, status: 201},
 		"DELETE /api/admin/apps/{app}/keys/{id}":       {status: 204},
+		"GET /api/admin/messages":                      {status: 200},
+		"GET /api/admin/messages/{id}":                 {status: 200},
+		"PATCH /api/admin/messages/{id}":               {body: `{"action":"CANCEL"}`, status: 200},
+		"GET /api/admin/suppressions":                  {status: 400}, // it names nothing
+		"GET /api/admin/queue":                         {status: 200},
+		"POST /api/admin/queue":                        {body: `{"action":"PAUSE","app":"one"}`, status: 200},
 		"GET /api/admin/audit":                         {status: 200},
 		"GET /api/admin/audit/verify":                  {status: 200},
 		"POST /api/admin/provider-configs":             {body: config, status: 201},

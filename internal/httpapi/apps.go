@@ -16,6 +16,7 @@ type appView struct {
 	Name             string   `json:"name"`
 	SandboxMode      bool     `json:"sandboxMode"`
 	IsActive         bool     `json:"isActive"`
+	QueueState       string   `json:"queueState"`
 	RatePerMinute    int      `json:"ratePerMinute"`
 	OnUnknownOutcome string   `json:"onUnknownOutcome"`
 	WebhookURL       text     `json:"webhookUrl"`
@@ -26,7 +27,7 @@ type appView struct {
 
 func newApp(app *comm.App) appView {
 	return appView{
-		ID: app.ID, Slug: app.Slug, Name: app.Name, SandboxMode: app.Sandbox, IsActive: app.Active, RatePerMinute: app.RatePerMinute,
+		ID: app.ID, Slug: app.Slug, Name: app.Name, SandboxMode: app.Sandbox, IsActive: app.Active, QueueState: app.QueueState(), RatePerMinute: app.RatePerMinute,
 		OnUnknownOutcome: app.OnUnknown.String(), WebhookURL: text(app.WebhookURL), AllowedSenders: app.AllowedFrom,
 		CreatedAt: instant(app.CreatedAt), UpdatedAt: instant(app.UpdatedAt),
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/intake"
@@ -72,6 +73,9 @@ type Config struct {
 	Registry *registry.Service
 	Trial    *trial.Service
 	Messages store.Messages
+	// Everywhere reads across apps, and Backlog shows and clears what waits: for the administrator.
+	Everywhere store.Everywhere
+	Backlog    *backlog.Service
 	// Suppressions keeps the apps' opt-outs.
 	Suppressions *suppress.Service
 	// Checks make up /readyz; each runs at most once a second.

@@ -165,25 +165,11 @@ func (a *API) changeMessage(w http.ResponseWriter, r *http.Request, caller *auth
 	if err != nil {
 		return err
 	}
-	var body struct {
-		Action intake.Text `json:"action"`
-	}
-	if err := a.decode(w, r, &body, map[string]string{"action": "invalid_action"}); err != nil {
-		return err
-	}
-	var state comm.State
-	switch body.Action.Value {
-	case "CANCEL":
-		state, err = a.cancel(r, caller, id)
-	case "RETRY":
-		state, err = a.retry(r, caller, id)
-	default:
-		err = comm.E("invalid_action").Field("action", "must be CANCEL or RETRY")
-	}
+	action, err := a.readAction(w, r)
 	if err != nil {
 		return err
 	}
-	view, held, err := a.fullMessage(r, caller, id)
+	view, held, mayDuplicate, err := a.act(r, caller, id, action)
 	defer a.bodies.leave(held)
 	if err != nil {
 		return err
@@ -191,8 +177,44 @@ func (a *API) changeMessage(w http.ResponseWriter, r *http.Request, caller *auth
 	a.answer(w, held, struct {
 		messageView
 		MayDuplicate bool `json:"mayDuplicate"`
-	}{*view, body.Action.Value == "RETRY" && state.Flags.Has(comm.UnknownEver)})
+	}{*view, mayDuplicate})
 	return nil
+}
+
+// What may be done to a message.
+const (
+	cancelAction = "CANCEL"
+	retryAction  = "RETRY"
+)
+
+// readAction reads the body of a change of a message.
+func (a *API) readAction(w http.ResponseWriter, r *http.Request) (string, error) {
+	var body struct {
+		Action intake.Text `json:"action"`
+	}
+	if err := a.decode(w, r, &body, map[string]string{"action": "invalid_action"}); err != nil {
+		return "", err
+	}
+	if body.Action.Value != cancelAction && body.Action.Value != retryAction {
+		return "", comm.E("invalid_action", "action must be CANCEL or RETRY.").Field("action", "must be CANCEL or RETRY")
+	}
+	return body.Action.Value, nil
+}
+
+// act does what was asked and reads the message after it; the guest, which may be nil, leaves when it has been answered.
+func (a *API) act(r *http.Request, caller *auth.Caller, id comm.ID, action string) (view *messageView, held *guest, mayDuplicate bool, err error) {
+	var state comm.State
+	if action == cancelAction {
+		state, err = a.cancel(r, caller, id)
+	} else {
+		state, err = a.retry(r, caller, id)
+		mayDuplicate = state.Flags.Has(comm.UnknownEver)
+	}
+	if err != nil {
+		return nil, nil, false, err
+	}
+	view, held, err = a.fullMessage(r, caller, id)
+	return view, held, mayDuplicate, err
 }
 
 func (a *API) cancel(r *http.Request, caller *auth.Caller, id comm.ID) (comm.State, error) {

@@ -39,6 +39,9 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 
 		"POST /api/v1/provider-configs/{id}/test": {"to": `"ama@example.com"`},
 
+		"PATCH /api/admin/messages/{id}": {"action": `"CANCEL"`},
+		"POST /api/admin/queue":          {"action": `"CANCEL"`, "app": `"one"`, "confirm": `"one"`},
+
 		"POST /api/v1/messages/batch":   {},
 		"POST /api/v1/messages/preview": {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
 		"POST /api/v1/suppressions":     {"channel": `"SMS"`, "address": `"233241234567"`},

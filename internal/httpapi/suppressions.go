@@ -114,19 +114,81 @@ func (q query) suppressions(app comm.ID) (f store.SuppressionFilter, limit int, 
 // suppressionCursor names the last item of a page, under the same check as other cursors.
 func (q query) suppressionCursor(app comm.ID, last *store.Suppression) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(last.CreatedAt))
-	b = append(append(b, byte(last.Channel)), last.Address...)
+	b = append(append(append(b, byte(last.Channel)), last.App[:]...), last.Address...)
 	check := q.check(app, "suppressions", b)
 	return base64.RawURLEncoding.EncodeToString(append(b, check[:]...))
 }
 
 func (q query) openSuppression(app comm.ID, text string) (*store.Suppression, bool) {
-	const head = 9 // time and channel
+	const channel, head = 8, 9 + idBytes // behind the time; and the app
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(raw) < head+checkBytes {
 		return nil, false
 	}
 	b, given := raw[:len(raw)-checkBytes], raw[len(raw)-checkBytes:]
 	check := q.check(app, "suppressions", b)
-	return &store.Suppression{CreatedAt: comm.Micros(binary.BigEndian.Uint64(b)), Channel: comm.Channel(b[head-1]), Address: string(b[head:])},
+	return &store.Suppression{CreatedAt: comm.Micros(binary.BigEndian.Uint64(b)), Channel: comm.Channel(b[channel]), App: comm.ID(b[channel+1 : head]), Address: string(b[head:])},
 		subtle.ConstantTimeCompare(check[:], given) == 1
+}
+
+// foundSuppression is an address on an app's list, as the administrator sees it.
+type foundSuppression struct {
+	App appRef `json:"app"`
+	suppressionView
+}
+
+// findSuppressions is GET /api/admin/suppressions: which apps have an address on their list, or an app's whole list.
+func (a *API) findSuppressions(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
+	q, err := readQuery(r, "address", "channel", "app", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	name, ofApp := q["app"]
+	address, given := q["address"]
+	if !ofApp && !given {
+		return badQuery("address", "is needed: give the address to look for, or the app whose list is wanted")
+	}
+	if given && address == "" {
+		return badQuery("address", "is empty: give one address, or leave it out")
+	}
+	filter, limit, err := q.suppressions(comm.ID{})
+	if err != nil {
+		return err
+	}
+	var list []store.Suppression
+	if ofApp {
+		app, err := a.cfg.Registry.AppNamed(r.Context(), name)
+		if err != nil {
+			return err
+		}
+		if list, err = a.cfg.Suppressions.List(r.Context(), app.ID, filter, address); err != nil {
+			return err
+		}
+	} else if list, err = a.cfg.Suppressions.Find(r.Context(), filter.Channel, address, filter.Before, limit); err != nil {
+		return err
+	}
+	return a.answerFound(w, r, q, list, limit)
+}
+
+// answerFound writes a page of what may be several apps' lists; the list holds one row more than limit if there are more.
+func (a *API) answerFound(w http.ResponseWriter, r *http.Request, q query, list []store.Suppression, limit int) error {
+	ids := make([]comm.ID, len(list))
+	for i := range list {
+		ids[i] = list[i].App
+	}
+	apps, err := a.cfg.Registry.AppsByID(r.Context(), ids)
+	if err != nil {
+		return err
+	}
+	out := listView[foundSuppression]{Data: []foundSuppression{}}
+	for i := range min(len(list), limit) {
+		if app := apps[list[i].App]; app != nil { // not a deleted one
+			out.Data = append(out.Data, foundSuppression{newAppRef(app), newSuppression(&list[i])})
+		}
+	}
+	if len(list) > limit {
+		out.NextCursor = text(q.suppressionCursor(comm.ID{}, &list[limit-1]))
+	}
+	write(w, http.StatusOK, out)
+	return nil
 }

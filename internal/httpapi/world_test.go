@@ -19,6 +19,7 @@ import (
 
 	"github.com/commserver/commserver/internal/apikey"
 	"github.com/commserver/commserver/internal/auth"
+	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/guard"
 	"github.com/commserver/commserver/internal/intake"
@@ -125,7 +126,7 @@ func newWorld(t testing.TB) *world {
 			return w.dial(ctx, network, address)
 		}, Hostname: "client.test", Log: log}})
 	w.api = New(Config{
-		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, Suppressions: suppress.New(suppress.Config{Store: w.store}), PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, Everywhere: w.store, Backlog: backlog.New(w.store), Suppressions: suppress.New(suppress.Config{Store: w.store, Across: w.store}), PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()

@@ -25,6 +25,9 @@ const (
 	maxAhead = 366 * 24 * time.Hour
 )
 
+// drainRetry is when a message that was refused because its app is drained may be tried again, in seconds.
+const drainRetry = 30
+
 // prepared is a request that passed validation, ready for the store.
 type prepared struct {
 	sub      store.Submission
@@ -81,6 +84,11 @@ func (s *Service) prepare(ctx context.Context, app *comm.App, q *Request, r *Res
 
 // today makes the checks whose answer may change with time.
 func (s *Service) today(ctx context.Context, app *comm.App, q *Request, p *prepared) error {
+	if app.QueueDraining {
+		e := comm.E("app_draining")
+		e.RetryAfter = drainRetry
+		return e
+	}
 	if q.TemplateKey.Given {
 		t, err := s.shelf.of(ctx, app.ID, q.TemplateKey.Value)
 		if err != nil {

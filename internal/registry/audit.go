@@ -27,6 +27,12 @@ func (s *Service) Audit(ctx context.Context, f store.AuditFilter) (store.AuditPa
 	return s.cfg.Audit.AuditList(ctx, f)
 }
 
+// Note appends what the context's actor asks for to the audit log: of what is no change of settings.
+func (s *Service) Note(ctx context.Context, e store.AuditEntry) error {
+	e.Actor = store.ActorOf(ctx)
+	return s.cfg.Audit.Note(ctx, []store.AuditEntry{e})
+}
+
 // VerifyAudit walks the chain behind an entry (0: from the beginning), in slices
 // and at most 50,000 entries far, and answers the first break: an entry that was
 // changed, removed or put in. Entries that are appended meanwhile are no break.

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,6 +29,7 @@ import (
 type Apps interface {
 	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
 	AppBySlug(ctx context.Context, slug string) (*comm.App, error)
+	AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error)
 	CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created bool, err error)
 	UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 	AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error)
@@ -108,6 +110,7 @@ type AppChange struct {
 	WebhookURL    *string // "" removes it
 	WebhookSecret *string
 	AllowedFrom   *[]string
+	Queue         *string // a word of comm.App.QueueState
 }
 
 // AppChanged is the app after a change.
@@ -121,6 +124,23 @@ type AppChanged struct {
 // App reads an app as it is stored now.
 func (s *Service) App(ctx context.Context, id comm.ID) (*comm.App, error) {
 	return s.cfg.Apps.AppByID(ctx, id)
+}
+
+// AppsByID reads those of the apps that exist, as they are stored now.
+func (s *Service) AppsByID(ctx context.Context, ids []comm.ID) (map[comm.ID]*comm.App, error) {
+	ids = slices.Compact(slices.SortedFunc(slices.Values(ids), comm.ID.Compare))
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	list, err := s.cfg.Apps.AppsByID(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read apps: %w", err)
+	}
+	found := make(map[comm.ID]*comm.App, len(list))
+	for i := range list {
+		found[list[i].ID] = &list[i]
+	}
+	return found, nil
 }
 
 // UpdateApp applies a change to the app.
@@ -152,6 +172,9 @@ func (s *Service) changeApp(ctx context.Context, id comm.ID, change AppChange) (
 		put(&app.Sandbox, change.Sandbox)
 		put(&app.OnUnknown, change.OnUnknown)
 		put(&app.AllowedFrom, change.AllowedFrom)
+		if change.Queue != nil {
+			app.QueuePaused, app.QueueDraining = *change.Queue == comm.QueuePaused, *change.Queue == comm.QueueDraining
+		}
 		if change.Rate != nil {
 			app.RatePerMinute = int(*change.Rate)
 		}

@@ -25,6 +25,7 @@ import (
 // Config is what a Service needs.
 type Config struct {
 	Store  store.Suppressions
+	Across store.Everywhere // for Find
 	Phones address.Phones
 	Now    func() time.Time // nil: time.Now
 }
@@ -196,6 +197,16 @@ func (s *Service) List(ctx context.Context, app comm.ID, f store.SuppressionFilt
 		return nil, err
 	}
 	return []store.Suppression{*x}, nil
+}
+
+// Find lists which apps have an address on their list, one row more than limit if there
+// are more; after is the last one of the page before, or nil.
+func (s *Service) Find(ctx context.Context, ch comm.Channel, address string, after *store.Suppression, limit int) ([]store.Suppression, error) {
+	address, err := s.Address(ch, address)
+	if err != nil {
+		return nil, err
+	}
+	return s.cfg.Across.SuppressedBy(ctx, address, ch, after, limit+1)
 }
 
 // passes says whether a list with this filter has x, on its first page.

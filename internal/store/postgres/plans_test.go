@@ -107,6 +107,26 @@ func hotStatements() []hotStatement {
 	}
 	found, foundArgs := foundSQL(id, f, []comm.ID{id}, 20)
 	out = append(out, hotStatement{"search page", found, foundArgs, []use{statePK, content, terms}})
+	newest, toRecipient := use{"content", "content_newest", "id"}, use{"content", "content_recipient", "recipient"}
+	ofAll := store.Filter{Status: comm.Failed, Channel: comm.Email, CreatedAfter: 1, Limit: 20}
+	span := sqlstore.SpanOf(ofAll, idsAhead)
+	low, high := sqlstore.UUID(span.Low), sqlstore.UUID(span.High)
+	one := uuids(1)
+	one.id(id)
+	allPage, allArgs := allPageSQL(ofAll, span, []sqlstore.Ref{{App: id, ID: id}}, 20)
+	out = append(out,
+		hotStatement{"app of a message", appOfSQL, []any{sqlstore.UUID(id)}, []use{newest}},
+		hotStatement{"newest of all", newestSQL, []any{low, high, 2000}, []use{newest}},
+		hotStatement{"apps of a recipient", toHeadsSQL, []any{"user7@example.org", low, high, 10001}, []use{toRecipient, byRecipient, {"content", "content_recipient", "recipient app_id"}}},
+		hotStatement{"newest of a recipient", toIDsSQL, []any{"user7@example.org", low, high, 200, one}, []use{byRecipient}},
+		hotStatement{"page of all", allPage, allArgs, []use{statePK, content, {"apps", "apps_pkey", "id"}}},
+		hotStatement{"whose list", sqlstore.SuppressedBySQL, []any{"a@example.org", 0, sqlstore.UUID(comm.ID{}), 127, 100}, []use{{"suppressions", "suppressions_address", "address channel app_id"}}},
+		hotStatement{"units of all", unitsAfterSQL, nil, []use{{"queue", "queue_pkey", "shard app_id channel lane"}}},
+		hotStatement{"depths", depthsSQL, nil, []use{{"queue", "queue_pkey", "shard app_id channel lane due"}, {"holds", "holds_pkey", "app_id channel lane shard"}, statePK}},
+		hotStatement{"queue rows", queueRowsSQL, nil, []use{{"queue", "queue_pkey", ""}}},
+		hotStatement{"under way", underWaySQL, nil, []use{{"state", "state_sending", ""}}}, // nothing but attempts under way
+		hotStatement{"cancel", lockQueuedSQL, nil, []use{statePK}},
+	)
 	sql, args := capturesSQL(id, store.Filter{Limit: 20, Status: comm.Sent})
 	return append(out, hotStatement{"captures", sql, args, []use{statePK, captures, content}})
 }
@@ -209,7 +229,7 @@ func seed(first, last int) []string {
 	from := ` FROM ` + series + ` i`
 	const final = `CASE WHEN i % 50 = 0 THEN 5 WHEN i % 4 = 0 THEN 1 WHEN i % 997 = 0 THEN 2 ELSE 3 END`
 	return []string{
-		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1, 0 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
+		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1, 0, 0 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
 		`INSERT INTO provider_configs SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2), 12, '0'))::uuid, ` + id + `, 'SMTP', 1, 'Mail', 100, 1, '{}', NULL, '', 0, 0, 0, 0, 1, i, i` + from + ` WHERE i <= 20000`,
 		`INSERT INTO templates SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 200), 12, '0'))::uuid, ` + id + `, 'key' || i, 1 + i % 2, 'T', 1, 's', 'b', '', i, i, i` + from + ` WHERE i <= 20000`,
 		`INSERT INTO template_versions SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2000), 12, '0'))::uuid, ('00000000-0000-0000-0001-' || lpad(to_hex(i / 10), 12, '0'))::uuid, 1 + i % 10, 's', 'b', '', i` + from + ` WHERE i <= 50000`,

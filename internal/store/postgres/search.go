@@ -49,16 +49,8 @@ func searchSources(app comm.ID, f store.Filter) (sources []searchSource, budget 
 	return sources, budget
 }
 
-// foundSQL reads the first limit messages of the candidates whose rows pass every filter.
-func foundSQL(app comm.ID, f store.Filter, candidates []comm.ID, limit int) (string, []any) {
-	p := &pageArgs{}
-	a := p.add(sqlstore.UUID(app), "uuid")
-	ids := uuids(len(candidates))
-	for _, id := range candidates {
-		ids.id(id)
-	}
-	x := sqlstore.SpanOf(f, idsAhead)
-	where := ""
+// rowFilter is what a filter asks of a candidate's state row.
+func (p *pageArgs) rowFilter(f store.Filter, x sqlstore.Span) (where string) {
 	if f.Status != comm.None {
 		where += ` AND s.status + 0 = ` + p.add(int16(f.Status), "smallint") // not a reason to choose the index on statuses
 	}
@@ -68,6 +60,18 @@ func foundSQL(app comm.ID, f store.Filter, candidates []comm.ID, limit int) (str
 	if x.Timed {
 		where += ` AND s.created_at >= ` + p.add(int64(x.From), "bigint") + ` AND s.created_at < ` + p.add(int64(x.To), "bigint")
 	}
+	return where
+}
+
+// foundSQL reads the first limit messages of the candidates whose rows pass every filter.
+func foundSQL(app comm.ID, f store.Filter, candidates []comm.ID, limit int) (string, []any) {
+	p := &pageArgs{}
+	a := p.add(sqlstore.UUID(app), "uuid")
+	ids := uuids(len(candidates))
+	for _, id := range candidates {
+		ids.id(id)
+	}
+	where := p.rowFilter(f, sqlstore.SpanOf(f, idsAhead))
 	var sql strings.Builder
 	sql.WriteString(`SELECT l.id FROM unnest(` + p.add(ids, "uuid[]") + `) AS l (id) WHERE (SELECT true FROM state s WHERE s.app_id = ` + a + ` AND s.id = l.id` + where + `)`)
 	if f.Recipient != "" {

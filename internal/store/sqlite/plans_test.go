@@ -59,10 +59,16 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 		{"expired", qExpired, []string{"SEARCH s USING INDEX state_expiring (shard=? AND expires_at>? AND expires_at<?)"}},
 		{"exhausted", qExhausted, []string{"SEARCH s USING INDEX state_retried (shard=? AND round_since>? AND round_since<?)"}},
 		{"hold", qHold, []string{"SEARCH holds " + primary + "app_id=? AND channel=? AND lane=? AND shard=?)"}},
-		{"search by term", qByTerm, []string{"SEARCH terms " + primary + "app_id=? AND kind=? AND value=? AND id>? AND id<?)"}},
+		{"search by term", qByTerm, []string{"SEARCH terms " + primary + "kind=? AND value=? AND app_id=? AND id>? AND id<?)"}},
 		{"search, state", qFits, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
-		{"search, term", qHasTerm, []string{"SEARCH terms " + primary + "app_id=? AND kind=? AND value=? AND id=?)"}},
+		{"search, term", qHasTerm, []string{"SEARCH terms " + primary + "kind=? AND value=? AND app_id=? AND id=?)"}},
 		{"to be indexed", qUnindexed, []string{"SEARCH content USING INTEGER PRIMARY KEY (rowid>?)"}},
+		{"app of a message", qAppOf, []string{"SEARCH state " + primary + "id=?)"}},
+		{"newest of all", qNewest, []string{"SEARCH state " + primary + "id>? AND id<?)"}},
+		{"next app of a word", qNextApp, []string{"SEARCH terms " + primary + "kind=? AND value=? AND app_id>?)"}},
+		{"does it fit", qStateFits, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
+		{"is it deleted", qAlive, []string{"SEARCH apps " + primary + "id=?)"}},
+		{"next unit of all", qNextUnit, []string{"SEARCH queue " + primary + "(shard,app_id,channel,lane)>(?,?,?,?))"}},
 		{"node", qNode, []string{"SEARCH nodes " + primary + "node=?)"}},
 	} {
 		got := plan(t, s, c.q.text)
@@ -74,6 +80,24 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 		if strings.Contains(got, "TEMP B-TREE") || strings.Contains(got, "SCAN") && c.q != qOrphans {
 			t.Errorf("%s:\n%s", c.name, got)
 		}
+	}
+}
+
+// What counts reads a range of one unit, or no more than it is told to; attempts under way are an index of their own.
+func TestCountsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	const unit = "SEARCH queue USING PRIMARY KEY (shard=? AND app_id=? AND channel=? AND lane=? AND due"
+	for q, want := range map[*query]string{
+		qDepthDue: unit + "<?)", qDepthLater: unit + ">?)", qQueueRows: "SCAN queue", qUnderWay: "SCAN state USING INDEX state_sending",
+	} {
+		if got := plan(t, s, q.text); !strings.Contains(got, want) || strings.Contains(got, "TEMP B-TREE") || q != qUnderWay && !strings.Contains(q.text, "LIMIT ?)") {
+			t.Errorf("want %q in\n%s", want, got)
+		}
+	}
+	got := plan(t, s, numbered.ReplaceAllString(sqlstore.SuppressedBySQL, "?"))
+	if !strings.Contains(got, "SEARCH suppressions USING INDEX suppressions_address ((address,channel,app_id)>(?,?,?) AND address<?)") || strings.Contains(got, "TEMP B-TREE") {
+		t.Error(got)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 const appColumns = `id, slug, name, active, sandbox, on_unknown, rate_per_minute, shard_spread, queue_paused, webhook_url, ` +
-	`webhook_secret, allowed_from, created_at, updated_at`
+	`webhook_secret, allowed_from, created_at, updated_at, queue_draining`
 
 // AppByID implements store.Apps.
 func (c *Cold) AppByID(ctx context.Context, id comm.ID) (*comm.App, error) {
@@ -54,9 +54,9 @@ func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created
 	err = c.db.Write(ctx, func(q Querier) error {
 		created = false
 		n, err := affected(ctx, q, `INSERT INTO apps (`+appColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (slug) DO NOTHING`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (slug) DO NOTHING`,
 			c.d.ID(a.ID), a.Slug, a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
-			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(a.CreatedAt), int64(a.UpdatedAt))
+			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(a.CreatedAt), int64(a.UpdatedAt), flag(a.QueueDraining))
 		if err != nil || n == 0 {
 			return err
 		}
@@ -93,10 +93,10 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 			return err
 		}
 		n, err := affected(ctx, q, `UPDATE apps SET name = $2, active = $3, sandbox = $4, on_unknown = $5, rate_per_minute = $6,
-			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12
+			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12, queue_draining = $14
 			WHERE id = $1 AND updated_at = $13 AND deleted_at = 0`,
 			c.d.ID(a.ID), a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
-			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(at), int64(a.UpdatedAt))
+			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(at), int64(a.UpdatedAt), flag(a.QueueDraining))
 		if err == nil && n == 0 {
 			return c.whyAppNotUpdated(ctx, q, a.ID)
 		}
@@ -165,7 +165,7 @@ func (c *Cold) whyAppNotUpdated(ctx context.Context, q Querier, id comm.ID) erro
 func scanApp(r Row, a *comm.App) error {
 	var allowed string
 	err := r.Scan((*ID)(&a.ID), &a.Slug, &a.Name, &a.Active, &a.Sandbox, &a.OnUnknown, &a.RatePerMinute, &a.ShardSpread,
-		&a.QueuePaused, &a.WebhookURL, &a.WebhookSecret, &allowed, &a.CreatedAt, &a.UpdatedAt)
+		&a.QueuePaused, &a.WebhookURL, &a.WebhookSecret, &allowed, &a.CreatedAt, &a.UpdatedAt, &a.QueueDraining)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (d detail) with(name string, to any) detail {
 func appFacts(a *comm.App) facts {
 	return facts{
 		"slug": shown(a.Slug), "name": shown(a.Name), "isActive": shown(a.Active), "sandboxMode": shown(a.Sandbox), "onUnknownOutcome": shown(a.OnUnknown.String()),
-		"ratePerMinute": shown(a.RatePerMinute), "shardSpread": shown(a.ShardSpread), "queuePaused": shown(a.QueuePaused),
+		"ratePerMinute": shown(a.RatePerMinute), "shardSpread": shown(a.ShardSpread), "queuePaused": shown(a.QueuePaused), "queueDraining": shown(a.QueueDraining),
 		"webhookUrl": {a.WebhookURL, origin(a.WebhookURL)}, "webhookSecret": hidden(string(a.WebhookSecret)), "allowedSenders": hidden(strings.Join(a.AllowedFrom, "\n")),
 	}
 }

@@ -81,12 +81,14 @@ func (w *world) every(ctx context.Context) []string {
 	w.must(err)
 	_, err = w.s.SwapSetting(ctx, setting, "v", "w")
 	w.must(err)
-	w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: comm.AuditKeyRefused, Target: k.ID.String(), Detail: `{}`}}))
+	for _, action := range []string{comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry} { // no changes of settings
+		w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: action, Target: k.ID.String(), Detail: `{}`}}))
+	}
 	w.must(w.s.DeleteApp(ctx, a.ID, now))
 	return []string{comm.AuditAppCreated, comm.AuditAppUpdated, comm.AuditKeyCreated, comm.AuditKeyReplaced, comm.AuditKeysRotated, comm.AuditKeyRevoked, comm.AuditKeyFirstUsed,
 		comm.AuditProviderCreated, comm.AuditProviderUpdated, comm.AuditProviderDeleted,
 		comm.AuditTemplateCreated, comm.AuditTemplateUpdated, comm.AuditTemplateUpdated, comm.AuditTemplateDeleted, comm.AuditSuppressed, comm.AuditUnsuppressed,
-		comm.AuditSettingSet, comm.AuditSettingChanged, comm.AuditKeyRefused, comm.AuditAppDeleted}
+		comm.AuditSettingSet, comm.AuditSettingChanged, comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry, comm.AuditAppDeleted}
 }
 
 func auditChanges(w *world) {

@@ -29,7 +29,7 @@ func coldCases() []testCase {
 
 func appRoundTrip(w *world) {
 	a := w.app(true)
-	a.Name, a.OnUnknown, a.RatePerMinute, a.ShardSpread, a.QueuePaused = "Ünïcode 🌍 'quoted\"", comm.FailUnknown, 77, 8, true
+	a.Name, a.OnUnknown, a.RatePerMinute, a.ShardSpread, a.QueueDraining = "Ünïcode 🌍 'quoted\"", comm.FailUnknown, 77, 8, true
 	a.WebhookURL, a.WebhookSecret, a.AllowedFrom, a.Sandbox = "https://example.com/hook?a=b", []byte{0, 1, 255}, []string{"example.com", "a@b.example"}, false
 	read := a.UpdatedAt
 	w.must(w.s.UpdateApp(w.ctx, a, read))

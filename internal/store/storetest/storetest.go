@@ -41,6 +41,7 @@ func Run(t *testing.T, open Opener) {
 		{"Messages", messageCases()},
 		{"Lists", listCases()},
 		{"Search", searchCases()},
+		{"Everywhere", everywhereCases()},
 		{"Cold", coldCases()},
 		{"Templates", templateCases()},
 		{"Tenancy", tenancyCases()},

@@ -1,0 +1,371 @@
+// Package backlog shows the administrator what waits to be sent, and clears it.
+//
+// It promises that looking never holds anything up: what it counts is bounded,
+// for a unit and for a page, and says so where there is more; and that clearing is
+// done in short transactions with pauses between, can be stopped after any of
+// them and goes on from there. It ends nothing that a provider is being asked to send.
+//
+// It does not schedule: what the dispatcher is about to start is the dispatcher's
+// to know, and the reasons shown are those that it has stored.
+package backlog
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Store is what a Service reads and clears.
+type Store interface {
+	store.Backlog
+	Windows(ctx context.Context, asks []store.Ask) ([][]store.Head, error)
+	AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error)
+	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
+	Now(ctx context.Context) (comm.Micros, error)
+	Note(ctx context.Context, notes []store.AuditEntry) error
+}
+
+// Service answers the administrator. It is safe for concurrent use.
+type Service struct {
+	store Store
+	pause func(ctx context.Context, d time.Duration) // between two slices
+}
+
+// New makes a Service.
+func New(s Store) *Service { return &Service{store: s, pause: sleep} }
+
+// How much is counted.
+const (
+	// CountMost is how many messages of a unit are counted, those that are due and the others each.
+	CountMost  = 10_000
+	countPage  = 2 * CountMost // of a page, over all its units
+	countLeast = 100           // of a unit on a full page
+	// TotalMost is how many messages of all apps are counted.
+	TotalMost = 20_000
+)
+
+// Scope is a part of what waits. Zero values do not narrow it.
+type Scope struct {
+	App     *comm.App
+	Channel comm.Channel
+	Lane    *comm.Lane
+}
+
+func (s *Scope) holds(u comm.Unit) bool {
+	return (s.Channel == 0 || u.Channel == s.Channel) && (s.Lane == nil || u.Lane == *s.Lane)
+}
+
+// Filter says which part of what waits is looked at.
+type Filter struct {
+	Scope
+	After Place // the page begins behind it
+	Apps  int   // how many apps a page shows
+}
+
+// Place is an app in the order of the view.
+type Place struct {
+	Shard comm.Shard
+	App   comm.ID
+}
+
+// Unit is what waits of an app in a channel and a lane.
+type Unit struct {
+	App     *comm.App
+	Channel comm.Channel
+	Lane    comm.Lane
+	Due     int  // they wait, and may start by their own time
+	Later   int  // scheduled, or waiting for their next attempt
+	Sending int  // exact
+	More    bool // there are more than were counted
+	Bytes   int64
+	// OldestDue is since when the one that waits longest is due, NextDue when the next
+	// one will be if none is; 0 when there is none.
+	OldestDue, NextDue comm.Micros
+	// Next is that message, with what chain.WaitingFor asks of it, and Hold why its unit does not send.
+	Next comm.State
+	Hold store.Hold
+}
+
+// Calls is how many attempts of a provider configuration are under way.
+type Calls struct {
+	Config  *comm.ProviderConfig // nil for the logger, and for one that is deleted
+	Type    string               // lower case
+	Sending int
+}
+
+// View is a page of what waits.
+type View struct {
+	Now       comm.Micros
+	Units     []Unit // those of an app together
+	Next      *Place // where the next page begins; nil when there is none
+	Waiting   int    // of all apps, those under way too
+	More      bool   // there are more than Waiting
+	Sending   int    // of all apps
+	Calls     []Calls
+	CountedTo int // how far each unit of this page was counted
+}
+
+// View reads a page. It is not one picture: what moves while it is read may be missing or stand in two places.
+func (s *Service) View(ctx context.Context, f Filter) (*View, error) {
+	now, err := s.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := &View{Now: now}
+	if v.Waiting, err = s.store.QueueRows(ctx, TotalMost+1); err != nil {
+		return nil, err
+	}
+	v.More, v.Waiting = v.Waiting > TotalMost, min(v.Waiting, TotalMost)
+	underWay, err := s.store.UnderWay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.Sending = len(underWay)
+	if v.Calls, err = s.calls(ctx, underWay); err != nil {
+		return nil, err
+	}
+	units, apps, next, err := s.units(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	v.Next = next
+	units = slices.DeleteFunc(units, func(u comm.Unit) bool { return !f.holds(u) })
+	v.CountedTo = min(CountMost, max(countLeast, countPage/max(1, len(units))))
+	v.Units, err = s.count(ctx, units, apps, underWay, now, v.CountedTo)
+	return v, err
+}
+
+// unitsAtOnce is how many units are read in one look.
+const unitsAtOnce = 200
+
+// units lists those of the apps of a page, in the order of the view.
+func (s *Service) units(ctx context.Context, f Filter) (units []comm.Unit, apps map[comm.ID]*comm.App, next *Place, err error) {
+	if f.App != nil {
+		units, err = s.unitsOf(ctx, f.App)
+		return units, map[comm.ID]*comm.App{f.App.ID: f.App}, nil, err
+	}
+	apps = map[comm.ID]*comm.App{}
+	after := comm.Unit{Shard: f.After.Shard, App: f.After.App}
+	if !f.After.App.IsZero() {
+		after.Channel, after.Lane = lastChannel, lastLane // behind all of it
+	}
+	var last Place
+	for shown := 0; ; {
+		found, err := s.store.UnitsAfter(ctx, after, unitsAtOnce)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if err := s.learn(ctx, found, apps); err != nil {
+			return nil, nil, nil, err
+		}
+		for i, u := range found {
+			if i > 0 && found[i-1].App == u.App && found[i-1].Shard == u.Shard || after.App == u.App && after.Shard == u.Shard {
+				continue // it was taken with the first of its units
+			}
+			all, err := s.firstOf(ctx, u, found[i:], apps[u.App])
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			if len(all) == 0 {
+				continue
+			}
+			if shown == f.Apps {
+				return units, apps, &last, nil
+			}
+			shown++
+			last = Place{u.Shard, u.App}
+			units = append(units, all...)
+		}
+		if len(found) < unitsAtOnce {
+			return units, apps, nil, nil
+		}
+		after = found[len(found)-1]
+	}
+}
+
+const (
+	lastChannel = comm.Channel(127)
+	lastLane    = comm.Lane(126)
+)
+
+// learn reads the apps of units that are not known yet. Deleted ones are known as nil.
+func (s *Service) learn(ctx context.Context, units []comm.Unit, apps map[comm.ID]*comm.App) error {
+	var ids []comm.ID
+	for _, u := range units {
+		if _, known := apps[u.App]; !known {
+			apps[u.App] = nil
+			ids = append(ids, u.App)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	list, err := s.store.AppsByID(ctx, ids)
+	for i := range list {
+		apps[list[i].ID] = &list[i]
+	}
+	return err
+}
+
+// firstOf answers all units of an app that is met at its unit u, if it is to be shown
+// there: an app that is spread is shown in the first of its shards that holds anything.
+func (s *Service) firstOf(ctx context.Context, u comm.Unit, found []comm.Unit, app *comm.App) ([]comm.Unit, error) {
+	if app == nil {
+		return nil, nil
+	}
+	end := slices.IndexFunc(found, func(x comm.Unit) bool { return x.App != u.App || x.Shard != u.Shard })
+	if app.ShardSpread <= 1 && end > 0 {
+		return found[:end], nil
+	}
+	all, err := s.unitsOf(ctx, app)
+	if err != nil || len(all) == 0 || all[0].Shard != u.Shard {
+		return nil, err
+	}
+	return all, nil
+}
+
+// unitsOf lists an app's units that hold anything, by shard, channel and lane.
+func (s *Service) unitsOf(ctx context.Context, app *comm.App) (all []comm.Unit, err error) {
+	most := len(comm.Channels())*comm.LaneCount + 1
+	for _, shard := range slices.Sorted(slices.Values(comm.ShardsOf(app.ID, app.ShardSpread))) {
+		found, err := s.store.UnitsAfter(ctx, comm.Unit{Shard: shard, App: app.ID}, most)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range found {
+			if u.Shard == shard && u.App == app.ID {
+				all = append(all, u)
+			}
+		}
+	}
+	return all, nil
+}
+
+// count counts units, those of one app, channel and lane in different shards together.
+func (s *Service) count(ctx context.Context, units []comm.Unit, apps map[comm.ID]*comm.App, underWay []store.UnderWay, now comm.Micros, most int) (out []Unit, err error) {
+	sending := map[comm.Unit]map[comm.ID]bool{}
+	for i := range underWay {
+		u := underWay[i].Unit
+		if sending[u] == nil {
+			sending[u] = map[comm.ID]bool{}
+		}
+		sending[u][underWay[i].ID] = true
+	}
+	depths, err := s.store.Depths(ctx, units, now, most)
+	if err != nil {
+		return nil, err
+	}
+	oldest, err := s.oldest(ctx, depths, sending, now)
+	if err != nil {
+		return nil, err
+	}
+	places := map[comm.Unit]int{}
+	for i := range depths {
+		d := &depths[i]
+		n := len(sending[d.Unit])
+		one := Unit{App: apps[d.Unit.App], Channel: d.Unit.Channel, Lane: d.Unit.Lane, Due: max(0, d.Due-n), Later: d.Later, Sending: n, More: d.More,
+			Bytes: d.Bytes, OldestDue: oldest[i], NextDue: d.Next.Due, Next: d.Next, Hold: d.Hold}
+		key := comm.Unit{App: d.Unit.App, Channel: d.Unit.Channel, Lane: d.Unit.Lane}
+		at, known := places[key]
+		if !known {
+			places[key] = len(out)
+			out = append(out, one)
+			continue
+		}
+		out[at].join(&one)
+	}
+	return out, nil
+}
+
+// join adds the same unit in another shard.
+func (u *Unit) join(o *Unit) {
+	u.Due, u.Later, u.Sending, u.Bytes, u.More = u.Due+o.Due, u.Later+o.Later, u.Sending+o.Sending, u.Bytes+o.Bytes, u.More || o.More
+	u.OldestDue = earlier(u.OldestDue, o.OldestDue)
+	if u.NextDue == 0 || o.NextDue != 0 && o.NextDue < u.NextDue {
+		u.NextDue, u.Next = o.NextDue, o.Next
+	}
+	if u.Hold.Reason == "" {
+		u.Hold = o.Hold
+	}
+}
+
+func earlier(a, b comm.Micros) comm.Micros {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// oldestLooked bounds how many attempts under way are stepped over to find one that waits.
+const oldestLooked = 500
+
+// oldest answers since when the first message of each unit that is due, and not being sent, is so.
+func (s *Service) oldest(ctx context.Context, depths []store.Depth, sending map[comm.Unit]map[comm.ID]bool, now comm.Micros) ([]comm.Micros, error) {
+	asks := make([]store.Ask, len(depths))
+	for i := range depths {
+		u := depths[i].Unit
+		asks[i] = store.Ask{Unit: u, Limit: min(len(sending[u]), oldestLooked) + 1}
+	}
+	windows, err := s.store.Windows(ctx, asks)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]comm.Micros, len(depths))
+	for i, heads := range windows {
+		for _, h := range heads {
+			if h.Due <= now && !sending[depths[i].Unit][h.ID] {
+				out[i] = h.Due
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// calls counts attempts under way by configuration, the busiest first.
+func (s *Service) calls(ctx context.Context, underWay []store.UnderWay) ([]Calls, error) {
+	type key struct {
+		id   comm.ID
+		kind string
+	}
+	counts, apps := map[key]int{}, map[comm.ID]bool{{}: true} // the server's own
+	for i := range underWay {
+		counts[key{underWay[i].ProviderID, underWay[i].Provider}]++
+		apps[underWay[i].Unit.App] = true
+	}
+	if len(counts) == 0 {
+		return nil, nil
+	}
+	ids := make([]comm.ID, 0, len(apps))
+	for id := range apps {
+		ids = append(ids, id)
+	}
+	list, err := s.store.ProviderConfigs(ctx, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("read provider configurations: %w", err)
+	}
+	out := make([]Calls, 0, len(counts))
+	for k, n := range counts {
+		c := Calls{Type: k.kind, Sending: n}
+		if i := slices.IndexFunc(list, func(c comm.ProviderConfig) bool { return c.ID == k.id }); i >= 0 {
+			c.Config = &list[i]
+		}
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b Calls) int {
+		return cmp.Or(b.Sending-a.Sending, cmp.Compare(a.Type, b.Type), a.id().Compare(b.id()))
+	})
+	return out, nil
+}
+
+func (c Calls) id() (id comm.ID) {
+	if c.Config != nil {
+		id = c.Config.ID
+	}
+	return id
+}

@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// Everywhere is reading messages and suppressions across apps, for the
+// administrator alone. Nothing of a deleted app exists.
+type Everywhere interface {
+	// AppOf answers which app a message belongs to; not_found without it. It may be a deleted one.
+	AppOf(ctx context.Context, message comm.ID) (comm.ID, error)
+	// AllMessages reads a page of all apps' messages, newest first, without events and
+	// bodies. What it looks at is bounded as in Search. Terms are refused: they are
+	// an app's. With a Recipient it steps through the apps that wrote to it, at
+	// most AllApps of them: too_many_apps if there are more.
+	AllMessages(ctx context.Context, f Filter) (Found, error)
+	// SuppressedBy lists which apps have an address on their list, in the order of channel
+	// and app; channel 0 is any. Of after Channel and App count: only what comes behind it.
+	SuppressedBy(ctx context.Context, address string, ch comm.Channel, after *Suppression, limit int) ([]Suppression, error)
+}
+
+// AllApps is how many apps a search by recipient steps through.
+const AllApps = 10_000
+
+// Backlog is looking at what waits, and clearing it, for the administrator. It takes no
+// part in sending: whatever it answers may have changed meanwhile.
+type Backlog interface {
+	// UnitsAfter lists the next units that have queue rows, in the order of shard, app,
+	// channel and lane, behind one of them: one seek for each.
+	UnitsAfter(ctx context.Context, after comm.Unit, limit int) ([]comm.Unit, error)
+	// Depths counts the queue rows of units at the instant now, at most most of those
+	// that are due and as many of those that are not, in order.
+	Depths(ctx context.Context, units []comm.Unit, now comm.Micros, most int) ([]Depth, error)
+	// QueueRows counts the rows of the whole queue, at most most.
+	QueueRows(ctx context.Context, most int) (int, error)
+	// UnderWay lists the attempts under way, of all apps, in no order.
+	UnderWay(ctx context.Context) ([]UnderWay, error)
+	// CancelQueued applies comm.CancelVerdict to those messages of a unit that are
+	// QUEUED and were created until the instant given; others stay as they are. One
+	// short transaction: it may end early, and answers how many of the heads it looked at.
+	CancelQueued(ctx context.Context, u comm.Unit, heads []Head, until comm.Micros, actor string) (CancelledSlice, error)
+}
+
+// Depth is how much of a unit waits.
+type Depth struct {
+	Unit  comm.Unit
+	Due   int   // rows that are due, those of attempts under way too
+	Later int   // rows that are not due yet
+	Bytes int64 // of the rows counted
+	More  bool  // there are rows that were not counted
+	// Next is, where nothing is due, the first message that will be: of it Due, ScheduledAt,
+	// ExpiresAt and Attempts are filled in.
+	Next comm.State
+	Hold Hold // Reason is "" when there is none
+}
+
+// UnderWay is an attempt under way.
+type UnderWay struct {
+	Unit       comm.Unit
+	ID         comm.ID
+	Provider   string
+	ProviderID comm.ID
+}
+
+// CancelledSlice is what CancelQueued did.
+type CancelledSlice struct {
+	Looked    int // heads from the first on; at least one of any
+	Cancelled int // CANCELLED now
+	Uncertain int // FAILED outcome_unknown now: an earlier attempt may have been sent
+}
+
+// Add counts the end of one message.
+func (s *CancelledSlice) Add(result comm.CancelResult) {
+	switch result {
+	case comm.CancelDone:
+		s.Cancelled++
+	case comm.CancelMaybe:
+		s.Uncertain++
+	case comm.CancelAgain, comm.CancelFlight, comm.CancelTooLate: // not of QUEUED ones
+	}
+}

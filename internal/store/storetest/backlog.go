@@ -1,0 +1,265 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+func everywhereCases() []testCase {
+	return []testCase{
+		{"messages of all apps are found by every filter, page after page, and none of a deleted app", allMessages},
+		{"the apps that have an address on their list are found", suppressedBy},
+		{"units follow one another over all shards", unitsInOrder},
+		{"depths are counted up to a bound", depths},
+		{"what is queued is cancelled, and nothing else", cancelSlices},
+	}
+}
+
+// everywhere walks all pages of all apps' messages.
+func (w *world) everywhere(f store.Filter) (ids []comm.ID) {
+	w.Helper()
+	for {
+		found, err := w.s.AllMessages(w.ctx, f)
+		w.must(err)
+		for _, m := range found.Messages {
+			if len(m.Events) != 0 || m.Body != "" || m.To == "" || m.Status == comm.None {
+				w.Fatalf("list item %+v", m)
+			}
+			ids = append(ids, m.State.ID)
+		}
+		if len(found.Messages) > f.Limit {
+			w.Fatalf("%d items, limit %d", len(found.Messages), f.Limit)
+		}
+		if found.Before.IsZero() {
+			return ids
+		}
+		f.Before = found.Before
+	}
+}
+
+func allMessages(w *world) {
+	w.own()
+	apps := []*comm.App{w.app(true), w.app(true), w.app(true), w.app(true)}
+	var subs []store.Submission
+	for i := range 48 {
+		s := w.submission(apps[i%len(apps)])
+		if i%3 == 0 {
+			s.Channel, s.Recipient = comm.SMS, "233241234567"
+		} else if i%5 == 0 {
+			s.Recipient = "ama@example.org"
+		}
+		w.accept(s)
+		if i%6 == 1 {
+			w.cancel(s)
+		}
+		subs = append(subs, s)
+	}
+	w.found(subs[len(subs)-1])
+	gone := apps[3]
+	w.must(w.s.DeleteApp(w.ctx, gone.ID, w.now()))
+	all := map[comm.ID]*comm.Message{}
+	for _, s := range subs {
+		all[s.ID] = w.message(s)
+		if app, err := w.s.AppOf(w.ctx, s.ID); err != nil || app != s.App {
+			w.Fatalf("%s belongs to %s, %v", s.ID, app, err)
+		}
+	}
+	_, err := w.s.AppOf(w.ctx, comm.NewID(1))
+	w.wantCode(err, "not_found")
+	middle := all[subs[24].ID].CreatedAt
+	for _, f := range []store.Filter{
+		{}, {Status: comm.Cancelled}, {Channel: comm.SMS}, {Status: comm.Queued, Channel: comm.Email}, {CreatedAfter: middle}, {CreatedBefore: middle, Status: comm.Queued},
+		{Recipient: "ama@example.org"}, {Recipient: "233241234567"}, {Recipient: "233241234567", Status: comm.Cancelled}, {Recipient: "nobody@example.org"},
+		{Recipient: "ama@example.org", CreatedAfter: middle},
+	} {
+		var want []comm.ID
+		for _, s := range subs {
+			m := all[s.ID]
+			if s.App != gone.ID && (f.Status == comm.None || m.Status == f.Status) && (f.Channel == 0 || m.Channel == f.Channel) && (f.Recipient == "" || s.Recipient == f.Recipient) &&
+				(f.CreatedAfter == 0 || m.CreatedAt.Millis() > f.CreatedAfter.Millis()) && (f.CreatedBefore == 0 || m.CreatedAt.Millis() <= (f.CreatedBefore-1).Millis()) {
+				want = append(want, s.ID)
+			}
+		}
+		newestFirst(want)
+		for _, limit := range []int{1, 7, 100} {
+			f.Limit = limit
+			got := w.everywhere(f)
+			got = slices.DeleteFunc(got, func(id comm.ID) bool { return all[id] == nil }) // of the world's own
+			if !slices.Equal(got, want) {
+				w.Fatalf("%+v: %d messages, want %d", f, len(got), len(want))
+			}
+		}
+	}
+}
+
+func suppressedBy(w *world) {
+	apps := []*comm.App{w.app(true), w.app(true), w.app(true)}
+	const mail, phone = "ama@example.org", "233241234567"
+	put := func(a *comm.App, ch comm.Channel, address string) {
+		_, err := w.s.Suppress(w.ctx, store.Suppression{App: a.ID, Channel: ch, Address: address, Reason: comm.SuppressManual, CreatedAt: 1})
+		w.must(err)
+	}
+	for _, a := range apps {
+		put(a, comm.Email, mail)
+		put(a, comm.Email, mail+"x")
+	}
+	put(apps[1], comm.SMS, phone)
+	put(apps[1], comm.SMS, mail) // nothing keeps a store from it
+	look := func(address string, ch comm.Channel, limit int) (got []string) {
+		var after *store.Suppression
+		for {
+			page, err := w.s.SuppressedBy(w.ctx, address, ch, after, limit)
+			w.must(err)
+			for _, s := range page {
+				got = append(got, s.Channel.String()+" "+s.App.String())
+				if s.Address != address || s.Reason != comm.SuppressManual {
+					w.Fatalf("%+v", s)
+				}
+			}
+			if len(page) < limit {
+				return got
+			}
+			after = &page[len(page)-1]
+		}
+	}
+	all := []string{"EMAIL " + apps[0].ID.String(), "EMAIL " + apps[1].ID.String(), "EMAIL " + apps[2].ID.String(), "SMS " + apps[1].ID.String()}
+	for _, limit := range []int{1, 2, 3, 10} {
+		for _, c := range []struct {
+			address string
+			ch      comm.Channel
+			want    []string
+		}{{mail, 0, all}, {mail, comm.Email, all[:3]}, {mail, comm.SMS, all[3:]}, {phone, 0, all[3:]}, {phone, comm.Email, nil}, {"nobody@example.org", 0, nil}} {
+			if got := look(c.address, c.ch, limit); !slices.Equal(got, c.want) {
+				w.Fatalf("%s in %s, %d at a time: %v, want %v", c.address, c.ch, limit, got, c.want)
+			}
+		}
+	}
+}
+
+func unitsInOrder(w *world) {
+	var want []comm.Unit
+	for range 5 {
+		a := w.app(true)
+		for _, lane := range []comm.Lane{comm.Critical, comm.Bulk} {
+			for range 2 {
+				want = append(want, unitOf(w.one(a, func(s *store.Submission) { s.Lane = lane })))
+			}
+		}
+	}
+	want = slices.CompactFunc(slices.SortedFunc(slices.Values(want), orderUnits), func(a, b comm.Unit) bool { return a == b })
+	for _, limit := range []int{1, 3, 100} {
+		var got []comm.Unit
+		for after := (comm.Unit{}); ; {
+			page, err := w.s.UnitsAfter(w.ctx, after, limit)
+			w.must(err)
+			got = append(got, page...)
+			if len(page) < limit {
+				break
+			}
+			after = page[len(page)-1]
+		}
+		if !slices.Equal(got, want) {
+			w.Fatalf("%d at a time: %v, want %v", limit, got, want)
+		}
+	}
+}
+
+func orderUnits(a, b comm.Unit) int {
+	for _, n := range []int{int(a.Shard) - int(b.Shard), a.App.Compare(b.App), int(a.Channel) - int(b.Channel), int(a.Lane) - int(b.Lane)} {
+		if n != 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+func depths(w *world) {
+	w.own()
+	a, empty := w.app(true), w.app(true)
+	now := w.now()
+	later := now.Add(time.Hour)
+	var due []store.Submission
+	for range 4 {
+		due = append(due, w.one(a))
+	}
+	for range 3 {
+		w.one(a, func(s *store.Submission) { s.ScheduledAt = later })
+	}
+	bulk := w.one(a, func(s *store.Submission) { s.Lane, s.ScheduledAt, s.TTL = comm.Bulk, later, 5_000_000 })
+	w.start(due[1])
+	hold := store.Hold{Unit: unitOf(due[0]), Reason: "provider_down", Until: later}
+	w.must(w.s.SetHolds(w.ctx, w.node, []store.Hold{hold}))
+	none := comm.Unit{Shard: comm.ShardOf(empty.ID, empty.ID, 1), App: empty.ID, Channel: comm.Email, Lane: comm.Normal}
+	units := []comm.Unit{unitOf(due[0]), unitOf(bulk), none}
+	size := due[0].Bytes()
+	got, err := w.s.Depths(w.ctx, units, w.now(), 100)
+	w.must(err)
+	for i := range got {
+		got[i].Bytes = (got[i].Bytes + size - 1) / size // bodies are numbered: some are a byte longer
+	}
+	m := w.message(bulk)
+	want := []store.Depth{{Unit: units[0], Due: 4, Later: 3, Bytes: got[0].Bytes, Hold: hold},
+		{Unit: units[1], Later: 1, Bytes: got[1].Bytes, Next: comm.State{Due: m.Due, ScheduledAt: m.ScheduledAt, ExpiresAt: m.ExpiresAt}}, {Unit: none}}
+	if !slices.Equal(got, want) || got[0].Bytes < 7 || got[1].Bytes < 1 {
+		w.Fatalf("\n%+v, want\n%+v", got, want)
+	}
+	if got, err = w.s.Depths(w.ctx, units[:1], w.now(), 2); err != nil || got[0].Due != 2 || got[0].Later != 2 || !got[0].More {
+		w.Fatalf("%+v %v", got, err)
+	}
+	for most, want := range map[int]int{3: 3, 100: 8} {
+		if n, err := w.s.QueueRows(w.ctx, most); err != nil || n != want {
+			w.Fatalf("%d rows, want %d, %v", n, want, err)
+		}
+	}
+	under, err := w.s.UnderWay(w.ctx)
+	if err != nil || len(under) != 1 || under[0] != (store.UnderWay{Unit: unitOf(due[1]), ID: due[1].ID, Provider: "sandbox"}) {
+		w.Fatalf("%+v %v", under, err)
+	}
+}
+
+func cancelSlices(w *world) {
+	w.own()
+	a, b := w.app(true), w.app(true)
+	waits, running, doubtful, foreign := w.one(a), w.one(a), w.one(a), w.one(b)
+	w.start(running)
+	first := w.start(doubtful)
+	w.turn([]store.Finish{w.finishOf(doubtful, first.State.Attempts, unknownOutcome(w.now()))}, nil)
+	until := w.now()
+	for w.now() <= until { // nothing is created in the same microsecond
+	}
+	young := w.one(a)
+	heads := []store.Head{w.head(waits), w.head(running), w.head(doubtful), w.head(young), {ID: comm.NewID(1)}, w.head(foreign)}
+	var done store.CancelledSlice
+	for left := heads; len(left) > 0; {
+		one, err := w.s.CancelQueued(w.ctx, unitOf(waits), left, until, comm.ActorAdmin)
+		w.must(err)
+		if one.Looked < 1 || one.Looked > len(left) {
+			w.Fatalf("%+v of %d", one, len(left))
+		}
+		done.Looked, done.Cancelled, done.Uncertain = done.Looked+one.Looked, done.Cancelled+one.Cancelled, done.Uncertain+one.Uncertain
+		left = left[one.Looked:]
+	}
+	if done != (store.CancelledSlice{Looked: len(heads), Cancelled: 1, Uncertain: 1}) {
+		w.Fatalf("%+v", done)
+	}
+	for _, c := range []struct {
+		s    store.Submission
+		want string
+	}{{waits, "CANCELLED "}, {running, "SENDING "}, {doubtful, "FAILED outcome_unknown"}, {young, "QUEUED "}, {foreign, "QUEUED "}} {
+		m := w.message(c.s)
+		if got := fmt.Sprint(m.Status, " ", m.ErrorCode); got != c.want || m.Status.Final() == w.queued(c.s) || m.Flags.Has(comm.CancelWanted) {
+			w.Fatalf("%s, want %s: %+v", got, c.want, m.State)
+		}
+		if last := m.Events[len(m.Events)-1]; m.Status.Final() && last.Actor != comm.ActorAdmin {
+			w.Fatalf("%+v", last)
+		}
+	}
+	if again, err := w.s.CancelQueued(w.ctx, unitOf(waits), heads[:1], until, comm.ActorAdmin); err != nil || again != (store.CancelledSlice{Looked: 1}) {
+		w.Fatalf("%+v %v", again, err)
+	}
+	w.turn([]store.Finish{w.finishOf(running, 1, sentOutcome())}, nil)
+}
