@@ -43,6 +43,8 @@ type Store interface {
 	Templates
 	Audit
 	Sealed
+	Upkeep
+	Persons
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)
