@@ -75,6 +75,10 @@ func (a *API) routes() []Route {
 		{"POST", "/api/v1/suppressions/import", AnApp, comm.ScopeSuppressions, false, a.importSuppressions},
 		{"GET", "/api/v1/suppressions/export", AnApp, comm.ScopeSuppressions, true, a.exportSuppressions},
 
+		{"POST", "/api/v1/erasures", AnApp, comm.ScopeSuppressions, false, a.createErasure},
+		{"GET", "/api/v1/erasures/{id}", AnApp, comm.ScopeSuppressions, false, a.getErasure},
+		{"GET", exportPath, AnApp, comm.ScopeRead | comm.ScopeSuppressions, true, a.exportPerson},
+
 		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
 
 		{"GET", "/api/admin/apps", Admin, 0, true, a.listApps},
@@ -86,6 +90,9 @@ func (a *API) routes() []Route {
 		{"POST", "/api/admin/apps/{app}/keys", Admin, 0, false, a.createKey},
 		{"POST", "/api/admin/apps/{app}/keys/{id}/rotate", Admin, 0, false, a.rotateKey},
 		{"DELETE", "/api/admin/apps/{app}/keys/{id}", Admin, 0, false, a.revokeKey},
+		{"POST", "/api/admin/erasures", Admin, 0, false, a.createAnyErasure},
+		{"GET", "/api/admin/erasures/{id}", Admin, 0, false, a.getAnyErasure},
+		{"GET", "/api/admin/upkeep", Admin, 0, false, a.getUpkeep},
 		{"GET", "/api/admin/audit", Admin, 0, true, a.listAudit},
 		{"GET", "/api/admin/audit/verify", Admin, 0, true, a.verifyAudit},
 		{"POST", "/api/admin/provider-configs", Admin, 0, false, a.createProvider},

@@ -165,19 +165,22 @@ type Persons interface {
 	CreateErasure(ctx context.Context, e *Erasure) error
 	// Erasure reads one of the app (zero: of the server); not_found otherwise.
 	Erasure(ctx context.Context, app, id comm.ID) (*Erasure, error)
+	// AnyErasure reads one whosever it is; not_found otherwise.
+	AnyErasure(ctx context.Context, id comm.ID) (*Erasure, error)
 	// OpenErasures lists those that are not done, oldest first.
 	OpenErasures(ctx context.Context, limit int) ([]Erasure, error)
 	// SaveErasure writes how far a job is. With FinishedAt the address goes, and the audit log has an entry.
 	SaveErasure(ctx context.Context, e *Erasure) error
 	// EraseSuppression keeps the hash of an address that is on the app's list, beside it;
-	// DropSuppression takes the address itself off once there is the hash.
+	// DropSuppression takes the address itself off once there is the hash, unless it was put back after an instant.
 	EraseSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte) error
-	DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte) error
+	DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, before comm.Micros) error
 	// ErasedSuppression reads one, without its address; not_found when the app has none.
 	ErasedSuppression(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (*Suppression, error)
 	// HasErased says whether the app has any.
 	HasErased(ctx context.Context, app comm.ID) (bool, error)
-	// ReturnSuppression puts the address on the app's list for what was kept of it, if it is not there.
+	// ReturnSuppression puts the address on the app's list for what was kept of it, or marks the one
+	// that is there as put back at that instant.
 	ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error
 	// UnsuppressErased removes what was kept; removed is false when there was nothing.
 	UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (removed bool, err error)

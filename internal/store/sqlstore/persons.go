@@ -42,6 +42,16 @@ func (c *Cold) Erasure(ctx context.Context, app, id comm.ID) (*store.Erasure, er
 	return found(e, err, "read an erasure")
 }
 
+// AnyErasureSQL is the statement of AnyErasure.
+const AnyErasureSQL = `SELECT ` + erasureColumns + ` FROM erasures WHERE id = $1`
+
+// AnyErasure implements store.Persons.
+func (c *Cold) AnyErasure(ctx context.Context, id comm.ID) (*store.Erasure, error) {
+	e := new(store.Erasure)
+	err := c.db.Read(ctx, func(q Querier) error { return scanErasure(q.QueryRowContext(ctx, AnyErasureSQL, c.d.ID(id)), e) })
+	return found(e, err, "read an erasure")
+}
+
 // OpenErasuresSQL is the statement of OpenErasures.
 const OpenErasuresSQL = `SELECT ` + erasureColumns + ` FROM erasures WHERE finished_at = 0 ORDER BY id LIMIT $1`
 
@@ -77,10 +87,10 @@ func (c *Cold) EraseSuppression(ctx context.Context, app comm.ID, ch comm.Channe
 }
 
 // DropSuppression implements store.Persons.
-func (c *Cold) DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte) error {
+func (c *Cold) DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, before comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
-		_, err := q.ExecContext(ctx, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3
-			AND EXISTS (SELECT 1 FROM erased_suppressions e WHERE e.app_id = $1 AND e.channel = $2 AND e.hash = $4)`, c.d.ID(app), int64(ch), address, hash)
+		_, err := q.ExecContext(ctx, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3 AND (source <> '`+comm.SuppressReturned+`' OR created_at < $5)
+			AND EXISTS (SELECT 1 FROM erased_suppressions e WHERE e.app_id = $1 AND e.channel = $2 AND e.hash = $4)`, c.d.ID(app), int64(ch), address, hash, int64(before))
 		return err
 	})
 	return wrap(err, "remove an address")
@@ -103,12 +113,12 @@ func (c *Cold) HasErased(ctx context.Context, app comm.ID) (bool, error) {
 	return len(rows) > 0, err
 }
 
-// ReturnSuppression implements store.Persons. One that is there because of this is as good as new.
+// ReturnSuppression implements store.Persons.
 func (c *Cold) ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
 		_, err := q.ExecContext(ctx, `INSERT INTO suppressions (app_id, channel, address, reason, created_at, source)
 			SELECT app_id, channel, CAST($3 AS text), reason, CAST($5 AS bigint), '`+comm.SuppressReturned+`' FROM erased_suppressions WHERE app_id = $1 AND channel = $2 AND hash = $4
-			ON CONFLICT (app_id, channel, address) DO UPDATE SET created_at = excluded.created_at WHERE suppressions.source = '`+comm.SuppressReturned+`'`,
+			ON CONFLICT (app_id, channel, address) DO UPDATE SET created_at = excluded.created_at, source = excluded.source`,
 			c.d.ID(app), int64(ch), address, hash, int64(at))
 		return err
 	})

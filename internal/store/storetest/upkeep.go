@@ -447,6 +447,11 @@ func erasureJob(w *world) {
 	w.wantCode(err, "not_found")
 	_, err = w.s.Erasure(w.ctx, a.ID, server.ID)
 	w.wantCode(err, "not_found")
+	if any, err := w.s.AnyErasure(w.ctx, e.ID); err != nil || any.App != a.ID {
+		w.Fatalf("%+v %v", any, err)
+	}
+	_, err = w.s.AnyErasure(w.ctx, a.ID)
+	w.wantCode(err, "not_found")
 	e.Stage, e.Lane, e.Place, e.Erased, e.Cancelled, e.Masked, e.Waiting, e.UpdatedAt = store.ErasureMentions, a.ID, e.ID, 1<<30, 2, 3, 4, now+5
 	w.must(w.s.SaveErasure(w.ctx, e))
 	got, err := w.s.Erasure(w.ctx, a.ID, e.ID)
@@ -484,7 +489,7 @@ func erasedSuppression(w *world) {
 	s := store.Suppression{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, Source: comm.SuppressByImport, CreatedAt: w.now() - hour, Note: "of ama"}
 	_, err := w.s.Suppress(w.ctx, s)
 	w.must(err)
-	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash)) // there is no hash yet
+	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, w.now())) // there is no hash yet
 	w.must(w.s.EraseSuppression(w.ctx, b.ID, comm.Email, to, hash))
 	if has, err := w.s.HasErased(w.ctx, b.ID); err != nil || has {
 		w.Fatalf("of an app that had none: %v %v", has, err)
@@ -495,7 +500,7 @@ func erasedSuppression(w *world) {
 	if on, err := w.s.Suppressed(w.ctx, a.ID, comm.Email, to); err != nil || !on {
 		w.Fatalf("%v %v", on, err)
 	}
-	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash))
+	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, w.now()))
 	if on, err := w.s.Suppressed(w.ctx, a.ID, comm.Email, to); err != nil || on {
 		w.Fatalf("%v %v", on, err)
 	}
@@ -516,6 +521,14 @@ func erasedSuppression(w *world) {
 	w.same(back, []store.Suppression{{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, Source: comm.SuppressReturned, CreatedAt: at + 1}})
 	if back, err = w.s.Returned(w.ctx, at, 10); err != nil || len(back) != 0 {
 		w.Fatalf("%+v %v", back, err)
+	}
+	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, at+1))
+	if on, err := w.s.Suppressed(w.ctx, a.ID, comm.Email, to); err != nil || !on {
+		w.Fatalf("what was put back later is gone: %v", err)
+	}
+	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, at+2))
+	if on, err := w.s.Suppressed(w.ctx, a.ID, comm.Email, to); err != nil || on {
+		w.Fatalf("%v %v", on, err)
 	}
 	for _, want := range []bool{true, false} {
 		if removed, err := w.s.UnsuppressErased(w.ctx, a.ID, comm.Email, hash); err != nil || removed != want {

@@ -53,6 +53,7 @@ CREATE TABLE erasures (
   finished_at INTEGER NOT NULL,
   PRIMARY KEY (app_id, id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX erasures_by_id ON erasures (id);
 CREATE INDEX erasures_open ON erasures (id) WHERE finished_at = 0;
 
 -- Opt-outs of persons who were erased: a keyed hash in the place of the address.
