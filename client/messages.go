@@ -91,6 +91,7 @@ type Stored struct {
 	FromAddress       string          `json:"fromAddress"`
 	Subject           string          `json:"subject"`
 	Body              string          `json:"body"`
+	ContentRemoved    string          `json:"contentRemoved"` // content_purged or erased: why the content is gone
 	TemplateKey       string          `json:"templateKey"`
 	TemplateVersion   int             `json:"templateVersion"`
 	ProviderName      string          `json:"providerName"`

@@ -27,6 +27,8 @@ import (
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/erased"
+	"github.com/commserver/commserver/internal/upkeep"
 )
 
 // Options is what New needs besides the configuration.
@@ -43,13 +45,15 @@ type App struct {
 	cfg        config.Config
 	log        *slog.Logger
 	store      store.Store
+	book       *erased.Book // the opt-out lists
 	auth       *auth.Authenticator
 	registry   *registry.Service
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher // nil for the role api
-	herald     *dispatch.Herald     // for the role api on PostgreSQL: tells workers what was accepted
-	server     *httpserver.Server   // nil for the role worker without a door
-	inside     *httpserver.Server   // profiles on the private address; nil unless it is set
+	upkeep     *upkeep.Service
+	herald     *dispatch.Herald   // for the role api on PostgreSQL: tells workers what was accepted
+	server     *httpserver.Server // nil for the role worker without a door
+	inside     *httpserver.Server // profiles on the private address; nil unless it is set
 	base       string
 	closers    []func() error // run last in, first out
 }
@@ -117,6 +121,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&accepts, "registry", a.registry.Run, committer)
 	if a.dispatcher != nil {
 		start(&works, "dispatch", a.dispatcher.Run, engines)
+		start(&works, "upkeep", a.upkeep.Run, ctx)
 	}
 	if a.herald != nil {
 		start(&accepts, "announce", a.herald.Run, committer)

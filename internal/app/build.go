@@ -26,8 +26,10 @@ import (
 	"github.com/commserver/commserver/internal/provider/sandbox"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
+	"github.com/commserver/commserver/internal/upkeep"
 )
 
 // build opens and wires every part, lowest floor first.
@@ -44,6 +46,9 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	a.onClose(s.Close)
 	ring, err := openRing(ctx, a.cfg, s, a.log)
 	if err != nil {
+		return err
+	}
+	if a.book, err = erased.Open(ctx, s, ring); err != nil {
 		return err
 	}
 	var keyFile string
@@ -71,6 +76,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	if err := a.engines(opt, reg, mail, phones); err != nil {
 		return err
 	}
+	a.upkeep = upkeep.New(upkeep.Config{Store: s, Book: a.book, Ring: ring, Leads: a.leads, Content: a.cfg.RetainContent, Messages: a.cfg.RetainMessages, Log: a.log})
 	handler = a.door(reg, mail, phones)
 	return a.tellFirst(ctx, opt, keyFile)
 }
@@ -114,7 +120,7 @@ func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, ph
 	if err := a.dispatch(opt, reg, mail); err != nil {
 		return err
 	}
-	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.store, Look: a.store, Configs: a.store, Templates: a.store, Phones: phones,
+	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed})
 	return nil
 }
@@ -128,7 +134,7 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 		return nil
 	}
 	d, err := dispatch.New(dispatch.Config{
-		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.store, Announcer: tell,
+		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.book, Announcer: tell,
 		Adapters: all.Adapters(), Logger: sandbox.New(a.log), OpenSecrets: reg.OpenSecrets,
 		Env:      a.world(mail),
 		Fallback: fallback(a.cfg), SettingsHeard: func(comm.ID) { a.forget() }, Role: a.cfg.Role.String(), Version: opt.Version,
@@ -164,6 +170,9 @@ func fallback(cfg config.Config) chain.Fallback {
 	return chain.FallbackSandbox
 }
 
+// leads says whether this node does what one of all nodes should: the owner of the first shard.
+func (a *App) leads() bool { return a.dispatcher != nil && a.dispatcher.Owns(0) }
+
 // door makes the HTTP API.
 func (a *App) door(reg *registry.Service, mail *guard.Dialer, phones address.Phones) http.Handler {
 	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
@@ -175,8 +184,8 @@ func (a *App) door(reg *registry.Service, mail *guard.Dialer, phones address.Pho
 			return nil
 		}})
 	}
-	tries := trial.New(trial.Config{Providers: a.store, Suppressions: a.store, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(mail), Log: a.log})
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Everywhere: a.store, Backlog: backlog.New(a.store), Suppressions: suppress.New(suppress.Config{Store: a.store, Across: a.store, Phones: phones}), Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	tries := trial.New(trial.Config{Providers: a.store, Suppressions: a.book, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(mail), Log: a.log})
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Everywhere: a.store, Backlog: backlog.New(a.store), Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

@@ -25,6 +25,10 @@ const (
 	AuditMessageRetry    = "message_retried"
 	AuditSettingSet      = "setting_set"
 	AuditSettingChanged  = "setting_changed"
+	AuditAppRemoved      = "app_removed"
+	AuditErasureStarted  = "erasure_requested"
+	AuditErasureDone     = "erasure_finished"
+	AuditPersonExported  = "person_exported"
 )
 
 // AuditActions is every action with its meaning.
@@ -54,4 +58,8 @@ var auditActions = [...]Word{
 	{AuditMessageRetry, "The administrator queued a message of an app again, or asked for it."},
 	{AuditSettingSet, "A setting of the server was stored for the first time."},
 	{AuditSettingChanged, "A setting of the server was changed, such as the marks by which keys of the ring are known."},
+	{AuditAppRemoved, "The last row of a deleted app was removed."},
+	{AuditErasureStarted, "The erasure of a person was asked for. The log never holds the address."},
+	{AuditErasureDone, "A person was erased."},
+	{AuditPersonExported, "What is held about a person was exported; the log does not say about whom."},
 }

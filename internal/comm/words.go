@@ -73,6 +73,7 @@ const (
 	SuppressByAPI      = "api"
 	SuppressByImport   = "import"
 	SuppressByProvider = "provider"
+	SuppressReturned   = "returned"
 )
 
 // SuppressionSources is every source of a suppression.
@@ -82,4 +83,5 @@ var suppressionSources = [...]Word{
 	{SuppressByAPI, "A call of the API."},
 	{SuppressByImport, "An import."},
 	{SuppressByProvider, "A provider's answer or report."},
+	{SuppressReturned, "It was kept as a hash when the person was erased, and is shown again because the app wrote to the address."},
 }

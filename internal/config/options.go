@@ -189,10 +189,10 @@ func retention() []Option {
 	const group = "Retention"
 	return []Option{
 		{Name: "RETAIN_CONTENT", Group: group, Type: "duration", Default: "30d",
-			Help: "How long subject, body and attachments are kept after the final state. Checked, but nothing is removed in this version.",
+			Help: "How long subject, body, attachments and whatever else was sent are kept after the last thing that happened to a message that has ended. See [retention.md](retention.md).",
 			set:  duration(func(c *Config) *dur { return &c.RetainContent }, minute, 3650*day)},
 		{Name: "RETAIN_MESSAGES", Group: group, Type: "duration", Default: "400d",
-			Help: "How long messages, their events and their idempotency keys are kept. A message that is not final is never removed. Checked, but nothing is removed in this version.",
+			Help: "How long messages, their events and their idempotency keys are kept, from when they were accepted. A message that has not ended is never removed.",
 			set:  duration(func(c *Config) *dur { return &c.RetainMessages }, minute, 3650*day)},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 )
 
@@ -219,4 +220,15 @@ func (d *Dispatcher) Stats() Stats {
 		out.LastError = "it holds no lease"
 	}
 	return out
+}
+
+// Owns says whether this node owns the shard, as far as it knows: for work that one node
+// should do, and that does no harm where two do.
+func (d *Dispatcher) Owns(shard comm.Shard) bool {
+	if _, fit := d.sched.guard.current(); !fit {
+		return false
+	}
+	d.sched.mu.Lock()
+	defer d.sched.mu.Unlock()
+	return int(shard) < len(d.sched.shards) && d.sched.shards[shard] != nil && !d.sched.stopping
 }

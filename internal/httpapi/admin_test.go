@@ -30,6 +30,7 @@ func (w *world) things(one tenant) map[string]string {
 		"provider": w.do(one, "POST", "/api/v1/provider-configs", config, nil).str("id"),
 		"server":   w.root("POST", "/api/admin/provider-configs", config).str("id"),
 		"template": w.template(one, "of-things"),
+		"erasure":  w.root("POST", "/api/admin/erasures", `{"address":"erased@example.com"}`).str("id"),
 		"key":      w.root("POST", "/api/admin/apps/"+one.app.Slug+"/keys", `{}`).str("id"),
 	}
 }
@@ -41,6 +42,8 @@ func thingOf(path string) string {
 		return "server"
 	case strings.Contains(path, "provider-configs"):
 		return "provider"
+	case strings.Contains(path, "/erasures/"):
+		return "erasure"
 	case strings.Contains(path, "/keys/"):
 		return "key"
 	case strings.Contains(path, "templates/{id}"):
@@ -53,6 +56,9 @@ func thingOf(path string) string {
 func adminProbes() map[string]probe {
 	config := probes()["POST /api/v1/provider-configs"].body
 	return map[string]probe{
+		"POST /api/admin/erasures":                     {body: `{"address":"erased@example.com","app":"one"}`, status: 202},
+		"GET /api/admin/erasures/{id}":                 {id: "erasure", status: 200},
+		"GET /api/admin/upkeep":                        {status: 200},
 		"GET /api/admin/apps":                          {status: 200},
 		"POST /api/admin/apps":                         {body: `{"name":"New","slug":"new-one"}`, status: 201},
 		"GET /api/admin/apps/{app}":                    {status: 200},

@@ -145,7 +145,8 @@ func TestAnswersFitTheContract(t *testing.T) {
 		w.do(one, "POST", "/api/v1/messages", sms(fmt.Sprintf(`"idempotencyKey":"%d","metadata":{"a":[1,{"b":null}]},"tags":["x"]`, i)), nil)
 	}
 	w.do(one, "PATCH", "/api/v1/messages/"+message, `{"action":"CANCEL"}`, nil)
-	ids := map[string]string{"message": message, "provider": config, "template": w.template(one, "request-approved")}
+	ids := map[string]string{"message": message, "provider": config, "template": w.template(one, "request-approved"),
+		"erasure": w.do(one, "POST", "/api/v1/erasures", probes()["POST /api/v1/erasures"].body, nil).str("id")}
 	for _, route := range w.api.Routes() {
 		name := route.Method + " " + route.Path
 		path := strings.Replace(route.Path, "/{$}", "/", 1)

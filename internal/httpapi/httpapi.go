@@ -30,6 +30,7 @@ import (
 	"github.com/commserver/commserver/internal/strictjson"
 	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
+	"github.com/commserver/commserver/internal/upkeep"
 )
 
 // Auth says who is asking.
@@ -78,6 +79,8 @@ type Config struct {
 	Backlog    *backlog.Service
 	// Suppressions keeps the apps' opt-outs.
 	Suppressions *suppress.Service
+	// Upkeep removes what was kept long enough, and persons who ask for it.
+	Upkeep *upkeep.Service
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check
 	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.
@@ -194,10 +197,10 @@ func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor co
 	return caller, actor, err
 }
 
-// audited says whether the route can change settings. Accepting messages is not
+// audited says whether the route can change settings, or exports a person. Accepting messages is not
 // in the audit log: each has a log of its own, and this copy of the request would be for nothing.
 func (route Route) audited() bool {
-	return route.Method != http.MethodGet && route.Scope != comm.ScopeSend
+	return route.Method != http.MethodGet && route.Scope != comm.ScopeSend || route.Path == exportPath
 }
 
 // watched says whether a call of the route ends with its caller at any moment.

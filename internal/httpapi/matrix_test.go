@@ -56,6 +56,9 @@ func probes() map[string]probe {
 		"POST /api/v1/suppressions/import":              {status: 415}, // nothing is sent
 		"GET /api/v1/suppressions/export":               {status: 200},
 		"DELETE /api/v1/suppressions":                   {status: 400}, // it names nothing
+		"POST /api/v1/erasures":                         {body: `{"address":"erased@example.com"}`, status: 202},
+		"GET /api/v1/erasures/{id}":                     {id: "erasure", status: 200},
+		"GET /api/v1/persons/export":                    {status: 400}, // it names nobody
 	}
 }
 
@@ -97,6 +100,7 @@ func closed(t *testing.T, route Route, p probe) {
 		"message":  w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id"),
 		"provider": w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id"),
 		"template": w.template(one, "request-approved"),
+		"erasure":  w.do(one, "POST", "/api/v1/erasures", probes()["POST /api/v1/erasures"].body, nil).str("id"),
 	}
 	path := atVersion.Replace(strings.Replace(route.Path, "{id}", ids[p.id], 1))
 	if got := w.do(tenant{}, route.Method, path, p.body, nil); got.status != 401 || string(got.raw) != unauthenticatedBody {

@@ -156,7 +156,7 @@ func (a *API) fullMessage(r *http.Request, caller *auth.Caller, id comm.ID) (*me
 	if err != nil {
 		return nil, held, err
 	}
-	return &messageView{messageItem: newItem(m, waiting), Body: bodyOf(m), Events: newEvents(m.Events), AttemptLog: newAttemptLog(m.Events)}, held, nil
+	return new(newMessage(m, waiting)), held, nil
 }
 
 // changeMessage is PATCH /api/v1/messages/{id}.

@@ -44,6 +44,8 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 
 		"POST /api/v1/messages/batch":   {},
 		"POST /api/v1/messages/preview": {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
+		"POST /api/v1/erasures":         {"address": `"erased@example.com"`},
+		"POST /api/admin/erasures":      {"address": `"erased@example.com"`},
 		"POST /api/v1/suppressions":     {"channel": `"SMS"`, "address": `"233241234567"`},
 	}
 	for path, methods := range dig(c.doc, "paths") {

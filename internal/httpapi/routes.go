@@ -76,6 +76,10 @@ func (a *API) routes() []Route {
 		{"POST", "/api/v1/suppressions/import", AnApp, comm.ScopeSuppressions, false, a.importSuppressions},
 		{"GET", "/api/v1/suppressions/export", AnApp, comm.ScopeSuppressions, true, a.exportSuppressions},
 
+		{"POST", "/api/v1/erasures", AnApp, comm.ScopeSuppressions, false, a.createErasure},
+		{"GET", "/api/v1/erasures/{id}", AnApp, comm.ScopeSuppressions, false, a.getErasure},
+		{"GET", exportPath, AnApp, comm.ScopeRead | comm.ScopeSuppressions, true, a.exportPerson},
+
 		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
 
 		{"GET", "/api/admin/apps", Admin, 0, true, a.listApps},
@@ -93,6 +97,9 @@ func (a *API) routes() []Route {
 		{"GET", "/api/admin/suppressions", Admin, 0, true, a.findSuppressions},
 		{"GET", "/api/admin/queue", Admin, 0, true, a.showQueue},
 		{"POST", "/api/admin/queue", Admin, 0, false, a.changeQueue},
+		{"POST", "/api/admin/erasures", Admin, 0, false, a.createAnyErasure},
+		{"GET", "/api/admin/erasures/{id}", Admin, 0, false, a.getAnyErasure},
+		{"GET", "/api/admin/upkeep", Admin, 0, false, a.getUpkeep},
 		{"GET", "/api/admin/audit", Admin, 0, true, a.listAudit},
 		{"GET", "/api/admin/audit/verify", Admin, 0, true, a.verifyAudit},
 		{"POST", "/api/admin/provider-configs", Admin, 0, false, a.createProvider},

@@ -83,9 +83,28 @@ type messageItem struct {
 // messageView is a whole message.
 type messageView struct {
 	messageItem
-	Body       text          `json:"body"`
-	Events     []eventView   `json:"events"`
-	AttemptLog []attemptView `json:"attemptLog"`
+	Body           text          `json:"body"`
+	ContentRemoved text          `json:"contentRemoved"`
+	Events         []eventView   `json:"events"`
+	AttemptLog     []attemptView `json:"attemptLog"`
+}
+
+func newMessage(m *comm.Message, w waiting) messageView {
+	return messageView{messageItem: newItem(m, w), Body: bodyOf(m), ContentRemoved: text(removedBy(m)), Events: newEvents(m.Events), AttemptLog: newAttemptLog(m.Events)}
+}
+
+// removedBy is the cause that took the message's content; "" while it is there.
+func removedBy(m *comm.Message) string {
+	if !m.ContentGone {
+		return ""
+	}
+	cause := comm.CauseContentPurged
+	for i := range m.Events {
+		if m.Events[i].Type == comm.CauseErased {
+			cause = comm.CauseErased
+		}
+	}
+	return cause.String()
 }
 
 // waiting is why a message waits and until when.

@@ -29,9 +29,11 @@ import (
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/store/sqlite"
 	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
+	"github.com/commserver/commserver/internal/upkeep"
 )
 
 const (
@@ -41,6 +43,8 @@ const (
 
 // world is the whole door over a real SQLite store, without a dispatcher: messages stay QUEUED.
 type world struct {
+	book    *erased.Book
+	upkeep  *upkeep.Service
 	t       testing.TB
 	store   *sqlite.Store
 	handler http.Handler
@@ -108,7 +112,11 @@ func newWorld(t testing.TB) *world {
 		defer w.mu.Unlock()
 		w.pushed = append(w.pushed, h)
 	}
-	in := intake.New(intake.Config{Store: w.store, Listed: w.store, Look: w.store, Configs: w.store, Templates: w.store, Node: "test", Pushed: push, CannotSend: provider.CannotSend(all.Adapters())})
+	if w.book, err = erased.Open(ctx, w.store, ring); err != nil {
+		t.Fatal(err)
+	}
+	w.upkeep = upkeep.New(upkeep.Config{Store: w.store, Book: w.book, Ring: ring, Content: 30 * 24 * time.Hour, Messages: 400 * 24 * time.Hour, Settle: time.Millisecond, Log: log})
+	in := intake.New(intake.Config{Store: w.store, Listed: w.book, Look: w.store, Configs: w.store, Templates: w.store, Node: "test", Pushed: push, CannotSend: provider.CannotSend(all.Adapters())})
 	w.auth = a
 	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate() }
 	w.reg = registry.New(registry.Config{
@@ -120,13 +128,13 @@ func newWorld(t testing.TB) *world {
 	sink := providertest.NewSink(t, nil, "AUTH PLAIN")
 	w.mails, w.dial = &sink.Mails, sink.Dial()
 	w.clock.Store(time.Now().UnixNano())
-	tries := trial.New(trial.Config{Providers: w.store, Suppressions: w.store, To: in.To, OpenSecrets: w.reg.OpenSecrets, Adapters: all.Adapters(), Log: log,
+	tries := trial.New(trial.Config{Providers: w.store, Suppressions: w.book, To: in.To, OpenSecrets: w.reg.OpenSecrets, Adapters: all.Adapters(), Log: log,
 		Now: func() time.Time { return time.Unix(0, w.clock.Load()) },
 		Env: provider.Env{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return w.dial(ctx, network, address)
 		}, Hostname: "client.test", Log: log}})
 	w.api = New(Config{
-		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, Everywhere: w.store, Backlog: backlog.New(w.store), Suppressions: suppress.New(suppress.Config{Store: w.store, Across: w.store}), PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, Everywhere: w.store, Backlog: backlog.New(w.store), Suppressions: suppress.New(suppress.Config{Store: w.book, Across: w.store}), Upkeep: w.upkeep, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()

@@ -15,6 +15,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/commserver/commserver/internal/address"
@@ -51,11 +52,14 @@ type Templates interface {
 type Listed interface {
 	// Suppression answers not_found when the address is not on the app's list.
 	Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error)
+	// Return puts an address back on the list of which only a hash was kept: a start looks for
+	// the address. It costs nothing for apps without such hashes.
+	Return(ctx context.Context, app comm.ID, ch comm.Channel, address string) error
 }
 
 // Config is what a Service needs.
 type Config struct {
-	Listed    Listed // for Preview
+	Listed    Listed
 	Store     Store
 	Look      Looker
 	Configs   Configs
@@ -165,7 +169,7 @@ type Result struct {
 func (s *Service) Accept(ctx context.Context, app *comm.App, reqs []Request) []Result {
 	results := make([]Result, len(reqs))
 	if len(reqs) == 1 { // the common case, without the bookkeeping of many
-		p, err := s.prepare(ctx, app, &reqs[0], &results[0])
+		p, err := s.ready(ctx, app, &reqs[0], &results[0])
 		if err == nil && p != nil {
 			var got store.Accepted
 			got, err = s.submit(ctx, p.sub)
@@ -179,7 +183,7 @@ func (s *Service) Accept(ctx context.Context, app *comm.App, reqs []Request) []R
 	var prepared []*prepared
 	var places []int
 	for i := range reqs {
-		p, err := s.prepare(ctx, app, &reqs[i], &results[i])
+		p, err := s.ready(ctx, app, &reqs[i], &results[i])
 		if err != nil {
 			results[i].Err = err
 		} else if p != nil {
@@ -199,6 +203,19 @@ func (s *Service) Accept(ctx context.Context, app *comm.App, reqs []Request) []R
 		s.answer(ctx, app, prepared[n], out, err, &results[i])
 	}
 	return results
+}
+
+// ready validates a request and makes sure that a start will find its recipient on the
+// app's list if it belongs there.
+func (s *Service) ready(ctx context.Context, app *comm.App, q *Request, r *Result) (*prepared, error) {
+	p, err := s.prepare(ctx, app, q, r)
+	if err != nil || p == nil || s.cfg.Listed == nil {
+		return p, err
+	}
+	if err := s.cfg.Listed.Return(ctx, app.ID, p.sub.Channel, p.sub.Recipient); err != nil {
+		return nil, unavailable(fmt.Errorf("look at the opt-out list: %w", err))
+	}
+	return p, nil
 }
 
 // submit waits for the commit of one submission.

@@ -3,7 +3,6 @@ package intake
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -168,9 +167,7 @@ func (p *prepared) key(key string) error {
 	if len(key) == 0 || len(key) > maxKey || !printable(key) {
 		return refuse("invalid_idempotency_key", "idempotencyKey", "must be 1 to 255 printable ASCII characters")
 	}
-	sum := sha256.Sum256([]byte(key))
-	p.sub.HasKey, p.content.IdempotencyKey = true, key
-	copy(p.sub.KeyHash[:], sum[:])
+	p.sub.HasKey, p.content.IdempotencyKey, p.sub.KeyHash = true, key, store.KeyHash(key)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 
@@ -26,4 +27,23 @@ func DecodeContent(b []byte, c *comm.Content) error {
 		return fmt.Errorf("decode content: %w", err)
 	}
 	return nil
+}
+
+// KeyHash is what an idempotency key is stored by.
+func KeyHash(key string) (h [16]byte) {
+	sum := sha256.Sum256([]byte(key))
+	copy(h[:], sum[:])
+	return h
+}
+
+// ContentTerms is what a message with this content is searched by, but for its recipient.
+func ContentTerms(c *comm.Content) []Term {
+	var out []Term
+	for _, tag := range c.Tags {
+		out = append(out, Term{TagTerm, tag})
+	}
+	if c.TemplateKey != "" {
+		out = append(out, Term{TemplateTerm, c.TemplateKey})
+	}
+	return out
 }

@@ -41,7 +41,9 @@ func WebhookSecrets() SealedColumn {
 
 // SealedColumns is every column that holds sealed values. A test holds it against
 // the schema, so that none is forgotten when keys are rotated.
-func SealedColumns() []SealedColumn { return []SealedColumn{ProviderSecrets(), WebhookSecrets()} }
+func SealedColumns() []SealedColumn {
+	return []SealedColumn{ProviderSecrets(), WebhookSecrets(), ErasedAddresses(), HashKeys()}
+}
 
 // SealedValue is one sealed value and where it stands.
 type SealedValue struct {

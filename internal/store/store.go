@@ -45,6 +45,8 @@ type Store interface {
 	Sealed
 	Everywhere
 	Backlog
+	Upkeep
+	Persons
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)

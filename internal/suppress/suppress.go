@@ -176,6 +176,22 @@ func (s *Service) Address(ch comm.Channel, text string) (string, error) {
 	return s.normalise(ch, text, "invalid_query")
 }
 
+// Named normalises the address of a person: without a channel, what holds an @ is an email
+// address. The error has the code invalid_channel, or the one given.
+func (s *Service) Named(channel, text, code string) (comm.Channel, string, error) {
+	ch, ok := comm.ParseChannel(channel)
+	switch {
+	case channel == "" && strings.Contains(text, "@"):
+		ch = comm.Email
+	case channel == "":
+		ch = comm.SMS
+	case !ok:
+		return 0, "", comm.E("invalid_channel").Field("channel", "must be EMAIL or SMS")
+	}
+	key, err := s.normalise(ch, text, code)
+	return ch, key, err
+}
+
 // List reads a page of the app's list, newest first. With an address it is that one, if it passes the filter.
 func (s *Service) List(ctx context.Context, app comm.ID, f store.SuppressionFilter, address string) ([]store.Suppression, error) {
 	if address == "" {

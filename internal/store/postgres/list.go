@@ -131,7 +131,7 @@ func merged(ranges []string, limit string) string {
 // from joining, which in small tables it would do by reading the whole app.
 func pageSQL(ids, app string) string {
 	return `WITH p AS MATERIALIZED (` + ids + `)
-SELECT ` + stateOf + `, c.recipient, c.payload FROM p
+SELECT ` + stateOf + `, CASE WHEN c.shown <> '' THEN c.shown ELSE c.recipient END, c.payload FROM p
 CROSS JOIN LATERAL (SELECT * FROM state s WHERE s.app_id = ` + app + ` AND s.id = p.id LIMIT 1) s
 CROSS JOIN LATERAL (SELECT * FROM content c WHERE c.app_id = ` + app + ` AND c.id = p.id LIMIT 1) c ORDER BY p.id DESC`
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	messageSQL = `SELECT ` + stateOf + `, c.recipient, c.payload FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.id = $2`
+	messageSQL = `SELECT ` + stateOf + `, CASE WHEN c.shown <> '' THEN c.shown ELSE c.recipient END, c.payload FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.id = $2`
 	eventsSQL  = `SELECT ` + eventColumns + ` FROM events WHERE app_id = $1 AND message_id = $2 ORDER BY app_id, message_id, sequence`
 	lockSQL    = `SELECT ` + stateOf + `, c.payload IS NULL, ` + wallClock + `
 FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.id = $2 FOR UPDATE OF s`

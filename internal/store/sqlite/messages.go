@@ -16,6 +16,7 @@ var (
 		FROM state s WHERE s.id = ? AND s.app_id = ?`}
 	qEvents = &query{`SELECT ` + sqlstore.EventColumns + ` FROM events WHERE message_id = ? AND app_id = ? AND sequence <= ? ORDER BY sequence`}
 	qAlive  = &query{`SELECT 1 FROM apps WHERE id = ? AND deleted_at = 0`}
+	qShown  = &query{`SELECT CASE WHEN shown <> '' THEN shown ELSE recipient END FROM content WHERE id = ? AND app_id = ?`}
 	qPurged = &query{`SELECT payload IS NULL FROM content WHERE id = ? AND app_id = ?`}
 )
 
@@ -50,7 +51,11 @@ func message(r *raw, app, id comm.ID) (*comm.Message, error) {
 	m := &comm.Message{State: stateRow(app, id, row)}
 	payload := row[len(row)-1]
 	if m.ContentGone = payload == nil; m.ContentGone {
-		return m, nil
+		shown, err := r.one(qShown, id[:], app[:])
+		if shown != nil {
+			m.To = text(shown[0])
+		}
+		return m, err
 	}
 	return m, store.DecodeContent(blob(payload), &m.Content)
 }

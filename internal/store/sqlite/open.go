@@ -110,7 +110,7 @@ func patiently(ctx context.Context, take func() error) error {
 // connect opens the connections: the writer's two, the readers and those of shared SQL.
 func (s *Store) connect(ctx context.Context) (err error) {
 	name := uri(s.path)
-	writing := []string{"busy_timeout(5000)", "synchronous(FULL)", "temp_store(MEMORY)", "trusted_schema(0)", "journal_size_limit(67108864)", "wal_autocheckpoint(4000)"}
+	writing := []string{"busy_timeout(5000)", "synchronous(FULL)", "secure_delete(FAST)", "temp_store(MEMORY)", "trusted_schema(0)", "journal_size_limit(67108864)", "wal_autocheckpoint(4000)"}
 	reading := []string{"busy_timeout(5000)", "query_only(1)", "trusted_schema(0)"}
 	// The first connection makes the file and its write-ahead log.
 	if s.db, err = sql.Open("sqlite", name+"?_txlock=immediate&_dqs=0"+pragmas(append(writing, "journal_mode(WAL)", coldCache))); err != nil {

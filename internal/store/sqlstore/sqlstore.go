@@ -52,6 +52,14 @@ type Dialect struct {
 	Hold string
 	// Now is the database's clock as an expression, in microseconds.
 	Now string
+	// IDType and BytesType are what a parameter is cast to where its type cannot be told from its place.
+	IDType, BytesType string
+	// Text makes a text of a column of bytes.
+	Text func(column string) string
+	// Find is where in a text another one begins, 0 for nowhere.
+	Find func(text, part string) string
+	// OneLane says that the rows of messages are in the order of their ids, whatever the app.
+	OneLane bool
 }
 
 // SQLite keeps ids as blobs of 16 bytes. Its write transactions exclude each other.
@@ -63,6 +71,10 @@ func SQLite() Dialect {
 		},
 		Among: `IN (SELECT unhex(value) FROM json_each($1))`,
 		Now:   `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
+
+		IDType: "blob", BytesType: "blob", OneLane: true,
+		Text: func(column string) string { return `CAST(` + column + ` AS TEXT)` },
+		Find: func(text, part string) string { return `instr(` + text + `, ` + part + `)` },
 	}
 }
 
@@ -75,6 +87,10 @@ func PostgreSQL() Dialect {
 		Now:   `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
 		Lock:  `SELECT pg_advisory_xact_lock(7307216201)`,
 		Hold:  ` FOR UPDATE`,
+
+		IDType: "uuid", BytesType: "bytea",
+		Text: func(column string) string { return `convert_from(` + column + `, 'UTF8')` },
+		Find: func(text, part string) string { return `strpos(` + text + `, ` + part + `)` },
 	}
 }
 
@@ -106,7 +122,7 @@ func UUID(id comm.ID) string {
 }
 
 // Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions,
-// store.Settings, store.Templates, store.Audit and store.Sealed on a DB. Stores embed it. It is safe for concurrent use.
+// store.Settings, store.Templates, store.Audit, store.Sealed, store.Upkeep and store.Persons on a DB. Stores embed it. It is safe for concurrent use.
 type Cold struct {
 	db     DB
 	d      Dialect

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -84,11 +85,20 @@ func (w *world) every(ctx context.Context) []string {
 	for _, action := range []string{comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry} { // no changes of settings
 		w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: action, Target: k.ID.String(), Detail: `{}`}}))
 	}
+	w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: comm.AuditPersonExported, Target: a.ID.String(), Detail: `{}`}}))
+	e := &store.Erasure{App: a.ID, ID: comm.NewID(now), Channel: comm.SMS, Sealed: &seal.Sealed{KeyID: "k"}, Actor: comm.ActorApp, Stage: store.ErasureMarked, CreatedAt: now}
+	w.must(w.s.CreateErasure(ctx, e))
+	e.FinishedAt = now
+	w.must(w.s.SaveErasure(ctx, e))
 	w.must(w.s.DeleteApp(ctx, a.ID, now))
+	for range 30 {
+		_, err := w.s.RemoveApp(ctx, a.ID, now+1<<30, 10)
+		w.must(err)
+	}
 	return []string{comm.AuditAppCreated, comm.AuditAppUpdated, comm.AuditKeyCreated, comm.AuditKeyReplaced, comm.AuditKeysRotated, comm.AuditKeyRevoked, comm.AuditKeyFirstUsed,
 		comm.AuditProviderCreated, comm.AuditProviderUpdated, comm.AuditProviderDeleted,
 		comm.AuditTemplateCreated, comm.AuditTemplateUpdated, comm.AuditTemplateUpdated, comm.AuditTemplateDeleted, comm.AuditSuppressed, comm.AuditUnsuppressed,
-		comm.AuditSettingSet, comm.AuditSettingChanged, comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry, comm.AuditAppDeleted}
+		comm.AuditSettingSet, comm.AuditSettingChanged, comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry, comm.AuditPersonExported, comm.AuditErasureStarted, comm.AuditErasureDone, comm.AuditAppDeleted, comm.AuditAppRemoved}
 }
 
 func auditChanges(w *world) {

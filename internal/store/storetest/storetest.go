@@ -47,6 +47,8 @@ func Run(t *testing.T, open Opener) {
 		{"Tenancy", tenancyCases()},
 		{"Audit", auditCases()},
 		{"Sealed", sealedCases()},
+		{"Upkeep", upkeepCases()},
+		{"Persons", personCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {

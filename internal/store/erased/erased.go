@@ -1,0 +1,209 @@
+// Package erased finds the opt-outs of persons who were erased, of whose addresses only
+// a keyed hash is kept, beside those that still have theirs.
+//
+// It promises that whoever asks a Book by an address gets the same answer whether the
+// list holds the address or its hash, and that after Return a start finds the address
+// on the list, as it finds any other. The key is drawn once, kept in the database
+// sealed under the key ring, and the same for as long as the database lives: rotating
+// the ring seals it again.
+//
+// It decides nothing about messages, and it does not write addresses anywhere but on
+// the list.
+package erased
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Store is what a Book keeps itself in.
+type Store interface {
+	store.Suppressions
+	store.Persons
+	SealedAfter(ctx context.Context, c store.SealedColumn, app, id comm.ID, limit int) ([]store.SealedValue, error)
+}
+
+// Known is how long a Book believes that an app has no hashes. Whoever makes the first
+// one keeps the address on the list for longer.
+const Known = 5 * time.Second
+
+// maxKnown bounds the memory; past it everything is forgotten once.
+const maxKnown = 10_000
+
+// Book is store.Suppressions with the hashes. It is safe for concurrent use.
+type Book struct {
+	store.Suppressions
+	store Store
+	key   []byte
+	now   func() time.Time
+
+	mu    sync.Mutex
+	known map[comm.ID]answer
+}
+
+type answer struct {
+	has   bool
+	until time.Time
+}
+
+// keyID is the id of the one key.
+var keyID = comm.ID{15: 1}
+
+// Open reads the key, or draws it for a database that has none.
+func Open(ctx context.Context, s Store, ring *seal.Ring) (*Book, error) {
+	col := store.HashKeys()
+	sealer, place := ring.For(col.Purpose), col.Place(comm.ID{}, keyID)
+	var sealed seal.Sealed
+	have, err := s.SealedAfter(ctx, col, comm.ID{}, comm.ID{}, 1)
+	if err != nil {
+		return nil, fmt.Errorf("read the key of erased addresses: %w", err)
+	}
+	if len(have) > 0 {
+		sealed = have[0].Value
+	} else {
+		fresh := make([]byte, sha256.Size)
+		_, _ = rand.Read(fresh) // never fails
+		made, err := sealer.Seal(fresh, place)
+		if err == nil {
+			sealed, err = s.HashKey(ctx, keyID, made)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make the key of erased addresses: %w", err)
+		}
+	}
+	key, err := sealer.Open(sealed, place)
+	if err != nil {
+		return nil, fmt.Errorf("open the key of erased addresses: %w", err)
+	}
+	return &Book{Suppressions: s, store: s, key: key, now: time.Now, known: map[comm.ID]answer{}}, nil
+}
+
+// Hash is what is kept of an address of an app. Two apps have different ones.
+func (b *Book) Hash(app comm.ID, ch comm.Channel, address string) []byte {
+	h := hmac.New(sha256.New, b.key)
+	h.Write(app[:])
+	h.Write([]byte{byte(ch)})
+	h.Write([]byte(address))
+	return h.Sum(nil)
+}
+
+// has says whether the app may have hashes.
+func (b *Book) has(ctx context.Context, app comm.ID) (bool, error) {
+	b.mu.Lock()
+	got, ok := b.known[app]
+	b.mu.Unlock()
+	if ok && b.now().Before(got.until) {
+		return got.has, nil
+	}
+	asked := b.now()
+	has, err := b.store.HasErased(ctx, app)
+	if err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.known) >= maxKnown {
+		clear(b.known)
+	}
+	b.known[app] = answer{has, asked.Add(Known)}
+	return has, nil
+}
+
+// Forget makes the Book look again whether the app has hashes. Others know within Known.
+func (b *Book) Forget(app comm.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.known, app)
+}
+
+// kept reads what is kept of an address; nil when there is nothing.
+func (b *Book) kept(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error) {
+	if has, err := b.has(ctx, app); err != nil || !has {
+		return nil, err
+	}
+	s, err := b.store.ErasedSuppression(ctx, app, ch, b.Hash(app, ch, address))
+	if comm.IsKind(err, comm.Missing) {
+		return nil, nil
+	}
+	return s, err
+}
+
+// Suppressed implements store.Suppressions.
+func (b *Book) Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error) {
+	if on, err := b.Suppressions.Suppressed(ctx, app, ch, address); err != nil || on {
+		return on, err
+	}
+	s, err := b.kept(ctx, app, ch, address)
+	return s != nil, err
+}
+
+// Suppression implements store.Suppressions. The address of one that is kept as a hash is the one that was asked for.
+func (b *Book) Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error) {
+	s, missing := b.Suppressions.Suppression(ctx, app, ch, address)
+	if !comm.IsKind(missing, comm.Missing) {
+		return s, missing
+	}
+	s, err := b.kept(ctx, app, ch, address)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, missing
+	}
+	s.Address = address
+	return s, nil
+}
+
+// Unsuppress implements store.Suppressions.
+func (b *Book) Unsuppress(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error) {
+	removed, err := b.Suppressions.Unsuppress(ctx, app, ch, address)
+	if err != nil {
+		return removed, err
+	}
+	hashed, err := b.store.UnsuppressErased(ctx, app, ch, b.Hash(app, ch, address))
+	return removed || hashed, err
+}
+
+// Suppress implements store.Suppressions. Somebody names the address again: its hash is of no use any more.
+func (b *Book) Suppress(ctx context.Context, s store.Suppression) (bool, error) {
+	n, err := b.SuppressAll(ctx, []store.Suppression{s})
+	return n > 0, err
+}
+
+// SuppressAll implements store.Suppressions.
+func (b *Book) SuppressAll(ctx context.Context, all []store.Suppression) (int, error) {
+	added, err := b.Suppressions.SuppressAll(ctx, all)
+	if err != nil {
+		return added, err
+	}
+	for i := range all {
+		s := &all[i]
+		kept, err := b.kept(ctx, s.App, s.Channel, s.Address)
+		if err == nil && kept != nil {
+			_, err = b.store.UnsuppressErased(ctx, s.App, s.Channel, b.Hash(s.App, s.Channel, s.Address))
+		}
+		if err != nil {
+			return added, err
+		}
+	}
+	return added, nil
+}
+
+// Return puts an address that a message is about to be stored for back on the app's
+// list, if it was there when the person was erased: a start looks there and nowhere else.
+func (b *Book) Return(ctx context.Context, app comm.ID, ch comm.Channel, address string) error {
+	s, err := b.kept(ctx, app, ch, address)
+	if err != nil || s == nil {
+		return err
+	}
+	return b.store.ReturnSuppression(ctx, app, ch, address, b.Hash(app, ch, address), comm.At(b.now()))
+}

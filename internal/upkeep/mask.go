@@ -1,0 +1,127 @@
+package upkeep
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/commserver/commserver/internal/address"
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// inJSON is a text as it stands inside a stored content.
+func inJSON(text string) (string, error) {
+	b, err := json.Marshal(text)
+	if err != nil {
+		return "", err
+	}
+	return strings.ToLower(string(b[1 : len(b)-1])), nil
+}
+
+// rewritten is a content without the address: it is taken out of the copies and the
+// answers' address, and masked wherever else it stands. Changed is false when it is nowhere.
+func rewritten(m *store.Mentioned, text string) (x store.Rewriting, changed bool, err error) {
+	var c comm.Content
+	if err := store.DecodeContent(m.Payload, &c); err != nil {
+		return x, false, err
+	}
+	before := store.ContentTerms(&c)
+	key := c.IdempotencyKey
+	mask := masker{text: text, mask: address.Mask(text)}
+	mask.copies(&c.CC)
+	mask.copies(&c.BCC)
+	if mask.is(c.ReplyTo) {
+		c.ReplyTo, mask.changed = "", true
+	}
+	for _, field := range []*string{&c.From, &c.Subject, &c.Body, &c.Text, &c.ReplyTo, &c.IdempotencyKey} {
+		*field = mask.in(*field)
+	}
+	for i, tag := range c.Tags {
+		c.Tags[i] = mask.in(tag)
+	}
+	for name, value := range c.Headers {
+		c.Headers[name] = mask.in(value)
+	}
+	c.Metadata = comm.RawJSON(mask.in(string(c.Metadata)))
+	if !mask.changed {
+		return x, false, nil
+	}
+	x = store.Rewriting{App: m.App, ID: m.ID, Sequence: m.Sequence}
+	if x.Payload, err = store.EncodeContent(&c); err != nil {
+		return x, false, err
+	}
+	after := store.ContentTerms(&c)
+	x.Drop = without(before, after)
+	x.Add = without(after, before)
+	if key != c.IdempotencyKey {
+		hash := store.KeyHash(key)
+		x.KeyHash = hash[:]
+	}
+	return x, true, nil
+}
+
+// without is what of a is not in b.
+func without(a, b []store.Term) (out []store.Term) {
+	for _, t := range a {
+		if !slices.Contains(b, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// masker takes one address, in lower case, out of texts.
+type masker struct {
+	text, mask string
+	changed    bool
+}
+
+// is says whether a text is the address, and nothing else.
+func (m *masker) is(text string) bool { return strings.EqualFold(text, m.text) }
+
+// copies takes the address off a list of them.
+func (m *masker) copies(list *[]string) {
+	n := len(*list)
+	*list = slices.DeleteFunc(*list, m.is)
+	m.changed = m.changed || len(*list) < n
+}
+
+// in masks the address in a text, however its letters are written. What is part of a
+// longer address or number is another one.
+func (m *masker) in(text string) string {
+	if len(text) < len(m.text) {
+		return text
+	}
+	var b strings.Builder
+	from := 0
+	for i := 0; i+len(m.text) <= len(text); {
+		if !strings.EqualFold(text[i:i+len(m.text)], m.text) || i > 0 && inWord(text[i-1]) || i+len(m.text) < len(text) && goesOn(text[i+len(m.text):]) {
+			i++
+			continue
+		}
+		b.WriteString(text[from:i])
+		b.WriteString(m.mask)
+		i += len(m.text)
+		from, m.changed = i, true
+	}
+	if from == 0 {
+		return text
+	}
+	return b.String() + text[from:]
+}
+
+// inWord says whether a byte before an address belongs to a longer one.
+func inWord(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("._%-", c) >= 0 || c >= 0x80
+}
+
+// goesOn says whether what follows an address makes it a longer one: a letter or digit, or
+// a dot or hyphen before one.
+func goesOn(rest string) bool {
+	if (rest[0] == '.' || rest[0] == '-') && len(rest) > 1 {
+		rest = rest[1:]
+	}
+	c := rest[0]
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}

@@ -1,0 +1,334 @@
+package upkeep
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/erased"
+	"github.com/commserver/commserver/internal/store/sqlite"
+)
+
+const day = 24 * time.Hour
+
+// world is a service on a store whose clock can be set forward.
+type world struct {
+	*testing.T
+	s     *sqlite.Store
+	book  *erased.Book
+	up    *Service
+	ahead atomic.Int64
+	leads atomic.Bool
+	steps atomic.Int64
+}
+
+func newWorld(t *testing.T, change ...func(*Config)) *world {
+	t.Helper()
+	w := &world{T: t}
+	w.leads.Store(true)
+	var err error
+	w.s, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }})
+	w.must(err)
+	t.Cleanup(func() { w.must(w.s.Close()) })
+	w.must(w.s.Migrate(t.Context()))
+	text, err := seal.GenerateRing("k1")
+	w.must(err)
+	ring, err := seal.ParseRing(text)
+	w.must(err)
+	w.book, err = erased.Open(t.Context(), w.s, ring)
+	w.must(err)
+	cfg := Config{Store: w.s, Book: w.book, Ring: ring, Leads: w.leads.Load, Content: 30 * day, Messages: 400 * day, Settle: time.Millisecond, Share: 0.9,
+		Log: slog.New(slog.DiscardHandler), TransactionDone: func(time.Duration) { w.steps.Add(1) }}
+	for _, f := range change {
+		f(&cfg)
+	}
+	w.up = New(cfg)
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) later(d time.Duration) { w.ahead.Add(int64(d)) }
+
+func (w *world) app() *comm.App {
+	w.Helper()
+	now := comm.At(time.Now())
+	a := &comm.App{ID: comm.NewID(now), Slug: comm.NewID(now).String(), Active: true, Sandbox: true, RatePerMinute: 1_000_000, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
+	_, err := w.s.CreateApp(w.Context(), a, nil)
+	w.must(err)
+	return a
+}
+
+// message accepts one and, unless it waits, ends it.
+func (w *world) message(a *comm.App, c comm.Content, waits bool) comm.ID {
+	w.Helper()
+	payload, err := store.EncodeContent(&c)
+	w.must(err)
+	now, err := w.s.Now(w.Context())
+	w.must(err)
+	id := comm.NewID(now)
+	_, err = w.s.Accept(w.Context(), []store.Submission{{App: a.ID, ID: id, Shard: comm.ShardOf(a.ID, id, 1), Channel: comm.Email, Lane: comm.Normal, Mode: comm.Sandbox, OnUnknown: a.OnUnknown,
+		Recipient: c.To, Terms: store.ContentTerms(&c), Payload: payload, RatePerMinute: 1_000_000}})
+	w.must(err)
+	if !waits {
+		_, _, err := w.s.Cancel(w.Context(), a.ID, id, "app")
+		w.must(err)
+	}
+	return id
+}
+
+// look answers whether the message is there, and whether its content is.
+func (w *world) look(a *comm.App, id comm.ID) string {
+	w.Helper()
+	m, err := w.s.Message(w.Context(), a.ID, id)
+	switch {
+	case comm.IsKind(err, comm.Missing):
+		return "removed"
+	case err != nil:
+		w.Fatal(err)
+	case m.ContentGone:
+		return "purged"
+	}
+	return "whole"
+}
+
+func (w *world) task(name string) store.Task {
+	w.Helper()
+	all, err := w.s.Tasks(w.Context())
+	w.must(err)
+	for _, t := range all {
+		if t.Name == name {
+			return t
+		}
+	}
+	w.Fatalf("no task %s in %+v", name, all)
+	return store.Task{}
+}
+
+func TestRoundsFollowTheClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, gone := w.app(), w.app()
+	ended, waits := w.message(a, comm.Content{To: "ama@example.org", Body: "x"}, false), w.message(a, comm.Content{To: "ama@example.org", Body: "x"}, true)
+	of := w.message(gone, comm.Content{To: "kofi@example.org", Body: "x"}, false)
+	w.must(w.s.DeleteApp(w.Context(), gone.ID, comm.At(time.Now())))
+	is := func(when, one, two, three string) {
+		t.Helper()
+		w.must(w.up.Round(w.Context()))
+		if got := []string{w.look(a, ended), w.look(a, waits), w.look(gone, of)}; strings.Join(got, " ") != one+" "+two+" "+three {
+			t.Errorf("%s: %v", when, got)
+		}
+	}
+	is("at once", "whole", "whole", "whole")
+	w.later(time.Hour)
+	is("after an hour", "whole", "whole", "removed")
+	if ids, err := w.s.DeletedApps(w.Context(), comm.ID{}, 10); err != nil || len(ids) > 0 {
+		t.Errorf("%v %v", ids, err)
+	}
+	w.later(29 * day)
+	is("after 29 days", "whole", "whole", "removed")
+	w.later(2 * day)
+	is("after 31 days", "purged", "whole", "removed")
+	if got := w.task(TaskContent); got.Done != 1 || got.Total != 1 || got.Failed != "" || got.FinishedAt < got.StartedAt || got.StartedAt-got.Reached < comm.Micros((30*day).Microseconds()) {
+		t.Errorf("%+v", got)
+	}
+	is("again", "purged", "whole", "removed")
+	w.later(370 * day)
+	is("after 401 days", "removed", "whole", "removed")
+	_, _, err := w.s.Cancel(w.Context(), a.ID, waits, "app")
+	w.must(err)
+	w.later(29 * day)
+	is("29 days after its late end", "removed", "whole", "removed")
+	w.later(40 * day)
+	is("69 days after its late end", "removed", "removed", "removed")
+	report, err := w.up.Status(w.Context())
+	if err != nil || len(report.Tasks) != 4 || report.OpenErasures != 0 {
+		t.Errorf("%+v %v", report, err)
+	}
+}
+
+// What stops in the middle, or on another node, goes on where it was.
+func TestARoundThatStopsGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *Config) { c.Aim = 200 * time.Microsecond })
+	a := w.app()
+	const n = 120
+	for range n {
+		w.message(a, comm.Content{To: "ama@example.org", Body: "x"}, false)
+	}
+	w.later(31 * day)
+	w.up.cfg.TransactionDone = func(time.Duration) {
+		if w.steps.Add(1) == 3 {
+			w.leads.Store(false)
+		}
+	}
+	w.must(w.up.Round(w.Context()))
+	first := w.task(TaskContent)
+	if first.Done == 0 || first.Done == n || first.Failed == "" || w.steps.Load() != 3 {
+		t.Fatalf("%+v after %d transactions", first, w.steps.Load())
+	}
+	w.leads.Store(true)
+	w.must(w.up.Round(w.Context()))
+	if got := w.task(TaskContent); got.Done+first.Done != n || got.Total != n || got.Failed != "" {
+		t.Errorf("%+v after %+v", got, first)
+	}
+	if w.steps.Load() < 6 {
+		t.Errorf("only %d transactions", w.steps.Load())
+	}
+}
+
+// TestOnlyTheLeaderWorks: a node that does not lead neither rounds nor erases.
+func TestOnlyTheLeaderWorks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.leads.Store(false)
+	a := w.app()
+	id := w.message(a, comm.Content{To: "ama@example.org", Body: "x"}, false)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ran := make(chan error, 1)
+	go func() { ran <- w.up.Run(ctx) }()
+	e, err := w.up.Erase(ctx, a.ID, comm.Email, "ama@example.org")
+	w.must(err)
+	time.Sleep(1500 * time.Millisecond) // Run has looked
+	if got, err := w.up.Erasure(ctx, a.ID, e.ID); err != nil || got.Stage != store.ErasureMarked {
+		t.Errorf("%+v %v", got, err)
+	}
+	w.leads.Store(true)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		got, err := w.up.Erasure(ctx, a.ID, e.ID)
+		w.must(err)
+		if got.FinishedAt != 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if m, err := w.s.Message(ctx, a.ID, id); err != nil || !m.ContentGone || m.To != "a***@example.org" {
+		t.Errorf("%+v %v", m, err)
+	}
+	cancel()
+	w.must(<-ran)
+}
+
+// An opt-out that came back for a message goes to its hash again when nothing of it is kept.
+func TestReturnedOptOutsGoAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app()
+	const to = "ama@example.org"
+	_, err := w.book.Suppress(t.Context(), store.Suppression{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, CreatedAt: comm.At(time.Now())})
+	w.must(err)
+	_, err = w.up.Erase(t.Context(), a.ID, comm.Email, to)
+	w.must(err)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		w.must(w.up.erasures(t.Context()))
+		if open, err := w.s.OpenErasures(t.Context(), 1); err != nil || len(open) == 0 {
+			break
+		}
+	}
+	plain := func() int {
+		t.Helper()
+		list, err := w.s.SuppressionList(t.Context(), a.ID, store.SuppressionFilter{Limit: 10})
+		w.must(err)
+		return len(list)
+	}
+	if on, err := w.book.Suppressed(t.Context(), a.ID, comm.Email, to); err != nil || !on || plain() != 0 {
+		t.Fatalf("%v %v, %d shown", on, err, plain())
+	}
+	if on, err := w.book.Suppressed(t.Context(), w.app().ID, comm.Email, to); err != nil || on {
+		t.Fatalf("of another app: %v %v", on, err)
+	}
+	w.must(w.book.Return(t.Context(), a.ID, comm.Email, to))
+	id := w.message(a, comm.Content{To: to, Body: "x"}, true)
+	for { // searchable a moment later
+		found, err := w.s.Search(t.Context(), a.ID, store.Filter{Recipient: to, Limit: 1})
+		w.must(err)
+		if len(found.Messages) == 1 {
+			break
+		}
+	}
+	w.later(31 * day)
+	w.must(w.up.Round(t.Context()))
+	if plain() != 1 {
+		t.Error("gone although a message waits")
+	}
+	_, _, err = w.s.Cancel(t.Context(), a.ID, id, "app")
+	w.must(err)
+	w.later(31 * day)
+	w.must(w.up.Round(t.Context()))
+	if on, err := w.book.Suppressed(t.Context(), a.ID, comm.Email, to); err != nil || !on || plain() != 0 {
+		t.Errorf("%v %v, %d shown", on, err, plain())
+	}
+}
+
+func TestAddressesAreMaskedInTexts(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                        "",
+		"ama@example.org":                         "<>",
+		"Write to AMA@Example.ORG!":               "Write to <>!",
+		"ama@example.org,ama@example.org":         "<>,<>",
+		"yama@example.org":                        "yama@example.org",
+		"a.ama@example.org":                       "a.ama@example.org",
+		"ama@example.org.uk":                      "ama@example.org.uk",
+		"ama@example.organic":                     "ama@example.organic",
+		"See ama@example.org.":                    "See <>.",
+		"<a href=\"mailto:ama@example.org?x=1\">": "<a href=\"mailto:<>?x=1\">",
+		"ama@example.com":                         "ama@example.com",
+		"ŋama@example.org":                        "ŋama@example.org",
+	} {
+		m := masker{text: "ama@example.org", mask: "<>"}
+		if got := m.in(text); got != want || m.changed != (got != text) {
+			t.Errorf("%q became %q, want %q; changed %v", text, got, want, m.changed)
+		}
+	}
+	number := masker{text: "233241234567", mask: "<>"}
+	if got := number.in("Call +233241234567, not 2332412345678 or 1233241234567."); got != "Call +<>, not 2332412345678 or 1233241234567." {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestContentsAreRewritten(t *testing.T) {
+	t.Parallel()
+	c := comm.Content{To: "kofi@example.org", Body: "of Ama@example.org", CC: []string{"AMA@example.org", "esi@example.org"}, BCC: []string{"ama@example.org"}, ReplyTo: "ama@example.org",
+		Headers: map[string]string{"X-For": "ama@example.org"}, Tags: []string{"x", "for:ama@example.org"}, Metadata: `{"a":"ama@example.org","n":1}`, TemplateKey: "t", IdempotencyKey: "ama@example.org/1"}
+	payload, err := store.EncodeContent(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, changed, err := rewritten(&store.Mentioned{Sequence: 7, Payload: payload}, "ama@example.org")
+	if err != nil || !changed || x.Sequence != 7 {
+		t.Fatalf("%+v %v %v", x, changed, err)
+	}
+	var got comm.Content
+	if err := store.DecodeContent(x.Payload, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := comm.Content{To: "kofi@example.org", Body: "of a***@example.org", CC: []string{"esi@example.org"}, Headers: map[string]string{"X-For": "a***@example.org"},
+		Tags: []string{"x", "for:a***@example.org"}, Metadata: `{"a":"a***@example.org","n":1}`, TemplateKey: "t", IdempotencyKey: "a***@example.org/1"}
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("\n%+v\n%+v", got, want)
+	}
+	hash := store.KeyHash("ama@example.org/1")
+	if string(x.KeyHash) != string(hash[:]) || len(x.Drop) != 1 || x.Drop[0].Value != "for:ama@example.org" || len(x.Add) != 1 || x.Add[0].Value != "for:a***@example.org" {
+		t.Errorf("%+v", x)
+	}
+	if _, changed, err := rewritten(&store.Mentioned{Payload: x.Payload}, "ama@example.org"); changed || err != nil {
+		t.Errorf("again: %v %v", changed, err)
+	}
+}
