@@ -21,6 +21,7 @@ import (
 // endpoint is an operation of the contract, as a row calls it.
 type endpoint struct {
 	method, path string
+	pattern      string // the contract's path
 	body         string // a good one, "" when it takes none
 	app          bool   // it wants an app's key
 	scope        string
@@ -49,7 +50,7 @@ func (a *tenant) endpoints(t *testing.T) (out []endpoint) {
 	}
 	for path, methods := range doc.Paths {
 		for method, o := range methods {
-			e := endpoint{method: strings.ToUpper(method), path: a.fill(path), scope: o.Scope}
+			e := endpoint{method: strings.ToUpper(method), path: a.fill(path), pattern: path, scope: o.Scope}
 			for _, example := range o.Body.Content["application/json"].Examples {
 				if text := string(example.Value); example.Status[0] == '2' && (e.body == "" || text < e.body) {
 					e.body = text

@@ -75,12 +75,18 @@ func open(t *testing.T, postgres bool) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"COMMS_ADDR=localhost:0", "COMMS_DATA_DIR=" + t.TempDir(), "COMMS_ADMIN_KEY=" + adminKey, "COMMS_PROVISIONING_KEY=" + provisioningKey,
+	env := []string{"COMMS_DATA_DIR=" + t.TempDir(), "COMMS_ADMIN_KEY=" + adminKey, "COMMS_PROVISIONING_KEY=" + provisioningKey,
 		"COMMS_ENCRYPTION_KEYS=" + ring.Reveal(), "COMMS_AUTH_FAILURES_PER_MINUTE=100000"}
 	if postgres {
 		env = append(env, "COMMS_DATABASE_URL="+pgtest.Database(t))
 	}
-	cfg, err := config.Load(config.Source{Env: env})
+	return start(t, env)
+}
+
+// start starts the server with a configuration, on a port of its own.
+func start(t *testing.T, env []string) *world {
+	t.Helper()
+	cfg, err := config.Load(config.Source{Env: append(env, "COMMS_ADDR=localhost:0")})
 	if err != nil {
 		t.Fatal(err)
 	}
