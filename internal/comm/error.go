@@ -59,14 +59,21 @@ func Rendered(code string) *Error {
 }
 
 // Field notes which field is wrong and why, and answers the same Error. The path
-// may hold names that the client made up: it is cut as ClipPath does.
+// may hold names that the client made up: it is cut as ClipPath does, and after
+// maxFields of them one says that there are more.
 func (e *Error) Field(path, why string) *Error {
 	if e.Fields == nil {
 		e.Fields = map[string]string{}
 	}
-	e.Fields[ClipPath(path)] = why
+	if path = ClipPath(path); len(e.Fields) >= maxFields && e.Fields[path] == "" {
+		path, why = "…", "more fields are wrong"
+	}
+	e.Fields[path] = why
 	return e
 }
+
+// maxFields bounds how many fields an error lists.
+const maxFields = 32
 
 // maxPath bounds the path of a field in an error, in bytes.
 const maxPath = 120

@@ -19,6 +19,13 @@ func TestAnErrorRepeatsLittleOfWhatAClientMadeUp(t *testing.T) {
 			}
 		}
 	}
+	many := E("invalid_field")
+	for n := range 100_000 {
+		many.Field(fmt.Sprint("config.", n), "why")
+	}
+	if many.Field("config.0", "known"); len(many.Fields) != maxFields+1 || many.Fields["config.0"] != "known" || many.Fields["…"] == "" {
+		t.Errorf("%d fields: %v", len(many.Fields), many.Fields)
+	}
 	if got := ClipPath(strings.Repeat("a", maxPath)); len(got) != maxPath {
 		t.Errorf("cut without need: %q", got)
 	}

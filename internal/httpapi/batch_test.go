@@ -42,15 +42,15 @@ func TestEachMessageOfABatchIsJudgedAlone(t *testing.T) {
 	w.badTemplates(one)
 	putOnList(t, w, one.app, comm.SMS, "233241234500")
 	messages, want := []string{}, []string{}
-	for _, b := range bodies() { // every bad message that leaves the frame whole is refused for the same reason as by itself
-		if b.status < 400 || !strings.HasPrefix(b.body, "{") || !strings.HasSuffix(b.body, "}") || len(b.body) > 100_000 || b.code == "trailing_data" || b.code == "invalid_json" || strings.Contains(b.body, "attachments") {
+	for _, b := range bodies() { // each is refused for the same reason as by itself
+		if b.status < 400 || strings.Contains(b.body, "attachments") {
 			continue
 		}
 		messages, want = append(messages, b.body, sms("")), append(want, cmp.Or(b.code, "any"), "")
 	}
 	messages, want = append(messages, `null`, `[]`, `"x"`, email(`"attachments":[]`), sms(`"body":"`+strings.Repeat("a", 1<<20)+`"`), sms(`"to":"233241234500"`)),
 		append(want, "invalid_body", "invalid_body", "invalid_body", "field_not_allowed", "body_too_large", "")
-	if len(messages) < 100 {
+	if len(messages) < 40 {
 		t.Fatalf("only %d", len(messages))
 	}
 	got := w.do(one, "POST", batchURL, batchOf(messages...), nil)

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"maps"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,31 +68,93 @@ func probes() map[string]probe {
 // single scope, and another app's key with this app's ids.
 func TestEveryRouteIsClosed(t *testing.T) {
 	t.Parallel()
-	all := probes()
-	for _, route := range newWorld(t).api.Routes() {
+	routes := newWorld(t).api.Routes()
+	for _, wrong := range unmatched(routes, probes(), adminProbes()) {
+		t.Error(wrong)
+	}
+	for _, route := range routes {
 		name := route.Method + " " + route.Path
-		switch route.Who {
-		case AnApp:
-		case Provisioner, Anyone, Admin: // of Admin: TestEveryAdminRouteIsClosed
-			continue
-		default:
-			t.Errorf("%s: nobody is named who may use it", name)
-			continue
+		if p, ok := probes()[name]; ok {
+			t.Run(name, func(t *testing.T) { t.Parallel(); closed(t, route, p) })
 		}
-		p, ok := all[name]
-		if !ok {
-			t.Errorf("%s: no entry in the matrix", name)
-			continue
-		}
-		if route.Scope == 0 {
-			t.Errorf("%s: an app's route needs a scope", name)
-		}
-		delete(all, name)
-		t.Run(name, func(t *testing.T) { t.Parallel(); closed(t, route, p) })
 	}
-	for name := range all {
-		t.Errorf("%s: in the matrix, not in the routes", name)
+}
+
+// unmatched is what routes and the two matrices say of each other that cannot be.
+func unmatched(routes []Route, ofApps, ofAdmin map[string]probe) (wrong []string) {
+	ofApps, ofAdmin = maps.Clone(ofApps), maps.Clone(ofAdmin)
+	for _, route := range routes {
+		name := route.Method + " " + route.Path
+		matrix := map[Who]map[string]probe{AnApp: ofApps, Admin: ofAdmin}[route.Who]
+		switch {
+		case route.Who < Anyone || route.Who > Admin:
+			wrong = append(wrong, name+": nobody is named who may use it")
+			continue
+		case strings.HasPrefix(route.Path, "/api/admin") != (route.Who == Admin):
+			wrong = append(wrong, name+": the paths of /api/admin are the administrator's")
+		case strings.HasPrefix(route.Path, "/api/v1") && route.Who != AnApp:
+			wrong = append(wrong, name+": the paths of /api/v1 are the apps'")
+		case route.Who == AnApp && route.Scope == 0:
+			wrong = append(wrong, name+": an app's route needs a scope")
+		}
+		if matrix == nil {
+			continue // open, or provisioning's: named by tests of their own
+		}
+		if _, ok := matrix[name]; !ok {
+			wrong = append(wrong, name+": no entry in the matrix")
+		}
+		delete(matrix, name)
 	}
+	for _, rest := range []map[string]probe{ofApps, ofAdmin} {
+		for name := range rest {
+			wrong = append(wrong, name+": in the matrix, not in the routes")
+		}
+	}
+	return wrong
+}
+
+// TestTheMatrixFindsWhatItLacks alters the table of routes: each way to forget something is found, once.
+func TestTheMatrixFindsWhatItLacks(t *testing.T) {
+	t.Parallel()
+	routes := newWorld(t).api.Routes()
+	for name, change := range map[string]func([]Route) []Route{
+		"a route of apps without an entry": func(r []Route) []Route {
+			return append(r, Route{Method: "GET", Path: "/api/v1/secrets", Who: AnApp, Scope: comm.ScopeRead})
+		},
+		"a method of a path that has others": func(r []Route) []Route {
+			return append(r, Route{Method: "DELETE", Path: "/api/v1/messages/{id}", Who: AnApp, Scope: comm.ScopeSend})
+		},
+		"a route of the administrator's": func(r []Route) []Route {
+			return append(r, Route{Method: "GET", Path: "/api/admin/secrets", Who: Admin})
+		},
+		"a route that names nobody": func(r []Route) []Route { return append(r, Route{Method: "GET", Path: "/x"}) },
+		"an entry whose route is gone": func(r []Route) []Route {
+			return slices.DeleteFunc(r, func(x Route) bool { return x.Method == "PATCH" && x.Path == "/api/v1/app" })
+		},
+		"an administrator's entry likewise": func(r []Route) []Route {
+			return slices.DeleteFunc(r, func(x Route) bool { return x.Path == "/api/admin/audit" })
+		},
+		"a route of apps without a scope": func(r []Route) []Route { return altered(r, "GET /api/v1/app", func(x *Route) { x.Scope = 0 }) },
+	} {
+		if wrong := unmatched(change(slices.Clone(routes)), probes(), adminProbes()); len(wrong) != 1 {
+			t.Errorf("%s: %v", name, wrong)
+		}
+	}
+	for name, who := range map[string]Who{"opened to anyone": Anyone, "given to provisioning": Provisioner} { // and its entry is left over
+		open := altered(slices.Clone(routes), "GET /api/v1/app", func(x *Route) { x.Who = who })
+		if wrong := unmatched(open, probes(), adminProbes()); len(wrong) != 2 {
+			t.Errorf("%s: %v", name, wrong)
+		}
+	}
+}
+
+func altered(routes []Route, name string, change func(*Route)) []Route {
+	for i := range routes {
+		if routes[i].Method+" "+routes[i].Path == name {
+			change(&routes[i])
+		}
+	}
+	return routes
 }
 
 func closed(t *testing.T, route Route, p probe) {

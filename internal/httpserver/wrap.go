@@ -72,6 +72,11 @@ func (w *wrapper) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if w.o.HSTS {
 		h["Strict-Transport-Security"] = oneYear
 	}
+	if len(r.TransferEncoding) > 0 {
+		// It may have said a length too, which net/http passes over and does not show: then a proxy may have seen
+		// another end of it, and what follows could be somebody else's (RFC 9112, 6.1: the connection ends).
+		h["Connection"] = hangUp
+	}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer w.finish(x, r, start)
 	if status := overlong(r); status != 0 && w.o.Refuse != nil {

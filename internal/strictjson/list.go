@@ -18,7 +18,7 @@ func List(data []byte, name string, most int) ([]jsontext.Value, error) {
 		if kind == 0 {
 			return nil, syntaxOr(data, comm.E("invalid_json"))
 		}
-		return nil, comm.E("invalid_body")
+		return nil, syntaxOr(data, comm.E("invalid_body"))
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return nil, syntaxOr(data, comm.E("invalid_json"))
@@ -32,12 +32,12 @@ func List(data []byte, name string, most int) ([]jsontext.Value, error) {
 			return nil, syntaxOr(data, comm.E("invalid_json"))
 		case member.String() != name:
 			path := comm.ClipPath(member.String())
-			return nil, comm.E("unknown_field", "The field %s is not known here; check its spelling and case.", path).Field(path, "is not known here")
+			return nil, syntaxOr(data, comm.E("unknown_field", "The field %s is not known here; check its spelling and case.", path).Field(path, "is not known here"))
 		case given:
 			return nil, comm.E("duplicate_field", "The field %s occurs twice; send each field once.", name).Field(name, "occurs twice")
 		}
 		if given = true; d.PeekKind() != '[' {
-			return nil, comm.E("invalid_field").Field(name, "must be an array")
+			return nil, syntaxOr(data, comm.E("invalid_field").Field(name, "must be an array"))
 		}
 		if items, err = elements(d, data, name, most); err != nil {
 			return nil, err

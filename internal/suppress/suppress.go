@@ -115,7 +115,11 @@ func (s *Service) normalise(ch comm.Channel, text, code string) (string, error) 
 		}
 	} else {
 		var email address.Email
-		if email, err = address.ParseEmail(text); err == nil {
+		if email, err = address.ParseEmail(text); err == nil && strings.HasPrefix(email.Key, "*@") {
+			// It could be an address, and never is: whoever writes it means a whole domain.
+			return "", comm.E(code).Field("address", "is one address, without wildcards")
+		}
+		if err == nil {
 			return email.Key, nil
 		}
 	}
