@@ -43,6 +43,7 @@ type Store interface {
 	Templates
 	Audit
 	Sealed
+	Stats
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)

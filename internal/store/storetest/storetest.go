@@ -46,6 +46,7 @@ func Run(t *testing.T, open Opener) {
 		{"Tenancy", tenancyCases()},
 		{"Audit", auditCases()},
 		{"Sealed", sealedCases()},
+		{"Stats", statsCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {
