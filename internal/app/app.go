@@ -26,6 +26,7 @@ import (
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -47,9 +48,10 @@ type App struct {
 	registry   *registry.Service
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher // nil for the role api
-	herald     *dispatch.Herald     // for the role api on PostgreSQL: tells workers what was accepted
-	server     *httpserver.Server   // nil for the role worker without a door
-	inside     *httpserver.Server   // profiles on the private address; nil unless it is set
+	stats      *stats.Service
+	herald     *dispatch.Herald   // for the role api on PostgreSQL: tells workers what was accepted
+	server     *httpserver.Server // nil for the role worker without a door
+	inside     *httpserver.Server // profiles on the private address; nil unless it is set
 	base       string
 	closers    []func() error // run last in, first out
 }
@@ -115,6 +117,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&accepts, "intake", a.intake.Run, committer)
 	start(&accepts, "auth", a.auth.Run, committer)
 	start(&accepts, "registry", a.registry.Run, committer)
+	start(&accepts, "stats", a.stats.Run, committer)
 	if a.dispatcher != nil {
 		start(&works, "dispatch", a.dispatcher.Run, engines)
 	}

@@ -62,6 +62,7 @@ func adminProbes() map[string]probe {
 		"POST /api/admin/apps/{app}/keys":              {body: `{"name":"k"}`, status: 201},
 		"POST /api/admin/apps/{app}/keys/{id}/rotate":  {body: `{}`, status: 201},
 		"DELETE /api/admin/apps/{app}/keys/{id}":       {status: 204},
+		"GET /api/admin/stats":                         {status: 200},
 		"GET /api/admin/audit":                         {status: 200},
 		"GET /api/admin/audit/verify":                  {status: 200},
 		"POST /api/admin/provider-configs":             {body: config, status: 201},

@@ -22,6 +22,7 @@ import (
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/outage"
 	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/strictjson"
 	"github.com/commserver/commserver/internal/suppress"
@@ -65,6 +66,7 @@ type Config struct {
 	Registry *registry.Service
 	Trial    *trial.Service
 	Messages store.Messages
+	Stats    *stats.Service
 	// Suppressions keeps the apps' opt-outs.
 	Suppressions *suppress.Service
 	// Checks make up /readyz; each runs at most once a second.

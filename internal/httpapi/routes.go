@@ -48,6 +48,8 @@ func (a *API) routes() []Route {
 		{"GET", "/api/v1/sandbox/messages", AnApp, comm.ScopeRead, true, a.listCaptures},
 		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, false, a.getCapture},
 
+		{"GET", "/api/v1/stats", AnApp, comm.ScopeRead, true, a.appStats},
+
 		{"GET", "/api/v1/app", AnApp, comm.ScopeRead, false, a.getApp},
 		{"PATCH", "/api/v1/app", AnApp, comm.ScopeProviders, false, a.changeApp},
 
@@ -86,6 +88,7 @@ func (a *API) routes() []Route {
 		{"POST", "/api/admin/apps/{app}/keys", Admin, 0, false, a.createKey},
 		{"POST", "/api/admin/apps/{app}/keys/{id}/rotate", Admin, 0, false, a.rotateKey},
 		{"DELETE", "/api/admin/apps/{app}/keys/{id}", Admin, 0, false, a.revokeKey},
+		{"GET", "/api/admin/stats", Admin, 0, true, a.allStats},
 		{"GET", "/api/admin/audit", Admin, 0, true, a.listAudit},
 		{"GET", "/api/admin/audit/verify", Admin, 0, true, a.verifyAudit},
 		{"POST", "/api/admin/provider-configs", Admin, 0, false, a.createProvider},
