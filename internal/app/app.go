@@ -26,6 +26,7 @@ import (
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/upkeep"
@@ -51,6 +52,7 @@ type App struct {
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher // nil for the role api
 	upkeep     *upkeep.Service
+	stats      *stats.Service
 	herald     *dispatch.Herald   // for the role api on PostgreSQL: tells workers what was accepted
 	server     *httpserver.Server // nil for the role worker without a door
 	inside     *httpserver.Server // profiles on the private address; nil unless it is set
@@ -119,6 +121,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&accepts, "intake", a.intake.Run, committer)
 	start(&accepts, "auth", a.auth.Run, committer)
 	start(&accepts, "registry", a.registry.Run, committer)
+	start(&accepts, "stats", a.stats.Run, committer)
 	if a.dispatcher != nil {
 		start(&works, "dispatch", a.dispatcher.Run, engines)
 		start(&works, "upkeep", a.upkeep.Run, ctx)

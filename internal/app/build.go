@@ -25,6 +25,7 @@ import (
 	"github.com/commserver/commserver/internal/provider/all"
 	"github.com/commserver/commserver/internal/provider/sandbox"
 	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/suppress"
@@ -113,13 +114,14 @@ func phonesOf(region string) (phones address.Phones, err error) {
 	return phones, nil
 }
 
-// engines makes auth, dispatch and intake.
+// engines makes auth, dispatch, intake and stats.
 func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, phones address.Phones) error {
 	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal(),
 		AdminKey: a.cfg.AdminKey.Reveal(), Uses: a.store, Log: a.log})
 	if err := a.dispatch(opt, reg, mail); err != nil {
 		return err
 	}
+	a.stats = stats.New(stats.Config{Store: a.store, Apps: a.store, Now: a.store.Now, Log: a.log})
 	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed})
 	return nil
@@ -185,7 +187,7 @@ func (a *App) door(reg *registry.Service, mail *guard.Dialer, phones address.Pho
 		}})
 	}
 	tries := trial.New(trial.Config{Providers: a.store, Suppressions: a.book, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(mail), Log: a.log})
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Everywhere: a.store, Backlog: backlog.New(a.store), Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Stats: a.stats, Everywhere: a.store, Backlog: backlog.New(a.store), Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Checks: checks, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

@@ -53,6 +53,7 @@ func floors() map[string]int {
 		"internal/receipt":  3,
 		"internal/registry": 3,
 		"internal/trial":    3,
+		"internal/stats":    3,
 		"internal/suppress": 3,
 		"internal/upkeep":   3,
 		"internal/webhook":  3,

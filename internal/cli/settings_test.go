@@ -144,6 +144,8 @@ func TestWhatIsAsked(t *testing.T) {
 		{"suppression find a@example.com --channel EMAIL", "GET /api/admin/suppressions?address=a%40example.com&channel=EMAIL&limit=20 ", `200 {"data":[{"app":{"slug":"flow"},"address":"a@example.com"}],"nextCursor":null}`, "flow"},
 		{"message preview --app flow --to 233241234567 --body Hi", `POST /api/v1/messages/preview {"body":"Hi","channel":"SMS","to":"233241234567"}`, `200 {"channel":"SMS","sandbox":true,"body":"Hi","chain":{"level":"APP","tried":[{"place":1,"id":"c5","providerType":"TWILIO"}]}}`, "TWILIO"},
 		{"audit list --app flow --after 2026-07-03T10:00:00Z", "GET /api/admin/audit?after=2026-07-03T10%3A00%3A00Z&app=flow&limit=20 ", `200 {"data":[{"sequence":4,"action":"app.created"}],"nextCursor":null}`, "app.created"},
+		{"stats --admin --app flow --window 7d", "GET /api/admin/stats?app=flow&window=7d ",
+			`200 {"counts":{"accepted":12,"sent":0},"latency":{"due":{"p50Ms":34}},"channels":[{"channel":"SMS","counts":{"accepted":12}}],"providers":[{"provider":"smtp","attempts":56}],"apps":[]}`, "smtp"},
 		{"audit verify", "GET /api/admin/audit/verify ", `200 {"ok":true,"checked":7,"nextAfter":null,"broken":null}`, "Entries  7"},
 	} {
 		t.Run(c.words, func(t *testing.T) {

@@ -74,6 +74,7 @@ func adminProbes() map[string]probe {
 		"GET /api/admin/suppressions":                  {status: 400}, // it names nothing
 		"GET /api/admin/queue":                         {status: 200},
 		"POST /api/admin/queue":                        {body: `{"action":"PAUSE","app":"one"}`, status: 200},
+		"GET /api/admin/stats":                         {status: 200},
 		"GET /api/admin/audit":                         {status: 200},
 		"GET /api/admin/audit/verify":                  {status: 200},
 		"POST /api/admin/provider-configs":             {body: config, status: 201},

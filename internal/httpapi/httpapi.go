@@ -26,6 +26,7 @@ import (
 	"github.com/commserver/commserver/internal/outage"
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/strictjson"
 	"github.com/commserver/commserver/internal/suppress"
@@ -77,6 +78,7 @@ type Config struct {
 	// Everywhere reads across apps, and Backlog shows and clears what waits: for the administrator.
 	Everywhere store.Everywhere
 	Backlog    *backlog.Service
+	Stats      *stats.Service
 	// Suppressions keeps the apps' opt-outs.
 	Suppressions *suppress.Service
 	// Upkeep removes what was kept long enough, and persons who ask for it.

@@ -34,6 +34,7 @@ func probes() map[string]probe {
 		"GET /api/v1/sandbox/messages":         {status: 200},
 		"GET /api/v1/sandbox/messages/wait":    {status: 400},                // it names nobody
 		"GET /api/v1/sandbox/messages/{id}":    {id: "message", status: 404}, // nothing was captured
+		"GET /api/v1/stats":                    {status: 200},
 		"GET /api/v1/app":                      {status: 200},
 		"PATCH /api/v1/app":                    {body: `{"onUnknownOutcome":"FAIL"}`, status: 200},
 		"POST /api/v1/provider-configs":        {body: config, status: 201},

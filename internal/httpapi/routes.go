@@ -49,6 +49,8 @@ func (a *API) routes() []Route {
 		{"GET", "/api/v1/sandbox/messages/wait", AnApp, comm.ScopeRead, true, a.waitForCapture},
 		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, false, a.getCapture},
 
+		{"GET", "/api/v1/stats", AnApp, comm.ScopeRead, true, a.appStats},
+
 		{"GET", "/api/v1/app", AnApp, comm.ScopeRead, false, a.getApp},
 		{"PATCH", "/api/v1/app", AnApp, comm.ScopeProviders, false, a.changeApp},
 
@@ -100,6 +102,7 @@ func (a *API) routes() []Route {
 		{"POST", "/api/admin/erasures", Admin, 0, false, a.createAnyErasure},
 		{"GET", "/api/admin/erasures/{id}", Admin, 0, false, a.getAnyErasure},
 		{"GET", "/api/admin/upkeep", Admin, 0, false, a.getUpkeep},
+		{"GET", "/api/admin/stats", Admin, 0, true, a.allStats},
 		{"GET", "/api/admin/audit", Admin, 0, true, a.listAudit},
 		{"GET", "/api/admin/audit/verify", Admin, 0, true, a.verifyAudit},
 		{"POST", "/api/admin/provider-configs", Admin, 0, false, a.createProvider},

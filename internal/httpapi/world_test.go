@@ -28,6 +28,7 @@ import (
 	"github.com/commserver/commserver/internal/provider/providertest"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/store/sqlite"
@@ -134,7 +135,7 @@ func newWorld(t testing.TB) *world {
 			return w.dial(ctx, network, address)
 		}, Hostname: "client.test", Log: log}})
 	w.api = New(Config{
-		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, Everywhere: w.store, Backlog: backlog.New(w.store), Suppressions: suppress.New(suppress.Config{Store: w.book, Across: w.store}), Upkeep: w.upkeep, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, Stats: stats.New(stats.Config{Store: w.store, Apps: w.store, Now: w.store.Now}), Everywhere: w.store, Backlog: backlog.New(w.store), Suppressions: suppress.New(suppress.Config{Store: w.book, Across: w.store}), Upkeep: w.upkeep, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()

@@ -47,6 +47,7 @@ type Store interface {
 	Backlog
 	Upkeep
 	Persons
+	Stats
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)

@@ -198,7 +198,7 @@ func (s *Store) acceptOne(ctx context.Context, x *store.Submission, out *store.A
 	args := []any{
 		[16]byte(x.ID), [16]byte(x.App), int16(x.Shard), int16(x.Channel), int16(x.Lane), int16(x.Mode), int16(x.OnUnknown), x.Node,
 		int64(x.ScheduledAt), x.TTL, hash, x.Fingerprint[:], x.Recipient, x.Payload, min(x.RatePerMinute, math.MaxInt32),
-		x.Bytes(),
+		x.Bytes(), tallyAccepts([]store.Submission{*x}, []int{0}),
 	}
 	err = s.accept(ctx, acceptOneSQL, args, func() { stored = false }, func(r *reader) {
 		stored = true
@@ -316,7 +316,7 @@ func acceptArgs(subs []store.Submission, group []int) []any {
 	}
 	return []any{
 		id, app, a, shard, channel, lane, mode, onUnknown, node, scheduled, ttl, hash, fingerprint, recipient, payload, files, rate, size,
-		fApp, fID, fN, fName, fType, fContent, wApp, wKind, wValue, wID,
+		fApp, fID, fN, fName, fType, fContent, wApp, wKind, wValue, wID, tallyAccepts(subs, group),
 	}
 }
 

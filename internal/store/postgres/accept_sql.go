@@ -9,7 +9,7 @@ import (
 // A group of submissions is stored in one statement. $1 to $18 are the submissions,
 // one array for each column; a is the place of the app among the group's distinct
 // apps in the order of their ids, hash is NULL without a key. $19 to $24 are the
-// attachments of all of them, $25 to $28 their terms.
+// attachments of all of them, $25 to $28 their terms, $29 what they count.
 //
 // Membership is asked as IN of a CTE inside IS TRUE or OR: that is a hashed
 // look-up, while a join of two CTEs would be a nested loop.
@@ -48,7 +48,10 @@ f AS (
 it AS (
   INSERT INTO terms (app_id, kind, value, id)
   SELECT w.app, w.kind, w.value, w.id FROM unnest($25::uuid[], $26::smallint[], $27::text[], $28::uuid[]) AS w (app, kind, value, id)
-  WHERE (w.id IN (SELECT n.id FROM n)) IS TRUE ON CONFLICT DO NOTHING)`
+  WHERE (w.id IN (SELECT n.id FROM n)) IS TRUE ON CONFLICT DO NOTHING),
+iy AS (
+  INSERT INTO tallies (at, items, took)
+  SELECT (SELECT now FROM t), $29::bytea, CASE WHEN count(*) < cardinality($1) THEN array_agg((n.ord - 1)::integer * 2048) END FROM n HAVING count(*) > 0)`
 )
 
 // acceptSQL is for the usual group, in which every key is new and no app is over its
@@ -104,7 +107,9 @@ iq AS (
   INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) SELECT $3, $2, $4, $5, n.due, $1, $16 FROM n),
 ie AS (
   INSERT INTO events (` + eventColumns + `)
-  SELECT $2, $1, 1, 1, 0, 1, n.now, 1, 0, 0, $8::text, '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM n)
+  SELECT $2, $1, 1, 1, 0, 1, n.now, 1, 0, 0, $8::text, '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM n),
+iy AS (
+  INSERT INTO tallies (at, items) SELECT n.now, $17::bytea FROM n)
 SELECT n.now, r.used, (SELECT true FROM suppressions p WHERE p.app_id = $2 AND p.channel = $4 AND p.address = $13),
   CASE WHEN r.used > $15::integer THEN refuse('ZS002', 'an app is over its rate', '') END
 FROM n CROSS JOIN r`

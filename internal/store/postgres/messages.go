@@ -203,20 +203,23 @@ INSERT INTO events (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 	insertQueueSQL = `INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 )
 
-// queueChange adds the statements that write a change of a locked row: state, then events, then queue.
+// queueChange adds the statements that write a change of a locked row: state, then events and what they count, then queue.
 func queueChange(b *pgx.Batch, c *sqlstore.Change) {
 	if len(c.Events) == 0 {
 		return
 	}
 	a := &c.After
 	app, id := sqlstore.UUID(a.App), sqlstore.UUID(a.ID)
+	var tally sqlstore.Tally
 	b.Queue(updateStateSQL, app, id, int16(a.Status), int64(a.UpdatedAt), int64(a.Due), a.Generation, a.Attempts, a.Round, int64(a.RoundSince), a.Sequence, a.Epoch,
 		int32(a.Flags), a.Provider, sqlstore.UUID(a.ProviderID), a.ProviderRef, a.ErrorCode, a.ErrorText, int64(a.SentAt), int64(a.DeliveredAt))
 	for i := range c.Events {
 		e := &c.Events[i]
 		b.Queue(insertEventSQL, app, id, e.Sequence, int16(e.Type), int16(e.From), int16(e.To), int64(e.At), e.Generation, e.Attempt, e.Epoch, e.Node, e.Actor,
 			e.Provider, sqlstore.UUID(e.ProviderID), e.Ref, e.ErrorCode, e.Detail)
+		tally.Event(a, e)
 	}
+	b.Queue(tallySQL, int64(tally.At), tally.Encode())
 	if c.Suppress != "" {
 		b.Queue(sqlstore.SuppressRecipient, int16(a.Channel), c.Suppress, int64(a.UpdatedAt), id, app)
 	}

@@ -117,3 +117,16 @@ const (
 	stateColumns = sqlstore.StateColumns
 	eventColumns = sqlstore.EventColumns
 )
+
+// int4sOf reads an array of integer that has one dimension and no nulls.
+func int4sOf(b []byte) []int32 {
+	const head, dimension = 12, 8
+	if len(b) < head+dimension {
+		return []int32{}
+	}
+	out := make([]int32, 0, len(b)/8)
+	for b = b[head+dimension:]; len(b) >= 8; b = b[8:] {
+		out = append(out, int32(binary.BigEndian.Uint32(b[4:])))
+	}
+	return out
+}

@@ -276,7 +276,7 @@ func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
 	args = append([]any{t.Node, app, id, shard, from, attempt, expected}, want.args()...)
 	args = append(args, ord)
 	if !alternatives {
-		return args, false
+		return append(args, tallyFinishes(t.Finishes)), false
 	}
 	has, other := int2s(n), newOutcomes(n)
 	for _, i := range finishes {
@@ -288,7 +288,7 @@ func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
 			other.add(&store.Outcome{})
 		}
 	}
-	return append(append(args, has), other.args()...), true
+	return append(append(append(args, has), other.args()...), tallyFinishes(t.Finishes)), true
 }
 
 // startArgs makes the arrays of startSQL.
@@ -325,7 +325,7 @@ func startArgs(t *store.Turn, epochs map[comm.Shard]int64, starts []int) (args [
 	if anyFailed {
 		args = append(args, failed.cause, failed.set, failed.provider, failed.providerID, failed.ref, failed.code, failed.errText, failed.extra)
 	}
-	return args, anyFailed
+	return append(args, tallyStarts(t.Starts)), anyFailed
 }
 
 func bit(b bool) int16 {

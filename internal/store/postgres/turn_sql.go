@@ -66,7 +66,8 @@ const (
 )
 
 // startSQL begins attempts. $1 is the node, $2 to $14 are the starts, one array
-// for each column, and with failed $15 to $22 the failed attempts before them.
+// for each column, and with failed $15 to $22 the failed attempts before them; the
+// last one is what they count.
 //
 // j the starts with what is looked up in other tables, st the rows changed, rest
 // what was not: there the row's present state tells a changed mode from a message
@@ -80,10 +81,10 @@ const (
 // keeps the looked up values as they were when the row has to be looked at again.
 // The clock is a column because each sub-select of it would be a plan of its own.
 func startSQL(failed bool) string {
-	parts := []string{"<arrays>", "", "<flags>", "s.flags", "<step>", "1", "<code>", "", "<text>", "", "<returning>", "", "<event>", ""}
+	parts := []string{"<items>", "$15", "<arrays>", "", "<flags>", "s.flags", "<step>", "1", "<code>", "", "<text>", "", "<returning>", "", "<event>", ""}
 	if failed {
 		parts = []string{
-			"<arrays>", `,
+			"<items>", "$23", "<arrays>", `,
       unnest($15::smallint[]) AS f_cause, unnest($16::integer[]) AS f_set, unnest($17::text[]) AS f_provider, unnest($18::uuid[]) AS f_provider_id,
       unnest($19::text[]) AS f_ref, unnest($20::text[]) AS f_code, unnest($21::text[]) AS f_text, unnest($22::text[]) AS f_detail`,
 			"<flags>", "s.flags | j.f_set", "<step>", "CASE WHEN j.f_cause > 0 THEN 2 ELSE 1 END",
@@ -135,6 +136,10 @@ e AS (
     CASE WHEN st.status = 2 THEN st.attempts ELSE 0 END, st.epoch, $1, '',
     CASE WHEN st.status = 2 THEN st.provider ELSE '' END, CASE WHEN st.status = 2 THEN st.provider_id ELSE '00000000-0000-0000-0000-000000000000' END, '',
     CASE WHEN st.status = 5 THEN st.error_code ELSE '' END, '' FROM st<event>),
+y AS (
+  INSERT INTO tallies (at, items, took)
+  SELECT min(st.updated_at), <items>::bytea, CASE WHEN count(*) < cardinality($2) OR max(st.status) > 2
+    THEN array_agg(st.ord * 2048 + CASE WHEN st.status = 2 THEN 0 ELSE st.cause END) END FROM st HAVING count(*) > 0),
 rest AS MATERIALIZED (
   SELECT j.* FROM (` + startJoined + `) j WHERE (SELECT count(*) FROM st) < cardinality($2) AND j.ord NOT IN (SELECT st.ord FROM st)),
 gone AS (
@@ -159,6 +164,7 @@ WHERE s.shard = j.shard AND ` + startExpected + ` AND ` + startPasses + ` AND NO
 func finishSQL(alternatives, moves bool) string {
 	columns := []string{"to_status", "cause", "next_due", "round", "flags", "provider", "provider_id", "ref", "code", "text", "detail"}
 	var arrays, moved string
+	items, otherwise := "$20", "0"
 	parts := make([]string, 0, 2*len(columns)+6)
 	for _, c := range columns {
 		v := "x." + c
@@ -168,6 +174,7 @@ func finishSQL(alternatives, moves bool) string {
 		parts = append(parts, "<"+c+">", v)
 	}
 	if alternatives {
+		items, otherwise = "$32", "CASE WHEN x.alt = 1 AND s.flags & 1 = 1 THEN 1024 ELSE 0 END"
 		arrays = `,
     unnest($20::smallint[]) AS alt, unnest($21::smallint[]) AS b_to_status, unnest($22::smallint[]) AS b_cause, unnest($23::bigint[]) AS b_next_due,
     unnest($24::integer[]) AS b_round, unnest($25::integer[]) AS b_flags, unnest($26::text[]) AS b_provider, unnest($27::uuid[]) AS b_provider_id,
@@ -176,12 +183,17 @@ func finishSQL(alternatives, moves bool) string {
 	if moves {
 		moved = finishMoved
 	}
-	parts = append(parts, "<arrays>", arrays, "<moved>", moved)
+	parts = append(parts, "<arrays>", arrays, "<moved>", moved, "<items>", items, "<else>", otherwise)
 	if plant.Active(plant.NoFence) {
 		parts = append(parts, " AND s.attempts = x.attempt AND s.epoch = x.expected", "")
 	}
 	return strings.NewReplacer(parts...).Replace(finishTemplate)
 }
+
+// waitCode is sqlstore.WaitCode of a message that is sent now.
+const waitCode = `(1 + CASE WHEN st.now - greatest(st.created_at, st.scheduled_at) < 1000 THEN 0
+    ELSE least(160, 1 + floor(4 * ln((st.now - greatest(st.created_at, st.scheduled_at))::float8 / 1000) / ln(2::float8))::integer) END
+    + CASE WHEN st.scheduled_at > st.created_at THEN 256 ELSE 0 END)`
 
 const finishTemplate = `
 WITH st AS (
@@ -208,11 +220,16 @@ WITH st AS (
   WHERE s.app_id = ANY (ARRAY[x.app]) AND s.id = x.id AND s.shard = x.shard
     AND CASE WHEN x.from_status = 2 THEN s.status = 2 AND s.attempts = x.attempt AND s.epoch = x.expected ELSE x.from_status = 1 AND s.status = 1 AND s.due = x.expected END
   RETURNING x.ord, x.now, s.app_id, s.id, s.shard, s.channel, s.lane, s.due, s.status, s.sequence, s.generation, s.epoch, x.from_status, x.attempt,
-    <cause> AS cause, <provider> AS provider, <provider_id> AS provider_id, <ref> AS ref, <code> AS code, <detail> AS detail),
+    <cause> AS cause, <provider> AS provider, <provider_id> AS provider_id, <ref> AS ref, <code> AS code, <detail> AS detail,
+    <else> AS otherwise, s.created_at, s.scheduled_at),
 e AS (
   INSERT INTO events (` + eventColumns + `)
   SELECT st.app_id, st.id, st.sequence, st.cause, st.from_status, st.status, st.now, st.generation, st.attempt, st.epoch, $1, '',
     st.provider, st.provider_id, st.ref, st.code, st.detail FROM st),
+y AS (
+  INSERT INTO tallies (at, items, took)
+  SELECT min(st.now), <items>::bytea, array_agg(st.ord * 2048 + st.otherwise + CASE WHEN st.status = 3 AND st.generation = 1 THEN ` + waitCode + ` ELSE 0 END)
+  FROM st HAVING count(*) > 0),
 gone AS (
   DELETE FROM queue q USING st WHERE st.status <> 1
     AND q.shard = ANY (ARRAY[st.shard]) AND q.app_id = st.app_id AND q.channel = st.channel AND q.lane = st.lane AND q.due = st.due AND q.id = st.id)<moved>

@@ -169,6 +169,7 @@ func (g *acceptGroup) store(r *raw, sub *store.Submission, out *store.Accepted) 
 		if _, err := r.run(qAcceptedEvent, app, id, now, sub.Node); err != nil {
 			return fmt.Errorf("store event: %w", err)
 		}
+		counted(r, sub, g.now)
 	}
 	listed, err := suppressed(r, sub.App, sub.Channel, sub.Recipient)
 	if err != nil {

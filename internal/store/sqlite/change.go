@@ -74,6 +74,7 @@ func write(r *raw, c *sqlstore.Change) error {
 			int64(e.Generation), int64(e.Attempt), e.Epoch, e.Node, e.Actor, e.Provider, e.ProviderID[:], e.Ref, e.ErrorCode, e.Detail); err != nil {
 			return fmt.Errorf("write event: %w", err)
 		}
+		r.tally.Event(&c.After, e)
 	}
 	a := &c.After
 	if c.Suppress != "" {
@@ -139,5 +140,6 @@ func writeStart(r *raw, c *sqlstore.Change, recipient string) (written bool, err
 	if err != nil {
 		return false, fmt.Errorf("write event: %w", err)
 	}
+	r.tally.Event(a, e)
 	return true, nil
 }

@@ -42,6 +42,7 @@ func (g *acceptGroup) events(r *raw) error {
 			if _, err := r.run(qAcceptedEvent, sub.App[:], sub.ID[:], int64(g.now), sub.Node); err != nil {
 				return err
 			}
+			counted(r, sub, g.now)
 		}
 	}
 	return nil

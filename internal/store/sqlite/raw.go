@@ -8,6 +8,7 @@ import (
 	lite "zombiezen.com/go/sqlite"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
 // busyWait is how long a connection waits for a lock of another one.
@@ -18,6 +19,7 @@ const busyWait = 5 * time.Second
 type raw struct {
 	conn  *lite.Conn
 	stmts map[*query]*stmt
+	tally sqlstore.Tally // the writer's: what the transaction under way has counted
 }
 
 // query is the text of a hot statement, prepared once for each connection.

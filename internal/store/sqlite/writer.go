@@ -32,6 +32,7 @@ type writer struct {
 	stopped  bool
 	broken   atomic.Pointer[error]
 
+	folding folding
 	present func() error // why the file is not the one that is open, or nil
 	failed  func(error)  // told once when the store stops for good
 	// commit runs a COMMIT, which is durable when it answers nil.
@@ -69,6 +70,7 @@ var (
 func newWriter(r *raw, c conn, present func() error, failed func(error)) *writer {
 	w := &writer{raw: r, conn: c, ops: make(chan *op, waiting), done: make(chan struct{}), present: present, failed: failed,
 		commit: func(run func() error) error { return run() }}
+	w.folding.tallied.Store(true) // the last process may have left some
 	go w.run()
 	return w
 }
@@ -197,8 +199,8 @@ func (o *op) answer(err error) {
 
 // one runs a single operation in a transaction of its own.
 func (w *writer) one(o *op) error {
-	if err := w.exec(qImmediate); err != nil {
-		return fmt.Errorf("begin: %w", err)
+	if err := w.begin(); err != nil {
+		return err
 	}
 	if err := o.hot(w.raw); err != nil {
 		w.undo(o)
@@ -211,8 +213,8 @@ func (w *writer) one(o *op) error {
 // error nothing is stored and each has to be run alone.
 func (w *writer) together(first *op) (taken []*op, next *op, err error) {
 	taken = append(make([]*op, 0, groupOps), first)
-	if err := w.exec(qImmediate); err != nil {
-		return taken, nil, fmt.Errorf("begin: %w", err)
+	if err := w.begin(); err != nil {
+		return taken, nil, err
 	}
 	rows := 0
 	for i := 0; i < len(taken); i++ {
@@ -266,6 +268,15 @@ func (w *writer) cold(o *op) error {
 	return err
 }
 
+// begin begins a transaction, in which nothing is counted yet.
+func (w *writer) begin() error {
+	w.raw.tally.Reset()
+	if err := w.exec(qImmediate); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	return nil
+}
+
 func (w *writer) exec(q *query) error {
 	_, err := w.raw.run(q)
 	return err
@@ -281,13 +292,20 @@ func (w *writer) undo(ran ...*op) {
 	}
 }
 
-// finish commits these operations.
+// finish commits these operations with what they have counted.
 func (w *writer) finish(ran ...*op) error {
-	err := w.committed(w.commit(func() error { return w.exec(qCommit) }))
+	err := writeTally(w.raw)
+	if err == nil {
+		err = w.committed(w.commit(func() error { return w.exec(qCommit) }))
+	}
 	if err != nil {
 		w.undo(ran...)
+		return err
 	}
-	return err
+	if !w.raw.tally.Empty() {
+		w.folding.tallied.Store(true)
+	}
+	return nil
 }
 
 // committed judges the answer to a COMMIT. When the flush has failed, or what was

@@ -49,6 +49,7 @@ func Run(t *testing.T, open Opener) {
 		{"Sealed", sealedCases()},
 		{"Upkeep", upkeepCases()},
 		{"Persons", personCases()},
+		{"Stats", statsCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {

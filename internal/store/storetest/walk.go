@@ -50,7 +50,7 @@ func walk(w *world, seed uint64, steps int) {
 	m.apps = []*comm.App{w.app(true), w.app(true), w.app(true)}
 	w.own()
 	ops := []func(*model) string{(*model).opAccept, (*model).opAccept, (*model).opStart, (*model).opStart, (*model).opFinish, (*model).opFinish,
-		(*model).opCancel, (*model).opRetry, (*model).opLate, (*model).opSuppress, (*model).opRestart}
+		(*model).opCancel, (*model).opRetry, (*model).opLate, (*model).opSuppress, (*model).opRestart, (*model).opFold}
 	var trace []string
 	for range steps {
 		trace = append(trace, ops[m.rnd.IntN(len(ops))](m))
@@ -66,6 +66,7 @@ func walk(w *world, seed uint64, steps int) {
 			w.Fatalf("seed %d, at the end: %s\n%v", seed, why, trace)
 		}
 	}
+	m.compareStats()
 	m.compareSearches()
 }
 

@@ -1,0 +1,119 @@
+package stats
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+func TestAReportAddsPeriodsUp(t *testing.T) {
+	t.Parallel()
+	w, _ := WindowNamed("24h")
+	from := 1000 * store.Day
+	now := from + 24*store.Hour - 1
+	email, sms := store.CountKey{Channel: comm.Email, Counter: comm.CountSent}, store.CountKey{Channel: comm.SMS, Counter: comm.CountSent}
+	try := func(c comm.Counter, ch comm.Channel) store.CountKey {
+		return store.CountKey{Channel: ch, Counter: c, Provider: "smtp"}
+	}
+	r := makeReport(w, from, now, []store.Period{
+		{Start: from, Span: store.Hour, Counts: store.Counts{email: 3, try(comm.TriesStarted, comm.Email): 4, try(comm.TriesFailed, comm.Email): 1}},
+		{Start: from + store.Hour, Span: store.Hour, Counts: store.Counts{sms: 5, {Channel: comm.SMS, Counter: comm.CountCancelled}: 2}},
+		{Start: from + 23*store.Hour + 59*store.Minute, Span: store.Minute, Counts: store.Counts{email: 7, try(comm.TriesSent, comm.SMS): 9}},
+		{Start: from + 24*store.Hour, Span: store.Minute, Counts: store.Counts{email: 1}}, // a clock a little ahead
+	})
+	if r.Messages != (Messages{Sent: 16, Cancelled: 2}) || r.Channels[0].Messages != (Messages{Sent: 11}) || r.Channels[1].Messages != (Messages{Sent: 5, Cancelled: 2}) {
+		t.Errorf("%+v", r)
+	}
+	if len(r.Steps) != 24 || r.Steps[0].Messages.Sent != 3 || r.Steps[1].Messages.Sent != 5 || r.Steps[23].Messages.Sent != 8 || r.Steps[23].At != from+23*store.Hour {
+		t.Errorf("%+v", r.Steps)
+	}
+	if want := []Provider{{Provider: "smtp", Channel: comm.Email, Attempts: 4, Failed: 1}, {Provider: "smtp", Channel: comm.SMS, Sent: 9}}; !slices.Equal(r.Providers, want) {
+		t.Errorf("%+v", r.Providers)
+	}
+}
+
+// Quantiles are within a tenth of those of the waits themselves.
+func TestQuantilesAreWithinTenPercent(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{1, 2, 99, 5000} {
+		waits, counts := make([]time.Duration, n), store.Counts{}
+		for i := range waits {
+			waits[i] = time.Duration(math.Exp(rnd.NormFloat64()*3)*20) * time.Millisecond
+			waits[i] += time.Millisecond
+			k := store.CountKey{Channel: comm.SMS, Counter: comm.WaitAccepted, Bucket: comm.WaitBucket(waits[i])}
+			if i%2 == 1 {
+				k.Counter = comm.WaitScheduled
+			}
+			counts[k]++
+		}
+		slices.Sort(waits)
+		got := latencyOf(counts, comm.SMS)
+		if got.Due.Count != int64(n) || got.Accepted.Count != int64((n+1)/2) || latencyOf(counts, comm.Email) != (Latency{}) {
+			t.Errorf("%d waits: %+v", n, got)
+		}
+		for q, is := range map[float64]time.Duration{0.50: got.Due.P50, 0.95: got.Due.P95, 0.99: got.Due.P99} {
+			want := waits[int(math.Ceil(q*float64(n)))-1]
+			if off := math.Abs(float64(is)/float64(want) - 1); off > 0.1 {
+				t.Errorf("%d waits: the quantile %.2f is %v, answered %v", n, q, want, is)
+			}
+		}
+	}
+}
+
+// A step of a window is never finer than the rows that are kept of its oldest part.
+func TestWindowsFitWhatIsKept(t *testing.T) {
+	t.Parallel()
+	for _, w := range Windows() {
+		length := comm.Micros(w.Steps) * w.Step
+		if w.Step < store.Hour && length > store.KeepMinutes-store.Hour+store.Hour || w.Step < store.Day && length > store.KeepHours || length > store.KeepDays {
+			t.Errorf("%s in steps of %d is longer than its rows are kept", w.Name, w.Step)
+		}
+	}
+	if _, ok := WindowNamed(DefaultWindow); !ok {
+		t.Error("the default is none")
+	}
+}
+
+// folds counts calls, and answers what it is told to.
+type folds struct {
+	store.Stats
+	calls atomic.Int64
+	next  func(call int64) (store.Folded, error)
+}
+
+func (f *folds) Fold(context.Context) (store.Folded, error) { return f.next(f.calls.Add(1)) }
+
+func TestFoldingGoesOnAndSparesTheDatabase(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		next     func(call int64) (store.Folded, error)
+		min, max int64 // calls within a minute
+	}{
+		"idle":      {func(int64) (store.Folded, error) { return store.Folded{}, nil }, 50, 70},
+		"away":      {func(int64) (store.Folded, error) { return store.Folded{}, errors.New("away") }, 50, 70},
+		"many apps": {func(int64) (store.Folded, error) { return store.Folded{Rows: 5000}, nil }, 6, 8},
+		"a backlog": {func(n int64) (store.Folded, error) { return store.Folded{Rows: 1, More: n < 500}, nil }, 550, 570},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &folds{next: c.next}
+			ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+			defer stop()
+			if err := New(Config{Store: f}).Run(ctx); err != nil {
+				t.Error(err)
+			}
+			if n := f.calls.Load(); n < c.min || n > c.max {
+				t.Errorf("%s: %d calls in a minute, want %d to %d", name, n, c.min, c.max)
+			}
+		})
+	}
+}

@@ -1,0 +1,305 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
+)
+
+// Bounds of one transaction of Fold.
+const (
+	foldTallies = 1000
+	mergeRows   = 2000
+)
+
+// tallySQL stores what a change counts for certain; $1 is its time.
+const tallySQL = `INSERT INTO tallies (at, items) VALUES ($1, $2)`
+
+const (
+	// foldLockSQL lets one node fold at a time; the others have nothing to do meanwhile.
+	foldLockSQL = `SELECT pg_try_advisory_xact_lock(7307216202), ` + wallClock
+	anyTallySQL = `SELECT at FROM tallies WHERE at >= $1 ORDER BY at LIMIT 1`
+	// takeTalliesSQL takes the oldest rows. Only who holds the lock deletes any.
+	takeTalliesSQL = `DELETE FROM tallies WHERE ctid = ANY (ARRAY(SELECT ctid FROM tallies WHERE at >= $1 ORDER BY at LIMIT $2)) RETURNING at, items, took`
+	talliesSQL     = `SELECT at, items, took FROM tallies WHERE at >= $1`
+	statsAtSQL     = `
+SELECT s.app_id, s.span, s.start, s.counts, s.top FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS x (app_id, span, start)
+CROSS JOIN LATERAL (SELECT * FROM stats s WHERE s.app_id = x.app_id AND s.span = x.span AND s.start = x.start OFFSET 0) s`
+	setStatsSQL = `
+INSERT INTO stats (app_id, span, start, counts, top) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])
+ON CONFLICT (app_id, span, start) DO UPDATE SET counts = excluded.counts, top = excluded.top`
+	takeOldSQL = `DELETE FROM stats WHERE ctid = ANY (ARRAY(SELECT ctid FROM stats WHERE span = $1 AND start < $2 ORDER BY start LIMIT $3))
+RETURNING app_id, span, start, counts, top`
+	statsOfSQL = `
+SELECT s.app_id, s.span, s.start, s.counts, s.top FROM unnest($1::uuid[]) AS x (app_id) CROSS JOIN unnest($2::bigint[]) AS y (span)
+CROSS JOIN LATERAL (SELECT * FROM stats s WHERE s.app_id = x.app_id AND s.span = y.span AND s.start >= $3 OFFSET 0) s`
+)
+
+// tallyAccepts is what these submissions count if they are stored.
+func tallyAccepts(subs []store.Submission, group []int) []byte {
+	var t sqlstore.Tally
+	for _, i := range group {
+		t.Expect(sqlstore.Accepts, sqlstore.TallyItem{App: subs[i].App, Channel: subs[i].Channel, Cause: comm.CauseAccepted, To: comm.Queued}, nil)
+	}
+	return t.Encode()
+}
+
+// tallyFinishes is what these finishes count if they are applied.
+func tallyFinishes(finishes []store.Finish) []byte {
+	var t sqlstore.Tally
+	for i := range finishes {
+		f := &finishes[i]
+		item := func(o *store.Outcome) *sqlstore.TallyItem {
+			if o == nil {
+				return nil
+			}
+			return &sqlstore.TallyItem{App: f.App, Channel: f.Unit.Channel, Cause: o.Cause, From: f.From, To: o.To, Provider: o.Provider}
+		}
+		t.Expect(sqlstore.Finishes, *item(&f.Want), item(f.IfCancelled))
+	}
+	return t.Encode()
+}
+
+// tallyStarts is what these starts count if they are applied.
+func tallyStarts(starts []store.Start) []byte {
+	var t sqlstore.Tally
+	for i := range starts {
+		x := &starts[i]
+		it := sqlstore.TallyItem{App: x.Unit.App, Channel: x.Unit.Channel, Cause: comm.CauseAttemptStarted, From: comm.Queued, To: comm.Sending, Provider: x.Provider}
+		var failed *sqlstore.TallyItem
+		if x.Attempt > 0 {
+			it.From = comm.Sending
+		}
+		if isRetry(*x) {
+			failed = &sqlstore.TallyItem{App: x.Unit.App, Channel: x.Unit.Channel, Cause: x.Failed.Cause, From: comm.Sending, To: comm.Sending, Provider: x.Failed.Provider}
+		}
+		t.Expect(sqlstore.Starts, it, failed)
+	}
+	return t.Encode()
+}
+
+const (
+	// stragglers is how long a transaction may take at most that is not looked for at each fold, and
+	// sweep how often rows are looked for that were committed later still. Rows that were deleted
+	// stay where they were while somebody holds an old snapshot, and would be stepped over.
+	stragglers = 2 * store.Minute
+	sweep      = 5 * store.Minute
+)
+
+// folding is where rows of tallies begin, by this node's clock of the database, and
+// when rows become old. It is safe for concurrent use. Its zero value looks everywhere.
+type folding struct {
+	mu                 sync.Mutex
+	since, swept, aged comm.Micros
+}
+
+// from is the time from which rows are looked for.
+func (f *folding) from(now comm.Micros) comm.Micros {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now-f.swept >= sweep {
+		return 0
+	}
+	return f.since
+}
+
+// found notes that everything from an instant on was looked at: first is the oldest row that is there, 0 for none.
+func (f *folding) found(from, first, now comm.Micros) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if from == 0 {
+		f.swept = now
+	}
+	f.since = now - stragglers
+	if first != 0 {
+		f.since = min(f.since, first)
+	}
+}
+
+// age answers whether rows may have become old since the last time, and done notes that none are left.
+func (f *folding) age(now comm.Micros) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return now >= f.aged
+}
+
+func (f *folding) done(now comm.Micros) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.aged = now + store.Minute
+}
+
+// Fold implements store.Stats. A node that finds nothing to do has only read.
+func (s *Store) Fold(ctx context.Context) (out store.Folded, err error) {
+	var now, first comm.Micros
+	var from comm.Micros
+	err = s.read(ctx, "look for statistics to fold", func(c *pgx.Conn) error {
+		if err := c.QueryRow(ctx, `SELECT `+wallClock).Scan((*int64)(&now)); err != nil {
+			return err
+		}
+		from = s.folding.from(now)
+		first = 0
+		if err := c.QueryRow(ctx, anyTallySQL, int64(from)).Scan((*int64)(&first)); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	s.folding.found(from, first, now)
+	if first == 0 && !s.folding.age(now) {
+		return out, nil
+	}
+	err = s.transaction(ctx, "fold statistics", func(tx pgx.Tx) error {
+		out = store.Folded{}
+		var mine bool
+		if err := tx.QueryRow(ctx, foldLockSQL).Scan(&mine, (*int64)(&now)); err != nil || !mine {
+			return err
+		}
+		if first != 0 {
+			return foldTallied(ctx, tx, first, &out)
+		}
+		if err := mergeOld(ctx, tx, now, &out); err != nil || out.More {
+			return err
+		}
+		s.folding.done(now)
+		return nil
+	})
+	return out, err
+}
+
+// foldTallied moves what the oldest tallies count into rows.
+func foldTallied(ctx context.Context, tx pgx.Tx, from comm.Micros, out *store.Folded) error {
+	ledger, n := sqlstore.Ledger{}, 0
+	rows, err := tx.Query(ctx, takeTalliesSQL, int64(from), foldTallies)
+	if err := eachTally(rows, err, func(at comm.Micros, items []byte, took []int32) error {
+		n++
+		return ledger.Tally(at, items, took, nil)
+	}); err != nil || n == 0 {
+		return err
+	}
+	out.Rows, out.More = len(ledger), n == foldTallies
+	return addStats(ctx, tx, ledger)
+}
+
+// eachTally calls fn for every row of tallies.
+func eachTally(rows pgx.Rows, err error, fn func(at comm.Micros, items []byte, took []int32) error) error {
+	var bad error
+	err = each(rows, err, func(r *reader) {
+		at, items := r.micros(), r.next()
+		var took []int32
+		if raw := r.next(); raw != nil {
+			took = int4sOf(raw)
+		}
+		bad = errors.Join(bad, fn(at, items, took))
+	})
+	return errors.Join(err, bad)
+}
+
+// addStats adds a ledger to the rows that are stored.
+func addStats(ctx context.Context, tx pgx.Tx, ledger sqlstore.Ledger) error {
+	keys := ledger.Keys()
+	n := len(keys)
+	app, span, start := uuids(n), int8s(n), int8s(n)
+	for _, k := range keys {
+		app.id(k.App)
+		span.i64(int64(k.Span))
+		start.i64(int64(k.Start))
+	}
+	rows, err := tx.Query(ctx, statsAtSQL, app, span, start)
+	if err := readStats(rows, err, ledger); err != nil {
+		return err
+	}
+	counts, top := byteas(n), byteas(n)
+	for _, k := range keys {
+		p := ledger[k]
+		counts.bytes(p.Counts.Encode())
+		if p.Top != nil {
+			top.bytes(p.Top.Encode())
+		} else {
+			top.null()
+		}
+	}
+	_, err = tx.Exec(ctx, setStatsSQL, app, span, start, counts, top)
+	return err
+}
+
+// readStats adds rows of statistics to a ledger.
+func readStats(rows pgx.Rows, err error, into sqlstore.Ledger) error {
+	var bad error
+	err = each(rows, err, func(r *reader) {
+		k := sqlstore.PeriodKey{App: r.id(), Span: r.micros(), Start: r.micros()}
+		bad = errors.Join(bad, into.Stored(k, r.next(), r.next()))
+	})
+	return errors.Join(err, bad)
+}
+
+// mergeOld merges rows that have become old into those of the next span, or removes the oldest.
+func mergeOld(ctx context.Context, tx pgx.Tx, now comm.Micros, out *store.Folded) error {
+	for _, step := range sqlstore.Aging(now) {
+		fine := sqlstore.Ledger{}
+		rows, err := tx.Query(ctx, takeOldSQL, int64(step.Span), int64(step.Before), mergeRows)
+		if err := readStats(rows, err, fine); err != nil {
+			return err
+		}
+		if len(fine) == 0 {
+			continue
+		}
+		*out = store.Folded{Rows: len(fine), More: true}
+		if step.Into == 0 {
+			return nil
+		}
+		coarse := sqlstore.Ledger{}
+		coarse.Coarse(fine, step.Into)
+		return addStats(ctx, tx, coarse)
+	}
+	return nil
+}
+
+// Periods implements store.Stats.
+func (s *Store) Periods(ctx context.Context, apps []comm.ID, from comm.Micros) (out [][]store.Period, err error) {
+	want := make(map[comm.ID]bool, len(apps))
+	for _, app := range apps {
+		want[app] = true
+	}
+	id, span := uuids(len(want)), int8s(3)
+	for app := range want {
+		id.id(app)
+	}
+	for _, x := range []comm.Micros{store.Minute, store.Hour, store.Day} {
+		span.i64(int64(x))
+	}
+	err = s.read(ctx, "read statistics", func(c *pgx.Conn) error {
+		tx, err := c.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(ctx) }() // it has only read
+		ledger := sqlstore.Ledger{}
+		rows, err := tx.Query(ctx, statsOfSQL, id, span, int64(from))
+		if err := readStats(rows, err, ledger); err != nil {
+			return err
+		}
+		var now comm.Micros
+		if err := tx.QueryRow(ctx, `SELECT `+wallClock).Scan((*int64)(&now)); err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, talliesSQL, int64(s.folding.from(now)))
+		err = eachTally(rows, err, func(at comm.Micros, items []byte, took []int32) error {
+			if at < from {
+				return nil
+			}
+			return ledger.Tally(at, items, took, want)
+		})
+		out = ledger.Lists(apps)
+		return err
+	})
+	return out, err
+}
