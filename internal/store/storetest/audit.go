@@ -269,7 +269,8 @@ func Tamper(t *testing.T, open func(t *testing.T) *Tampered, free []string, veri
 		})
 	}
 	const copied = `INSERT INTO audit SELECT %d, at, actor, actor_name, address, request, app_id, action, target, detail, previous, hash FROM audit WHERE sequence = 5`
-	const last = 20 // entries
+	first := open(t)
+	last := len((&world{T: t, s: first.Store, ctx: t.Context()}).every(t.Context())) // entries of each
 	for name, c := range map[string]struct {
 		statements []string
 		broken     int64
@@ -280,13 +281,13 @@ func Tamper(t *testing.T, open func(t *testing.T) *Tampered, free []string, veri
 		"a changed actor":     {[]string{`UPDATE audit SET actor = 'system', actor_name = 'x' WHERE sequence = 2`}, 2},
 		"moved between words": {[]string{`UPDATE audit SET actor = '', actor_name = actor || actor_name WHERE sequence = 2`}, 2},
 		"a changed hash":      {[]string{`UPDATE audit SET hash = previous WHERE sequence = 6`}, 6},
-		"the last changed":    {[]string{fmt.Sprintf(`UPDATE audit SET detail = '{}' WHERE sequence = %d`, last)}, last},
+		"the last changed":    {[]string{fmt.Sprintf(`UPDATE audit SET detail = '{"other":true}' WHERE sequence = %d`, last)}, int64(last)},
 		"the first removed":   {[]string{`DELETE FROM audit WHERE sequence = 1`}, 1},
 		"one removed":         {[]string{`DELETE FROM audit WHERE sequence = 7`}, 7},
-		"the last removed":    {[]string{fmt.Sprintf(`DELETE FROM audit WHERE sequence = %d`, last)}, last},
+		"the last removed":    {[]string{fmt.Sprintf(`DELETE FROM audit WHERE sequence = %d`, last)}, int64(last)},
 		"all removed":         {[]string{`DELETE FROM audit`}, 1},
 		"one put in":          {[]string{`DELETE FROM audit WHERE sequence = 6`, fmt.Sprintf(copied, 6)}, 6},
-		"one put behind":      {[]string{fmt.Sprintf(copied, last+1)}, last + 1},
+		"one put behind":      {[]string{fmt.Sprintf(copied, last+1)}, int64(last + 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
