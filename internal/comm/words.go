@@ -33,6 +33,7 @@ const (
 	WarnNoSender    = "no_sender"
 	WarnSuppressed  = "recipient_suppressed"
 	WarnUCS2        = "ucs2_forced"
+	WarnUnused      = "unused_variables"
 )
 
 // Warning is something in an answer that is no error but should be known.
@@ -48,6 +49,7 @@ var warnings = [...]Word{
 	{WarnNoSender, "Neither the request nor any configuration of the chain names a sender: the message will fail."},
 	{WarnSuppressed, "The recipient is on the app's opt-out list: the message will end SUPPRESSED unless the entry is removed first."},
 	{WarnUCS2, "A few characters outside of the GSM alphabet make the SMS take more segments."},
+	{WarnUnused, "A preview was given values that the template has no placeholder for: a misspelt name, perhaps."},
 }
 
 // Why an address is on an app's suppressions.

@@ -87,7 +87,11 @@ func (a *API) previewMessage(w http.ResponseWriter, r *http.Request, caller *aut
 	if err != nil {
 		return err
 	}
-	defer a.bodies.leave(held)
+	held, err = a.roomToRender(r, caller, held, request)
+	defer func() { a.bodies.leave(held) }()
+	if err != nil {
+		return err
+	}
 	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
 		return err
 	}
@@ -108,6 +112,6 @@ func (a *API) previewMessage(w http.ResponseWriter, r *http.Request, caller *aut
 		s := newSuppression(p.Suppression)
 		out.Suppression = &s
 	}
-	write(w, http.StatusOK, out)
+	a.answer(w, held, out)
 	return nil
 }

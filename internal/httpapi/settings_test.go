@@ -255,3 +255,41 @@ func TestWebhookAddresses(t *testing.T) {
 		t.Errorf("null does not remove it: %d %s", got.status, got.raw)
 	}
 }
+
+// TestChangesAtOnceAreAllMade: no change is refused because another one of the same thing came
+// at the same instant, and none undoes another: an app, a provider configuration, a template.
+func TestChangesAtOnceAreAllMade(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	provider := "/api/v1/provider-configs/" + tried(w, one)
+	template := "/api/v1/templates/" + w.template(one, "k")
+	admin := map[string]string{"X-Admin-Key": adminKey, "X-App-ID": "", "X-API-Key": ""}
+	changes := []struct {
+		path, body string
+		headers    map[string]string
+	}{
+		{"/api/v1/app", `{"onUnknownOutcome":"FAIL"}`, nil}, {"/api/v1/app", `{"webhookUrl":"https://example.com/h"}`, nil}, {"/api/admin/apps/one", `{"ratePerMinute":77}`, admin}, {"/api/admin/apps/one", `{"name":"Renamed"}`, admin},
+		{provider, `{"priority":7}`, nil}, {provider, `{"name":"Renamed"}`, nil}, {provider, `{"config":{"host":"mail2.example.com"}}`, nil}, {provider, `{"ratePerSecond":9}`, nil},
+		{template, `{"name":"Renamed"}`, nil}, {template, `{"body":"other {{x}}"}`, nil},
+	}
+	for round := range 4 {
+		var all sync.WaitGroup
+		for range 3 {
+			for _, c := range changes {
+				all.Go(func() {
+					if got := w.do(one, "PATCH", c.path, c.body, c.headers); got.status != 200 {
+						t.Errorf("round %d: %s %s: %d %s", round, c.path, c.body, got.status, got.raw)
+					}
+				})
+			}
+		}
+		all.Wait()
+	}
+	app, p, tpl := w.do(one, "GET", "/api/v1/app", "", nil), w.do(one, "GET", provider, "", nil), w.do(one, "GET", template, "", nil)
+	if app.str("onUnknownOutcome") != "FAIL" || app.str("webhookUrl") != "https://example.com/h" || app.body["ratePerMinute"] != 77.0 || app.str("name") != "Renamed" ||
+		p.body["priority"] != 7.0 || p.str("name") != "Renamed" || dig(p.body, "config")["host"] != "mail2.example.com" || p.body["ratePerSecond"] != 9.0 ||
+		tpl.str("name") != "Renamed" || tpl.str("body") != "other {{x}}" {
+		t.Errorf("%s\n%s\n%s", app.raw, p.raw, tpl.raw)
+	}
+}

@@ -260,6 +260,6 @@ func (a *API) previewTemplate(w http.ResponseWriter, r *http.Request, caller *au
 		return err
 	}
 	out := sampleView{Version: t.Current.Version, Subject: text(p.Subject), Body: p.Body, Text: text(p.Text), Segments: number(p.Segments), Encoding: text(p.Encoding), Warnings: warningViews(p.Warnings)}
-	write(w, http.StatusOK, out)
+	a.answer(w, held, out)
 	return nil
 }

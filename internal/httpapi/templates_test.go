@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"slices"
@@ -373,4 +374,77 @@ func TestRenderedContentTakesRoom(t *testing.T) {
 	if w.api.bodies.used != 0 || len(w.api.bodies.byApp) != 0 {
 		t.Errorf("%d bytes are still held", w.api.bodies.used)
 	}
+}
+
+// TestNumbersStayAsTheyAreWritten: no digit of a value is lost to a floating point number, in a
+// preview as in what is sent; and a preview names values that the template does not use.
+func TestNumbersStayAsTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	made := w.do(one, "POST", "/api/v1/templates", `{"key":"n","channel":"SMS","name":"n","body":"{{ a }} {{b}} {{	c
+}} {{d}} {{e}} {{f}}"}`, nil)
+	if made.status == 201 {
+		t.Fatal("a raw line break in JSON")
+	}
+	made = w.do(one, "POST", "/api/v1/templates", `{"key":"n","channel":"SMS","name":"n","body":"{{ a }} {{b}} {{\tc\n}} {{d}} {{e}} {{f}}"}`, nil)
+	if made.status != 201 {
+		t.Fatalf("%d %s", made.status, made.raw)
+	}
+	values := `"a":1e21,"b":12345678901234567890,"c":0.10,"d":-0,"e":true,"f":1E+2`
+	const want = "1e21 12345678901234567890 0.10 -0 true 1E+2"
+	unused := `,"B":1,"amount":"x"`
+	preview := w.do(one, "POST", "/api/v1/templates/"+made.str("id")+"/preview", `{"variables":{`+values+unused+`}}`, nil)
+	if preview.str("body") != want {
+		t.Errorf("%d %s", preview.status, preview.raw)
+	}
+	message := `{"channel":"SMS","to":"233241234567","templateKey":"n","variables":{` + values + unused + `}}`
+	whole := w.do(one, "POST", previewURL, message, nil)
+	sent := w.do(one, "POST", "/api/v1/messages", message, nil)
+	if got := w.do(one, "GET", "/api/v1/messages/"+sent.str("id"), "", nil); whole.str("body") != want || got.str("body") != want || sent.body["warnings"] != nil {
+		t.Errorf("%s\n%s\n%s", whole.raw, sent.raw, got.raw)
+	}
+	for _, p := range []answer{preview, whole} {
+		if list, _ := p.body["warnings"].([]any); len(list) != 1 || !strings.Contains(fmt.Sprint(list), comm.WarnUnused) || !strings.Contains(fmt.Sprint(list), "no placeholder for B, amount:") {
+			t.Errorf("warnings: %s", p.raw)
+		}
+	}
+	many := []string{values}
+	for i := range 900 {
+		many = append(many, fmt.Sprintf(`"%s%d":1`, strings.Repeat("<", 90), i))
+	}
+	if p := w.do(one, "POST", previewURL, `{"channel":"SMS","to":"233241234567","templateKey":"n","variables":{`+strings.Join(many, ",")+`}}`, nil); p.status != 200 || len(p.raw) > 4000 || !strings.Contains(string(p.raw), "and 890 more") {
+		t.Errorf("%d, %d bytes", p.status, len(p.raw))
+	}
+	if p := w.do(one, "POST", previewURL, `{"channel":"SMS","to":"233241234567","templateKey":"n","variables":{`+values+`}}`, nil); len(p.body["warnings"].([]any)) != 0 {
+		t.Errorf("%s", p.raw)
+	}
+}
+
+// TestAPreviewTakesItsRoom: what a template makes of a small request is booked by previews as by what is sent.
+func TestAPreviewTakesItsRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	made := w.do(one, "POST", "/api/v1/templates", `{"key":"large","channel":"EMAIL","name":"Large","subject":"s","body":"<p>{{x}}`+strings.Repeat("a", 200<<10)+`</p>"}`, nil)
+	leave := w.api.bodies.fill(t)
+	for path, body := range map[string]string{
+		previewURL: `{"channel":"EMAIL","to":"ama@example.com","templateKey":"large","variables":{"x":"y"}}`,
+		"/api/v1/templates/" + made.str("id") + "/preview": `{"variables":{"x":"y"}}`,
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		r := httptest.NewRequestWithContext(ctx, "POST", path, strings.NewReader(body))
+		r.Header = http.Header{"X-App-Id": {"one"}, "X-Api-Key": {one.key}, "Content-Type": {"application/json"}}
+		if got := w.send(r); got.status != 503 || got.code() != "unavailable" {
+			t.Errorf("%s without room: %d %.200s", path, got.status, got.raw)
+		}
+		cancel()
+	}
+	leave()
+	for path, body := range map[string]string{previewURL: `{"channel":"EMAIL","to":"ama@example.com","templateKey":"large","variables":{"x":"y"}}`} {
+		if got := w.do(one, "POST", path, body, nil); got.status != 200 {
+			t.Errorf("%s with room: %d %.200s", path, got.status, got.raw)
+		}
+	}
+	w.api.bodies.empty(t)
 }

@@ -49,6 +49,13 @@ func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Prev
 			out.Replay = r.ID
 		}
 	}
+	if q.TemplateKey.Given {
+		t, err := s.shelf.of(ctx, app.ID, q.TemplateKey.Value)
+		if err != nil {
+			return nil, err
+		}
+		out.Warnings = append(out.Warnings, t.unused(&q.Variables)...)
+	}
 	if out.Suppression, err = s.cfg.Listed.Suppression(ctx, app.ID, p.sub.Channel, p.sub.Recipient); err != nil && !comm.IsKind(err, comm.Missing) {
 		return nil, unavailable(errors.Join(errors.New("look at the opt-out list"), err))
 	}

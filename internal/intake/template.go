@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,7 +80,25 @@ func (s *Service) Sample(t *comm.Template, values Variables) (*Sample, error) {
 	if err := p.fill(one, &Request{Variables: values}); err != nil {
 		return nil, err
 	}
-	return &Sample{Subject: p.content.Subject, Body: p.content.Body, Text: p.content.Text, Encoding: p.encoding, Segments: p.segments, Warnings: p.warnings}, nil
+	return &Sample{Subject: p.content.Subject, Body: p.content.Body, Text: p.content.Text, Encoding: p.encoding, Segments: p.segments,
+		Warnings: append(p.warnings, one.unused(&values)...)}, nil
+}
+
+// maxUnused bounds how many values that a template does not use a warning names.
+const maxUnused = 10
+
+// unused warns of values that the template has no placeholder for. Sending ignores them:
+// many templates may be given one set of values.
+func (c *compiled) unused(values *Variables) []comm.Warning {
+	names := c.template.Unused(values.all)
+	if len(names) == 0 {
+		return nil
+	}
+	list, more := names[:min(len(names), maxUnused)], ""
+	if len(names) > len(list) {
+		more = fmt.Sprintf(" and %d more", len(names)-len(list))
+	}
+	return []comm.Warning{{Code: comm.WarnUnused, Text: "The template has no placeholder for " + strings.ToValidUTF8(strings.Join(list, ", "), "") + more + ": check the spelling; such values are ignored."}}
 }
 
 // Bound is how much memory the content that a request's template makes may need beside

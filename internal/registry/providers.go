@@ -123,23 +123,23 @@ func (s *Service) CreateProvider(ctx context.Context, app comm.ID, change Provid
 
 // UpdateProvider changes a configuration; secrets that are not sent stay, unless the host changes: then they must be sent.
 func (s *Service) UpdateProvider(ctx context.Context, app, id comm.ID, change ProviderChange) (Provider, error) {
-	c, err := s.cfg.Providers.ProviderConfig(ctx, app, id)
+	c, err := anew(ctx, func() (*comm.ProviderConfig, error) { return s.cfg.Providers.ProviderConfig(ctx, app, id) },
+		func(c *comm.ProviderConfig) error {
+			if change.Type != nil && *change.Type != c.Type {
+				return comm.E("invalid_config").Field("providerType", "cannot be changed; create another configuration")
+			}
+			adapter, ok := s.adapter(c.Type)
+			if !ok {
+				return comm.E("invalid_config").Field("providerType", "is not known to this version of the server")
+			}
+			return s.change(c, adapter, change)
+		},
+		func(c *comm.ProviderConfig) error {
+			c.UpdatedAt = s.now()
+			return s.cfg.Providers.UpdateProviderConfig(ctx, c)
+		})
 	if err != nil {
-		return Provider{}, err
-	}
-	if change.Type != nil && *change.Type != c.Type {
-		return Provider{}, comm.E("invalid_config").Field("providerType", "cannot be changed; create another configuration")
-	}
-	adapter, ok := s.adapter(c.Type)
-	if !ok {
-		return Provider{}, comm.E("invalid_config").Field("providerType", "is not known to this version of the server")
-	}
-	if err := s.change(c, adapter, change); err != nil {
-		return Provider{}, err
-	}
-	c.UpdatedAt = s.now()
-	if err := s.cfg.Providers.UpdateProviderConfig(ctx, c); err != nil {
-		return Provider{}, err
+		return Provider{}, fmt.Errorf("change the provider configuration: %w", err)
 	}
 	s.cfg.Changed(app)
 	return s.show(c), nil

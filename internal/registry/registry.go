@@ -211,29 +211,14 @@ func checkChange(c *AppChange) error {
 	return nil
 }
 
-// editTries bounds how often an edit is made again because somebody else's came
-// between: each of them is another change of this one app at the same instant.
-const editTries = 10
-
-// edit changes an app as it is stored now. Of two edits at once, on any nodes,
-// neither undoes the other: the later one is made again on what the first one left.
+// edit changes an app as it is stored now.
 func (s *Service) edit(ctx context.Context, id comm.ID, change func(app *comm.App) error) (*comm.App, error) {
-	for try := 1; ; try++ {
-		app, err := s.cfg.Apps.AppByID(ctx, id)
-		if err != nil {
-			return nil, fmt.Errorf("look up the app: %w", err)
-		}
-		if err := change(app); err != nil {
-			return nil, err
-		}
-		err = s.cfg.Apps.UpdateApp(ctx, app, s.now())
-		if err == nil {
-			return app, nil
-		}
-		if !comm.IsKind(err, comm.Conflict) || try == editTries {
-			return nil, fmt.Errorf("update the app: %w", err)
-		}
+	app, err := anew(ctx, func() (*comm.App, error) { return s.cfg.Apps.AppByID(ctx, id) }, change,
+		func(app *comm.App) error { return s.cfg.Apps.UpdateApp(ctx, app, s.now()) })
+	if err != nil {
+		return nil, fmt.Errorf("change the app: %w", err)
 	}
+	return app, nil
 }
 
 // liveWarnings says for which channels a live app has nothing to send with.

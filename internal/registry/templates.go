@@ -11,9 +11,8 @@ import (
 
 // Bounds of an app's templates.
 const (
-	MaxTemplates     = 1000 // of an app
-	MaxVersions      = 100  // of a template: the newest are kept
-	maxTemplateTries = 50   // of one change, against others of the same template at the same instant
+	MaxTemplates = 1000 // of an app
+	MaxVersions  = 100  // of a template: the newest are kept
 )
 
 // TemplateChange is what is asked of a template; nil members are left as they are.
@@ -99,36 +98,34 @@ func noVersion(version int64, newest int) error {
 	return comm.E("not_found", "The template has no version %d: its newest is %d, and the newest %d are kept.", version, newest, MaxVersions)
 }
 
-// editTemplate changes a template as it is stored now: of two changes at once, on any
-// nodes, the later one is made again on what the first one left. change answers the next
-// version's content, or nil when it stays.
+// editTemplate changes a template as it is stored now. change answers the next version's content, or nil when it stays.
 func (s *Service) editTemplate(ctx context.Context, app, id comm.ID, change func(t *comm.Template) (*comm.TemplateVersion, error)) (*Template, error) {
-	for try := 1; ; try++ {
-		t, err := s.cfg.Templates.Template(ctx, app, id)
-		if err != nil {
-			return nil, err
-		}
-		name := t.Name
-		next, err := change(t)
-		if err != nil {
-			return nil, err
-		}
-		if next == nil && t.Name == name {
-			return show(t)
-		}
-		now := s.now()
-		if next != nil {
-			next.Version, next.CreatedAt = t.Current.Version+1, now
-		}
-		err = s.cfg.Templates.UpdateTemplate(ctx, t, next, MaxVersions, now)
-		if err == nil {
-			s.cfg.Changed(app)
-			return show(t)
-		}
-		if !comm.IsKind(err, comm.Conflict) || try == maxTemplateTries {
-			return nil, fmt.Errorf("update the template: %w", err)
-		}
+	var next *comm.TemplateVersion
+	same := false
+	t, err := anew(ctx, func() (*comm.Template, error) { return s.cfg.Templates.Template(ctx, app, id) },
+		func(t *comm.Template) (err error) {
+			name := t.Name
+			next, err = change(t)
+			same = next == nil && t.Name == name
+			return err
+		},
+		func(t *comm.Template) error {
+			if same {
+				return nil
+			}
+			now := s.now()
+			if next != nil {
+				next.Version, next.CreatedAt = t.Current.Version+1, now
+			}
+			return s.cfg.Templates.UpdateTemplate(ctx, t, next, MaxVersions, now)
+		})
+	if err != nil {
+		return nil, fmt.Errorf("change the template: %w", err)
 	}
+	if !same {
+		s.cfg.Changed(app)
+	}
+	return show(t)
 }
 
 // apply puts the change into the name of t and the content of v, after every check.

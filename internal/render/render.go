@@ -203,6 +203,17 @@ func (t *Template) Bound(values iter.Seq2[string, string]) int {
 	return n
 }
 
+// Unused are the names among the values that the template has no placeholder for, sorted, each once.
+func (t *Template) Unused(values iter.Seq2[string, string]) (names []string) {
+	for name := range values {
+		if _, ok := slices.BinarySearch(t.names, name); !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // missing is the error that names every value that is needed and absent.
 func (t *Template) missing(absent []bool) error {
 	var names []string

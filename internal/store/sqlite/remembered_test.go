@@ -191,6 +191,10 @@ func TestARetriedMessageIsReadAgain(t *testing.T) {
 	t.Parallel()
 	s := newStarter(t)
 	sub, st := s.accept()
+	app := &comm.App{ID: sub.App, Slug: "one", Name: "One", Active: true, RatePerMinute: 1, ShardSpread: 1, CreatedAt: 1, UpdatedAt: 1}
+	if _, err := s.CreateApp(t.Context(), app, nil); err != nil {
+		t.Fatal(err)
+	}
 	if _, _, err := s.Cancel(t.Context(), sub.App, sub.ID, "app"); err != nil {
 		t.Fatal(err)
 	}

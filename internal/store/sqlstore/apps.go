@@ -98,7 +98,7 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 			c.d.ID(a.ID), a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
 			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(at), int64(a.UpdatedAt), flag(a.QueueDraining))
 		if err == nil && n == 0 {
-			return c.whyAppNotUpdated(ctx, q, a.ID)
+			return whyNotUpdated(ctx, q, "app", `apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(a.ID))
 		}
 		if err != nil {
 			return err
@@ -153,13 +153,14 @@ func (c *Cold) DeletedApps(ctx context.Context, after comm.ID, limit int) ([]com
 	return list(ctx, c.db, "list deleted apps", scan, DeletedAppsSQL, c.d.ID(after), int64(limit))
 }
 
-func (c *Cold) whyAppNotUpdated(ctx context.Context, q Querier, id comm.ID) error {
-	var at int64
-	err := q.QueryRowContext(ctx, `SELECT updated_at FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(id)).Scan(&at)
-	if _, err := found(&at, err, "look for the app"); err != nil {
+// whyNotUpdated says why an update of something met no row: it is gone, or no longer what was read.
+func whyNotUpdated(ctx context.Context, q Querier, what, row string, ids ...any) error {
+	var n int64
+	err := q.QueryRowContext(ctx, `SELECT 1 FROM `+row, ids...).Scan(&n)
+	if _, err := found(&n, err, "look for the "+what); err != nil {
 		return err
 	}
-	return comm.E("invalid_state", "Somebody changed this app meanwhile; read it again.")
+	return comm.E("invalid_state", "Somebody changed this %s meanwhile; read it again.", what)
 }
 
 func scanApp(r Row, a *comm.App) error {

@@ -76,7 +76,7 @@ func (c *Cold) UpdateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 			return err
 		}
 		if n == 0 {
-			return c.whyNotUpdated(ctx, q, p)
+			return whyNotUpdated(ctx, q, "configuration", `provider_configs WHERE app_id = $1 AND id = $2`, c.d.ID(p.App), c.d.ID(p.ID))
 		}
 		more, err := c.keepCanary(ctx, q, p.KeyID)
 		if err != nil {
@@ -89,15 +89,6 @@ func (c *Cold) UpdateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 	}
 	p.Version++
 	return nil
-}
-
-func (c *Cold) whyNotUpdated(ctx context.Context, q Querier, p *comm.ProviderConfig) error {
-	var version int
-	err := q.QueryRowContext(ctx, `SELECT version FROM provider_configs WHERE app_id = $1 AND id = $2`, c.d.ID(p.App), c.d.ID(p.ID)).Scan(&version)
-	if _, err := found(&version, err, "read version"); err != nil {
-		return err
-	}
-	return comm.E("invalid_state", "Somebody changed this configuration meanwhile; read it again.")
 }
 
 // DeleteProviderConfig implements store.Providers.

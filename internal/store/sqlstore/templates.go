@@ -148,7 +148,7 @@ func (c *Cold) UpdateTemplate(ctx context.Context, t *comm.Template, next *comm.
 			WHERE app_id = $1 AND id = $2 AND updated_at = $10`, c.d.ID(t.App), c.d.ID(t.ID), t.Name, int64(v.Version), v.Subject, v.Body, v.Text,
 			int64(v.CreatedAt), int64(at), int64(t.UpdatedAt))
 		if err == nil && n == 0 {
-			return c.whyTemplateNotUpdated(ctx, q, t)
+			return whyNotUpdated(ctx, q, "template", `templates WHERE app_id = $1 AND id = $2`, c.d.ID(t.App), c.d.ID(t.ID))
 		}
 		if err != nil {
 			return err
@@ -172,15 +172,6 @@ func (c *Cold) UpdateTemplate(ctx context.Context, t *comm.Template, next *comm.
 	}
 	t.Current, t.UpdatedAt = *v, at
 	return nil
-}
-
-func (c *Cold) whyTemplateNotUpdated(ctx context.Context, q Querier, t *comm.Template) error {
-	var at int64
-	err := q.QueryRowContext(ctx, `SELECT updated_at FROM templates WHERE app_id = $1 AND id = $2`, c.d.ID(t.App), c.d.ID(t.ID)).Scan(&at)
-	if _, err := found(&at, err, "look for the template"); err != nil {
-		return err
-	}
-	return comm.E("invalid_state", "Somebody changed this template meanwhile; read it again.")
 }
 
 // DeleteTemplate implements store.Templates.
