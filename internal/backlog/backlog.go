@@ -43,8 +43,8 @@ func New(s Store) *Service { return &Service{store: s, pause: sleep} }
 const (
 	// CountMost is how many messages of a unit are counted, those that are due and the others each.
 	CountMost  = 10_000
-	countPage  = 2 * CountMost // of a page, over all its units
-	countLeast = 100           // of a unit on a full page
+	countPage  = CountMost // of a page, over all its units
+	countLeast = 100       // of a unit on a full page
 	// TotalMost is how many messages of all apps are counted.
 	TotalMost = 20_000
 )

@@ -32,7 +32,7 @@ func appCommand(s Streams) *cobra.Command {
 }
 
 func appColumns(prefix string) []column {
-	all := []column{{"ID", "id", plain}, {"Slug", "slug", plain}, {"Name", "name", plain}, {"Sandbox", "sandboxMode", yes}, {"Active", "isActive", yes},
+	all := []column{{"ID", "id", plain}, {"Slug", "slug", plain}, {"Name", "name", plain}, {"Sandbox", "sandboxMode", yes}, {"Active", "isActive", yes}, {"Queue", "queueState", plain},
 		{"Rate per minute", "ratePerMinute", plain}, {"Unknown outcome", "onUnknownOutcome", plain}, {"Webhook", "webhookUrl", plain},
 		{"Allowed senders", "allowedSenders", plain}, {"Created", "createdAt", when}, {"Updated", "updatedAt", when}}
 	for i := range all {

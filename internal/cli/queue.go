@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -81,14 +82,14 @@ func cancelQueueCommand(s Streams) *cobra.Command {
 			return err
 		}
 		body := map[string]string{"action": "CANCEL", "app": doc.str("id"), "confirm": doc.str("slug")}
-		what := "Cancel everything that waits of the app " + clean(doc.str("slug"))
+		what := []string{"Cancel everything that waits of the app " + clean(doc.str("slug"))}
 		for _, name := range []string{"channel", "lane"} {
 			if value := flagText(cmd, name); value != "" {
 				body[name] = value
-				what += ", " + name + " " + value
+				what = append(what, name+" "+value)
 			}
 		}
-		if err := r.confirm(what); err != nil {
+		if err := r.confirm(strings.Join(what, ", ")); err != nil {
 			return err
 		}
 		return r.clearQueue(ctx, body)

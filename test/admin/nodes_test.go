@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/test/pgtest"
@@ -136,4 +138,62 @@ func TestWhatEndsOnOneNodeEndsOnAll(t *testing.T) {
 		}
 	}
 	t.Logf("all ended on the other node after %v", time.Since(began).Round(time.Millisecond))
+}
+
+// TestADrainReachesEveryNode: a node that hears no announcement refuses a draining app's
+// messages five seconds after it was drained on another one, and takes them again after it was resumed.
+func TestADrainReachesEveryNode(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	a, b := node(t, url), node(t, url)
+	there := auth.New(auth.Config{Keys: b, Apps: b})
+	in := intake.New(intake.Config{Store: b, Look: b, Configs: b, Templates: b, Listed: b, Node: "there"})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ran := make(chan error, 1)
+	go func() { ran <- in.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+	reg := registry.New(registry.Config{Apps: a, Keys: a, Providers: a, Messages: a, Audit: a, Ring: newRing(t), Log: slog.New(slog.DiscardHandler)})
+	made, err := reg.CreateApp(t.Context(), registry.AppSpec{Name: "Drained", Slug: "drained"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept := func() error {
+		caller, err := there.App(t.Context(), http.Header{"X-App-Id": {"drained"}, "X-Api-Key": {made.APIKey}}, netip.MustParseAddr("192.0.2.1"))
+		if err != nil {
+			return err
+		}
+		request, err := intake.Decode([]byte(`{"channel":"SMS","to":"233241234567","body":"Hi"}`))
+		if err != nil {
+			return err
+		}
+		return in.Accept(t.Context(), caller.App, []intake.Request{*request})[0].Err
+	}
+	if err := accept(); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		state   string
+		refused bool
+	}{{comm.QueueDraining, true}, {comm.QueueRunning, false}} {
+		began := time.Now()
+		if _, err := reg.UpdateApp(t.Context(), made.App.ID, registry.AppChange{Queue: &step.state}); err != nil {
+			t.Fatal(err)
+		}
+		for ; ; time.Sleep(50 * time.Millisecond) {
+			err := accept()
+			var e *comm.Error
+			if refused := errors.As(err, &e) && e.Code == "app_draining"; refused == step.refused {
+				break
+			}
+			if passed := time.Since(began); passed > 6*time.Second { // five, and a second for a slow machine
+				t.Fatalf("%v after %s: %v", passed, step.state, err)
+			}
+		}
+		t.Logf("%s on the other node after %v", step.state, time.Since(began).Round(time.Millisecond))
+	}
 }

@@ -135,6 +135,51 @@ func TestACopyIsMadeBeforeAMigration(t *testing.T) {
 	}
 }
 
+// What was searchable is so after the words got another order.
+func TestWordsSurviveTheirNewOrder(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "old.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	list := steps(t)
+	at := slices.IndexFunc(list, func(m sqlstore.Migration) bool { return strings.HasPrefix(m.Name, "0010_") })
+	if err := s.migrate(t.Context(), list[:at]); err != nil {
+		t.Fatal(err)
+	}
+	subs := []store.Submission{submission(), submission(), submission()}
+	subs[2].App = subs[0].App
+	if _, err := s.Accept(t.Context(), subs); err != nil {
+		t.Fatal(err)
+	}
+	err = s.w.hot(t.Context(), len(subs), func(r *raw) error {
+		for i := range subs {
+			for kind, value := range []string{"ama@example.org", "all"} {
+				if _, err := r.run(qTermInsert, subs[i].App[:], int64(kind), value, subs[i].ID[:]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.migrate(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	f := store.Filter{Recipient: "ama@example.org", Terms: []store.Term{{Kind: store.TagTerm, Value: "all"}}, Limit: 10}
+	for i, want := range map[int]int{0: 2, 1: 1} {
+		if found, err := s.Search(t.Context(), subs[i].App, f); err != nil || len(found.Messages) != want {
+			t.Errorf("%d messages of app %d, want %d, %v", len(found.Messages), i, want, err)
+		}
+	}
+	if _, err := s.Accept(t.Context(), []store.Submission{submission()}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestMigrateManyTimesAtOnce(t *testing.T) {
 	t.Parallel()
 	s := opened(t)

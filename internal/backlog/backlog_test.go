@@ -1,0 +1,196 @@
+package backlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlite"
+)
+
+// world is a Service over a real store.
+type world struct {
+	*testing.T
+	s    *sqlite.Store
+	b    *Service
+	apps int
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, s: s, b: New(s)}
+	w.b.pause = func(context.Context, time.Duration) {}
+	return w
+}
+
+func (w *world) app(spread int) *comm.App {
+	w.Helper()
+	now := comm.At(time.Now())
+	w.apps++
+	a := &comm.App{ID: comm.NewID(now), Slug: fmt.Sprint("app-", w.apps), Name: "App", Active: true, Sandbox: true, RatePerMinute: 1_000_000, ShardSpread: spread, CreatedAt: now, UpdatedAt: now}
+	if _, err := w.s.CreateApp(w.Context(), a, nil); err != nil {
+		w.Fatal(err)
+	}
+	return a
+}
+
+// fill accepts n messages of the app in a lane.
+func (w *world) fill(a *comm.App, lane comm.Lane, n int) {
+	w.Helper()
+	payload, err := store.EncodeContent(&comm.Content{To: "233241234567", Body: "Hi"})
+	if err != nil {
+		w.Fatal(err)
+	}
+	subs := make([]store.Submission, n)
+	for i := range subs {
+		id := comm.NewID(comm.At(time.Now()))
+		subs[i] = store.Submission{App: a.ID, ID: id, Shard: comm.ShardOf(a.ID, id, a.ShardSpread), Channel: comm.SMS, Lane: lane, Mode: comm.Sandbox, Recipient: "233241234567", Payload: payload, RatePerMinute: a.RatePerMinute}
+	}
+	if _, err := w.s.Accept(w.Context(), subs); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) left(scope Scope) int {
+	w.Helper()
+	n, more, err := w.b.Left(w.Context(), scope)
+	if err != nil || more {
+		w.Fatal(n, more, err)
+	}
+	return n
+}
+
+// TestPagesShowEveryAppOnce: pages of any size hold each app with all its units once, spread apps and
+// more units than are read at a time among them, and a deleted app is left out.
+func TestPagesShowEveryAppOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gone := w.app(1)
+	w.fill(gone, comm.Bulk, 1)
+	const apps = 90
+	for i := range apps {
+		a := w.app(1 + i%3*7)
+		w.fill(a, comm.Critical, 3)
+		w.fill(a, comm.Bulk, 2)
+	}
+	if err := w.s.DeleteApp(t.Context(), gone.ID, comm.At(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1, 7, 100} {
+		seen := map[string]int{}
+		for f := (Filter{Apps: size}); ; {
+			v, err := w.b.View(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.Waiting != 5*apps+1 || v.More || v.Sending != 0 || len(v.Units) > 2*size {
+				t.Fatalf("%+v", v)
+			}
+			for _, u := range v.Units {
+				if seen[u.App.Slug+u.Lane.String()] += u.Due; u.Due != map[comm.Lane]int{comm.Critical: 3, comm.Bulk: 2}[u.Lane] || u.Later != 0 || u.More || u.OldestDue == 0 {
+					t.Errorf("%s %+v", u.App.Slug, u)
+				}
+			}
+			if v.Next == nil {
+				break
+			}
+			f.After = *v.Next
+		}
+		if len(seen) != 2*apps {
+			t.Errorf("%d apps a page: %d units are shown, want %d", size, len(seen), 2*apps)
+		}
+		for name, n := range seen {
+			if n > 3 {
+				t.Errorf("%d apps a page: %s is shown more than once", size, name)
+			}
+		}
+	}
+	lane := comm.Bulk
+	if v, err := w.b.View(t.Context(), Filter{Apps: 100, Scope: Scope{Channel: comm.SMS, Lane: &lane}}); err != nil || len(v.Units) != apps || v.CountedTo >= CountMost {
+		t.Errorf("%d units of a lane, counted to %d, %v", len(v.Units), v.CountedTo, err)
+	}
+	if v, err := w.b.View(t.Context(), Filter{Apps: 100, Scope: Scope{Channel: comm.Email}}); err != nil || len(v.Units) != 0 {
+		t.Errorf("%+v %v", v, err)
+	}
+}
+
+// TestClearingGoesOnAfterAnInterruption: what one call did not come to the next one does, from its
+// place or anew, in a spread app; what is accepted later and another app's are left alone.
+func TestClearingGoesOnAfterAnInterruption(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, other := w.app(5), w.app(1)
+	w.fill(a, comm.Bulk, 400)
+	w.fill(a, comm.Critical, 60)
+	w.fill(other, comm.Bulk, 7)
+	all := Scope{App: a}
+	ctx, cancel := context.WithCancel(store.WithActor(t.Context(), comm.Actor{Kind: comm.ActorAdmin}))
+	slices := 0
+	w.b.pause = func(context.Context, time.Duration) {
+		if slices++; slices == 3 {
+			cancel()
+		}
+	}
+	if _, err := w.b.Cancel(ctx, all, nil); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	after := w.left(all)
+	if after >= 460 || after == 0 {
+		t.Fatalf("%d are left", after)
+	}
+	now, err := w.s.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for until := now; now <= until; { // the next ones are created later
+		if now, err = w.s.Now(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from := &Step{Until: now - 1}
+	w.fill(a, comm.Bulk, 11)
+	lane := comm.Critical
+	ctx = store.WithActor(t.Context(), comm.Actor{Kind: comm.ActorAdmin})
+	first, err := w.b.Cancel(ctx, Scope{App: a, Lane: &lane}, from)
+	if err != nil || first.Next != nil || w.left(Scope{App: a, Lane: &lane}) != 0 {
+		t.Fatalf("%+v %v", first, err)
+	}
+	// From a place in the middle: what lies before it stays.
+	units, err := w.b.unitsOf(ctx, a)
+	if err != nil || len(units) < 2 {
+		t.Fatal(units, err)
+	}
+	last := units[len(units)-1]
+	mine, err := w.s.Depths(ctx, []comm.Unit{last}, now, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.left(all)
+	got, err := w.b.Cancel(ctx, all, &Step{Until: now - 1, Unit: last})
+	if err != nil || got.Cancelled > mine[0].Due || before-w.left(all) != got.Cancelled {
+		t.Fatalf("%+v of %+v, %v", got, mine, err)
+	}
+	if _, err = w.b.Cancel(ctx, all, from); err != nil || w.left(all) != 11 || w.left(Scope{App: other}) != 7 {
+		t.Fatalf("%d and %d are left, %v", w.left(all), w.left(Scope{App: other}), err)
+	}
+	if done, err := w.b.Cancel(ctx, all, nil); err != nil || done.Cancelled != 11 || done.Next != nil || w.left(all) != 0 {
+		t.Fatalf("%+v %v", done, err)
+	}
+	notes, err := w.s.AuditList(ctx, store.AuditFilter{Action: comm.AuditQueueCancelled, Limit: 10})
+	if err != nil || len(notes.Entries) != 2 || notes.Entries[0].Actor.Kind != comm.ActorAdmin || notes.Entries[0].App != a.ID { // of the two first calls
+		t.Errorf("%+v %v", notes, err)
+	}
+}
