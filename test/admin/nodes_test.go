@@ -147,7 +147,12 @@ func TestADrainReachesEveryNode(t *testing.T) {
 	url := pgtest.Database(t)
 	a, b := node(t, url), node(t, url)
 	there := auth.New(auth.Config{Keys: b, Apps: b})
-	in := intake.New(intake.Config{Store: b, Look: b, Configs: b, Templates: b, Listed: b, Node: "there"})
+	ring := newRing(t)
+	book, err := erased.Open(t.Context(), b, ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := intake.New(intake.Config{Store: b, Look: b, Configs: b, Templates: b, Listed: book, Node: "there"})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ran := make(chan error, 1)
 	go func() { ran <- in.Run(ctx) }()
@@ -157,7 +162,7 @@ func TestADrainReachesEveryNode(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	reg := registry.New(registry.Config{Apps: a, Keys: a, Providers: a, Messages: a, Audit: a, Ring: newRing(t), Log: slog.New(slog.DiscardHandler)})
+	reg := registry.New(registry.Config{Apps: a, Keys: a, Providers: a, Messages: a, Audit: a, Ring: ring, Log: slog.New(slog.DiscardHandler)})
 	made, err := reg.CreateApp(t.Context(), registry.AppSpec{Name: "Drained", Slug: "drained"})
 	if err != nil {
 		t.Fatal(err)
