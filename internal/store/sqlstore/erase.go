@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -10,21 +11,22 @@ import (
 
 // Erase implements store.Upkeep. What is left of a message's content is read before the
 // transaction: it only ever becomes less.
-func (c *Cold) Erase(ctx context.Context, app comm.ID, ids []comm.ID, e store.Erasing) (done int, err error) {
+func (c *Cold) Erase(ctx context.Context, app comm.ID, ids []comm.ID, e store.Erasing) (done int, took time.Duration, err error) {
 	if len(ids) == 0 {
-		return 0, nil
+		return 0, 0, nil
 	}
 	all, err := list(ctx, c.db, "read messages", scanCandidate, c.d.selectAmong(candidateColumns, `state`),
 		c.d.IDs(ids), c.d.ID(app))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	groups, err := c.groups(ctx, all)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	var began time.Time
 	err = c.db.Write(ctx, func(q Querier) error {
-		done = 0
+		began, done = time.Now(), 0
 		for _, g := range groups {
 			n, err := c.erase(ctx, q, g, e)
 			if err != nil {
@@ -35,9 +37,9 @@ func (c *Cold) Erase(ctx context.Context, app comm.ID, ids []comm.ID, e store.Er
 		return nil
 	})
 	if err != nil {
-		return 0, wrap(err, "erase messages")
+		return 0, 0, wrap(err, "erase messages")
 	}
-	return done, nil
+	return done, time.Since(began), nil
 }
 
 func (c *Cold) erase(ctx context.Context, q Querier, g *traces, e store.Erasing) (int, error) {
