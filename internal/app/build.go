@@ -77,10 +77,20 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	if err := a.engines(opt, reg, mail, phones); err != nil {
 		return err
 	}
-	a.upkeep = upkeep.New(upkeep.Config{Store: s, Book: a.book, Ring: ring, Leads: a.leads, Content: a.cfg.RetainContent, Messages: a.cfg.RetainMessages, Log: a.log})
+	up := upkeep.Config{Store: s, Book: a.book, Ring: ring, Leads: a.leads, Content: a.cfg.RetainContent, Messages: a.cfg.RetainMessages, Log: a.log}
+	if a.cfg.Database.Kind == config.PostgreSQL {
+		up.Aim, up.Share = upkeepAim, upkeepShare
+	}
+	a.upkeep = upkeep.New(up)
 	handler = a.door(reg, mail, phones)
 	return a.tellFirst(ctx, opt, keyFile)
 }
+
+// On PostgreSQL a transaction of upkeep keeps nobody from writing, and is mostly round trips.
+const (
+	upkeepAim   = 30 * time.Millisecond
+	upkeepShare = 0.3
+)
 
 // profileTime is how long one profile may take.
 const profileTime = 10 * time.Minute

@@ -30,7 +30,8 @@ type Upkeep interface {
 	// Erase takes content, recipient, files, terms and the details of the log from those of
 	// the app's messages that are final, writes the event erased and shows mask as their
 	// recipient. What was erased before only loses what searching had left of it. At most UpkeepMost.
-	Erase(ctx context.Context, app comm.ID, ids []comm.ID, e Erasing) (done int, err error)
+	// took is the time of the transaction, without waiting for its turn.
+	Erase(ctx context.Context, app comm.ID, ids []comm.ID, e Erasing) (done int, took time.Duration, err error)
 	// Mentions looks at the next contents of a lane, of one app or (zero) of all, for a text, without
 	// regard to letter case. It answers those that hold it, and where the next slice
 	// begins; the zero id at the lane's end. It reads only.

@@ -284,13 +284,12 @@ func (f *forgetting) erase(ctx context.Context, app comm.ID, ids []comm.ID) erro
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), f.s.slice.Size())]
 		ids = ids[len(some):]
-		began := time.Now()
-		n, err := f.s.cfg.Store.Erase(ctx, app, some, f.by)
+		n, took, err := f.s.cfg.Store.Erase(ctx, app, some, f.by)
 		if err != nil {
 			return err
 		}
 		f.Erased += n
-		if err := f.s.rest(ctx, len(some), time.Since(began)); err != nil {
+		if err := f.s.rest(ctx, len(some), took); err != nil {
 			return err
 		}
 	}

@@ -59,8 +59,8 @@ type Config struct {
 	Every           time.Duration // between two rounds [1 min]
 	Grace           time.Duration // how long a deleted app's rows are left alone [15 min]
 	Settle          time.Duration // how long an erasure waits for what was on its way [15 s]
-	Aim             time.Duration // of a transaction [3 ms]
-	Share           float64       // of the time that transactions may take [0.15]
+	Aim             time.Duration // of a transaction [4 ms]
+	Share           float64       // of the time that transactions may take [0.2]
 	Log             *slog.Logger
 	TransactionDone func(time.Duration) // told of each [nobody is]
 }
@@ -69,8 +69,10 @@ const (
 	every  = time.Minute
 	grace  = 15 * time.Minute
 	settle = 15 * time.Second
-	aim    = 3 * time.Millisecond
-	share  = 0.15
+	aim    = 4 * time.Millisecond
+	share  = 0.2
+	// least is how many messages a transaction is about at least: it costs what it costs to make one durable.
+	least = 4
 	// poll is how often somebody looks whether there is an erasure to do.
 	poll = time.Second
 	// late is how much younger than its retention a message may be to be looked at: an id is
@@ -110,7 +112,7 @@ func New(cfg Config) *Service {
 		cfg.Leads = func() bool { return true }
 	}
 	s := &Service{cfg: cfg, wake: make(chan struct{}, 1), again: map[comm.ID]time.Time{}, sealer: cfg.Ring.For(store.ErasedAddresses().Purpose),
-		slice: pace.Slice{Aim: cfg.Aim, Least: 1, Most: store.UpkeepMost, Share: cfg.Share}}
+		slice: pace.Slice{Aim: cfg.Aim, Least: least, Most: store.UpkeepMost, Share: cfg.Share}}
 	s.failing.Log, s.failing.Level = cfg.Log, slog.LevelWarn
 	s.failing.Failing, s.failing.Works = "what was kept long enough is not removed yet", "what was kept long enough is removed again"
 	return s

@@ -10,15 +10,20 @@ import (
 
 // plain is every column that holds bytes, or is named like a secret, and is not sealed, with the reason.
 var plain = map[string]string{
-	"api_keys.hash":           "SHA-256 of a key with more than 128 random bits",
-	"content.payload":         "the message; it is the app's, not a credential",
-	"files.content":           "an attachment, likewise",
-	"audit.hash":              "SHA-256 of an entry",
-	"audit.previous":          "SHA-256 of the entry before",
-	"audit_head.hash":         "SHA-256 of the last entry",
-	"idempotency.hash":        "SHA-256 of an idempotency key",
-	"idempotency.fingerprint": "SHA-256 of a request",
-	"provider_configs.key_id": "the name of a key",
+	"api_keys.hash":            "SHA-256 of a key with more than 128 random bits",
+	"content.payload":          "the message; it is the app's, not a credential",
+	"files.content":            "an attachment, likewise",
+	"audit.hash":               "SHA-256 of an entry",
+	"audit.previous":           "SHA-256 of the entry before",
+	"audit_head.hash":          "SHA-256 of the last entry",
+	"idempotency.hash":         "SHA-256 of an idempotency key",
+	"content.key_hash":         "likewise",
+	"erased_suppressions.hash": "HMAC of an address",
+	"upkeep_marks.lane":        "an app's id",
+	"erasures.lane":            "an app's id",
+	"erasures.place":           "a message's id",
+	"idempotency.fingerprint":  "SHA-256 of a request",
+	"provider_configs.key_id":  "the name of a key",
 }
 
 // TestSealedColumnsAreComplete: a column with bytes or a secret's name is in the table of sealed

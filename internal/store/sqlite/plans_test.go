@@ -131,6 +131,36 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 	}
 }
 
+// What upkeep reads and changes it seeks: a slice costs what it is about.
+func TestUpkeepSeeks(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	d := sqlstore.SQLite()
+	const message = "SEARCH c USING INDEX sqlite_autoindex_content_1 (id=? AND app_id=?)"
+	for text, want := range map[string][]string{
+		sqlstore.WalkSQL(d):            {"SEARCH s USING PRIMARY KEY (id>? AND id<?)", message},
+		sqlstore.LaterSQL:              {"SEARCH l USING PRIMARY KEY (walk=? AND due<?)"},
+		sqlstore.BumpSQL(d, "", ""):    {"SEARCH state USING PRIMARY KEY (id=? AND app_id=?)"},
+		sqlstore.MentionsSQL(d, false): {"SEARCH c USING INDEX sqlite_autoindex_content_1 (id>?)"},
+		sqlstore.MentionsSQL(d, true):  {"SEARCH c USING INDEX sqlite_autoindex_content_1 (id>?)"},
+		sqlstore.RemovableSQL(d):       {"SEARCH s USING INDEX state_list (app_id=? AND status=?)", "SEARCH s USING INDEX state_captures (app_id=? AND status=?)", message},
+		sqlstore.OpenSQL(d):            {"SEARCH s USING COVERING INDEX state_sending (app_id=?)", "SEARCH s USING INDEX state_list (app_id=? AND status=?)"},
+		sqlstore.OpenErasuresSQL:       {"USING INDEX erasures_open"},
+		sqlstore.AnyErasureSQL:         {"SEARCH erasures USING INDEX erasures_by_id (id=?)"},
+		sqlstore.ReturnedSQL:           {"SEARCH suppressions USING INDEX suppressions_returned (created_at<?)"},
+	} {
+		got := plan(t, s, numbered.ReplaceAllString(text, "?"))
+		for _, part := range want {
+			if !strings.Contains(got, part) {
+				t.Errorf("%s: want %q in\n%s", text, part, got)
+			}
+		}
+		if strings.Contains(got, "SCAN s") || strings.Contains(got, "SCAN c") || strings.Contains(got, "SCAN l") || strings.Contains(got, "TEMP B-TREE") {
+			t.Errorf("%s:\n%s", text, got)
+		}
+	}
+}
+
 // Sealed values are read in the order of their rows, from where the last page ended.
 func TestSealedValuesSeek(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -10,21 +11,22 @@ import (
 
 // Erase implements store.Upkeep. What is left of a message's content is read before the
 // transaction: it only ever becomes less.
-func (c *Cold) Erase(ctx context.Context, app comm.ID, ids []comm.ID, e store.Erasing) (done int, err error) {
+func (c *Cold) Erase(ctx context.Context, app comm.ID, ids []comm.ID, e store.Erasing) (done int, took time.Duration, err error) {
 	if len(ids) == 0 {
-		return 0, nil
+		return 0, 0, nil
 	}
-	all, err := list(ctx, c.db, "read messages", scanCandidate, `SELECT `+candidateColumns+` FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.id `+c.d.Among+` AND s.app_id = $2`,
+	all, err := list(ctx, c.db, "read messages", scanCandidate, c.d.selectAmong(candidateColumns, `state`),
 		c.d.IDs(ids), c.d.ID(app))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	groups, err := c.groups(ctx, all)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	var began time.Time
 	err = c.db.Write(ctx, func(q Querier) error {
-		done = 0
+		began, done = time.Now(), 0
 		for _, g := range groups {
 			n, err := c.erase(ctx, q, g, e)
 			if err != nil {
@@ -35,17 +37,17 @@ func (c *Cold) Erase(ctx context.Context, app comm.ID, ids []comm.ID, e store.Er
 		return nil
 	})
 	if err != nil {
-		return 0, wrap(err, "erase messages")
+		return 0, 0, wrap(err, "erase messages")
 	}
-	return done, nil
+	return done, time.Since(began), nil
 }
 
 func (c *Cold) erase(ctx context.Context, q Querier, g *traces, e store.Erasing) (int, error) {
-	ids, now, err := c.bump(ctx, q, g.app, g.ids, `, error_text = ''`, ` AND EXISTS (SELECT 1 FROM content c WHERE c.app_id = state.app_id AND c.id = state.id AND (c.payload IS NOT NULL OR c.recipient <> ''))`)
+	ids, now, err := c.bump(ctx, q, g.app, g.ids, `, error_text = ''`, ` AND (SELECT c.payload IS NOT NULL OR c.recipient <> '' FROM content c WHERE c.app_id = state.app_id AND c.id = state.id)`)
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	if _, err := q.ExecContext(ctx, `UPDATE events SET detail = '' WHERE message_id `+c.d.Among+` AND app_id = $2 AND detail <> ''`, c.d.IDs(ids), c.d.ID(g.app)); err != nil {
+	if _, err := q.ExecContext(ctx, c.d.updateAmong(`events`, `detail = ''`, `message_id`)+` AND detail <> ''`, c.d.IDs(ids), c.d.ID(g.app)); err != nil {
 		return 0, err
 	}
 	if err := c.logAll(ctx, q, g.app, ids, now, comm.CauseErased, e.Actor); err != nil {
@@ -54,7 +56,7 @@ func (c *Cold) erase(ctx context.Context, q Querier, g *traces, e store.Erasing)
 	if err := c.empty(ctx, q, g, ids); err != nil {
 		return 0, err
 	}
-	if _, err := q.ExecContext(ctx, `UPDATE content SET recipient = '', shown = $3 WHERE id `+c.d.Among+` AND app_id = $2`, c.d.IDs(ids), c.d.ID(g.app), e.Mask); err != nil {
+	if _, err := q.ExecContext(ctx, c.d.updateAmong(`content`, `recipient = '', shown = $3`, `id`), c.d.IDs(ids), c.d.ID(g.app), e.Mask); err != nil {
 		return 0, err
 	}
 	erased := make(map[comm.ID]bool, len(ids))

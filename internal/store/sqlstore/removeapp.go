@@ -95,9 +95,9 @@ func (c *Cold) RemoveApp(ctx context.Context, app comm.ID, before comm.Micros, l
 // RemovableSQL lists messages of a deleted app that are final: $1 the app, $2 how many.
 func RemovableSQL(d Dialect) string {
 	if !d.OneLane {
-		return `SELECT ` + candidateColumns + ` FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.status + 0 > 2 ORDER BY s.id LIMIT $2`
+		return `SELECT ` + candidateColumns + ` FROM state s WHERE s.app_id = $1 AND s.status + 0 > 2 ORDER BY s.id LIMIT $2`
 	}
-	return ofApp(candidateColumns, ` CROSS JOIN content c ON c.app_id = s.app_id AND c.id = s.id`, true) + ` LIMIT $2`
+	return ofApp(candidateColumns, true) + ` LIMIT $2`
 }
 
 // OpenSQL lists messages of an app that are not final: $1 the app.
@@ -105,12 +105,12 @@ func OpenSQL(d Dialect) string {
 	if !d.OneLane {
 		return `SELECT s.id FROM state s WHERE s.app_id = $1 AND s.status + 0 <= 2`
 	}
-	return ofApp(`s.id`, ``, false)
+	return ofApp(`s.id`, false)
 }
 
 // ofApp finds an app's messages on SQLite, where they are in the order of ids alone: by
 // the indexes that lists read, each named with its own condition, word for word.
-func ofApp(columns, join string, final bool) string {
+func ofApp(columns string, final bool) string {
 	var parts []string
 	for _, st := range comm.Statuses() {
 		if st.Final() != final {
@@ -122,7 +122,7 @@ func ofApp(columns, join string, final bool) string {
 		}
 		for _, x := range indexes {
 			index, condition, _ := strings.Cut(x, " ")
-			parts = append(parts, fmt.Sprintf(`SELECT %s FROM state s INDEXED BY %s%s WHERE s.app_id = $1 AND s.status = %d AND %s`, columns, index, join, st, condition))
+			parts = append(parts, fmt.Sprintf(`SELECT %s FROM state s INDEXED BY %s WHERE s.app_id = $1 AND s.status = %d AND %s`, columns, index, st, condition))
 		}
 	}
 	return strings.Join(parts, ` UNION ALL `)
@@ -138,7 +138,7 @@ func (c *Cold) removeRest(ctx context.Context, q Querier, app comm.ID, limit int
 		if t.Key == "" {
 			continue
 		}
-		n, err := affected(ctx, q, `DELETE FROM `+t.Name+` WHERE app_id = $1 AND (`+t.Key+`) IN (SELECT `+t.Key+` FROM `+t.Name+` WHERE app_id = $1 LIMIT $2)`, c.d.ID(app), int64(limit))
+		n, err := affected(ctx, q, c.d.deleteSome(t.Name, t.Key), c.d.ID(app), int64(limit))
 		if out.Rows = int(n); err != nil || n > 0 {
 			return err
 		}

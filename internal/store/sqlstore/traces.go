@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -65,7 +64,7 @@ type contentRow struct {
 
 func (c *Cold) trace(ctx context.Context, g *traces, modes map[comm.ID]comm.Mode) error {
 	rows, err := list(ctx, c.db, "read contents", func(r Row, x *contentRow) error { return r.Scan((*ID)(&x.id), &x.recipient, &x.payload, &x.hash) },
-		`SELECT id, recipient, payload, key_hash FROM content WHERE id `+c.d.Among+` AND app_id = $2`, c.d.IDs(g.ids), c.d.ID(g.app))
+		c.d.selectAmong(`s.id, s.recipient, s.payload, s.key_hash`, `content`), c.d.IDs(g.ids), c.d.ID(g.app))
 	if err != nil {
 		return err
 	}
@@ -98,32 +97,32 @@ func (c *Cold) trace(ctx context.Context, g *traces, modes map[comm.ID]comm.Mode
 // keepKeys notes the hash of idempotency keys beside contents that will not name them any more.
 func (c *Cold) keepKeys(ctx context.Context, q Querier, g *traces) error {
 	var a args
-	app := a.add(c.d.ID(g.app))
+	app := c.noID(a.add(c.d.ID(g.app)))
 	var rows []string
 	for _, k := range g.keys {
 		if !k.kept {
-			rows = append(rows, "("+c.noID(a.add(c.d.ID(k.id)))+", CAST("+a.add(k.hash)+" AS "+c.d.BytesType+"))")
+			rows = append(rows, "("+app+", "+c.noID(a.add(c.d.ID(k.id)))+", CAST("+a.add(k.hash)+" AS "+c.d.BytesType+"))")
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	_, err := q.ExecContext(ctx, `UPDATE content SET key_hash = v.column2 FROM (VALUES `+strings.Join(rows, ", ")+`) v WHERE content.app_id = `+app+` AND content.id = v.column1`, a...)
+	_, err := q.ExecContext(ctx, c.d.updateRows(`content`, `key_hash = x.column3`, []string{"app_id", "id"}, rows), a...)
 	return err
 }
 
 // dropKeys removes the idempotency keys of messages that are gone.
 func (c *Cold) dropKeys(ctx context.Context, q Querier, g *traces) error {
 	var a args
-	app := a.add(c.d.ID(g.app))
+	app := c.noID(a.add(c.d.ID(g.app)))
 	var rows []string
 	for _, k := range g.keys {
-		rows = append(rows, "(CAST("+a.add(int64(k.mode))+" AS integer), CAST("+a.add(k.hash)+" AS "+c.d.BytesType+"), "+c.noID(a.add(c.d.ID(k.id)))+")")
+		rows = append(rows, "("+app+", CAST("+a.add(int64(k.mode))+" AS integer), CAST("+a.add(k.hash)+" AS "+c.d.BytesType+"), "+c.noID(a.add(c.d.ID(k.id)))+")")
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	_, err := q.ExecContext(ctx, `DELETE FROM idempotency WHERE app_id = `+app+` AND (mode, hash, id) IN (VALUES `+strings.Join(rows, ", ")+`)`, a...)
+	_, err := q.ExecContext(ctx, c.d.deleteRows(`idempotency`, []string{"app_id", "mode", "hash", "id"}, rows), a...)
 	return err
 }
 
@@ -133,12 +132,12 @@ func (c *Cold) dropTerms(ctx context.Context, q Querier, app comm.ID, terms []te
 		return nil
 	}
 	var a args
-	of := a.add(c.d.ID(app))
+	of := c.noID(a.add(c.d.ID(app)))
 	rows := make([]string, len(terms))
 	for i, t := range terms {
-		rows[i] = "(CAST(" + a.add(int64(t.Kind)) + " AS integer), CAST(" + a.add(t.Value) + " AS text), " + c.noID(a.add(c.d.ID(t.id))) + ")"
+		rows[i] = "(" + of + ", CAST(" + a.add(int64(t.Kind)) + " AS integer), CAST(" + a.add(t.Value) + " AS text), " + c.noID(a.add(c.d.ID(t.id))) + ")"
 	}
-	_, err := q.ExecContext(ctx, `DELETE FROM terms WHERE app_id = `+of+` AND (kind, value, id) IN (VALUES `+strings.Join(rows, ", ")+`)`, a...)
+	_, err := q.ExecContext(ctx, c.d.deleteRows(`terms`, []string{"app_id", "kind", "value", "id"}, rows), a...)
 	return err
 }
 

@@ -32,7 +32,8 @@ type candidate struct {
 	gone    bool // its content is
 }
 
-const candidateColumns = `s.app_id, s.id, s.status, s.mode, s.updated_at, s.bytes, c.payload IS NULL`
+const candidateColumns = `s.app_id, s.id, s.status, s.mode, s.updated_at, s.bytes, ` +
+	`(SELECT CASE WHEN c.payload IS NULL THEN 1 ELSE 0 END FROM content c WHERE c.app_id = s.app_id AND c.id = s.id)`
 
 func scanCandidate(r Row, x *candidate) error {
 	return r.Scan((*ID)(&x.app), (*ID)(&x.id), &x.status, &x.mode, &x.updated, &x.bytes, &x.gone)
@@ -44,7 +45,7 @@ func WalkSQL(d Dialect) string {
 	if !d.OneLane {
 		lane = ` AND s.app_id = $4`
 	}
-	return `SELECT ` + candidateColumns + ` FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.id > $1 AND s.id < $2` + lane + ` ORDER BY s.id LIMIT $3`
+	return `SELECT ` + candidateColumns + ` FROM state s WHERE s.id > $1 AND s.id < $2` + lane + ` ORDER BY s.id LIMIT $3`
 }
 
 // LaterSQL is the statement of WalkLater. Its messages are looked up one by one, and may be gone.
@@ -114,7 +115,7 @@ func (c *Cold) WalkLater(ctx context.Context, w store.Walk) (out store.Walked, e
 	var found []candidate
 	for i := range aside {
 		one, err := list(ctx, c.db, "look at what was set aside", scanCandidate, `SELECT `+candidateColumns+
-			` FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.id = $2`, c.d.ID(aside[i].app), c.d.ID(aside[i].id))
+			` FROM state s WHERE s.app_id = $1 AND s.id = $2`, c.d.ID(aside[i].app), c.d.ID(aside[i].id))
 		if err != nil {
 			return out, err
 		}
@@ -193,7 +194,7 @@ func (c *Cold) slice(ctx context.Context, w store.Walk, found []candidate, note 
 func (c *Cold) clear(ctx context.Context, q Querier, g *traces, w store.Walk) (int, error) {
 	before := int64(w.Now) - w.Rest
 	if w.Kind == store.Remove {
-		return c.removeMessages(ctx, q, g, ` AND (updated_at <= $3 OR EXISTS (SELECT 1 FROM content c WHERE c.app_id = state.app_id AND c.id = state.id AND c.payload IS NULL))`, before)
+		return c.removeMessages(ctx, q, g, ` AND (updated_at <= $3 OR (SELECT c.payload IS NULL FROM content c WHERE c.app_id = state.app_id AND c.id = state.id))`, before)
 	}
 	ids, now, err := c.bump(ctx, q, g.app, g.ids, ``, ` AND updated_at <= $3`, before)
 	if err != nil || len(ids) == 0 {
@@ -208,11 +209,15 @@ func (c *Cold) clear(ctx context.Context, q Querier, g *traces, w store.Walk) (i
 	return len(ids), c.dropTerms(ctx, q, g.app, g.terms)
 }
 
+// BumpSQL is the statement that purging and erasing begin with.
+func BumpSQL(d Dialect, set, condition string) string {
+	return d.updateAmong(`state`, `sequence = sequence + 1, updated_at = `+d.Now+set, `id`) + ` AND status + 0 > 2` + condition + ` RETURNING id, updated_at`
+}
+
 // bump counts the sequence of those messages up that are final and meet the condition, whose
 // parameters begin at $3, and answers them with the database's clock.
 func (c *Cold) bump(ctx context.Context, q Querier, app comm.ID, ids []comm.ID, set, condition string, more ...any) (done []comm.ID, now int64, err error) {
-	rows, err := q.QueryContext(ctx, `UPDATE state SET sequence = sequence + 1, updated_at = `+c.d.Now+set+` WHERE id `+c.d.Among+` AND app_id = $2 AND status + 0 > 2`+condition+
-		` RETURNING id, updated_at`, append([]any{c.d.IDs(ids), c.d.ID(app)}, more...)...)
+	rows, err := q.QueryContext(ctx, BumpSQL(c.d, set, condition), append([]any{c.d.IDs(ids), c.d.ID(app)}, more...)...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -233,8 +238,8 @@ func (c *Cold) noID(place string) string { return `CAST(` + place + ` AS ` + c.d
 // logAll writes an event that changes no state, for rows whose sequence was just counted up.
 func (c *Cold) logAll(ctx context.Context, q Querier, app comm.ID, ids []comm.ID, now int64, cause comm.Cause, actor string) error {
 	_, err := q.ExecContext(ctx, `INSERT INTO events (`+EventColumns+`)
-		SELECT app_id, id, sequence, CAST($3 AS integer), status, status, CAST($4 AS bigint), generation, 0, epoch, '', CAST($5 AS text), '', `+c.noID("$6")+`, '', '', ''
-		FROM state WHERE id `+c.d.Among+` AND app_id = $2`, c.d.IDs(ids), c.d.ID(app), int64(cause), now, actor, c.d.ID(comm.ID{}))
+		`+c.d.selectAmong(`s.app_id, s.id, s.sequence, CAST($3 AS integer), s.status, s.status, CAST($4 AS bigint), s.generation, 0, s.epoch, '', CAST($5 AS text), '', `+
+		c.noID("$6")+`, '', '', ''`, `state`), c.d.IDs(ids), c.d.ID(app), int64(cause), now, actor, c.d.ID(comm.ID{}))
 	return err
 }
 
@@ -243,16 +248,16 @@ func (c *Cold) empty(ctx context.Context, q Querier, g *traces, ids []comm.ID) e
 	if err := c.keepKeys(ctx, q, g); err != nil {
 		return err
 	}
-	if _, err := q.ExecContext(ctx, `DELETE FROM files WHERE id `+c.d.Among+` AND app_id = $2`, c.d.IDs(ids), c.d.ID(g.app)); err != nil {
+	if _, err := q.ExecContext(ctx, c.d.deleteAmong(`files`, `id`), c.d.IDs(ids), c.d.ID(g.app)); err != nil {
 		return err
 	}
-	_, err := q.ExecContext(ctx, `UPDATE content SET payload = NULL, files = 0 WHERE id `+c.d.Among+` AND app_id = $2`, c.d.IDs(ids), c.d.ID(g.app))
+	_, err := q.ExecContext(ctx, c.d.updateAmong(`content`, `payload = NULL, files = 0`, `id`), c.d.IDs(ids), c.d.ID(g.app))
 	return err
 }
 
 // removeMessages removes those of the messages that are final and meet the condition on their state, with everything of theirs.
 func (c *Cold) removeMessages(ctx context.Context, q Querier, g *traces, condition string, more ...any) (int, error) {
-	rows, err := q.QueryContext(ctx, `DELETE FROM state WHERE id `+c.d.Among+` AND app_id = $2 AND status + 0 > 2`+condition+` RETURNING id`,
+	rows, err := q.QueryContext(ctx, c.d.deleteAmong(`state`, `id`)+` AND status + 0 > 2`+condition+` RETURNING id`,
 		append([]any{c.d.IDs(g.ids), c.d.ID(g.app)}, more...)...)
 	if err != nil {
 		return 0, err
@@ -268,8 +273,8 @@ func (c *Cold) removeMessages(ctx context.Context, q Querier, g *traces, conditi
 	if err := closing(rows, rows.Err()); err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	for _, text := range []string{`DELETE FROM events WHERE message_id `, `DELETE FROM files WHERE id `, `DELETE FROM content WHERE id `} {
-		if _, err := q.ExecContext(ctx, text+c.d.Among+` AND app_id = $2`, c.d.IDs(ids), c.d.ID(g.app)); err != nil {
+	for _, text := range []string{c.d.deleteAmong(`events`, `message_id`), c.d.deleteAmong(`files`, `id`), c.d.deleteAmong(`content`, `id`)} {
+		if _, err := q.ExecContext(ctx, text, c.d.IDs(ids), c.d.ID(g.app)); err != nil {
 			return 0, err
 		}
 	}

@@ -322,7 +322,7 @@ func erase(w *world) {
 	w.end(sent)
 	e := store.Erasing{Actor: comm.ActorAdmin, Mask: mask}
 	all := []comm.ID{sent.ID, waiting.ID, foreign.ID}
-	if n, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 1 {
+	if n, _, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 1 {
 		w.Fatalf("%d %v", n, err)
 	}
 	m := w.message(sent)
@@ -341,11 +341,11 @@ func erase(w *world) {
 	if m := w.message(foreign); m.ContentGone || m.To != to {
 		w.Fatalf("%+v", m)
 	}
-	if n, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 0 {
+	if n, _, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 0 {
 		w.Fatalf("again: %d %v", n, err)
 	}
 	w.cancel(waiting)
-	if n, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 1 {
+	if n, _, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 1 {
 		w.Fatalf("%d %v", n, err)
 	}
 	w.must(w.s.Unindex(w.ctx, a.ID, to))
