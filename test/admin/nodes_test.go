@@ -18,6 +18,7 @@ import (
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/test/pgtest"
 )
 

@@ -58,7 +58,7 @@ func TestRemovingDoesNotHoldUpAccepts(t *testing.T) {
 
 		e := w.erase(x.p)
 		for end := time.Now().Add(30 * time.Minute); e.Erased < n/2; time.Sleep(50 * time.Millisecond) {
-			w.admin(x.p, http.MethodGet, "/api/admin/erasures/"+e.ID, "", &e)
+			w.asAdmin(x.p, http.MethodGet, "/api/admin/erasures/"+e.ID, "", &e)
 			if time.Now().After(end) {
 				t.Fatalf("not within half an hour: %+v", e)
 			}
@@ -97,8 +97,8 @@ func old(ctx context.Context, s store.Store, who *tenant, n int) error {
 	})
 }
 
-// admin asks the process as its administrator.
-func (w *world) admin(p *process, method, path, body string, into any) {
+// asAdmin asks the process as its administrator.
+func (w *world) asAdmin(p *process, method, path, body string, into any) {
 	w.t.Helper()
 	req, err := http.NewRequest(method, p.url+path, nil)
 	if body != "" {
@@ -130,7 +130,7 @@ type task struct {
 func (w *world) task(p *process, name string) task {
 	w.t.Helper()
 	var got struct{ Tasks []task }
-	w.admin(p, http.MethodGet, "/api/admin/upkeep", "", &got)
+	w.asAdmin(p, http.MethodGet, "/api/admin/upkeep", "", &got)
 	for _, t := range got.Tasks {
 		if t.Task == name {
 			return t
@@ -148,7 +148,7 @@ type erasure struct {
 
 func (w *world) erase(p *process) (e erasure) {
 	w.t.Helper()
-	w.admin(p, http.MethodPost, "/api/admin/erasures", fmt.Sprintf(`{"address":"%s@%s"}`, forgotten, domain), &e)
+	w.asAdmin(p, http.MethodPost, "/api/admin/erasures", fmt.Sprintf(`{"address":"%s@%s"}`, forgotten, domain), &e)
 	return e
 }
 
