@@ -46,7 +46,7 @@ const (
 	countPage  = CountMost // of a page, over all its units
 	countLeast = 100       // of a unit on a full page
 	// TotalMost is how many messages of all apps are counted.
-	TotalMost = 20_000
+	TotalMost = CountMost
 )
 
 // Scope is a part of what waits. Zero values do not narrow it.
