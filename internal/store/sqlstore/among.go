@@ -1,6 +1,9 @@
 package sqlstore
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Statements about some rows of one app: $1 is their ids, $2 the app, further parameters
 // begin at $3. On PostgreSQL plans are kept, and may have been made when tables were known to
@@ -55,11 +58,11 @@ func setOfRows(rows []string) string {
 }
 
 func matching(table string, columns []string) string {
-	same := table + `.` + columns[0] + ` = ANY (ARRAY[x.column1])`
+	same := []string{table + `.` + columns[0] + ` = ANY (ARRAY[x.column1])`}
 	for i, c := range columns[1:] {
-		same += ` AND ` + table + `.` + c + ` = x.column` + string('2'+rune(i))
+		same = append(same, table+`.`+c+` = x.column`+strconv.Itoa(i+2))
 	}
-	return same
+	return strings.Join(same, ` AND `)
 }
 
 // deleteSome removes $2 rows of app $1 from a table with this key.

@@ -198,24 +198,29 @@ func wrap(err error, doing string) error {
 
 // list reads every row of a query.
 func list[T any](ctx context.Context, db DB, doing string, scan func(Row, *T) error, query string, args ...any) (out []T, err error) {
-	err = db.Read(ctx, func(q Querier) error {
-		out = nil
-		rows, err := q.QueryContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var v T
-			if err := scan(rows, &v); err != nil {
-				return err
-			}
-			out = append(out, v)
-		}
-		return rows.Err()
+	err = db.Read(ctx, func(q Querier) (err error) {
+		out, err = collect(ctx, q, scan, query, args...)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	return out, nil
+}
+
+// collect reads every row of a query, or of what a statement returns, in a transaction.
+func collect[T any](ctx context.Context, q Querier, scan func(Row, *T) error, query string, args ...any) (out []T, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var v T
+		if err := scan(rows, &v); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
 }

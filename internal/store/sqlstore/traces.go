@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -140,6 +139,3 @@ func (c *Cold) dropTerms(ctx context.Context, q Querier, app comm.ID, terms []te
 	_, err := q.ExecContext(ctx, c.d.deleteRows(`terms`, []string{"app_id", "kind", "value", "id"}, rows), a...)
 	return err
 }
-
-// closing closes rows and answers the first error.
-func closing(rows interface{ Close() error }, err error) error { return errors.Join(err, rows.Close()) }

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -257,20 +256,9 @@ func (c *Cold) empty(ctx context.Context, q Querier, g *traces, ids []comm.ID) e
 
 // removeMessages removes those of the messages that are final and meet the condition on their state, with everything of theirs.
 func (c *Cold) removeMessages(ctx context.Context, q Querier, g *traces, condition string, more ...any) (int, error) {
-	rows, err := q.QueryContext(ctx, c.d.deleteAmong(`state`, `id`)+` AND status + 0 > 2`+condition+` RETURNING id`,
-		append([]any{c.d.IDs(g.ids), c.d.ID(g.app)}, more...)...)
-	if err != nil {
-		return 0, err
-	}
-	var ids []comm.ID
-	for rows.Next() {
-		var id comm.ID
-		if err := rows.Scan((*ID)(&id)); err != nil {
-			return 0, fmt.Errorf("read a removed message: %w", closing(rows, err))
-		}
-		ids = append(ids, id)
-	}
-	if err := closing(rows, rows.Err()); err != nil || len(ids) == 0 {
+	ids, err := collect(ctx, q, func(r Row, id *comm.ID) error { return r.Scan((*ID)(id)) },
+		c.d.deleteAmong(`state`, `id`)+` AND status + 0 > 2`+condition+` RETURNING id`, append([]any{c.d.IDs(g.ids), c.d.ID(g.app)}, more...)...)
+	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
 	for _, text := range []string{c.d.deleteAmong(`events`, `message_id`), c.d.deleteAmong(`files`, `id`), c.d.deleteAmong(`content`, `id`)} {
