@@ -18,6 +18,9 @@ var plain = map[string]string{
 	"audit_head.hash":         "SHA-256 of the last entry",
 	"idempotency.hash":        "SHA-256 of an idempotency key",
 	"idempotency.fingerprint": "SHA-256 of a request",
+	"stats.counts":            "figures",
+	"stats.top":               "ids of apps with figures",
+	"tallies.items":           "ids of apps, types of providers and figures",
 	"provider_configs.key_id": "the name of a key",
 }
 
