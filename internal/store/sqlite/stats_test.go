@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"sync/atomic"
@@ -117,5 +118,80 @@ func TestWhatIsRolledBackIsNotCounted(t *testing.T) {
 	lists, err := s.Periods(t.Context(), []comm.ID{app}, 0)
 	if err != nil || len(lists[0]) != 1 || lists[0][0].Counts[store.CountKey{Channel: comm.Email, Counter: comm.CountAccepted}] != 1 {
 		t.Errorf("%+v, %v", lists, err)
+	}
+}
+
+// TestAReportIsQuickWhateverTheHistory: 400 days of an app and of all apps, each row
+// with sixty buckets of two channels, five providers and a summary of 256 apps.
+func TestAReportIsQuickWhateverTheHistory(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "comm.db")
+	open := func() *sqlite.Store {
+		s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+		if err == nil {
+			err = s.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if err := open().Close(); err != nil {
+		t.Fatal(err)
+	}
+	counts, top := store.Counts{}, store.Top{}
+	for _, ch := range comm.Channels() {
+		for bucket := range uint8(60) { // from 20 ms to 10 minutes
+			counts[store.CountKey{Channel: ch, Counter: comm.WaitAccepted, Bucket: 17 + bucket}] = 1000
+		}
+		for c := comm.CountAccepted; c <= comm.TriesUnknown; c++ {
+			for _, provider := range []string{"smtp", "ses", "resend", "twilio", "sandbox"} {
+				if c < comm.TriesStarted {
+					provider = ""
+				}
+				counts[store.CountKey{Channel: ch, Counter: c, Provider: provider}] = 1_000_000
+			}
+		}
+	}
+	for range store.TopSize {
+		top[comm.NewID(1)] = 1_000_000
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, now := comm.NewID(1), comm.At(time.Now())
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for _, span := range []struct{ span, keep comm.Micros }{{store.Minute, store.KeepMinutes + store.Hour}, {store.Hour, store.KeepHours + store.Day}, {store.Day, store.KeepDays}} {
+		for at := now - now%span.span - span.keep; at < now; at += span.span {
+			for _, x := range []comm.ID{app, {}} {
+				if _, err := tx.Exec(`INSERT INTO stats (app_id, span, start, counts, top) VALUES (?, ?, ?, ?, ?)`, x[:], int64(span.span), int64(at), counts.Encode(), top.Encode()); err != nil {
+					t.Fatal(err)
+				}
+				rows++
+			}
+		}
+	}
+	if err := errors.Join(tx.Commit(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := open()
+	t.Cleanup(func() { _ = s.Close() })
+	best := time.Hour
+	for range 10 {
+		at := time.Now()
+		lists, err := s.Periods(t.Context(), []comm.ID{{}}, now-30*store.Day)
+		if err != nil || len(lists[0]) < 400 {
+			t.Fatalf("%d periods, %v", len(lists[0]), err)
+		}
+		best = min(best, time.Since(at))
+	}
+	t.Logf("%d rows, the longest window read in %v", rows, best)
+	if best > 50*time.Millisecond {
+		t.Errorf("the longest window takes %v", best)
 	}
 }
