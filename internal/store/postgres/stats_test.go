@@ -84,7 +84,7 @@ func TestAnOldSnapshotDoesNotSlowStatistics(t *testing.T) {
 			quick++
 		}
 	}
-	if quick < rounds/2 { // half of them: the machine is shared
+	if quick < rounds/4 { // a quarter of them: the machine is shared
 		t.Errorf("%d of %d were read and folded within 50 ms", quick, rounds)
 	}
 }
