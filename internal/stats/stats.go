@@ -180,8 +180,7 @@ func (s *Service) All(ctx context.Context, w Window) (*Report, error) {
 	for i := range periods {
 		top.Add(periods[i].Top)
 	}
-	// A few more than are shown: the summary may have them in another order.
-	ids := top.First(2 * topApps)
+	ids := top.First(topApps)
 	parts, err := s.cfg.Store.Periods(ctx, ids, r.From)
 	if err != nil {
 		return nil, err
@@ -201,7 +200,6 @@ func (s *Service) All(ctx context.Context, w Window) (*Report, error) {
 		r.Apps = append(r.Apps, share)
 	}
 	slices.SortStableFunc(r.Apps, func(a, b AppShare) int { return int(b.Messages.Accepted - a.Messages.Accepted) })
-	r.Apps = r.Apps[:min(topApps, len(r.Apps))]
 	return r, nil
 }
 

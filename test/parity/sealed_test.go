@@ -24,6 +24,9 @@ var plain = map[string]string{
 	"erasures.place":           "a message's id",
 	"idempotency.fingerprint":  "SHA-256 of a request",
 	"provider_configs.key_id":  "the name of a key",
+	"stats.counts":             "figures",
+	"stats.top":                "ids of apps with figures",
+	"tallies.items":            "ids of apps, types of providers and figures",
 }
 
 // TestSealedColumnsAreComplete: a column with bytes or a secret's name is in the table of sealed

@@ -22,11 +22,15 @@ x AS MATERIALIZED (
     $9::text[], $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[], $14::text[], $15::bytea[], $16::smallint[], $17::integer[], $18::bigint[])
     WITH ORDINALITY AS x (id, app, a, shard, channel, lane, mode, on_unknown,
     node, scheduled, ttl, hash, fingerprint, recipient, payload, files, rate, bytes, ord))`
-	// acceptRates counts in the rate of each app, in the order of their ids.
+	// acceptRates counts in the rate of each app, in the order of their ids. A transaction
+	// that began in a minute and had to wait here for one of the next counts in its
+	// own (before): it must not set the count of the minute that has begun back.
 	acceptRates = `
-  ON CONFLICT (app_id) DO UPDATE SET minute = excluded.minute,
-    used = CASE WHEN old.minute = excluded.minute THEN old.used ELSE 0 END + excluded.used
-  RETURNING app_id, used`
+  ON CONFLICT (app_id) DO UPDATE SET minute = greatest(old.minute, excluded.minute),
+    used = CASE WHEN old.minute > excluded.minute THEN old.used WHEN old.minute = excluded.minute THEN old.used + excluded.used ELSE excluded.used END,
+    before = CASE WHEN old.minute > excluded.minute THEN old.before + excluded.used WHEN old.minute = excluded.minute THEN old.before
+      WHEN old.minute = excluded.minute - 1 THEN old.used ELSE 0 END
+  RETURNING app_id, CASE WHEN old.minute > (SELECT now FROM t) / 60000000 THEN old.before ELSE old.used END AS used`
 	// acceptStores writes what n holds.
 	acceptStores = `
 ic AS (

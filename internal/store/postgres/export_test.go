@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/commserver/commserver/internal/store"
 )
 
 // SynchronousCommit answers what the setting is inside an accept's transaction.
@@ -22,3 +24,11 @@ func (s *Store) SetStuckAfter(d time.Duration) { s.stuckAfter = d }
 
 // Pooled says whether the store believes that a pooler stands before the server.
 func (s *Store) Pooled() bool { return s.pooled }
+
+// FoldAnew folds as a node does that has just begun.
+func FoldAnew(ctx context.Context, s *Store) (store.Folded, error) {
+	s.folding.mu.Lock()
+	s.folding.since, s.folding.swept, s.folding.aged = 0, 0, 0
+	s.folding.mu.Unlock()
+	return s.Fold(ctx)
+}

@@ -78,14 +78,21 @@ func (l Ledger) Stored(k PeriodKey, counts, top []byte) error {
 	if err != nil {
 		return err
 	}
-	p := l.Of(k)
-	p.Counts.Add(c)
-	if len(top) > 0 && p.Top != nil {
-		t, err := store.DecodeTop(top)
-		if err != nil {
-			return err
+	t, err := store.DecodeTop(top)
+	if err != nil {
+		return err
+	}
+	if l[k] == nil { // the usual case of a report: nothing is copied
+		p := &store.Period{Start: k.Start, Span: k.Span, Counts: c}
+		if k.App.IsZero() {
+			p.Top = t
 		}
-		p.Top.Add(t)
+		l[k] = p
+		return nil
+	}
+	l[k].Counts.Add(c)
+	if k.App.IsZero() {
+		l[k].Top.Add(t)
 	}
 	return nil
 }

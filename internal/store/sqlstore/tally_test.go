@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"testing"
@@ -101,5 +102,22 @@ func TestCountsAndTopsSurviveTheirRows(t *testing.T) {
 		if app[0] != 2 || top[app] > exact[app] || top[app] < exact[app]-40_000/store.TopSize {
 			t.Errorf("%v: %d, is %d", app, top[app], exact[app])
 		}
+	}
+}
+
+// BenchmarkTally counts groups of accepts over 100 apps, as the SQLite store does; the unit is one group.
+func BenchmarkTally(b *testing.B) {
+	for _, size := range []int{1, 25, 200} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			b.ReportAllocs()
+			var t Tally
+			for b.Loop() {
+				t.Reset()
+				for i := range size {
+					t.Add(TallyItem{App: comm.ID{byte(i % 100), 7}, Channel: comm.Email, Cause: comm.CauseAccepted, To: comm.Queued}, 1)
+				}
+				_ = t.Encode()
+			}
+		})
 	}
 }

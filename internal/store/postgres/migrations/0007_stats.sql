@@ -24,3 +24,6 @@ CREATE TABLE stats (
 -- What has become old.
 CREATE INDEX stats_age ON stats (span, start);
 ALTER TABLE stats SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000);
+
+-- What an app used of the minute before: for transactions that began in it and count late.
+ALTER TABLE rates ADD COLUMN before integer NOT NULL DEFAULT 0;

@@ -1,0 +1,90 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/postgres"
+)
+
+// Rows grow old: minutes become hours, hours days, and the oldest go; nothing is lost or doubled on the way.
+func TestStatisticsGrowOld(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	s := opened(t, postgres.Options{URL: url})
+	a := newApp(t, s)
+	for i := range 5 {
+		acceptOne(t, s, submission(t, a, address(i)))
+		sql(t, url, `UPDATE tallies SET at = at - 7200000000 - 3600000000 WHERE at > (extract(epoch FROM now()) * 1000000)::bigint - 60000000`)
+	}
+	fold := func() {
+		for more := true; more; {
+			f, err := postgres.FoldAnew(t.Context(), s)
+			must(t, err)
+			more = f.Rows > 0
+		}
+	}
+	total := func() (n int64) {
+		for _, app := range []comm.ID{a.ID, {}} {
+			lists, err := s.Periods(t.Context(), []comm.ID{app}, 0)
+			must(t, err)
+			for _, p := range lists[0] {
+				n += p.Counts[store.CountKey{Channel: comm.Email, Counter: comm.CountAccepted}]
+			}
+		}
+		return n
+	}
+	const spans = `SELECT coalesce(sum(span), 0)::bigint FROM (SELECT DISTINCT span FROM stats) s`
+	for step, want := range []int64{int64(store.Hour), int64(store.Day), 0} {
+		fold()
+		if got := scalar(t, url, spans); got != want || scalar(t, url, `SELECT count(*) FROM tallies`) != 0 {
+			t.Errorf("step %d: rows of %d, want %d", step, got, want)
+		}
+		if n := total(); n != 10 && want != 0 {
+			t.Errorf("step %d: %d messages, accepted were 5 of one app and of all", step, n)
+		}
+		sql(t, url, `UPDATE stats SET start = start - CASE span WHEN 3600000000 THEN 9 ELSE 402 END * 86400000000`)
+	}
+}
+
+// With an old snapshot held, rows that were folded stay where they were: folding and reading do not step over all of them.
+func TestAnOldSnapshotDoesNotSlowStatistics(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	s := opened(t, postgres.Options{URL: url})
+	a := newApp(t, s)
+	acceptOne(t, s, submission(t, a, address(1)))
+	old, err := pgx.Connect(t.Context(), url)
+	must(t, err)
+	t.Cleanup(func() { _ = old.Close(context.Background()) })
+	_, err = old.Exec(t.Context(), `BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM apps`)
+	must(t, err)
+	// An hour of transactions that are long over, and were folded.
+	sql(t, url, `INSERT INTO tallies (at, items) SELECT (extract(epoch FROM now()) * 1000000)::bigint - 3600000000 + i * 10000, '\x00000000' FROM generate_series(1, 100000) i`,
+		`DELETE FROM tallies WHERE items = '\x00000000'`)
+	for range 2 { // the first of each looks everywhere
+		_, err := s.Fold(t.Context())
+		must(t, err)
+	}
+	const rounds = 20
+	var quick int
+	for i := range rounds {
+		acceptOne(t, s, submission(t, a, address(2+i)))
+		at := time.Now()
+		_, err := s.Periods(t.Context(), []comm.ID{a.ID, {}}, 0)
+		must(t, err)
+		_, err = s.Fold(t.Context())
+		must(t, err)
+		if time.Since(at) < 50*time.Millisecond {
+			quick++
+		}
+	}
+	if quick < rounds/4 { // a quarter of them: the machine is shared
+		t.Errorf("%d of %d were read and folded within 50 ms", quick, rounds)
+	}
+}
