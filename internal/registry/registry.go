@@ -108,6 +108,8 @@ type AppChange struct {
 	WebhookURL    *string // "" removes it
 	WebhookSecret *string
 	AllowedFrom   *[]string
+	SMSPerDay     *int64 // segments; 0: any number
+	SMSPrefixes   *[]string
 }
 
 // AppChanged is the app after a change.
@@ -152,6 +154,10 @@ func (s *Service) changeApp(ctx context.Context, id comm.ID, change AppChange) (
 		put(&app.Sandbox, change.Sandbox)
 		put(&app.OnUnknown, change.OnUnknown)
 		put(&app.AllowedFrom, change.AllowedFrom)
+		put(&app.SMSPrefixes, change.SMSPrefixes)
+		if change.SMSPerDay != nil {
+			app.SMSPerDay = int(*change.SMSPerDay)
+		}
 		if change.Rate != nil {
 			app.RatePerMinute = int(*change.Rate)
 		}
@@ -182,6 +188,9 @@ func checkChange(c *AppChange) error {
 	if c.AllowedFrom != nil {
 		checkAllowed(e, *c.AllowedFrom)
 	}
+	var prefixes []string
+	put(&prefixes, c.SMSPrefixes)
+	checkCost(e, c.SMSPerDay, prefixes)
 	if len(e.Fields) > 0 {
 		return e
 	}
