@@ -238,7 +238,7 @@ func (l *limited) note(subs []store.Submission, group []int, out []store.Accepte
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, i := range group {
-		if out[i].Result == store.RateLimited && out[i].RateReset != 0 {
+		if out[i].Result == store.RateLimited {
 			if l.apps == nil {
 				l.apps = map[comm.ID]comm.Micros{}
 			}

@@ -33,9 +33,9 @@ func (c *Cold) app(ctx context.Context, query string, arg any) (*comm.App, error
 	return found(a, err, "read app")
 }
 
-// AppsByIDSQL is the statement of AppsByID.
+// AppsByIDSQL is the statement of AppsByID, which is for sending: what is counted of the apps is left out.
 func AppsByIDSQL(d Dialect) string {
-	return `SELECT ` + appRead + ` FROM apps WHERE id ` + d.Among + ` AND deleted_at = 0`
+	return `SELECT ` + appColumns + `, 0, 0, 0, 0 FROM apps WHERE id ` + d.Among + ` AND deleted_at = 0`
 }
 
 // AppsByID implements store.Apps.
