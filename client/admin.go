@@ -50,7 +50,20 @@ type AdminApp struct {
 	WebhookURL       *string   `json:"webhookUrl,omitempty"`       // "" removes it
 	WebhookSecret    string    `json:"webhookSecret,omitempty"`
 	AllowedSenders   *[]string `json:"allowedSenders,omitempty"`
-	Scopes           []string  `json:"scopes,omitempty"` // of a new one's first key
+	SMSPerDay        *Limit    `json:"smsPerDay,omitempty"`
+	SMSPrefixes      *[]string `json:"smsPrefixes,omitempty"` // an empty list allows every number
+	Scopes           []string  `json:"scopes,omitempty"`      // of a new one's first key
+}
+
+// Limit is a number that may be taken away: 0 is sent as null, which means no limit.
+type Limit int
+
+// MarshalJSON writes the number, null for 0.
+func (l Limit) MarshalJSON() ([]byte, error) {
+	if l == 0 {
+		return []byte("null"), nil
+	}
+	return strconv.AppendInt(nil, int64(l), 10), nil
 }
 
 // NewAppMade answers CreateApp. APIKey is shown this once.

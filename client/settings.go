@@ -8,18 +8,23 @@ import (
 
 // App is the app's settings.
 type App struct {
-	ID               string    `json:"id"`
-	Slug             string    `json:"slug"`
-	Name             string    `json:"name"`
-	SandboxMode      bool      `json:"sandboxMode"`
-	IsActive         bool      `json:"isActive"`
-	QueueState       string    `json:"queueState"` // RUNNING, PAUSED, DRAINING
-	RatePerMinute    int       `json:"ratePerMinute"`
-	OnUnknownOutcome string    `json:"onUnknownOutcome"`
-	WebhookURL       string    `json:"webhookUrl"`
-	AllowedSenders   []string  `json:"allowedSenders"`
-	CreatedAt        time.Time `json:"createdAt"`
-	UpdatedAt        time.Time `json:"updatedAt"`
+	ID               string   `json:"id"`
+	Slug             string   `json:"slug"`
+	Name             string   `json:"name"`
+	SandboxMode      bool     `json:"sandboxMode"`
+	IsActive         bool     `json:"isActive"`
+	QueueState       string   `json:"queueState"` // RUNNING, PAUSED, DRAINING
+	RatePerMinute    int      `json:"ratePerMinute"`
+	OnUnknownOutcome string   `json:"onUnknownOutcome"`
+	WebhookURL       string   `json:"webhookUrl"`
+	AllowedSenders   []string `json:"allowedSenders"`
+	// SMSPerDay is how many segments of SMS may be accepted in a UTC day while live; 0: any number.
+	SMSPerDay   int        `json:"smsPerDay"`
+	SMSPrefixes []string   `json:"smsPrefixes"` // beginnings of allowed numbers; empty: any
+	SMSToday    int        `json:"smsToday"`
+	SMSAlarmAt  *time.Time `json:"smsAlarmAt"` // when a day's SMS last passed five times the usual number
+	CreatedAt   time.Time  `json:"createdAt"`
+	UpdatedAt   time.Time  `json:"updatedAt"`
 	// WebhookSecret and Warnings come with UpdateApp only; the secret once, when it was generated.
 	WebhookSecret string    `json:"webhookSecret"`
 	Warnings      []Warning `json:"warnings"`

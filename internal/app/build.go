@@ -133,8 +133,13 @@ func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, ph
 	}
 	a.stats = stats.New(stats.Config{Store: a.store, Apps: a.store, Now: a.store.Now, Log: a.log})
 	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Phones: phones,
-		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed})
+		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed, Alarm: a.alarm})
 	return nil
+}
+
+// alarm tells the operator of an app whose SMS are out of proportion today: perhaps a key was stolen.
+func (a *App) alarm(app comm.ID, use comm.SMSUse) {
+	a.log.Warn("an app sends far more SMS today than usual", "app", app.String(), "segments", use.Used, "usual", use.Usual)
 }
 
 func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) error {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +35,8 @@ func appCommand(s Streams) *cobra.Command {
 func appColumns(prefix string) []column {
 	all := []column{{"ID", "id", plain}, {"Slug", "slug", plain}, {"Name", "name", plain}, {"Sandbox", "sandboxMode", yes}, {"Active", "isActive", yes}, {"Queue", "queueState", plain},
 		{"Rate per minute", "ratePerMinute", plain}, {"Unknown outcome", "onUnknownOutcome", plain}, {"Webhook", "webhookUrl", plain},
-		{"Allowed senders", "allowedSenders", plain}, {"Created", "createdAt", when}, {"Updated", "updatedAt", when}}
+		{"Allowed senders", "allowedSenders", plain}, {"SMS segments per day", "smsPerDay", plain}, {"SMS to", "smsPrefixes", plain},
+		{"SMS segments today", "smsToday", plain}, {"SMS alarm", "smsAlarmAt", when}, {"Created", "createdAt", when}, {"Updated", "updatedAt", when}}
 	for i := range all {
 		all[i].field = prefix + all[i].field
 	}
@@ -75,6 +77,8 @@ func bindApp(cmd *cobra.Command) {
 	f.String("webhook-url", "", "address that status changes are posted to; empty removes it")
 	f.Int("rate-per-minute", 0, "messages per minute at most (administrator)")
 	f.StringSlice("allowed-sender", nil, "sender allowed on the server's providers; may be repeated (administrator)")
+	f.Int("sms-per-day", 0, "SMS segments accepted in a UTC day at most; 0: any number (administrator)")
+	f.StringSlice("sms-prefix", nil, "beginning of numbers that SMS may go to, such as 233; may be repeated; an empty one allows all (administrator)")
 	f.String("webhook-secret-file", "", "file that holds the webhook's secret; default: one is made (administrator)")
 	f.SortFlags = false
 }
@@ -94,6 +98,12 @@ func appChange(r *remote) (map[string]any, error) {
 	}
 	if n, err := f.GetInt("rate-per-minute"); err == nil && f.Changed("rate-per-minute") {
 		body["ratePerMinute"] = n
+	}
+	if n, err := f.GetInt("sms-per-day"); err == nil && f.Changed("sms-per-day") {
+		body["smsPerDay"] = client.Limit(n)
+	}
+	if list, err := f.GetStringSlice("sms-prefix"); err == nil && f.Changed("sms-prefix") {
+		body["smsPrefixes"] = slices.DeleteFunc(list, func(s string) bool { return s == "" })
 	}
 	if list, err := f.GetStringSlice("allowed-sender"); err == nil && f.Changed("allowed-sender") {
 		body["allowedSenders"] = list

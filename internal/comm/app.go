@@ -15,6 +15,9 @@ type App struct {
 	WebhookURL    string
 	WebhookSecret []byte // sealed; nil when none
 	AllowedFrom   []string
+	SMSPerDay     int      // segments of live SMS in a UTC day; 0: any number
+	SMSPrefixes   []string // beginnings of the numbers that live SMS may go to; empty: any
+	SMSUse        SMSUse   // as it was when the app was read; the accepts keep it, not the app's settings
 	CreatedAt     Micros
 	UpdatedAt     Micros
 }

@@ -59,12 +59,18 @@ type appBody struct {
 	WebhookURL       strictjson.Nullable[string] `json:"webhookUrl"` // null: no webhooks
 	WebhookSecret    strictjson.Opt[string]      `json:"webhookSecret"`
 	AllowedSenders   strictjson.Opt[[]string]    `json:"allowedSenders"`
+	SMSPerDay        strictjson.Nullable[int64]  `json:"smsPerDay"` // null: no cap
+	SMSPrefixes      strictjson.Opt[[]string]    `json:"smsPrefixes"`
 }
 
 // change is what the body asks for.
 func (b *appBody) change() (c registry.AppChange, err error) {
 	c = registry.AppChange{Sandbox: given(b.SandboxMode), Rate: given(b.RatePerMinute), WebhookURL: given(b.WebhookURL.Opt),
-		WebhookSecret: given(b.WebhookSecret), AllowedFrom: given(b.AllowedSenders)}
+		WebhookSecret: given(b.WebhookSecret), AllowedFrom: given(b.AllowedSenders),
+		SMSPerDay: limit(b.SMSPerDay), SMSPrefixes: given(b.SMSPrefixes)}
+	if b.SMSPerDay.Given && b.SMSPerDay.Value < 1 { // which would be read as no cap at all
+		return c, comm.E("invalid_field").Field("smsPerDay", "must be 1 to 100000000 segments, or null for any number")
+	}
 	if b.WebhookURL.Null {
 		c.WebhookURL = new(string)
 	}
@@ -101,7 +107,7 @@ func (a *API) createApp(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 	}
 	made, err := a.cfg.Registry.CreateApp(r.Context(), registry.AppSpec{
 		Name: body.Name.Value, Slug: body.Slug.Value, Sandbox: c.Sandbox, Rate: c.Rate, OnUnknown: c.OnUnknown, WebhookURL: c.WebhookURL,
-		WebhookSecret: c.WebhookSecret, AllowedFrom: body.AllowedSenders.Value, Scopes: body.Scopes.Value, HasScopes: body.Scopes.Given,
+		WebhookSecret: c.WebhookSecret, AllowedFrom: body.AllowedSenders.Value, SMSPerDay: c.SMSPerDay, SMSPrefixes: body.SMSPrefixes.Value, Scopes: body.Scopes.Value, HasScopes: body.Scopes.Given,
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
@@ -21,16 +22,25 @@ type appView struct {
 	OnUnknownOutcome string   `json:"onUnknownOutcome"`
 	WebhookURL       text     `json:"webhookUrl"`
 	AllowedSenders   []string `json:"allowedSenders"`
+	SMSPerDay        number   `json:"smsPerDay"`
+	SMSPrefixes      []string `json:"smsPrefixes"`
+	SMSToday         *int64   `json:"smsToday"`
+	SMSAlarmAt       instant  `json:"smsAlarmAt"`
 	CreatedAt        instant  `json:"createdAt"`
 	UpdatedAt        instant  `json:"updatedAt"`
 }
 
 func newApp(app *comm.App) appView {
-	return appView{
+	view := appView{
 		ID: app.ID, Slug: app.Slug, Name: app.Name, SandboxMode: app.Sandbox, IsActive: app.Active, QueueState: app.QueueState(), RatePerMinute: app.RatePerMinute,
 		OnUnknownOutcome: app.OnUnknown.String(), WebhookURL: text(app.WebhookURL), AllowedSenders: app.AllowedFrom,
+		SMSPerDay: number(app.SMSPerDay), SMSPrefixes: app.SMSPrefixes, SMSAlarmAt: instant(app.SMSUse.AlarmAt),
 		CreatedAt: instant(app.CreatedAt), UpdatedAt: instant(app.UpdatedAt),
 	}
+	if app.SMSPerDay > 0 {
+		view.SMSToday = new(app.SMSUse.Today(comm.At(time.Now())))
+	}
+	return view
 }
 
 // warningView is a warning in an answer.

@@ -71,7 +71,9 @@ type Config struct {
 	CannotSend func(kind string) bool
 	// Pushed is called after the commit of each new message, to wake the dispatcher. It must not block.
 	Pushed func(comm.Unit, store.Head)
-	Now    func() time.Time // nil: time.Now
+	// Alarm is called once when an app's SMS of a day are out of proportion. It must not block.
+	Alarm func(app comm.ID, use comm.SMSUse)
+	Now   func() time.Time // nil: time.Now
 }
 
 // Service accepts messages. It is safe for concurrent use.
@@ -93,6 +95,9 @@ const (
 func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Alarm == nil {
+		cfg.Alarm = func(comm.ID, comm.SMSUse) {}
 	}
 	if cfg.Pushed == nil {
 		cfg.Pushed = func(comm.Unit, store.Head) {}
@@ -242,6 +247,9 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		s.rates.heard(app.ID, got)
 		r.Rate = rateOf(app, got.RateUsed, got.RateReset, comm.At(s.cfg.Now()))
 	}
+	if got.Alarm {
+		s.cfg.Alarm(app.ID, got.Use)
+	}
 	switch got.Result {
 	case store.New:
 		r.ID, r.Status = got.ID, got.Status
@@ -258,6 +266,8 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		e := comm.E("rate_limited", "The app's rate of %d messages per minute is used up; retry later.", app.RatePerMinute)
 		e.RetryAfter = max(1, r.Rate.Reset)
 		r.Err = e
+	case store.QuotaExceeded:
+		r.Err = quotaExceeded(p, got.Use, comm.At(s.cfg.Now()))
 	default:
 		r.Err = comm.E("internal").Because(errors.New("the store gave no result"))
 	}

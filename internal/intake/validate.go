@@ -98,6 +98,9 @@ func (s *Service) today(ctx context.Context, app *comm.App, q *Request, p *prepa
 		}
 	}
 	if p.sub.Mode == comm.Live {
+		if err := checkCost(app, p); err != nil {
+			return err
+		}
 		return s.checkSender(ctx, app, p)
 	}
 	return nil

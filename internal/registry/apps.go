@@ -20,6 +20,8 @@ type AppSpec struct {
 	OnUnknown                 *comm.UnknownPolicy
 	WebhookURL, WebhookSecret *string
 	AllowedFrom               []string
+	SMSPerDay                 *int64 // segments; 0: any number
+	SMSPrefixes               []string
 	Scopes                    []string // of the first key
 	HasScopes                 bool
 }
@@ -42,6 +44,7 @@ func (s *Service) CreateApp(ctx context.Context, spec AppSpec) (*AppMade, error)
 	}
 	checkRate(e, spec.Rate)
 	checkAllowed(e, spec.AllowedFrom)
+	checkCost(e, spec.SMSPerDay, spec.SMSPrefixes)
 	scopes := readScopes(e, spec.Scopes, spec.HasScopes)
 	if len(e.Fields) > 0 {
 		return nil, e
@@ -66,7 +69,10 @@ func (s *Service) create(ctx context.Context, spec *AppSpec, scopes comm.Scopes,
 	if spec.Rate != nil {
 		app.RatePerMinute = int(*spec.Rate)
 	}
-	app.AllowedFrom = spec.AllowedFrom
+	app.AllowedFrom, app.SMSPrefixes = spec.AllowedFrom, spec.SMSPrefixes
+	if spec.SMSPerDay != nil {
+		app.SMSPerDay = int(*spec.SMSPerDay)
+	}
 	made = &AppMade{App: app}
 	if spec.WebhookURL != nil || spec.WebhookSecret != nil {
 		if made.WebhookSecret, err = s.setWebhook(app, spec.WebhookURL, spec.WebhookSecret); err != nil {
@@ -164,6 +170,30 @@ func readScopes(e *comm.Error, names []string, given bool) (scopes comm.Scopes) 
 		e.Field("scopes", "must not be empty; leave it out for SEND and READ")
 	}
 	return scopes
+}
+
+// Bounds of what SMS may cost.
+const (
+	maxSMSPerDay = 100_000_000
+	maxPrefixes  = 300
+	maxPrefix    = 15 // digits of a whole number
+)
+
+// checkCost judges the cap of SMS segments a day, 0 for none, and the beginnings of
+// numbers that are allowed.
+func checkCost(e *comm.Error, perDay *int64, prefixes []string) {
+	if perDay != nil && (*perDay < 0 || *perDay > maxSMSPerDay) {
+		e.Field("smsPerDay", "must be 1 to 100000000 segments, or null for any number")
+	}
+	if len(prefixes) > maxPrefixes {
+		e.Field("smsPrefixes", fmt.Sprintf("has at most %d entries", maxPrefixes))
+		return
+	}
+	for i, one := range prefixes {
+		if one == "" || one[0] == '0' || len(one) > maxPrefix || strings.Trim(one, "0123456789") != "" {
+			e.Field(fmt.Sprintf("smsPrefixes[%d]", i), "must be the beginning of an international number in digits, such as 233")
+		}
+	}
 }
 
 // maxAllowed bounds the list of allowed senders.

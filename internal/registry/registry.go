@@ -111,6 +111,8 @@ type AppChange struct {
 	WebhookSecret *string
 	AllowedFrom   *[]string
 	Queue         *string // a word of comm.App.QueueState
+	SMSPerDay     *int64  // segments; 0: any number
+	SMSPrefixes   *[]string
 }
 
 // AppChanged is the app after a change.
@@ -175,6 +177,10 @@ func (s *Service) changeApp(ctx context.Context, id comm.ID, change AppChange) (
 		if change.Queue != nil {
 			app.QueuePaused, app.QueueDraining = *change.Queue == comm.QueuePaused, *change.Queue == comm.QueueDraining
 		}
+		put(&app.SMSPrefixes, change.SMSPrefixes)
+		if change.SMSPerDay != nil {
+			app.SMSPerDay = int(*change.SMSPerDay)
+		}
 		if change.Rate != nil {
 			app.RatePerMinute = int(*change.Rate)
 		}
@@ -205,6 +211,9 @@ func checkChange(c *AppChange) error {
 	if c.AllowedFrom != nil {
 		checkAllowed(e, *c.AllowedFrom)
 	}
+	var prefixes []string
+	put(&prefixes, c.SMSPrefixes)
+	checkCost(e, c.SMSPerDay, prefixes)
 	if len(e.Fields) > 0 {
 		return e
 	}

@@ -50,7 +50,7 @@ func FuzzImport(f *testing.F) {
 			t.Fatalf("%+v, stored %d", report, len(k.list))
 		}
 		for _, x := range k.list {
-			normal := x.Address
+			var normal string
 			if x.Channel == comm.SMS {
 				normal, err = address.Phones{}.Parse(x.Address)
 			} else {

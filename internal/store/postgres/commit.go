@@ -112,11 +112,15 @@ func (s *Store) batch(ctx context.Context, c *session, settings []setting, b *pg
 // transaction runs fn between BEGIN and COMMIT on a connection: for changes that
 // are computed here, from a row that fn has locked.
 func (s *Store) transaction(ctx context.Context, what string, fn func(tx pgx.Tx) error) error {
+	return s.transactionOn(ctx, s.control, what, fn)
+}
+
+func (s *Store) transactionOn(ctx context.Context, pool *pgxpool.Pool, what string, fn func(tx pgx.Tx) error) error {
 	begin := "begin"
 	if s.pooled {
 		begin += "; " + localSettings(hotSettings())
 	}
-	return s.write(ctx, s.control, what, func(c *session) error {
+	return s.write(ctx, pool, what, func(c *session) error {
 		tx, err := c.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 		if err != nil {
 			return err

@@ -58,15 +58,19 @@ type acceptGroup struct {
 	rates   *rates
 	counted []comm.ID // in rates, by this run
 	written []comm.ID // rows of rates
+	days    days      // of apps with a cap
 }
 
 func (g *acceptGroup) run(r *raw, now comm.Micros) error {
-	g.now, g.counted, g.written = now, g.counted[:0], nil
+	g.now, g.counted, g.written, g.days = now, g.counted[:0], nil, nil
 	g.rates.turn(now)
 	for i := range g.subs {
 		if err := g.submit(r, &g.subs[i], &g.out[i]); err != nil {
 			return err
 		}
+	}
+	if err := g.days.write(r); err != nil {
+		return err
 	}
 	var err error
 	g.written, err = g.rates.write(r)
@@ -90,12 +94,21 @@ func (g *acceptGroup) submit(r *raw, sub *store.Submission, out *store.Accepted)
 		return err
 	}
 	*out = store.Accepted{RateUsed: used, RateReset: g.rates.minute + minute}
-	fits := used < sub.RatePerMinute
+	fits, room := used < sub.RatePerMinute, true
+	if sub.SMSPerDay > 0 {
+		if room, err = g.days.fits(r, sub, g.now); err != nil {
+			return err
+		}
+	}
 	if sub.HasKey {
-		known, err := g.known(r, sub, out, fits)
+		known, err := g.known(r, sub, out, fits && room)
 		if err != nil || known {
 			return err
 		}
+	}
+	if !room {
+		out.Result, out.Use = store.QuotaExceeded, g.days[sub.App].SMSUse
+		return nil
 	}
 	g.rates.count(sub.App, 1)
 	g.counted = append(g.counted, sub.App)
@@ -103,6 +116,9 @@ func (g *acceptGroup) submit(r *raw, sub *store.Submission, out *store.Accepted)
 	if !fits {
 		out.Result = store.RateLimited
 		return nil
+	}
+	if sub.SMSPerDay > 0 {
+		out.Use, out.Alarm = g.days.count(sub, g.now)
 	}
 	return g.store(r, sub, out)
 }

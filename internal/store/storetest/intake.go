@@ -22,6 +22,8 @@ func intakeCases() []testCase {
 		{"the schedule decides the due time, ttl counts from it", acceptSchedule},
 		{"a schedule in the past is due now", acceptPastSchedule},
 		{"over the rate nothing is stored, replays still pass", acceptRate},
+		{"over the day's cap of SMS nothing is stored or counted, replays still pass", acceptCap},
+		{"the cap is exact for many callers", acceptCapRace},
 		{"a group that cannot be stored stores none of it", acceptAllOrNothing},
 		{"a key can be looked up before anything is stored", knownKey},
 		{"a suppressed recipient is warned of, not refused", acceptSuppressed},
