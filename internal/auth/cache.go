@@ -58,6 +58,10 @@ func (c *cache) get(ctx context.Context, hash [32]byte, age time.Duration) (*Cal
 		return got.caller, nil
 	}
 	c.mu.Lock()
+	if got, ok := c.byHash[hash]; ok && c.now().Sub(got.asked) < age { // loaded between the two locks
+		c.mu.Unlock()
+		return got.caller, nil
+	}
 	l, running := c.loading[hash]
 	if !running {
 		l = &loading{done: make(chan struct{})}
