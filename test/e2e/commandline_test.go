@@ -148,6 +148,7 @@ func TestTheCommandLine(t *testing.T) {
 			l.messages(dir)
 			l.lists(dir)
 			l.queue()
+			l.upkeep()
 			l.profiles(dir, p.url, key)
 			l.wrong(p.url)
 			p.stop()
@@ -243,6 +244,8 @@ func (l *line) messages(dir string) {
 	l.both("flow", "app.slug", "message", "list", "--all-apps", "--to", "Ama@Example.com")
 	l.both("ama@example.com", "id", app("sandbox", "list", "--channel", "EMAIL")...)
 	l.both("Hello", "id", app("sandbox", "show", id)...)
+	l.both("Hello", "id", app("sandbox", "wait", "Ama@Example.com", "--for", "10s")...)
+	l.run(3, "", app("sandbox", "wait", "nobody@example.com", "--for", "0s")...)
 	later := l.json("id", app("message", "send", "--to", "233241234567", "--body", "Later", "--at", "2h")...)
 	l.both("CANCELLED", "status", app("message", "cancel", later)...)
 	l.ok("QUEUED", "message", "retry", later) // the administrator, of whichever app
@@ -301,6 +304,20 @@ func (l *line) queue() {
 	send(0)
 	l.run(3, "", "queue", "pause", "nobody")
 	l.run(4, "", "queue", "show", "--lane", "bulk")
+}
+
+// upkeep drives what is counted, exported and erased.
+func (l *line) upkeep() {
+	app := func(args ...string) []string { return append(args, "--app", "flow") }
+	l.both("Accepted EMAIL sandbox", "counts.sent", app("stats", "--window", "1h")...)
+	l.both("flow", "counts.sent", "stats", "--admin")
+	l.run(4, "", app("stats", "--window", "2h")...)
+	l.both("TASK", "tasks", "upkeep", "show")
+	l.ok("ama@example.com <p>Hi</p>", app("person", "export", "ama@example.com")...)
+	id := l.json("id", app("person", "erase", "ama@example.com", "--yes")...)
+	l.both(id, "stage", app("person", "erasure", id)...)
+	l.run(2, "", app("person", "erase", "ama@example.com")...) // nobody can be asked
+	l.run(3, "", app("person", "erasure", "cnothing")...)
 }
 
 // profiles drives what is remembered of servers.
