@@ -81,6 +81,7 @@ type forgetting struct {
 	s       *Service
 	address string
 	by      store.Erasing
+	fresh   bool // a hash was made that other nodes may not know yet
 }
 
 // erasure does what can be done of one job now.
@@ -127,7 +128,7 @@ func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error)
 	}
 	// Once more: what was accepted when the erasure was asked for may have been stored, or
 	// become searchable, since; and a call that has ended may have put the address on the list.
-	f.Waiting = 0
+	f.Waiting, f.fresh = 0, false
 	erased := f.Erased
 	if err := f.each(ctx, f.mark); err != nil {
 		return 0, err
@@ -142,7 +143,7 @@ func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error)
 	switch {
 	case f.Waiting > 0:
 		return waitAgain, f.save(ctx)
-	case f.Erased > erased: // a hash that was made just now has to become known everywhere
+	case f.fresh || f.Erased > erased: // the hash has to become known everywhere before the address goes; what was found late may not be the last
 		return f.s.cfg.Settle, f.save(ctx)
 	}
 	if err := f.each(ctx, f.drop); err != nil {
@@ -220,6 +221,12 @@ func (f *forgetting) mark(ctx context.Context, app comm.ID) error {
 	}
 	if err != nil {
 		return err
+	}
+	if _, err := f.s.cfg.Store.ErasedSuppression(ctx, app, f.Channel, f.hash(app)); err != nil {
+		if !comm.IsKind(err, comm.Missing) {
+			return err
+		}
+		f.fresh = true
 	}
 	err = f.s.cfg.Store.EraseSuppression(ctx, app, f.Channel, f.address, f.hash(app))
 	f.s.cfg.Book.Forget(app)

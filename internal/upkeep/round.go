@@ -18,7 +18,8 @@ const (
 	TaskReturned = "returned_suppressions"
 )
 
-// Round does once whatever is to be done now. Run calls it from time to time.
+// Round does once whatever is to be done now; what fails keeps nothing else from being done.
+// Run calls it from time to time.
 func (s *Service) Round(ctx context.Context) error {
 	now, err := s.cfg.Store.Now(ctx)
 	if err != nil {
@@ -26,6 +27,7 @@ func (s *Service) Round(ctx context.Context) error {
 	}
 	s.began.Store(int64(now))
 	defer s.began.Store(0)
+	var errs []error
 	for _, t := range []struct {
 		name string
 		run  func(ctx context.Context, t *store.Task) error
@@ -35,11 +37,14 @@ func (s *Service) Round(ctx context.Context) error {
 		{TaskApps, s.deletedApps},
 		{TaskReturned, s.returned},
 	} {
+		if ctx.Err() != nil || !s.cfg.Leads() {
+			break
+		}
 		if err := s.task(ctx, t.name, t.run); err != nil {
-			return fmt.Errorf("%s: %w", t.name, err)
+			errs = append(errs, fmt.Errorf("%s: %w", t.name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // task runs one task and notes what it did, also when it ended early.

@@ -12,6 +12,7 @@ package upkeep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -131,9 +132,10 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		if s.cfg.Leads() {
+			// An erasure that fails must not keep retention from its round, nor the other way round.
 			err := s.erasures(ctx)
-			if err == nil && !time.Now().Before(next) {
-				err = s.Round(ctx)
+			if ctx.Err() == nil && !time.Now().Before(next) {
+				err = errors.Join(err, s.Round(ctx))
 				next = time.Now().Add(s.cfg.Every)
 			}
 			switch {
@@ -141,7 +143,6 @@ func (s *Service) Run(ctx context.Context) error {
 				return nil
 			case err != nil:
 				s.failing.Failed(err)
-				next = time.Now().Add(s.cfg.Every)
 			default:
 				s.failing.Worked()
 			}

@@ -332,3 +332,62 @@ func TestContentsAreRewritten(t *testing.T) {
 		t.Errorf("again: %v %v", changed, err)
 	}
 }
+
+// TestAFailingErasureKeepsNothingElse: an erasure whose address cannot be opened any more is tried again and again, and retention goes on.
+func TestAFailingErasureKeepsNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t) // a failed erasure and a round both come again after a minute
+	a := w.app()
+	ended := w.message(a, comm.Content{To: "ama@example.org", Body: "x"}, false)
+	now, err := w.s.Now(w.Context())
+	w.must(err)
+	w.must(w.s.CreateErasure(w.Context(), &store.Erasure{App: a.ID, ID: comm.NewID(now), Channel: comm.Email, Sealed: &seal.Sealed{KeyID: "lost", Box: []byte("x")},
+		Actor: comm.ActorApp, Stage: store.ErasureMarked, CreatedAt: now, UpdatedAt: now}))
+	w.later(31 * day)
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- w.up.Run(ctx) }()
+	for end := time.Now().Add(20 * time.Second); w.look(a, ended) != "purged" && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel()
+	w.must(<-ran)
+	if got := w.look(a, ended); got != "purged" {
+		t.Errorf("the content is %s", got)
+	}
+	if report, err := w.up.Status(t.Context()); err != nil || report.OpenErasures != 1 {
+		t.Errorf("%+v %v", report, err)
+	}
+}
+
+// TestMessagesThatAreGoneHoldNobodyUp: what was set aside and has gone with its app leaves places behind which others' turn comes in the same round.
+func TestMessagesThatAreGoneHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gone, a := w.app(), w.app()
+	var open []comm.ID
+	for range 2 * store.UpkeepMost { // more than one transaction looks at
+		open = append(open, w.message(gone, comm.Content{To: "kofi@example.org", Body: "x"}, true))
+	}
+	late := w.message(a, comm.Content{To: "ama@example.org", Body: "x"}, true)
+	w.later(31 * day)
+	w.must(w.up.Round(t.Context())) // none has ended: all are set aside for thirty days
+	for _, id := range append(open, late) {
+		_, _, err := w.s.Cancel(t.Context(), gone.ID, id, "app")
+		if id == late {
+			_, _, err = w.s.Cancel(t.Context(), a.ID, id, "app")
+		}
+		w.must(err)
+	}
+	w.must(w.s.DeleteApp(t.Context(), gone.ID, comm.At(time.Now())))
+	w.later(time.Hour)
+	w.must(w.up.Round(t.Context()))
+	if got := w.look(gone, open[0]); got != "removed" {
+		t.Fatalf("a message of the deleted app is %s", got)
+	}
+	w.later(31 * day)
+	w.must(w.up.Round(t.Context()))
+	if got := w.look(a, late); got != "purged" {
+		t.Errorf("the content is %s", got)
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 // Submissions of apps with a cap of SMS are decided here, between statements of one
 // transaction: the day's rows are locked in the order of the apps, so that the cap is exact
-// on any number of nodes. Others of the group do not come here and wait for none of it.
+// on any number of nodes.
 const (
 	lockUseSQL = `
 INSERT INTO sms_use AS old (app_id, day, used, usual, alarm_at) SELECT a, 0, 0, 0, 0 FROM unnest($1::uuid[]) AS a ORDER BY a
@@ -27,7 +27,9 @@ UPDATE sms_use u SET day = x.day, used = x.used, usual = x.usual, alarm_at = x.a
 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS x (app, day, used, usual, alarm_at) WHERE u.app_id = x.app`
 )
 
-// acceptMixed answers the submissions without a cap as ever, and then those with one.
+// acceptMixed stores the submissions with a cap first and then the others as ever. If those
+// with a cap are refused nothing is stored yet, and the caller takes the group apart as it does
+// with any other, so that a row of theirs that cannot be locked costs nobody else's 202.
 func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group []int, fast bool, out []store.Accepted) (again []int, err error) {
 	var plain, capped []int
 	for _, i := range group {
@@ -37,14 +39,12 @@ func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group 
 			plain = append(plain, i)
 		}
 	}
-	if len(plain) > 0 {
-		if again, err = s.acceptGroup(ctx, subs, plain, fast, out); err != nil {
-			return nil, err
-		}
+	if again, err = s.acceptCapped(ctx, subs, capped, out); err != nil || len(plain) == 0 {
+		return again, err
 	}
-	more, err := s.acceptCapped(ctx, subs, capped, out)
-	if err != nil && len(plain) > 0 && !errors.Is(err, store.ErrUncertain) {
-		return nil, fmt.Errorf("%w: %w", store.ErrUncertain, err) // the others are stored already
+	more, err := s.acceptGroup(ctx, subs, plain, fast, out)
+	if err != nil && !errors.Is(err, store.ErrUncertain) {
+		return nil, fmt.Errorf("%w: %w", store.ErrUncertain, err) // those with a cap are stored already
 	}
 	return append(again, more...), err
 }

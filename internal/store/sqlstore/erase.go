@@ -59,27 +59,22 @@ func (c *Cold) erase(ctx context.Context, q Querier, g *traces, e store.Erasing)
 	if _, err := q.ExecContext(ctx, c.d.updateAmong(`content`, `recipient = '', shown = $3`, `id`), c.d.IDs(ids), c.d.ID(g.app), e.Mask); err != nil {
 		return 0, err
 	}
-	erased := make(map[comm.ID]bool, len(ids))
-	for _, id := range ids {
-		erased[id] = true
-	}
-	var drop []termRow // a message that is not final keeps its terms
-	for _, t := range append(g.terms, g.recipients...) {
-		if erased[t.id] {
-			drop = append(drop, t)
-		}
-	}
-	return len(ids), c.dropTerms(ctx, q, g.app, drop)
+	g = g.of(ids)
+	return len(ids), c.dropTerms(ctx, q, g.app, append(g.terms, g.recipients...))
 }
 
-// MentionsSQL is the statement of Mentions: $1 where it begins, $2 the text, $3 how many, $4 the app, if there is one.
+// MentionsSQL is the statement of Mentions: $1 where it begins, $2 the text, $3 how many are looked at, $4 the app, if there
+// is one. Where all apps' messages are in one order, other apps' are looked at too, but their contents are not read.
 func MentionsSQL(d Dialect, ofApp bool) string {
-	where := ""
-	if ofApp {
+	where, payload := "", `c.payload`
+	switch {
+	case ofApp && d.OneLane:
+		payload = `CASE WHEN c.app_id = $4 THEN c.payload END AS payload`
+	case ofApp:
 		where = ` AND c.app_id = $4`
 	}
 	return `SELECT x.app_id, x.id, CASE WHEN ` + d.Find(`lower(`+d.Text(`x.payload`)+`)`, `$2`) + ` > 0 THEN x.payload END, x.recipient
-		FROM (SELECT c.app_id, c.id, c.payload, c.recipient FROM content c WHERE c.id > $1` + where + ` ORDER BY c.id LIMIT $3) x`
+		FROM (SELECT c.app_id, c.id, ` + payload + `, c.recipient FROM content c WHERE c.id > $1` + where + ` ORDER BY c.id LIMIT $3) x`
 }
 
 // Mentions implements store.Upkeep.

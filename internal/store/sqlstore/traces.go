@@ -31,6 +31,32 @@ type keyRow struct {
 	kept bool // in content already
 }
 
+// of is what some of the messages left. The others were changed after it had been read, such
+// as by a RETRY, and keep what they have.
+func (g *traces) of(ids []comm.ID) *traces {
+	out := &traces{app: g.app, ids: ids}
+	some := make(map[comm.ID]bool, len(ids))
+	for _, id := range ids {
+		some[id] = true
+	}
+	for _, t := range g.terms {
+		if some[t.id] {
+			out.terms = append(out.terms, t)
+		}
+	}
+	for _, t := range g.recipients {
+		if some[t.id] {
+			out.recipients = append(out.recipients, t)
+		}
+	}
+	for _, k := range g.keys {
+		if some[k.id] {
+			out.keys = append(out.keys, k)
+		}
+	}
+	return out
+}
+
 // groups reads what the messages left, app by app.
 func (c *Cold) groups(ctx context.Context, all []candidate) (out []*traces, err error) {
 	place := map[comm.ID]*traces{}

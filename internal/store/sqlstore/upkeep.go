@@ -130,7 +130,7 @@ func (c *Cold) WalkLater(ctx context.Context, w store.Walk) (out store.Walked, e
 		}
 		found = fit
 	}
-	return c.slice(ctx, w, found, func(q Querier) error {
+	out, err = c.slice(ctx, w, found, func(q Querier) error {
 		for _, l := range aside {
 			if _, err := q.ExecContext(ctx, `DELETE FROM upkeep_later WHERE walk = $1 AND due = $2 AND app_id = $3 AND id = $4`,
 				int64(w.Kind), int64(l.due), c.d.ID(l.app), c.d.ID(l.id)); err != nil {
@@ -139,6 +139,10 @@ func (c *Cold) WalkLater(ctx context.Context, w store.Walk) (out store.Walked, e
 		}
 		return nil
 	})
+	if err == nil {
+		out.Seen = len(aside) // with those that are gone: there may be more behind them
+	}
+	return out, err
 }
 
 // slice removes what may go of the messages, sets the rest aside and notes that it did, in one transaction.
@@ -205,7 +209,7 @@ func (c *Cold) clear(ctx context.Context, q Querier, g *traces, w store.Walk) (i
 	if err := c.empty(ctx, q, g, ids); err != nil {
 		return 0, err
 	}
-	return len(ids), c.dropTerms(ctx, q, g.app, g.terms)
+	return len(ids), c.dropTerms(ctx, q, g.app, g.of(ids).terms)
 }
 
 // BumpSQL is the statement that purging and erasing begin with.
@@ -244,7 +248,7 @@ func (c *Cold) logAll(ctx context.Context, q Querier, app comm.ID, ids []comm.ID
 
 // empty takes the content of messages, and keeps what their idempotency keys are stored by.
 func (c *Cold) empty(ctx context.Context, q Querier, g *traces, ids []comm.ID) error {
-	if err := c.keepKeys(ctx, q, g); err != nil {
+	if err := c.keepKeys(ctx, q, g.of(ids)); err != nil {
 		return err
 	}
 	if _, err := q.ExecContext(ctx, c.d.deleteAmong(`files`, `id`), c.d.IDs(ids), c.d.ID(g.app)); err != nil {
@@ -266,6 +270,7 @@ func (c *Cold) removeMessages(ctx context.Context, q Querier, g *traces, conditi
 			return 0, err
 		}
 	}
+	g = g.of(ids)
 	if err := c.dropKeys(ctx, q, g); err != nil {
 		return 0, err
 	}
