@@ -35,8 +35,8 @@ func TestListsAreFast(t *testing.T) {
 			took  figures
 		}
 		var lines []line
-		for _, query := range append(h.queries(), h.searches()...) {
-			x := line{query: query}
+		ask := func(x *line, rounds int) {
+			query := x.query
 			for range rounds {
 				for page, next := 0, query; page < 2 && next != ""; page++ {
 					at := time.Now()
@@ -58,7 +58,18 @@ func TestListsAreFast(t *testing.T) {
 					}
 				}
 			}
+		}
+		for _, query := range append(h.queries(), h.searches()...) {
+			x := line{query: query}
+			ask(&x, rounds)
 			lines = append(lines, x)
+		}
+		// Of ten or twenty answers the 95th of 100 is the slowest but one at most, and one pause of the
+		// machine makes it: what looks too slow is asked a hundred times more, so that there is one.
+		for i := range lines {
+			if lines[i].took.at(.95) > 50*time.Millisecond {
+				ask(&lines[i], 100)
+			}
 		}
 		bound := machine.bound(50 * time.Millisecond)
 		w.t.Logf("%d combinations of filters at %d rows: %s", len(lines), n, all)
