@@ -79,7 +79,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	}
 	up := upkeep.Config{Store: s, Book: a.book, Ring: ring, Leads: a.leads, Content: a.cfg.RetainContent, Messages: a.cfg.RetainMessages, Log: a.log}
 	if a.cfg.Database.Kind == config.PostgreSQL {
-		up.Aim, up.Share = upkeepAim, upkeepShare
+		up.Gentle, up.Hurried = upkeepGentle, upkeepHurried
 	}
 	a.upkeep = upkeep.New(up)
 	handler = a.door(reg, mail, phones)
@@ -87,9 +87,9 @@ func (a *App) build(ctx context.Context, opt Options) error {
 }
 
 // On PostgreSQL a transaction of upkeep keeps nobody from writing, and is mostly round trips.
-const (
-	upkeepAim   = 30 * time.Millisecond
-	upkeepShare = 0.3
+var (
+	upkeepGentle  = upkeep.Pace{Aim: 10 * time.Millisecond, Share: 0.05}
+	upkeepHurried = upkeep.Pace{Aim: 30 * time.Millisecond, Share: 0.3}
 )
 
 // profileTime is how long one profile may take.

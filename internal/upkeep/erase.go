@@ -18,6 +18,8 @@ const (
 	mentionsAtOnce = 200
 	// pageOf is how many messages a page of a search holds.
 	pageOf = 100
+	// readingRest is how many times as long as a reading the rest after it is.
+	readingRest = 3
 	// waitAgain is how long an erasure that waits for a call to end is left alone.
 	waitAgain = 5 * time.Second
 )
@@ -354,8 +356,8 @@ func (f *forgetting) lane(ctx context.Context, m store.Mention) error {
 				return err
 			}
 		}
-		// Reading does not hold accepts up, but for the processor: as much rest as work.
-		if err := f.s.rest(ctx, 0, took/4); err != nil {
+		// Reading does not hold accepts up, but for the processor.
+		if err := f.s.pause(ctx, readingRest*took); err != nil {
 			return err
 		}
 		if missed {

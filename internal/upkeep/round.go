@@ -186,7 +186,7 @@ func (s *Service) returned(ctx context.Context, t *store.Task) error {
 		if err != nil {
 			return err
 		}
-		if err := s.rest(ctx, 1, s.cfg.Aim); err != nil {
+		if err := s.rest(ctx, 1, s.slice.Aim); err != nil {
 			return err
 		}
 	}

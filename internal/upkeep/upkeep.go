@@ -57,21 +57,37 @@ type Config struct {
 	Leads           func() bool
 	Content         time.Duration // how long content is kept after the final state
 	Messages        time.Duration // how long messages are kept
+	Gentle          Pace          // of work that ends soon [2 ms, 0.03]
+	Hurried         Pace          // of work that has gone on for longer than Patience [4 ms, 0.2]
+	Patience        time.Duration // [15 min]
 	Every           time.Duration // between two rounds [1 min]
 	Grace           time.Duration // how long a deleted app's rows are left alone [15 min]
 	Settle          time.Duration // how long an erasure waits for what was on its way [15 s]
-	Aim             time.Duration // of a transaction [4 ms]
-	Share           float64       // of the time that transactions may take [0.2]
 	Log             *slog.Logger
 	TransactionDone func(time.Duration) // told of each [nobody is]
 }
 
+// Pace is how much of the database's time work may take.
+type Pace struct {
+	Aim   time.Duration // of a transaction
+	Share float64       // of the time that transactions may take, between 0 and 1
+}
+
+// The usual work is gentle enough that accepting does not notice it. What is not done
+// after the patience is more than gentle work can keep up with, and goes faster.
+var (
+	gentle  = Pace{2 * time.Millisecond, 0.03}
+	hurried = Pace{4 * time.Millisecond, 0.2}
+)
+
 const (
+	patience = 15 * time.Minute
+	// calm without a transaction is the end of the work under way.
+	calm = 30 * time.Second
+
 	every  = time.Minute
 	grace  = 15 * time.Minute
 	settle = 15 * time.Second
-	aim    = 4 * time.Millisecond
-	share  = 0.2
 	// least is how many messages a transaction is about at least: it costs what it costs to make one durable.
 	least = 4
 	// poll is how often somebody looks whether there is an erasure to do.
@@ -85,7 +101,9 @@ const (
 type Service struct {
 	cfg     Config
 	sealer  *seal.Sealer
-	slice   pace.Slice // of Run's goroutine
+	slice   pace.Slice // of Run's goroutine, as are the two times
+	since   time.Time  // when the work under way began
+	latest  time.Time  // when its last transaction and the rest after it were over
 	wake    chan struct{}
 	failing outage.Report
 	began   atomic.Int64          // of the round under way, for Status; 0 without one
@@ -103,17 +121,20 @@ func New(cfg Config) *Service {
 	if cfg.Settle == 0 {
 		cfg.Settle = settle
 	}
-	if cfg.Aim == 0 {
-		cfg.Aim = aim
+	if cfg.Gentle == (Pace{}) {
+		cfg.Gentle = gentle
 	}
-	if cfg.Share == 0 {
-		cfg.Share = share
+	if cfg.Hurried == (Pace{}) {
+		cfg.Hurried = hurried
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = patience
 	}
 	if cfg.Leads == nil {
 		cfg.Leads = func() bool { return true }
 	}
 	s := &Service{cfg: cfg, wake: make(chan struct{}, 1), again: map[comm.ID]time.Time{}, sealer: cfg.Ring.For(store.ErasedAddresses().Purpose),
-		slice: pace.Slice{Aim: cfg.Aim, Least: least, Most: store.UpkeepMost, Share: cfg.Share}}
+		slice: pace.Slice{Aim: cfg.Gentle.Aim, Share: cfg.Gentle.Share, Least: least, Most: store.UpkeepMost}}
 	s.failing.Log, s.failing.Level = cfg.Log, slog.LevelWarn
 	s.failing.Failing, s.failing.Works = "what was kept long enough is not removed yet", "what was kept long enough is removed again"
 	return s
@@ -162,20 +183,39 @@ func (s *Service) stir() {
 // errNotLeading ends a round early: another node does the work now.
 var errNotLeading = fmt.Errorf("another node does the work: %w", context.Canceled)
 
+// hurry chooses the pace by how long the work under way has lasted.
+func (s *Service) hurry(now time.Time) {
+	if now.Sub(s.latest) > calm {
+		s.since = now
+	}
+	p := s.cfg.Gentle
+	if now.Sub(s.since) > s.cfg.Patience {
+		p = s.cfg.Hurried
+	}
+	s.slice.Aim, s.slice.Share = p.Aim, p.Share
+}
+
 // rest leaves the time after a transaction to others, and says when to stop.
 func (s *Service) rest(ctx context.Context, n int, took time.Duration) error {
+	s.hurry(time.Now())
 	s.slice.Took(n, took)
 	if s.cfg.TransactionDone != nil {
 		s.cfg.TransactionDone(took)
 	}
-	if pause := s.slice.Pause(took); pause > 0 {
-		t := time.NewTimer(pause)
+	return s.pause(ctx, s.slice.Pause(took))
+}
+
+// pause waits, and says when to stop.
+func (s *Service) pause(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		t := time.NewTimer(d)
 		defer t.Stop()
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 		}
 	}
+	s.latest = time.Now()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	w.must(err)
 	w.book, err = erased.Open(t.Context(), w.s, ring)
 	w.must(err)
-	cfg := Config{Store: w.s, Book: w.book, Ring: ring, Leads: w.leads.Load, Content: 30 * day, Messages: 400 * day, Settle: time.Millisecond, Share: 0.9,
+	cfg := Config{Store: w.s, Book: w.book, Ring: ring, Leads: w.leads.Load, Content: 30 * day, Messages: 400 * day, Settle: time.Millisecond, Gentle: Pace{4 * time.Millisecond, 0.9},
 		Log: slog.New(slog.DiscardHandler), TransactionDone: func(time.Duration) { w.steps.Add(1) }}
 	for _, f := range change {
 		f(&cfg)
@@ -163,7 +163,7 @@ func TestRoundsFollowTheClock(t *testing.T) {
 // What stops in the middle, or on another node, goes on where it was.
 func TestARoundThatStopsGoesOn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config) { c.Aim = 200 * time.Microsecond })
+	w := newWorld(t, func(c *Config) { c.Gentle.Aim = 200 * time.Microsecond })
 	a := w.app()
 	const n = 120
 	for range n {
