@@ -5,10 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Product packages run under the race detector. What lies below test/ drives whole
-# processes, where it finds little and costs much; those that measure run alone.
+# processes, where it finds little and costs much; what measures runs alone.
 PRODUCT = $(shell go list ./... | grep -v /test/)
-MEASURING = $(shell go list ./... | grep -E '/test/(scale|prove)')
-WHOLE = $(shell go list ./... | grep /test/ | grep -vE '/test/(scale|prove)')
+MEASURING = ./test/scale
+WHOLE = $(shell go list ./... | grep /test/ | grep -v /test/scale)
 # Packages whose tests need no PostgreSQL.
 UNIT = $(shell go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v '/test/' | cut -d' ' -f1)
 SOURCES = $$(git ls-files --cached --others --exclude-standard '*.go')
@@ -47,14 +47,14 @@ test: setup ## every test, on SQLite and PostgreSQL; under 20 minutes on two cor
 	@go run ./test/withpg go run ./test/count \
 		-- go test -json -race -timeout 18m $(PRODUCT) \
 		-- go test -json -timeout 18m $(WHOLE) \
-		-- go test -json -p 1 -timeout 18m $(MEASURING)
+		-- go test -json -timeout 18m $(MEASURING)
 
 .PHONY: nightly
 nightly: setup ## the same at full sizes; takes hours
 	@COMMS_TEST_FULL=1 go run ./test/withpg go run ./test/count \
 		-- go test -json -race -count=1 -timeout 6h $(PRODUCT) \
 		-- go test -json -count=1 -timeout 6h $(WHOLE) \
-		-- go test -json -p 1 -count=1 -timeout 6h $(MEASURING)
+		-- go test -json -count=1 -timeout 6h $(MEASURING)
 
 .PHONY: measure
 measure: setup build ## measure speed on both stores; records docs/benchmarks.md

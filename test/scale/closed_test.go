@@ -15,6 +15,7 @@ import (
 // provider that is down, and a rate of one per second. While they wait, the only
 // rows written for messages are those of the few that are tried.
 func TestWhatCannotBeSentIsNotWritten(t *testing.T) {
+	t.Parallel()
 	n, watched := size(20_000, 1_000_000), size(5*time.Second, 5*time.Minute)
 	for _, kind := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(kind, func(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 // time, and in the end every accepted message has been sent exactly once. On
 // PostgreSQL a second process takes over meanwhile.
 func TestStopsUnderLoadLoseAndRepeatNothing(t *testing.T) {
+	t.Parallel()
 	const drain = 25 * time.Second
 	stops := size(5, 500)
 	onEach(t, func(w *world) {

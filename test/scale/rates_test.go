@@ -23,6 +23,7 @@ import (
 // the database's clock it gets what its rate allows, within 5 %; so does a batch that
 // is larger than what is left, item by item, and replays are answered and not counted.
 func TestTheRateIsExactAcrossNodes(t *testing.T) {
+	t.Parallel()
 	const rate, small, batchSize = 600, 40, 10
 	w := onPostgres(t, pgtest.Database(t))
 	var who, other tenant
