@@ -6,6 +6,9 @@ SHELL := /bin/bash
 
 # Product packages run under the race detector. What lies below test/ drives whole
 # processes, where it finds little and costs much; what measures runs alone.
+# SQLite's C, translated into Go, is not instrumented: what it shares it shares under locks
+# of ours and its driver's, which are, and it was two thirds of the time.
+RACE = -race '-gcflags=modernc.org/sqlite/lib=-race=false -d=checkptr=0'
 PRODUCT = $(shell go list ./... | grep -v /test/)
 MEASURING = ./test/scale
 WHOLE = $(shell go list ./... | grep /test/ | grep -v /test/scale)
@@ -45,14 +48,14 @@ setup: ## install what the tests need (as root), or say what is missing
 .PHONY: test
 test: setup ## every test, on SQLite and PostgreSQL; under 20 minutes on two cores
 	@go run ./test/withpg go run ./test/count \
-		-- go test -json -race -timeout 18m $(PRODUCT) \
+		-- go test -json $(RACE) -timeout 18m $(PRODUCT) \
 		-- go test -json -timeout 18m $(WHOLE) \
 		-- go test -json -timeout 18m $(MEASURING)
 
 .PHONY: nightly
 nightly: setup ## the same at full sizes; takes hours
 	@COMMS_TEST_FULL=1 go run ./test/withpg go run ./test/count \
-		-- go test -json -race -count=1 -timeout 6h $(PRODUCT) \
+		-- go test -json $(RACE) -count=1 -timeout 6h $(PRODUCT) \
 		-- go test -json -count=1 -timeout 6h $(WHOLE) \
 		-- go test -json -count=1 -timeout 6h $(MEASURING)
 
