@@ -30,14 +30,16 @@ func (w *world) counts(app comm.ID) (counts, waits store.Counts, top store.Top) 
 		if p.Start%p.Span != 0 || p.Start > w.now() {
 			w.Fatalf("a period of %d begins at %d", p.Span, p.Start)
 		}
-		for k, n := range p.Counts {
+		figures, err := store.DecodeCounts(p.Counts)
+		w.must(err)
+		for k, n := range figures {
 			if k.Counter == comm.WaitAccepted || k.Counter == comm.WaitScheduled {
 				waits[k] += n
 			} else {
 				counts[k] += n
 			}
 		}
-		top.Add(p.Top)
+		w.must(top.Decode(p.Top))
 	}
 	return counts, waits, top
 }
