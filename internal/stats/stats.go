@@ -150,7 +150,8 @@ type Step struct {
 	Messages Messages
 }
 
-// AppShare is the part of an app; Slug and Name are empty when it is deleted.
+// AppShare is the part of an app; Slug and Name are empty when it is deleted. One of
+// which nothing is kept any more is in the totals only.
 type AppShare struct {
 	App        comm.ID
 	Slug, Name string
@@ -211,6 +212,9 @@ func (s *Service) shares(ctx context.Context, ids []comm.ID, from comm.Micros) (
 		return nil, err
 	}
 	for i, id := range ids {
+		if len(lists[i]) == 0 {
+			continue
+		}
 		share := AppShare{App: id}
 		if at := slices.IndexFunc(known, func(a comm.App) bool { return a.ID == id }); at >= 0 {
 			share.Slug, share.Name = known[at].Slug, known[at].Name

@@ -36,8 +36,11 @@ const (
 	statsAtSQL     = `
 SELECT s.app_id, s.span, s.start, s.counts, s.top FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS x (app_id, span, start)
 CROSS JOIN LATERAL (SELECT * FROM stats s WHERE s.app_id = x.app_id AND s.span = x.span AND s.start = x.start OFFSET 0) s`
+	// setStatsSQL writes rows. What is folded late must not bring rows of an app back that is removed already.
 	setStatsSQL = `
-INSERT INTO stats (app_id, span, start, counts, top) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])
+INSERT INTO stats (app_id, span, start, counts, top)
+SELECT x.* FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[]) AS x (app_id, span, start, counts, top)
+WHERE x.app_id = '00000000-0000-0000-0000-000000000000' OR (SELECT true FROM apps a WHERE a.id = x.app_id)
 ON CONFLICT (app_id, span, start) DO UPDATE SET counts = excluded.counts, top = excluded.top`
 	takeOldSQL = `DELETE FROM stats WHERE ctid = ANY (ARRAY(SELECT ctid FROM stats WHERE span = $1 AND start < $2 ORDER BY start LIMIT $3))
 RETURNING app_id, span, start, counts, top`

@@ -30,7 +30,9 @@ var (
 	qTalliesGone = &query{`DELETE FROM tallies WHERE id <= ?`}
 	qTallyRest   = &query{`UPDATE tallies SET items = ? WHERE id = ?`}
 	qStat        = &query{`SELECT counts, top FROM stats WHERE app_id = ? AND span = ? AND start = ?`}
-	qStatSet     = &query{`INSERT INTO stats (app_id, span, start, counts, top) VALUES (?, ?, ?, ?, ?)
+	// What is folded late must not bring rows of an app back that is removed already.
+	qStatSet = &query{`INSERT INTO stats (app_id, span, start, counts, top) SELECT ?1, ?2, ?3, ?4, ?5
+		WHERE ?1 = zeroblob(16) OR EXISTS (SELECT 1 FROM apps WHERE id = ?1)
 		ON CONFLICT (app_id, span, start) DO UPDATE SET counts = excluded.counts, top = excluded.top`}
 	qStatDelete = &query{`DELETE FROM stats WHERE app_id = ? AND span = ? AND start = ?`}
 	qStatsOld   = &query{`SELECT s.app_id, s.start, s.counts, s.top FROM (SELECT app_id, span, start FROM stats INDEXED BY stats_age WHERE span = ? AND start < ? ORDER BY start, app_id LIMIT ?) o

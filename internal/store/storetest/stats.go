@@ -17,6 +17,7 @@ func statsCases() []testCase {
 		{"waits are counted in their buckets", countsWaits},
 		{"ends without a call are counted", countsEnds},
 		{"many nodes fold at once", foldsAtOnce},
+		{"what is folded late brings no removed app back", foldsAfterRemoval},
 	}
 }
 
@@ -297,5 +298,29 @@ func foldsAtOnce(w *world) {
 	w.foldAll()
 	if got, _, top := w.counts(comm.ID{}); got[key] != accepted || top[apps[0].ID] != 20 || top[apps[19].ID] != 1 {
 		w.Errorf("%d messages are counted as %v, %v", accepted, got, top)
+	}
+}
+
+func foldsAfterRemoval(w *world) {
+	a, b := w.app(true), w.app(true)
+	one := w.one(a)
+	w.one(b)
+	w.foldAll()
+	_, _, err := w.s.Cancel(w.ctx, a.ID, one.ID, "app")
+	w.must(err)
+	w.must(w.s.DeleteApp(w.ctx, a.ID, 1))
+	for gone := false; !gone; {
+		got, err := w.s.RemoveApp(w.ctx, a.ID, w.now(), 100)
+		w.must(err)
+		if gone = got.Gone; got.Rows == 0 {
+			w.Fatal("the app is not removed")
+		}
+	}
+	w.foldAll()
+	accepted, cancelled := store.CountKey{Channel: comm.Email, Counter: comm.CountAccepted}, store.CountKey{Channel: comm.Email, Counter: comm.CountCancelled}
+	for app, want := range map[comm.ID]store.Counts{a.ID: {}, b.ID: {accepted: 1}, {}: {accepted: 2, cancelled: 1}} {
+		if got, _, _ := w.counts(app); !maps.Equal(got, want) {
+			w.Errorf("%v has %v, want %v", app, got, want)
+		}
 	}
 }
