@@ -151,7 +151,7 @@ func TestStatsOfARawRequest(t *testing.T) {
 	if got := w.root("GET", "/api/admin/stats?app="+one.app.ID.String(), ""); got.status != 200 || dig(got.body, "counts")["accepted"] != 1.0 {
 		t.Errorf("of a deleted app: %s", got.raw)
 	}
-	for _, query := range []string{"window=", "window=2h", "window=1H", "window=1h&window=1h", "app=nobody", "app=", "nope=1"} {
+	for _, query := range []string{"window=", "window=2h", "window=1H", "window=1h&window=1h", "app=nobody", "app=", "app=" + comm.ID{}.String(), "nope=1"} {
 		if got := w.root("GET", "/api/admin/stats?"+query, ""); got.status != 400 || got.code() != "invalid_query" {
 			t.Errorf("%s: %d %s", query, got.status, got.raw)
 		}
