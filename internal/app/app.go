@@ -57,6 +57,7 @@ type App struct {
 	server     *httpserver.Server // nil for the role worker without a door
 	inside     *httpserver.Server // profiles on the private address; nil unless it is set
 	base       string
+	leaving    chan struct{}  // closed when Run stops
 	closers    []func() error // run last in, first out
 }
 
@@ -75,7 +76,7 @@ type First struct {
 // New builds everything and listens; nothing is served before Run. Time to
 // ready is dominated by opening the store.
 func New(ctx context.Context, cfg config.Config, opt Options) (*App, error) {
-	a := &App{cfg: cfg, log: opt.Log}
+	a := &App{cfg: cfg, log: opt.Log, leaving: make(chan struct{})}
 	if err := a.build(ctx, opt); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
@@ -142,6 +143,7 @@ func (a *App) Run(ctx context.Context) error {
 	case <-broken:
 		stopAll(fmt.Errorf("store: %w", fault()))
 	}
+	close(a.leaving)
 	a.log.Info("stopping", "drain", a.cfg.DrainTimeout.String())
 	stopped := time.Now()
 	// Requests that end soon are still sent from here; a slow client must not

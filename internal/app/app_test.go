@@ -58,6 +58,48 @@ func TestASlowClientDoesNotDoubleTheDrain(t *testing.T) {
 	}
 }
 
+// A request that waits for a capture, for up to 50 seconds, once held a stop up for the whole drain time.
+func TestAStopDoesNotWaitForWaitingRequests(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load(config.Source{Env: []string{"COMMS_ADDR=localhost:0", "COMMS_DATA_DIR=" + t.TempDir(), "COMMS_DRAIN_TIMEOUT=20s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first First
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	a, err := New(ctx, cfg, Options{Version: "test", Log: slog.New(slog.DiscardHandler), OnFirst: func(f First) { first = f }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, answered := make(chan error, 1), make(chan int, 1)
+	go func() { ended <- a.Run(ctx) }()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, first.BaseURL+"/api/v1/sandbox/messages/wait?to=233241234567&timeout=50", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-App-ID", first.AppID)
+	req.Header.Set("X-API-Key", first.APIKey)
+	go func() {
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			answered <- 0
+			return
+		}
+		_ = resp.Body.Close()
+		answered <- resp.StatusCode
+	}()
+	time.Sleep(500 * time.Millisecond)
+	began := time.Now()
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if took, status := time.Since(began), <-answered; took > 10*time.Second || status != http.StatusServiceUnavailable {
+		t.Errorf("the stop took %v, and who waited was answered %d", took, status)
+	}
+}
+
 func send(t *testing.T, f First, body string) (id string) {
 	t.Helper()
 	answer := exchange(t, f, http.MethodPost, "/api/v1/messages", body)

@@ -29,22 +29,27 @@ const (
 
 // Counted says what an event counts: a message's coming to a status, and, if the
 // event names a provider, an attempt's outcome; 0 for nothing. It is the only
-// place that knows.
+// place that knows. What it does not know, since a newer node wrote it, counts
+// nothing here.
 func Counted(cause Cause, from, to Status) (message, attempt Counter) {
-	return counted(cause, from, to), attemptCounters[cause]
+	if int(cause) < len(attemptCounters) {
+		attempt = attemptCounters[cause]
+	}
+	return counted(cause, from, to), attempt
 }
 
 // counted goes by the status alone: an event that changes none counts no message.
 func counted(cause Cause, from, to Status) Counter {
+	byStatus := [...]Counter{Sent: CountSent, Delivered: CountDelivered, Failed: CountFailed, Suppressed: CountSuppressed, Cancelled: CountCancelled}
 	switch {
-	case from == to:
+	case from == to || int(to) >= len(byStatus):
 		return 0
 	case cause == CauseAccepted:
 		return CountAccepted
 	case cause == CauseRetryRequested:
 		return CountRetried
 	}
-	return [...]Counter{Sent: CountSent, Delivered: CountDelivered, Failed: CountFailed, Suppressed: CountSuppressed, Cancelled: CountCancelled}[to]
+	return byStatus[to]
 }
 
 // attemptCounters is what an event that names a provider says of an attempt. What

@@ -36,6 +36,14 @@ func TestEveryEdgeIsCounted(t *testing.T) {
 			}
 		}
 	}
+	// A newer node beside this one may write what this one does not know.
+	unknown := comm.Cause(math.MaxUint8)
+	if message, attempt := comm.Counted(unknown, comm.Sending, comm.Sent); message != comm.CountSent || attempt != 0 {
+		t.Errorf("an unknown cause counts %d and %d", message, attempt)
+	}
+	if message, attempt := comm.Counted(unknown, comm.Queued, comm.Status(math.MaxUint8)); message != 0 || attempt != 0 {
+		t.Errorf("an unknown status counts %d and %d", message, attempt)
+	}
 }
 
 func TestWaitsAreWithinTenPercent(t *testing.T) {

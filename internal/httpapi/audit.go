@@ -88,7 +88,7 @@ func (a *API) listAudit(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 
 // auditedApp reads the app to filter by: an id, of a deleted app too, or the slug of one that is there.
 func (a *API) auditedApp(r *http.Request, name string) (comm.ID, error) {
-	if id, err := comm.ParseID(name); err == nil {
+	if id, err := comm.ParseID(name); err == nil && !id.IsZero() { // zero is nobody's, and would stand for all of them
 		return id, nil
 	}
 	app, err := a.cfg.Registry.AppNamed(r.Context(), name)

@@ -173,3 +173,27 @@ func TestBadChangesOfTheApp(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsNoTextIsRefused: a NUL, or bytes that are not UTF-8, in whatever is looked up. No database
+// takes them, and PostgreSQL's refusal of them would look like an outage.
+func TestWhatIsNoTextIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	for _, bad := range []string{"%00", "a%ff", "%ed%a0%80"} {
+		for _, query := range []string{"/api/admin/queue?app=", "/api/admin/messages?app=", "/api/admin/messages?to=", "/api/admin/messages?app=one&tag=", "/api/admin/suppressions?app=", "/api/admin/suppressions?address=",
+			"/api/admin/stats?app=", "/api/admin/audit?actor=", "/api/admin/apps?search="} {
+			if got := w.root("GET", query+bad, ""); got.status != 400 || got.code() != "invalid_query" {
+				t.Errorf("%s%s: %d %s", query, bad, got.status, got.raw)
+			}
+		}
+		for _, query := range []string{"/api/v1/messages?to=", "/api/v1/messages?tag=", "/api/v1/messages?templateKey=", "/api/v1/sandbox/messages/wait?timeout=0&to=", "/api/v1/suppressions?address=", "/api/v1/persons/export?address="} {
+			if got := w.do(one, "GET", query+bad, "", nil); got.status != 400 || got.code() != "invalid_query" {
+				t.Errorf("%s%s: %d %s", query, bad, got.status, got.raw)
+			}
+		}
+		if got := w.root("GET", "/api/admin/apps/"+bad, ""); got.status != 404 && got.status != 400 {
+			t.Errorf("/api/admin/apps/%s: %d %s", bad, got.status, got.raw)
+		}
+	}
+}

@@ -87,6 +87,8 @@ type Config struct {
 	Checks []Check
 	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.
 	HealthOnly bool
+	// Leaving is closed when the process is about to stop: whoever waits for something is sent away.
+	Leaving <-chan struct{}
 	// Pushed is called after a RETRY, to wake the dispatcher. It must not block.
 	Pushed         func(comm.Unit, store.Head)
 	PublicURL      string

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -161,6 +159,11 @@ func (a *API) exportPerson(w http.ResponseWriter, r *http.Request, caller *auth.
 		return err
 	}
 	app := caller.App.ID
+	leave, err := place(&a.exports, app, "exports")
+	if err != nil {
+		return err
+	}
+	defer leave()
 	listed, err := a.cfg.Upkeep.Held(r.Context(), app, ch, address)
 	if err != nil {
 		return err
@@ -175,18 +178,21 @@ func (a *API) exportPerson(w http.ResponseWriter, r *http.Request, caller *auth.
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Content-Disposition", `attachment; filename="person.jsonl"`)
 	w.Header().Set("Cache-Control", "no-store")
-	conn := http.NewResponseController(w)
+	out := newExport(r.Context(), w)
+	defer out.end()
 	n := 0
 	if listed != nil {
-		err = personLine{Kind: "suppression", Suppression: new(newSuppression(listed))}.write(w)
+		err = out.line(personLine{Kind: "suppression", Suppression: new(newSuppression(listed))})
 	}
 	for err == nil {
 		for _, id := range ids {
-			_ = conn.SetWriteDeadline(time.Now().Add(exportPause)) // where it cannot be set there is none
-			if err = a.exportMessage(w, r, caller, id); err != nil {
+			written, failed := a.exportMessage(out, r, caller, id)
+			if err = failed; err != nil {
 				break
 			}
-			n++
+			if written {
+				n++
+			}
 		}
 		if err != nil || before.IsZero() {
 			break
@@ -194,7 +200,7 @@ func (a *API) exportPerson(w http.ResponseWriter, r *http.Request, caller *auth.
 		ids, before, err = a.cfg.Upkeep.MessagesTo(r.Context(), app, ch, address, before)
 	}
 	if err == nil {
-		err = personLine{Kind: "end", Messages: &n}.write(w)
+		err = out.line(personLine{Kind: "end", Messages: &n})
 	}
 	if err != nil {
 		panic(http.ErrAbortHandler) // the answer has begun: breaking it off is the only way to say that it is not whole
@@ -218,32 +224,22 @@ func (a *API) person(q query) (comm.Channel, string, error) {
 }
 
 // exportMessage writes the line of one message. One that was removed meanwhile is left out.
-func (a *API) exportMessage(w http.ResponseWriter, r *http.Request, caller *auth.Caller, id comm.ID) error {
+func (a *API) exportMessage(out *export, r *http.Request, caller *auth.Caller, id comm.ID) (written bool, err error) {
 	m, held, err := a.readWhole(r.Context(), caller.App.ID, id)
 	defer a.bodies.leave(held)
 	if comm.IsKind(err, comm.Missing) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	waiting, err := a.waiting(r, caller.App, &m.State, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	c := &m.Content
-	return personLine{Kind: "message", Message: &personMessage{messageView: newMessage(m, waiting), CC: c.CC, BCC: c.BCC, ReplyTo: text(c.ReplyTo), Headers: c.Headers,
-		Text: text(c.Text), Attachments: c.Files}}.write(w)
-}
-
-// write writes the line.
-func (l personLine) write(w http.ResponseWriter) error {
-	line, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(line, '\n'))
-	return err
+	return true, out.line(personLine{Kind: "message", Message: &personMessage{messageView: newMessage(m, waiting), CC: c.CC, BCC: c.BCC, ReplyTo: text(c.ReplyTo), Headers: c.Headers,
+		Text: text(c.Text), Attachments: c.Files}})
 }
 
 // taskView is what was done by a task of upkeep.

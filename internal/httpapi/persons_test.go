@@ -272,3 +272,32 @@ func TestBadPersonsAreRefused(t *testing.T) {
 		t.Errorf("%d %s", res.status, res.raw)
 	}
 }
+
+// vanishing is a store from which the oldest message is removed between being found and being read.
+type vanishing struct {
+	store.Messages
+	gone comm.ID
+}
+
+func (v vanishing) Message(ctx context.Context, app, id comm.ID) (*comm.Message, error) {
+	if id == v.gone {
+		return nil, comm.E("not_found")
+	}
+	return v.Messages.Message(ctx, app, id)
+}
+
+// The last line of an export counts the lines before it: a client holds what it got against it.
+func TestAnExportCountsWhatItWrote(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	first := w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id")
+	w.do(one, "POST", "/api/v1/messages", sms(""), nil)
+	w.found(one, "233241234567", 2)
+	w.api.cfg.Messages = vanishing{w.store, idOf(t, first)}
+	got := w.do(one, "GET", exportPath+"?channel=SMS&address=233241234567", "", nil)
+	lines := strings.Split(strings.TrimSpace(string(got.raw)), "\n")
+	if got.status != 200 || len(lines) != 2 || !strings.Contains(lines[1], `"messages":1`) {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+}

@@ -39,6 +39,8 @@ func readQuery(r *http.Request, known ...string) (query, error) {
 			return nil, badQuery(name, "is not known here; known are "+strings.Join(known, ", "))
 		case len(list) > 1:
 			return nil, badQuery(name, "is given more than once")
+		case !store.Storable(list[0]):
+			return nil, badQuery(name, "is not text: it holds a NUL, or bytes that are not UTF-8")
 		}
 		q[name] = list[0]
 	}

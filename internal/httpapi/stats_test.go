@@ -151,7 +151,7 @@ func TestStatsOfARawRequest(t *testing.T) {
 	if got := w.root("GET", "/api/admin/stats?app="+one.app.ID.String(), ""); got.status != 200 || dig(got.body, "counts")["accepted"] != 1.0 {
 		t.Errorf("of a deleted app: %s", got.raw)
 	}
-	for _, query := range []string{"window=", "window=2h", "window=1H", "window=1h&window=1h", "app=nobody", "app=", "nope=1"} {
+	for _, query := range []string{"window=", "window=2h", "window=1H", "window=1h&window=1h", "app=nobody", "app=", "app=" + comm.ID{}.String(), "nope=1"} {
 		if got := w.root("GET", "/api/admin/stats?"+query, ""); got.status != 400 || got.code() != "invalid_query" {
 			t.Errorf("%s: %d %s", query, got.status, got.raw)
 		}
@@ -161,5 +161,54 @@ func TestStatsOfARawRequest(t *testing.T) {
 		if got := w.do(two, "GET", "/api/v1/stats?"+query, "", nil); got.status != 400 {
 			t.Errorf("%s: %d %s", query, got.status, got.raw)
 		}
+	}
+}
+
+// An app of which nothing is kept any more takes no place among those that accepted most; the totals keep its messages.
+func TestARemovedAppLeavesItsPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var apps []tenant
+	for i := range 12 {
+		one := w.tenant(fmt.Sprint("app", i), comm.AllScopes)
+		for range 12 - i {
+			if got := w.do(one, "POST", "/api/v1/messages", sms(""), nil); got.status != 202 {
+				t.Fatal(got.status)
+			}
+		}
+		apps = append(apps, one)
+	}
+	fold := func() {
+		for more := true; more; {
+			f, err := w.store.Fold(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			more = f.More
+		}
+	}
+	fold()
+	gone := apps[0].app.ID
+	list := w.do(apps[0], "GET", "/api/v1/messages?limit=100", "", nil).body["data"].([]any)
+	for _, m := range list {
+		if got := w.do(apps[0], "PATCH", "/api/v1/messages/"+m.(map[string]any)["id"].(string), `{"action":"CANCEL"}`, nil); got.status != 200 {
+			t.Fatal(got.status)
+		}
+	}
+	if err := w.store.DeleteApp(t.Context(), gone, 1); err != nil {
+		t.Fatal(err)
+	}
+	for removed := false; !removed; {
+		got, err := w.store.RemoveApp(t.Context(), gone, comm.At(time.Now()), 100)
+		if err != nil || got.Rows == 0 {
+			t.Fatalf("%+v %v", got, err)
+		}
+		removed = got.Gone
+	}
+	fold() // what it cancelled at its end
+	got := w.root("GET", "/api/admin/stats", "")
+	shown, _ := got.body["apps"].([]any)
+	if counts := dig(got.body, "counts"); len(shown) != 10 || shown[0].(map[string]any)["slug"] != "app1" || shown[9].(map[string]any)["slug"] != "app10" || counts["accepted"] != 78.0 || counts["cancelled"] != 12.0 {
+		t.Errorf("%s", got.raw)
 	}
 }

@@ -127,6 +127,9 @@ func (q query) openSuppression(app comm.ID, text string) (*store.Suppression, bo
 	}
 	b, given := raw[:len(raw)-checkBytes], raw[len(raw)-checkBytes:]
 	check := q.check(app, "suppressions", b)
+	if !store.Storable(string(b[head:])) {
+		return nil, false // the check keeps mistakes out, not malice
+	}
 	return &store.Suppression{CreatedAt: comm.Micros(binary.BigEndian.Uint64(b)), Channel: comm.Channel(b[channel]), App: comm.ID(b[channel+1 : head]), Address: string(b[head:])},
 		subtle.ConstantTimeCompare(check[:], given) == 1
 }

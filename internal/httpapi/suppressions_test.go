@@ -159,6 +159,8 @@ func TestSuppressionCursorsBelongToTheirList(t *testing.T) {
 		"another app's": w.do(two, "GET", suppressionsURL+"?cursor="+cursor, "", nil),
 		"other filters": w.do(one, "GET", suppressionsURL+"?channel=SMS&cursor="+cursor, "", nil),
 		"another list":  w.do(one, "GET", "/api/v1/messages?cursor="+cursor, "", nil),
+		"no text":       w.do(one, "GET", suppressionsURL+"?cursor="+query{}.suppressionCursor(one.app.ID, &store.Suppression{Channel: comm.SMS, Address: "a\xff"}), "", nil),
+		"a NUL":         w.do(one, "GET", suppressionsURL+"?cursor="+query{}.suppressionCursor(one.app.ID, &store.Suppression{Channel: comm.SMS, Address: "a\x00"}), "", nil),
 		"cut off":       w.do(one, "GET", suppressionsURL+"?cursor=AAAA", "", nil),
 	} {
 		if got.status != 400 || got.code() != "invalid_cursor" {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/pace"
@@ -178,16 +180,11 @@ func (a *API) exportSuppressions(w http.ResponseWriter, r *http.Request, caller 
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="suppressions.`+map[suppress.Format]string{suppress.CSV: "csv", suppress.JSONLines: "jsonl"}[format]+`"`)
-	conn := http.NewResponseController(w)
-	// A client that does not read is no longer waited for when the caller has ended.
-	defer context.AfterFunc(r.Context(), func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })()
-	err = suppress.Header(w, format)
+	out := newExport(r.Context(), w)
+	defer out.end()
+	err = suppress.Header(out, format)
 	for err == nil && len(page) > 0 {
-		_ = conn.SetWriteDeadline(time.Now().Add(exportPause)) // where it cannot be set there is none
-		if err = r.Context().Err(); err != nil {
-			break
-		}
-		if err = suppress.Rows(w, format, page); err == nil {
+		if err = suppress.Rows(out, format, page); err == nil {
 			page, err = a.cfg.Suppressions.Page(r.Context(), caller.App.ID, page[len(page)-1])
 		}
 	}
@@ -195,4 +192,39 @@ func (a *API) exportSuppressions(w http.ResponseWriter, r *http.Request, caller 
 		panic(http.ErrAbortHandler) // the answer has begun: breaking it off is the only way to say that it is not whole
 	}
 	return nil
+}
+
+// export is a long answer of which something must keep being taken.
+type export struct {
+	to   http.ResponseWriter
+	ctx  context.Context
+	conn *http.ResponseController
+	end  func() bool
+}
+
+// newExport begins an export, which is over with end.
+func newExport(ctx context.Context, w http.ResponseWriter) *export {
+	x := &export{to: w, ctx: ctx, conn: http.NewResponseController(w)}
+	// A client that does not read is no longer waited for when the caller has ended.
+	x.end = context.AfterFunc(ctx, func() { _ = x.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	return x
+}
+
+// Write implements io.Writer.
+func (x *export) Write(b []byte) (int, error) {
+	_ = x.conn.SetWriteDeadline(time.Now().Add(exportPause)) // where it cannot be set there is none
+	if err := x.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return x.to.Write(b)
+}
+
+// line writes v as a line of JSON.
+func (x *export) line(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = x.Write(append(line, '\n'))
+	return err
 }

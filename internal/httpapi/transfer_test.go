@@ -167,7 +167,8 @@ func TestNoAppTakesAllTransfers(t *testing.T) {
 	for _, c := range []struct {
 		places       *pace.Places[comm.ID]
 		method, path string
-	}{{&w.api.imports, "POST", importURL}, {&w.api.exports, "GET", suppressionsURL + "/export"}} {
+	}{{&w.api.imports, "POST", importURL}, {&w.api.exports, "GET", suppressionsURL + "/export"},
+		{&w.api.exports, "GET", exportPath + "?channel=SMS&address=233241234567"}} {
 		body, headers := "", map[string]string(nil)
 		if c.method == "POST" {
 			body, headers = "channel,address\nSMS,233241234567\n", csv

@@ -102,6 +102,10 @@ func (a *API) firstCapture(ctx context.Context, app comm.ID, f store.Filter, unt
 		select {
 		case <-ctx.Done():
 			return id, ctx.Err()
+		case <-a.cfg.Leaving:
+			e := comm.E("unavailable", "The server is stopping; ask again.")
+			e.RetryAfter = 1
+			return id, e
 		case <-time.After(min(pause, rest)):
 		}
 	}

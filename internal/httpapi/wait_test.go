@@ -137,3 +137,17 @@ func TestWaitingTakesItsPlacesOnly(t *testing.T) {
 		t.Errorf("after they left: %d %s", got.Code, got.Body)
 	}
 }
+
+// A process that stops sends those who wait away, instead of being held up by them.
+func TestAStopSendsWaitingRequestsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	w.api.cfg.Messages = &inbox{Messages: w.store, after: 1 << 30, id: comm.NewID(5)}
+	leaving := make(chan struct{})
+	w.api.cfg.Leaving = leaving
+	time.AfterFunc(100*time.Millisecond, func() { close(leaving) })
+	if got := w.wait(t.Context(), one, "to=233241234567&timeout=50"); got.Code != 503 || got.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.Code, got.Body)
+	}
+}

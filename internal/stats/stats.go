@@ -8,9 +8,9 @@
 package stats
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -49,6 +49,9 @@ const (
 	// Where so many rows are written at once, mostly one for each app, they are written less often.
 	manyRows   = 1000
 	foldSeldom = 10 * time.Second
+	// restTimes is how many times as long as a step took others have the store before the next
+	// one: at the turn of an hour the rows of every app grow old at once.
+	restTimes = 3
 )
 
 // Run folds until ctx ends.
@@ -58,7 +61,9 @@ func (s *Service) Run(ctx context.Context) error {
 		for more := true; more && err == nil && ctx.Err() == nil; {
 			var f store.Folded
 			f, err = s.cfg.Store.Fold(ctx)
-			rows, more = rows+f.Rows, f.More
+			if rows, more = rows+f.Rows, f.More; more {
+				sleep(ctx, restTimes*f.Took)
+			}
 		}
 		pause := foldEvery
 		if rows > manyRows {
@@ -72,11 +77,14 @@ func (s *Service) Run(ctx context.Context) error {
 		default:
 			s.folding.Worked()
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause - pause/10 + rand.N(pause/5)): // nodes come one after the other
-		}
+		sleep(ctx, pause-pause/10+rand.N(pause/5)) // nodes come one after the other
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -142,7 +150,8 @@ type Step struct {
 	Messages Messages
 }
 
-// AppShare is the part of an app; Slug and Name are empty when it is deleted.
+// AppShare is the part of an app; Slug and Name are empty when it is deleted. One of
+// which nothing is kept any more is in the totals only.
 type AppShare struct {
 	App        comm.ID
 	Slug, Name string
@@ -164,6 +173,9 @@ type Report struct {
 // topApps is how many apps a report of all of them names.
 const topApps = 10
 
+// topMost bounds the memory of their summary while it is added up.
+const topMost = 16 * store.TopSize
+
 // App reports on one app.
 func (s *Service) App(ctx context.Context, app comm.ID, w Window) (*Report, error) {
 	r, _, err := s.report(ctx, app, w)
@@ -172,16 +184,26 @@ func (s *Service) App(ctx context.Context, app comm.ID, w Window) (*Report, erro
 
 // All reports on all apps together.
 func (s *Service) All(ctx context.Context, w Window) (*Report, error) {
-	r, periods, err := s.report(ctx, comm.ID{}, w)
+	r, top, err := s.report(ctx, comm.ID{}, w)
 	if err != nil {
 		return nil, err
 	}
-	top := store.Top{}
-	for i := range periods {
-		top.Add(periods[i].Top)
+	for ids := top.First(len(top)); len(ids) > 0 && len(r.Apps) < topApps; {
+		some := ids[:min(len(ids), topApps)]
+		ids = ids[len(some):]
+		shares, err := s.shares(ctx, some, r.From)
+		if err != nil {
+			return nil, err
+		}
+		r.Apps = append(r.Apps, shares[:min(len(shares), topApps-len(r.Apps))]...)
 	}
-	ids := top.First(topApps)
-	parts, err := s.cfg.Store.Periods(ctx, ids, r.From)
+	slices.SortStableFunc(r.Apps, func(a, b AppShare) int { return cmp.Compare(b.Messages.Accepted, a.Messages.Accepted) })
+	return r, nil
+}
+
+// shares reads the parts of those of the apps of which anything is kept.
+func (s *Service) shares(ctx context.Context, ids []comm.ID, from comm.Micros) (out []AppShare, err error) {
+	lists, err := s.cfg.Store.Shares(ctx, ids, from)
 	if err != nil {
 		return nil, err
 	}
@@ -190,20 +212,24 @@ func (s *Service) All(ctx context.Context, w Window) (*Report, error) {
 		return nil, err
 	}
 	for i, id := range ids {
+		if len(lists[i]) == 0 {
+			continue
+		}
 		share := AppShare{App: id}
 		if at := slices.IndexFunc(known, func(a comm.App) bool { return a.ID == id }); at >= 0 {
 			share.Slug, share.Name = known[at].Slug, known[at].Name
 		}
-		for _, p := range parts[i] {
-			share.Messages.add(p.Counts, 0)
+		for _, p := range lists[i] {
+			if err := share.Messages.add(p.Counts); err != nil {
+				return nil, err
+			}
 		}
-		r.Apps = append(r.Apps, share)
+		out = append(out, share)
 	}
-	slices.SortStableFunc(r.Apps, func(a, b AppShare) int { return int(b.Messages.Accepted - a.Messages.Accepted) })
-	return r, nil
+	return out, nil
 }
 
-func (s *Service) report(ctx context.Context, app comm.ID, w Window) (*Report, []store.Period, error) {
+func (s *Service) report(ctx context.Context, app comm.ID, w Window) (*Report, store.Top, error) {
 	now, err := s.cfg.Now(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -213,136 +239,54 @@ func (s *Service) report(ctx context.Context, app comm.ID, w Window) (*Report, [
 	if err != nil {
 		return nil, nil, err
 	}
-	return makeReport(w, from, now, lists[0]), lists[0], nil
+	return makeReport(w, from, now, lists[0])
 }
 
 // makeReport adds periods up.
-func makeReport(w Window, from, now comm.Micros, periods []store.Period) *Report {
+func makeReport(w Window, from, now comm.Micros, periods []store.Period) (*Report, store.Top, error) {
 	r := &Report{Window: w, From: from, To: now, Steps: make([]Step, w.Steps)}
 	for i := range r.Steps {
 		r.Steps[i].At = from + comm.Micros(i)*w.Step
 	}
-	total := store.Counts{}
+	all, top := sums{channels: map[comm.Channel]*sum{}, providers: map[tries]*Provider{}}, store.Top{}
 	for i := range periods {
 		p := &periods[i]
-		total.Add(p.Counts)
 		// What a transaction near now counted may bear a time after it.
-		r.Steps[max(0, min(int((p.Start-from)/w.Step), w.Steps-1))].Messages.add(p.Counts, 0)
+		step := &r.Steps[max(0, min(int((p.Start-from)/w.Step), w.Steps-1))].Messages
+		if err := store.EachFigure(p.Counts, func(f store.Figure) { all.add(&f, step) }); err != nil {
+			return nil, nil, err
+		}
+		if err := top.Decode(p.Top); err != nil {
+			return nil, nil, err
+		}
+		if len(top) > topMost {
+			top.Reduce()
+		}
 	}
-	r.Messages.add(total, 0)
-	r.Latency = latencyOf(total, 0)
+	top.Reduce()
+	whole := sum{}
+	for _, x := range all.channels {
+		whole.join(x)
+	}
+	r.Messages, r.Latency = whole.messages, whole.latency()
 	for _, ch := range comm.Channels() {
-		c := Channel{Channel: ch, Latency: latencyOf(total, ch)}
-		c.Messages.add(total, ch)
-		r.Channels = append(r.Channels, c)
+		x := all.of(ch)
+		r.Channels = append(r.Channels, Channel{ch, x.messages, x.latency()})
 	}
-	r.Providers = providersOf(total)
-	return r
-}
-
-// add adds what is counted of a channel, 0 for all of them.
-func (m *Messages) add(counts store.Counts, ch comm.Channel) {
-	for k, n := range counts {
-		if to := m.of(k.Counter); to != nil && (ch == 0 || k.Channel == ch) {
-			*to += n
-		}
+	for _, p := range all.providers {
+		r.Providers = append(r.Providers, *p)
 	}
-}
-
-func (m *Messages) of(c comm.Counter) *int64 {
-	switch c {
-	case comm.CountAccepted:
-		return &m.Accepted
-	case comm.CountRetried:
-		return &m.Retried
-	case comm.CountSent:
-		return &m.Sent
-	case comm.CountDelivered:
-		return &m.Delivered
-	case comm.CountFailed:
-		return &m.Failed
-	case comm.CountSuppressed:
-		return &m.Suppressed
-	case comm.CountCancelled:
-		return &m.Cancelled
-	}
-	return nil
-}
-
-func (p *Provider) of(c comm.Counter) *int64 {
-	switch c {
-	case comm.TriesStarted:
-		return &p.Attempts
-	case comm.TriesSent:
-		return &p.Sent
-	case comm.TriesFailed:
-		return &p.Failed
-	case comm.TriesThrottled:
-		return &p.Throttled
-	case comm.TriesUnknown:
-		return &p.Unknown
-	}
-	return nil
-}
-
-func providersOf(counts store.Counts) (out []Provider) {
-	for k, n := range counts {
-		var row *Provider
-		if k.Provider == "" {
-			continue
-		}
-		if i := slices.IndexFunc(out, func(p Provider) bool { return p.Provider == k.Provider && p.Channel == k.Channel }); i >= 0 {
-			row = &out[i]
-		} else {
-			out = append(out, Provider{Provider: k.Provider, Channel: k.Channel})
-			row = &out[len(out)-1]
-		}
-		if to := row.of(k.Counter); to != nil {
-			*to += n
-		}
-	}
-	slices.SortFunc(out, func(a, b Provider) int {
-		if a.Provider != b.Provider && a.Provider < b.Provider || a.Provider == b.Provider && a.Channel < b.Channel {
-			return -1
-		}
-		return 1
+	slices.SortFunc(r.Providers, func(a, b Provider) int {
+		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Channel, b.Channel))
 	})
-	return out
+	return r, top, nil
 }
 
-// latencyOf reads the buckets of a channel, 0 for all of them.
-func latencyOf(counts store.Counts, ch comm.Channel) Latency {
-	var accepted, due [comm.WaitBuckets]int64
-	for k, n := range counts {
-		if ch != 0 && k.Channel != ch || k.Bucket >= comm.WaitBuckets {
-			continue
+// add adds the messages of all channels that a row counts.
+func (m *Messages) add(counts []byte) error {
+	return store.EachMessageFigure(counts, func(f store.Figure) {
+		if to := m.of(f.Counter); to != nil {
+			*to += f.N
 		}
-		switch k.Counter {
-		case comm.WaitAccepted:
-			accepted[k.Bucket] += n
-			due[k.Bucket] += n
-		case comm.WaitScheduled:
-			due[k.Bucket] += n
-		}
-	}
-	return Latency{waitOf(&accepted), waitOf(&due)}
-}
-
-func waitOf(buckets *[comm.WaitBuckets]int64) (w Wait) {
-	for _, n := range buckets {
-		w.Count += n
-	}
-	w.P50, w.P95, w.P99 = quantile(buckets, w.Count, 0.50), quantile(buckets, w.Count, 0.95), quantile(buckets, w.Count, 0.99)
-	return w
-}
-
-// quantile is the middle of the bucket that the quantile's message is in.
-func quantile(buckets *[comm.WaitBuckets]int64, count int64, q float64) time.Duration {
-	rank := int64(math.Ceil(q * float64(count)))
-	for b, n := range buckets {
-		if rank -= n; rank <= 0 && n > 0 {
-			return comm.BucketWait(uint8(b))
-		}
-	}
-	return 0
+	})
 }

@@ -3,6 +3,7 @@ package stats
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -24,12 +25,15 @@ func TestAReportAddsPeriodsUp(t *testing.T) {
 	try := func(c comm.Counter, ch comm.Channel) store.CountKey {
 		return store.CountKey{Channel: ch, Counter: c, Provider: "smtp"}
 	}
-	r := makeReport(w, from, now, []store.Period{
-		{Start: from, Span: store.Hour, Counts: store.Counts{email: 3, try(comm.TriesStarted, comm.Email): 4, try(comm.TriesFailed, comm.Email): 1}},
-		{Start: from + store.Hour, Span: store.Hour, Counts: store.Counts{sms: 5, {Channel: comm.SMS, Counter: comm.CountCancelled}: 2}},
-		{Start: from + 23*store.Hour + 59*store.Minute, Span: store.Minute, Counts: store.Counts{email: 7, try(comm.TriesSent, comm.SMS): 9}},
-		{Start: from + 24*store.Hour, Span: store.Minute, Counts: store.Counts{email: 1}}, // a clock a little ahead
+	r, top, err := makeReport(w, from, now, []store.Period{
+		{Start: from, Span: store.Hour, Counts: store.Counts{email: 3, try(comm.TriesStarted, comm.Email): 4, try(comm.TriesFailed, comm.Email): 1}.Encode(), Top: store.Top{comm.ID{1}: 2}.Encode()},
+		{Start: from + store.Hour, Span: store.Hour, Counts: store.Counts{sms: 5, {Channel: comm.SMS, Counter: comm.CountCancelled}: 2}.Encode(), Top: store.Top{comm.ID{1}: 3}.Encode()},
+		{Start: from + 23*store.Hour + 59*store.Minute, Span: store.Minute, Counts: store.Counts{email: 7, try(comm.TriesSent, comm.SMS): 9}.Encode()},
+		{Start: from + 24*store.Hour, Span: store.Minute, Counts: store.Counts{email: 1}.Encode()}, // a clock a little ahead
 	})
+	if err != nil || !maps.Equal(top, store.Top{comm.ID{1}: 5}) {
+		t.Errorf("%v, %v", top, err)
+	}
 	if r.Messages != (Messages{Sent: 16, Cancelled: 2}) || r.Channels[0].Messages != (Messages{Sent: 11}) || r.Channels[1].Messages != (Messages{Sent: 5, Cancelled: 2}) {
 		t.Errorf("%+v", r)
 	}
@@ -57,8 +61,12 @@ func TestQuantilesAreWithinTenPercent(t *testing.T) {
 			counts[k]++
 		}
 		slices.Sort(waits)
-		got := latencyOf(counts, comm.SMS)
-		if got.Due.Count != int64(n) || got.Accepted.Count != int64((n+1)/2) || latencyOf(counts, comm.Email) != (Latency{}) {
+		r, _, err := makeReport(Windows()[0], 0, 1, []store.Period{{Counts: counts.Encode()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.Channels[1].Latency
+		if got.Due.Count != int64(n) || got.Accepted.Count != int64((n+1)/2) || r.Channels[0].Latency != (Latency{}) || r.Latency != got {
 			t.Errorf("%d waits: %+v", n, got)
 		}
 		for q, is := range map[float64]time.Duration{0.50: got.Due.P50, 0.95: got.Due.P95, 0.99: got.Due.P99} {
@@ -103,6 +111,11 @@ func TestFoldingGoesOnAndSparesTheDatabase(t *testing.T) {
 		"away":      {func(int64) (store.Folded, error) { return store.Folded{}, errors.New("away") }, 50, 70},
 		"many apps": {func(int64) (store.Folded, error) { return store.Folded{Rows: 5000}, nil }, 6, 8},
 		"a backlog": {func(n int64) (store.Folded, error) { return store.Folded{Rows: 1, More: n < 500}, nil }, 550, 570},
+		// Three quarters of the time are left to others.
+		"what others wait for": {func(int64) (store.Folded, error) {
+			time.Sleep(5 * time.Millisecond)
+			return store.Folded{Rows: 1, More: true, Took: 5 * time.Millisecond}, nil
+		}, 2990, 3010},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &folds{next: c.next}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/commserver/commserver/internal/comm"
 )
@@ -17,5 +19,12 @@ func AppNamed(ctx context.Context, apps AppFinder, name string) (*comm.App, erro
 	if id, err := comm.ParseID(name); err == nil {
 		return apps.AppByID(ctx, id)
 	}
+	if !Storable(name) {
+		return nil, comm.E("not_found")
+	}
 	return apps.AppBySlug(ctx, name)
 }
+
+// Storable says whether every database takes a text. One that does not answers with a
+// fault of its own, which would look like an outage.
+func Storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }

@@ -21,15 +21,20 @@ type Stats interface {
 	// a bounded number of rows that have become old. Any number of nodes may call it.
 	Fold(ctx context.Context) (Folded, error)
 	// Periods lists what is counted of each of these apps from an instant on, in
-	// no order, what is not folded yet included: one snapshot for all of them. Rows that
-	// begin before from are left out, so from should be the beginning of a period.
+	// no order, what is not folded yet included, which may be in periods of its own beside the
+	// same ones: one snapshot for all of them. Rows that begin before from are left
+	// out, so from should be the beginning of a period.
 	Periods(ctx context.Context, apps []comm.ID, from comm.Micros) ([][]Period, error)
+	// Shares is Periods with the figures of messages alone, for EachMessageFigure: they are a
+	// small part of full rows.
+	Shares(ctx context.Context, apps []comm.ID, from comm.Micros) ([][]Period, error)
 }
 
 // Folded is what a call of Fold did.
 type Folded struct {
-	Rows int  // written
-	More bool // there is more to fold now
+	Rows int           // written
+	More bool          // there is more to fold now
+	Took time.Duration // how long others had to wait for it, where they do
 }
 
 // Spans of periods, and how long rows of them are kept before they are merged
@@ -44,11 +49,12 @@ const (
 	KeepDays    = 400 * Day
 )
 
-// Period is what was counted of an app in a span of time.
+// Period is what was counted of an app in a span of time, as it is stored: a report
+// reads thousands of them, and only their figures.
 type Period struct {
 	Start, Span comm.Micros
-	Counts      Counts
-	Top         Top // of all apps only
+	Counts      []byte // for EachFigure
+	Top         []byte // for Top.Decode; of all apps only
 }
 
 // CountKey names one figure. Provider is set with the counters of attempts, Bucket
@@ -70,10 +76,10 @@ func (c Counts) Add(other Counts) {
 	}
 }
 
-// Encode writes the figures in one form for the same figures.
+// Encode writes the figures in one form for the same figures: those of messages first.
 func (c Counts) Encode() []byte {
 	keys := slices.SortedFunc(maps.Keys(c), func(a, b CountKey) int {
-		return cmp.Or(cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Counter, b.Counter), cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Provider, b.Provider))
+		return cmp.Or(cmp.Compare(a.Counter, b.Counter), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Provider, b.Provider))
 	})
 	out := make([]byte, 0, 8*len(keys))
 	for _, k := range keys {
@@ -87,44 +93,91 @@ func (c Counts) Encode() []byte {
 
 var errCounts = errors.New("a row of statistics cannot be read")
 
+// Figure is one of Counts. Provider is part of what it was read from.
+type Figure struct {
+	Channel  comm.Channel
+	Counter  comm.Counter
+	Bucket   uint8
+	Provider []byte
+	N        int64
+}
+
+// MessageBytes is what the figures of messages take at most of what Encode writes.
+func MessageBytes() int {
+	const one = 3 + 1 + binary.MaxVarintLen64 // no provider
+	return int(comm.CountCancelled) * len(comm.Channels()) * one
+}
+
+// EachMessageFigure calls fn for every figure of messages in the first MessageBytes of what Encode wrote.
+func EachMessageFigure(b []byte, fn func(f Figure)) error {
+	for len(b) >= 2 && comm.Counter(b[1]) <= comm.CountCancelled {
+		f, rest, err := nextFigure(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		fn(f)
+	}
+	return nil
+}
+
+// EachFigure calls fn for every figure that Encode wrote.
+func EachFigure(b []byte, fn func(f Figure)) error {
+	for len(b) > 0 {
+		f, rest, err := nextFigure(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		fn(f)
+	}
+	return nil
+}
+
+func nextFigure(b []byte) (f Figure, rest []byte, err error) {
+	if len(b) < 4 {
+		return f, nil, errCounts
+	}
+	f = Figure{Channel: comm.Channel(b[0]), Counter: comm.Counter(b[1]), Bucket: b[2]}
+	size, n := binary.Uvarint(b[3:])
+	b = b[3+max(n, 0):]
+	if n <= 0 || size > uint64(len(b)) {
+		return f, nil, errCounts
+	}
+	f.Provider = b[:size]
+	b = b[size:]
+	v, n := binary.Uvarint(b)
+	if n <= 0 {
+		return f, nil, errCounts
+	}
+	f.N = int64(v)
+	return f, b[n:], nil
+}
+
 // DecodeCounts reads what Encode wrote.
 func DecodeCounts(b []byte) (Counts, error) {
 	out := make(Counts, len(b)/6)
-	for len(b) > 0 {
-		if len(b) < 4 {
-			return nil, errCounts
-		}
-		k := CountKey{Channel: comm.Channel(b[0]), Counter: comm.Counter(b[1]), Bucket: b[2]}
-		size, n := binary.Uvarint(b[3:])
-		b = b[3+max(n, 0):]
-		if n <= 0 || size > uint64(len(b)) {
-			return nil, errCounts
-		}
-		k.Provider = string(b[:size])
-		b = b[size:]
-		v, n := binary.Uvarint(b)
-		if n <= 0 {
-			return nil, errCounts
-		}
-		b = b[n:]
-		out[k] += int64(v)
+	err := EachFigure(b, func(f Figure) {
+		out[CountKey{f.Channel, f.Counter, f.Bucket, string(f.Provider)}] += f.N
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-// TopSize is how many apps a Top keeps.
+// TopSize is how many apps a Top keeps when it is stored.
 const TopSize = 256
 
 // Top is which apps accepted most: a summary after Misra and Gries. It is exact
 // while there are no more than TopSize apps; of more, whoever has more than one in
-// TopSize of all messages is in it, with at least its count less that share.
+// TopSize of all messages is in it, with at least its count less that share. Any
+// number of them is added up first and reduced then, which is less work than to reduce
+// each time, and takes less away.
 type Top map[comm.ID]int64
 
-// Add merges another summary into this one.
-func (t Top) Add(other Top) {
-	for app, n := range other {
-		t[app] += n
-	}
+// Reduce leaves the TopSize apps that have most.
+func (t Top) Reduce() {
 	if len(t) <= TopSize {
 		return
 	}
@@ -145,8 +198,9 @@ func (t Top) First(n int) []comm.ID {
 	return apps[:min(n, len(apps))]
 }
 
-// Encode writes the summary in one form.
+// Encode writes the summary, which it reduces, in one form.
 func (t Top) Encode() []byte {
+	t.Reduce()
 	out := make([]byte, 0, 19*len(t))
 	for _, app := range t.First(len(t)) {
 		out = binary.AppendUvarint(append(out, app[:]...), uint64(t[app]))
@@ -154,20 +208,19 @@ func (t Top) Encode() []byte {
 	return out
 }
 
-// DecodeTop reads what Encode wrote.
-func DecodeTop(b []byte) (Top, error) {
-	out := make(Top, len(b)/18)
+// Decode adds what Encode wrote.
+func (t Top) Decode(b []byte) error {
 	for len(b) > 0 {
 		var app comm.ID
 		if copy(app[:], b) < len(app) {
-			return nil, errCounts
+			return errCounts
 		}
 		v, n := binary.Uvarint(b[len(app):])
 		if n <= 0 {
-			return nil, errCounts
+			return errCounts
 		}
 		b = b[len(app)+n:]
-		out[app] += int64(v)
+		t[app] += int64(v)
 	}
-	return out, nil
+	return nil
 }

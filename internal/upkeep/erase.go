@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// openMost is how many erasures are worked on in a pass, oldest first.
-	openMost = 1000
+	// openMost is how many erasures are worked on in a pass, oldest first, and openOfApp how many of an app
+	// may be open: each looks through every content, and others' wait behind it.
+	openMost  = 1000
+	openOfApp = 100
 	// mentionsAtOnce is how many contents one reading looks through.
 	mentionsAtOnce = 200
 	// pageOf is how many messages a page of a search holds.
@@ -37,11 +39,34 @@ func (s *Service) Erase(ctx context.Context, app comm.ID, ch comm.Channel, text 
 		return nil, fmt.Errorf("seal the address of an erasure: %w", err)
 	}
 	e.Sealed = &sealed
+	if err := s.room(ctx, app); err != nil {
+		return nil, err
+	}
 	if err := s.cfg.Store.CreateErasure(ctx, e); err != nil {
 		return nil, err
 	}
 	s.stir()
 	return e, nil
+}
+
+// room refuses an erasure of an app that has too many open already. Those that are asked for at the same moment may be a few more.
+func (s *Service) room(ctx context.Context, app comm.ID) error {
+	open, err := s.cfg.Store.OpenErasures(ctx, openMost)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for i := range open {
+		if open[i].App == app {
+			n++
+		}
+	}
+	if n < openOfApp {
+		return nil
+	}
+	e := comm.E("unavailable", "%d erasures are under way already, which is the most at once; ask again when some have ended.", n)
+	e.RetryAfter = 60
+	return e
 }
 
 // Erasure reads a job of the app (zero: of the server); not_found otherwise.

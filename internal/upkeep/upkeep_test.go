@@ -391,3 +391,19 @@ func TestMessagesThatAreGoneHoldNobodyUp(t *testing.T) {
 		t.Errorf("the content is %s", got)
 	}
 }
+
+// No app fills the line: the erasures of others would wait behind its own.
+func TestAnAppHasSomeErasuresOpenAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.app(), w.app()
+	for i := range openOfApp {
+		_, err := w.up.Erase(t.Context(), a.ID, comm.SMS, fmt.Sprintf("23324%07d", i))
+		w.must(err)
+	}
+	if _, err := w.up.Erase(t.Context(), a.ID, comm.SMS, "233249999999"); !comm.IsKind(err, comm.Unavailable) {
+		t.Errorf("one more: %v", err)
+	}
+	_, err := w.up.Erase(t.Context(), b.ID, comm.SMS, "233249999999")
+	w.must(err)
+}

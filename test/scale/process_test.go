@@ -197,8 +197,12 @@ func call(base string, who tenant, method, path string, body []byte) (int, []byt
 		return 0, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-App-ID", who.app.Slug)
-	req.Header.Set("X-API-Key", who.key)
+	if strings.HasPrefix(path, "/api/admin/") {
+		req.Header.Set("X-Admin-Key", adminKey)
+	} else {
+		req.Header.Set("X-App-ID", who.app.Slug)
+		req.Header.Set("X-API-Key", who.key)
+	}
 	resp, err := web.Do(req)
 	if err != nil {
 		return 0, nil, err

@@ -108,7 +108,7 @@ func (w *world) asAdmin(p *process, method, path, body string, into any) {
 		w.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Admin-Key", "scale-admin-key-0123456789abcdef0123")
+	req.Header.Set("X-Admin-Key", adminKey)
 	resp, err := web.Do(req)
 	if err != nil {
 		w.t.Fatal(err)

@@ -30,6 +30,8 @@ type world struct {
 	processes atomic.Int32
 }
 
+const adminKey = "scale-admin-key-0123456789abcdef0123"
+
 // onEach runs a test on both stores, one after the other.
 func onEach(t *testing.T, test func(w *world)) {
 	t.Run("SQLite", func(t *testing.T) { test(onSQLite(t, "")) })
@@ -47,7 +49,7 @@ func newWorld(t *testing.T, kind string) *world {
 	}
 	w := &world{t: t, store: kind, dir: t.TempDir()}
 	w.env = []string{"COMMS_ADDR=127.0.0.1:0", "COMMS_LOG_FORMAT=json", "COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8", "COMMS_DATA_DIR=" + filepath.Join(w.dir, "data"),
-		"COMMS_ADMIN_KEY=scale-admin-key-0123456789abcdef0123", "COMMS_ENCRYPTION_KEYS=" + ring.Reveal()}
+		"COMMS_ADMIN_KEY=" + adminKey, "COMMS_ENCRYPTION_KEYS=" + ring.Reveal()}
 	return w
 }
 

@@ -1,21 +1,26 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
-// Bounds of one transaction of Fold.
+// Bounds of one transaction of Fold, in rows of tallies or of what has become old. It is
+// sized by measured time, which bounds the memory too: a tally may be of a thousand apps.
 const (
-	foldTallies = 1000
-	mergeRows   = 2000
+	foldAim   = 50 * time.Millisecond
+	foldLeast = 16
+	foldMost  = 2000
 )
 
 // tallySQL stores what a change counts for certain; $1 is its time.
@@ -31,13 +36,17 @@ const (
 	statsAtSQL     = `
 SELECT s.app_id, s.span, s.start, s.counts, s.top FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS x (app_id, span, start)
 CROSS JOIN LATERAL (SELECT * FROM stats s WHERE s.app_id = x.app_id AND s.span = x.span AND s.start = x.start OFFSET 0) s`
+	// setStatsSQL writes rows. What is folded late must not bring rows of an app back that is removed already.
 	setStatsSQL = `
-INSERT INTO stats (app_id, span, start, counts, top) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])
+INSERT INTO stats (app_id, span, start, counts, top)
+SELECT x.* FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[]) AS x (app_id, span, start, counts, top)
+WHERE x.app_id = '00000000-0000-0000-0000-000000000000' OR (SELECT true FROM apps a WHERE a.id = x.app_id)
 ON CONFLICT (app_id, span, start) DO UPDATE SET counts = excluded.counts, top = excluded.top`
 	takeOldSQL = `DELETE FROM stats WHERE ctid = ANY (ARRAY(SELECT ctid FROM stats WHERE span = $1 AND start < $2 ORDER BY start LIMIT $3))
 RETURNING app_id, span, start, counts, top`
-	statsOfSQL = `
-SELECT s.app_id, s.span, s.start, s.counts, s.top FROM unnest($1::uuid[]) AS x (app_id) CROSS JOIN unnest($2::bigint[]) AS y (span)
+	statsOfSQL  = `SELECT s.app_id, s.span, s.start, s.counts, s.top` + fromStats
+	sharesOfSQL = `SELECT s.app_id, s.span, s.start, substring(s.counts FROM 1 FOR $4), NULL::bytea` + fromStats
+	fromStats   = ` FROM unnest($1::uuid[]) AS x (app_id) CROSS JOIN unnest($2::bigint[]) AS y (span)
 CROSS JOIN LATERAL (SELECT * FROM stats s WHERE s.app_id = x.app_id AND s.span = y.span AND s.start >= $3 OFFSET 0) s`
 )
 
@@ -92,11 +101,27 @@ const (
 	sweep      = 5 * store.Minute
 )
 
-// folding is where rows of tallies begin, by this node's clock of the database, and
-// when rows become old. It is safe for concurrent use. Its zero value looks everywhere.
+// folding is where rows of tallies begin, by this node's clock of the database, when rows
+// become old, and how many are folded at once. It is safe for concurrent use. Its zero value looks everywhere.
 type folding struct {
 	mu                 sync.Mutex
 	since, swept, aged comm.Micros
+	folds, merges      pace.Slice
+}
+
+// size is how many rows the next step of a kind may take.
+func (f *folding) size(kind *pace.Slice) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kind.Aim, kind.Least, kind.Most = foldAim, foldLeast, foldMost
+	return kind.Size()
+}
+
+// took learns from a step.
+func (f *folding) took(kind *pace.Slice, rows int, d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kind.Took(rows, d)
 }
 
 // from is the time from which rows are looked for.
@@ -157,36 +182,46 @@ func (s *Store) Fold(ctx context.Context) (out store.Folded, err error) {
 	if first == 0 && !s.folding.age(now) {
 		return out, nil
 	}
-	err = s.transaction(ctx, "fold statistics", func(tx pgx.Tx) error {
+	kind, began, taken := &s.folding.folds, time.Now(), 0
+	if first == 0 {
+		kind = &s.folding.merges
+	}
+	most := s.folding.size(kind)
+	err = s.transaction(ctx, "fold statistics", func(tx pgx.Tx) (err error) {
 		out = store.Folded{}
 		var mine bool
 		if err := tx.QueryRow(ctx, foldLockSQL).Scan(&mine, (*int64)(&now)); err != nil || !mine {
 			return err
 		}
 		if first != 0 {
-			return foldTallied(ctx, tx, first, &out)
-		}
-		if err := mergeOld(ctx, tx, now, &out); err != nil || out.More {
+			taken, err = foldTallied(ctx, tx, first, most, &out)
 			return err
 		}
-		s.folding.done(now)
-		return nil
+		if taken, err = mergeOld(ctx, tx, now, most, &out); err == nil && !out.More {
+			s.folding.done(now)
+		}
+		return err
 	})
-	return out, err
+	if err != nil {
+		return store.Folded{}, err
+	}
+	out.Took = time.Since(began)
+	s.folding.took(kind, taken, out.Took)
+	return out, nil
 }
 
-// foldTallied moves what the oldest tallies count into rows.
-func foldTallied(ctx context.Context, tx pgx.Tx, from comm.Micros, out *store.Folded) error {
-	ledger, n := sqlstore.Ledger{}, 0
-	rows, err := tx.Query(ctx, takeTalliesSQL, int64(from), foldTallies)
+// foldTallied moves what the oldest tallies count into rows, and answers how many it took.
+func foldTallied(ctx context.Context, tx pgx.Tx, from comm.Micros, most int, out *store.Folded) (n int, err error) {
+	ledger := sqlstore.Ledger{}
+	rows, err := tx.Query(ctx, takeTalliesSQL, int64(from), most)
 	if err := eachTally(rows, err, func(at comm.Micros, items []byte, took []int32) error {
 		n++
 		return ledger.Tally(at, items, took, nil)
 	}); err != nil || n == 0 {
-		return err
+		return n, err
 	}
-	out.Rows, out.More = len(ledger), n == foldTallies
-	return addStats(ctx, tx, ledger)
+	out.Rows, out.More = len(ledger), n == most
+	return n, addStats(ctx, tx, ledger)
 }
 
 // eachTally calls fn for every row of tallies.
@@ -198,7 +233,9 @@ func eachTally(rows pgx.Rows, err error, fn func(at comm.Micros, items []byte, t
 		if raw := r.next(); raw != nil {
 			took = int4sOf(raw)
 		}
-		bad = errors.Join(bad, fn(at, items, took))
+		if err := fn(at, items, took); err != nil && bad == nil {
+			bad = err
+		}
 	})
 	return errors.Join(err, bad)
 }
@@ -214,15 +251,15 @@ func addStats(ctx context.Context, tx pgx.Tx, ledger sqlstore.Ledger) error {
 		start.i64(int64(k.Start))
 	}
 	rows, err := tx.Query(ctx, statsAtSQL, app, span, start)
-	if err := readStats(rows, err, ledger); err != nil {
+	if err := readStats(rows, err, ledger.Stored); err != nil {
 		return err
 	}
 	counts, top := byteas(n), byteas(n)
 	for _, k := range keys {
-		p := ledger[k]
-		counts.bytes(p.Counts.Encode())
-		if p.Top != nil {
-			top.bytes(p.Top.Encode())
+		c, packed := ledger[k].Encode()
+		counts.bytes(c)
+		if packed != nil {
+			top.bytes(packed)
 		} else {
 			top.null()
 		}
@@ -231,40 +268,53 @@ func addStats(ctx context.Context, tx pgx.Tx, ledger sqlstore.Ledger) error {
 	return err
 }
 
-// readStats adds rows of statistics to a ledger.
-func readStats(rows pgx.Rows, err error, into sqlstore.Ledger) error {
+// readStats calls add for rows of statistics, whose memory is used again.
+func readStats(rows pgx.Rows, err error, add func(k sqlstore.PeriodKey, counts, top []byte) error) error {
 	var bad error
 	err = each(rows, err, func(r *reader) {
 		k := sqlstore.PeriodKey{App: r.id(), Span: r.micros(), Start: r.micros()}
-		bad = errors.Join(bad, into.Stored(k, r.next(), r.next()))
+		if err := add(k, r.next(), r.next()); err != nil && bad == nil {
+			bad = err
+		}
 	})
 	return errors.Join(err, bad)
 }
 
-// mergeOld merges rows that have become old into those of the next span, or removes the oldest.
-func mergeOld(ctx context.Context, tx pgx.Tx, now comm.Micros, out *store.Folded) error {
+// mergeOld merges rows that have become old into those of the next span, or removes the oldest, and answers how many it took.
+func mergeOld(ctx context.Context, tx pgx.Tx, now comm.Micros, most int, out *store.Folded) (n int, err error) {
 	for _, step := range sqlstore.Aging(now) {
-		fine := sqlstore.Ledger{}
-		rows, err := tx.Query(ctx, takeOldSQL, int64(step.Span), int64(step.Before), mergeRows)
-		if err := readStats(rows, err, fine); err != nil {
-			return err
+		fine, coarse := sqlstore.Ledger{}, sqlstore.Ledger{}
+		rows, err := tx.Query(ctx, takeOldSQL, int64(step.Span), int64(step.Before), most)
+		if err := readStats(rows, err, func(k sqlstore.PeriodKey, counts, top []byte) error {
+			n++
+			if step.Into == 0 {
+				return nil // nobody reads it any more
+			}
+			return fine.Stored(k, counts, top)
+		}); err != nil {
+			return n, err
 		}
-		if len(fine) == 0 {
+		if n == 0 {
 			continue
 		}
-		*out = store.Folded{Rows: len(fine), More: true}
-		if step.Into == 0 {
-			return nil
-		}
-		coarse := sqlstore.Ledger{}
+		*out = store.Folded{Rows: n, More: true}
 		coarse.Coarse(fine, step.Into)
-		return addStats(ctx, tx, coarse)
+		return n, addStats(ctx, tx, coarse)
 	}
-	return nil
+	return n, nil
 }
 
 // Periods implements store.Stats.
-func (s *Store) Periods(ctx context.Context, apps []comm.ID, from comm.Micros) (out [][]store.Period, err error) {
+func (s *Store) Periods(ctx context.Context, apps []comm.ID, from comm.Micros) ([][]store.Period, error) {
+	return s.periods(ctx, statsOfSQL, apps, from)
+}
+
+// Shares implements store.Stats.
+func (s *Store) Shares(ctx context.Context, apps []comm.ID, from comm.Micros) ([][]store.Period, error) {
+	return s.periods(ctx, sharesOfSQL, apps, from, store.MessageBytes())
+}
+
+func (s *Store) periods(ctx context.Context, of string, apps []comm.ID, from comm.Micros, more ...any) (out [][]store.Period, err error) {
 	want := make(map[comm.ID]bool, len(apps))
 	for _, app := range apps {
 		want[app] = true
@@ -282,9 +332,12 @@ func (s *Store) Periods(ctx context.Context, apps []comm.ID, from comm.Micros) (
 			return err
 		}
 		defer func() { _ = tx.Rollback(ctx) }() // it has only read
-		ledger := sqlstore.Ledger{}
-		rows, err := tx.Query(ctx, statsOfSQL, id, span, int64(from))
-		if err := readStats(rows, err, ledger); err != nil {
+		ledger, stored := sqlstore.Ledger{}, sqlstore.Periods{}
+		rows, err := tx.Query(ctx, of, append([]any{id, span, int64(from)}, more...)...)
+		if err := readStats(rows, err, func(k sqlstore.PeriodKey, counts, top []byte) error {
+			stored.Append(k, bytes.Clone(counts), bytes.Clone(top))
+			return nil
+		}); err != nil {
 			return err
 		}
 		var now comm.Micros
@@ -298,7 +351,7 @@ func (s *Store) Periods(ctx context.Context, apps []comm.ID, from comm.Micros) (
 			}
 			return ledger.Tally(at, items, took, want)
 		})
-		out = ledger.Lists(apps)
+		out = stored.Lists(apps, ledger)
 		return err
 	})
 	return out, err

@@ -5,30 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
-// Bounds of one transaction of Fold: rows of statistics to write, and rows to read for that.
+// Bounds of one transaction of Fold. How many rows of statistics it writes is sized by
+// measured time, so that nobody waits for it longer than for any other slice: an app's
+// row may have ten figures or four hundred.
 const (
-	foldRows    = 200
+	foldAim     = 2 * time.Millisecond // without the commit
+	foldLeast   = 4
+	foldMost    = 200
 	foldTallies = 400
-	mergeRows   = 200
+	foldBytes   = 64 << 10 // of tallies
 )
 
 var (
 	qTally       = &query{`INSERT INTO tallies (at, items) VALUES (?, ?)`}
 	qTallies     = &query{`SELECT id, at, items FROM tallies ORDER BY id LIMIT ?`}
 	qTalliesGone = &query{`DELETE FROM tallies WHERE id <= ?`}
+	qTallyRest   = &query{`UPDATE tallies SET items = ? WHERE id = ?`}
 	qStat        = &query{`SELECT counts, top FROM stats WHERE app_id = ? AND span = ? AND start = ?`}
-	qStatSet     = &query{`INSERT INTO stats (app_id, span, start, counts, top) VALUES (?, ?, ?, ?, ?)
+	// What is folded late must not bring rows of an app back that is removed already.
+	qStatSet = &query{`INSERT INTO stats (app_id, span, start, counts, top) SELECT ?1, ?2, ?3, ?4, ?5
+		WHERE ?1 = zeroblob(16) OR EXISTS (SELECT 1 FROM apps WHERE id = ?1)
 		ON CONFLICT (app_id, span, start) DO UPDATE SET counts = excluded.counts, top = excluded.top`}
 	qStatDelete = &query{`DELETE FROM stats WHERE app_id = ? AND span = ? AND start = ?`}
 	qStatsOld   = &query{`SELECT s.app_id, s.start, s.counts, s.top FROM (SELECT app_id, span, start FROM stats INDEXED BY stats_age WHERE span = ? AND start < ? ORDER BY start, app_id LIMIT ?) o
 		JOIN stats s ON s.app_id = o.app_id AND s.span = o.span AND s.start = o.start`}
-	qStatsOf = &query{`SELECT start, counts, top FROM stats WHERE app_id = ? AND span = ? AND start >= ?`}
+	qStatsOf  = &query{`SELECT start, counts, top FROM stats WHERE app_id = ? AND span = ? AND start >= ?`}
+	qSharesOf = &query{fmt.Sprintf(`SELECT start, substr(counts, 1, %d), NULL FROM stats WHERE app_id = ? AND span = ? AND start >= ?`, store.MessageBytes())}
 )
 
 // writeTally stores what the transaction under way has counted.
@@ -47,31 +57,43 @@ func counted(r *raw, sub *store.Submission, now comm.Micros) {
 	r.tally.Add(sqlstore.TallyItem{App: sub.App, Channel: sub.Channel, Cause: comm.CauseAccepted, To: comm.Queued}, now)
 }
 
-// folding is when Fold has something to do. It is safe for concurrent use.
+// folding is when Fold has something to do, and how much it may do at once. It is safe for concurrent use.
 type folding struct {
 	tallied atomic.Bool  // something was counted since tallies were folded
 	merged  atomic.Int64 // no row becomes old before this instant
+	// The writer's goroutine's:
+	folds, merges pace.Slice
+}
+
+func newFolding() *folding {
+	slice := pace.Slice{Aim: foldAim, Least: foldLeast, Most: foldMost}
+	f := &folding{folds: slice, merges: slice}
+	f.tallied.Store(true) // the last process may have left some
+	return f
 }
 
 // Fold implements store.Stats. When there is nothing to do it does not take the writer's turn.
 func (s *Store) Fold(ctx context.Context) (out store.Folded, err error) {
-	now := s.now()
+	now, f := s.now(), s.w.folding
+	step := func(slice *pace.Slice, fold func(r *raw, rows int) (store.Folded, error)) error {
+		return s.w.hot(ctx, foldMost, func(r *raw) (err error) {
+			began := time.Now()
+			if out, err = fold(r, slice.Size()); err == nil {
+				out.Took = time.Since(began)
+				slice.Took(out.Rows, out.Took)
+			}
+			return err
+		})
+	}
 	switch {
-	case s.w.folding.tallied.Swap(false):
-		err = s.w.hot(ctx, foldRows, func(r *raw) (err error) {
-			out, err = foldTallied(r)
-			return err
-		})
-		if err != nil || out.More {
-			s.w.folding.tallied.Store(true)
+	case f.tallied.Swap(false):
+		if err = step(&f.folds, foldTallied); err != nil || out.More {
+			f.tallied.Store(true)
 		}
-	case now >= comm.Micros(s.w.folding.merged.Load()):
-		err = s.w.hot(ctx, mergeRows, func(r *raw) (err error) {
-			out, err = mergeOld(r, now)
-			return err
-		})
+	case now >= comm.Micros(f.merged.Load()):
+		err = step(&f.merges, func(r *raw, rows int) (store.Folded, error) { return mergeOld(r, now, rows) })
 		if err == nil && !out.More {
-			s.w.folding.merged.Store(int64(now + store.Minute))
+			f.merged.Store(int64(now + store.Minute))
 		}
 	default:
 		return out, s.w.refused()
@@ -82,25 +104,34 @@ func (s *Store) Fold(ctx context.Context) (out store.Folded, err error) {
 	return out, nil
 }
 
-// foldTallied moves what the oldest tallies count into rows.
-func foldTallied(r *raw) (out store.Folded, err error) {
-	ledger, last, n := sqlstore.Ledger{}, int64(0), 0
-	err = r.each(qTallies, []value{int64(foldTallies)}, func(v []value) error {
-		if len(ledger) >= foldRows {
+// foldTallied moves what the oldest tallies count into so many rows, and those of all apps.
+// Of a tally that is of more apps it leaves the rest.
+func foldTallied(r *raw, rows int) (out store.Folded, err error) {
+	ledger, size, n := sqlstore.Ledger{}, 0, 0
+	var gone, last int64
+	var rest []byte
+	err = r.each(qTallies, []value{int64(foldTallies)}, func(v []value) (err error) {
+		if rest != nil || len(ledger) > rows || size >= foldBytes {
 			out.More = true
 			return errStop
 		}
-		n++
-		last = num(v[0])
-		return ledger.Tally(comm.Micros(num(v[1])), blob(v[2]), nil, nil)
+		items := blob(v[2])
+		n, gone, last, size = n+1, last, num(v[0]), size+len(items)
+		rest, err = ledger.TallyUpTo(rows, comm.Micros(num(v[1])), items)
+		return err
 	})
 	if err != nil && !errors.Is(err, errStop) || n == 0 {
 		return out, err
 	}
-	if _, err := r.run(qTalliesGone, last); err != nil {
+	if rest == nil {
+		gone = last
+	} else if _, err := r.run(qTallyRest, rest, last); err != nil {
 		return out, err
 	}
-	out.Rows, out.More = len(ledger), out.More || n == foldTallies
+	if _, err := r.run(qTalliesGone, gone); err != nil {
+		return out, err
+	}
+	out.Rows, out.More = len(ledger), out.More || rest != nil || n == foldTallies
 	return out, addStats(r, ledger)
 }
 
@@ -114,33 +145,35 @@ func addStats(r *raw, ledger sqlstore.Ledger) error {
 		if err != nil {
 			return err
 		}
-		p := ledger[k]
+		counts, packed := ledger[k].Encode()
 		var top value
-		if p.Top != nil {
-			top = p.Top.Encode()
+		if packed != nil {
+			top = packed
 		}
-		if _, err := r.run(qStatSet, k.App[:], int64(k.Span), int64(k.Start), p.Counts.Encode(), top); err != nil {
+		if _, err := r.run(qStatSet, k.App[:], int64(k.Span), int64(k.Start), counts, top); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mergeOld merges rows that have become old into those of the next span, or removes the oldest.
-func mergeOld(r *raw, now comm.Micros) (out store.Folded, err error) {
+// mergeOld merges so many rows that have become old into those of the next span, or removes the oldest.
+func mergeOld(r *raw, now comm.Micros, rows int) (out store.Folded, err error) {
 	for _, step := range sqlstore.Aging(now) {
-		fine, n := sqlstore.Ledger{}, 0
+		fine, coarse := sqlstore.Ledger{}, sqlstore.Ledger{}
 		var keys []sqlstore.PeriodKey
-		err := r.each(qStatsOld, []value{int64(step.Span), int64(step.Before), int64(mergeRows)}, func(v []value) error {
-			n++
+		err := r.each(qStatsOld, []value{int64(step.Span), int64(step.Before), int64(rows)}, func(v []value) error {
 			k := sqlstore.PeriodKey{App: idOf(v[0]), Span: step.Span, Start: comm.Micros(num(v[1]))}
 			keys = append(keys, k)
+			if step.Into == 0 {
+				return nil // nobody reads it any more
+			}
 			return fine.Stored(k, blob(v[2]), blob(v[3]))
 		})
 		if err != nil {
 			return out, err
 		}
-		if n == 0 {
+		if len(keys) == 0 {
 			continue
 		}
 		for _, k := range keys {
@@ -148,29 +181,34 @@ func mergeOld(r *raw, now comm.Micros) (out store.Folded, err error) {
 				return out, err
 			}
 		}
-		out = store.Folded{Rows: n, More: true}
-		if step.Into == 0 {
-			return out, nil
-		}
-		coarse := sqlstore.Ledger{}
 		coarse.Coarse(fine, step.Into)
-		return out, addStats(r, coarse)
+		return store.Folded{Rows: len(keys), More: true}, addStats(r, coarse)
 	}
 	return out, nil
 }
 
 // Periods implements store.Stats.
-func (s *Store) Periods(ctx context.Context, apps []comm.ID, from comm.Micros) (out [][]store.Period, err error) {
+func (s *Store) Periods(ctx context.Context, apps []comm.ID, from comm.Micros) ([][]store.Period, error) {
+	return s.periods(ctx, qStatsOf, apps, from)
+}
+
+// Shares implements store.Stats.
+func (s *Store) Shares(ctx context.Context, apps []comm.ID, from comm.Micros) ([][]store.Period, error) {
+	return s.periods(ctx, qSharesOf, apps, from)
+}
+
+func (s *Store) periods(ctx context.Context, of *query, apps []comm.ID, from comm.Micros) (out [][]store.Period, err error) {
 	err = s.readers.with(ctx, func(r *raw) error {
 		return r.in(func() error {
-			ledger, want := sqlstore.Ledger{}, make(map[comm.ID]bool, len(apps))
+			ledger, stored, want := sqlstore.Ledger{}, sqlstore.Periods{}, make(map[comm.ID]bool, len(apps))
 			for _, app := range apps {
 				want[app] = true
 			}
 			for app := range want {
 				for _, span := range []comm.Micros{store.Minute, store.Hour, store.Day} {
-					err := r.each(qStatsOf, []value{app[:], int64(span), int64(from)}, func(v []value) error {
-						return ledger.Stored(sqlstore.PeriodKey{App: app, Span: span, Start: comm.Micros(num(v[0]))}, blob(v[1]), blob(v[2]))
+					err := r.each(of, []value{app[:], int64(span), int64(from)}, func(v []value) error {
+						stored.Append(sqlstore.PeriodKey{App: app, Span: span, Start: comm.Micros(num(v[0]))}, blob(v[1]), blob(v[2]))
+						return nil
 					})
 					if err != nil {
 						return err
@@ -184,7 +222,7 @@ func (s *Store) Periods(ctx context.Context, apps []comm.ID, from comm.Micros) (
 				}
 				return ledger.Tally(at, blob(v[2]), nil, want)
 			})
-			out = ledger.Lists(apps)
+			out = stored.Lists(apps, ledger)
 			return err
 		})
 	})

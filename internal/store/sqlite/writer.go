@@ -32,7 +32,7 @@ type writer struct {
 	stopped  bool
 	broken   atomic.Pointer[error]
 
-	folding folding
+	folding *folding
 	present func() error // why the file is not the one that is open, or nil
 	failed  func(error)  // told once when the store stops for good
 	// commit runs a COMMIT, which is durable when it answers nil.
@@ -68,9 +68,8 @@ var (
 
 // newWriter starts the writer, which owns both connections from now on.
 func newWriter(r *raw, c conn, present func() error, failed func(error)) *writer {
-	w := &writer{raw: r, conn: c, ops: make(chan *op, waiting), done: make(chan struct{}), present: present, failed: failed,
+	w := &writer{raw: r, conn: c, ops: make(chan *op, waiting), done: make(chan struct{}), present: present, failed: failed, folding: newFolding(),
 		commit: func(run func() error) error { return run() }}
-	w.folding.tallied.Store(true) // the last process may have left some
 	go w.run()
 	return w
 }

@@ -16,14 +16,28 @@ type PeriodKey struct {
 	Span, Start comm.Micros
 }
 
+// LedgerRow is a row of statistics as it is added up.
+type LedgerRow struct {
+	Counts store.Counts
+	Top    store.Top // of all apps only
+}
+
+// Encode writes both parts as they are stored; top is nil where there is none.
+func (r *LedgerRow) Encode() (counts, top []byte) {
+	if r.Top != nil {
+		top = r.Top.Encode()
+	}
+	return r.Counts.Encode(), top
+}
+
 // Ledger is rows of statistics by their names, as they are added up.
-type Ledger map[PeriodKey]*store.Period
+type Ledger map[PeriodKey]*LedgerRow
 
 // Of is a row, an empty one if there is none yet.
-func (l Ledger) Of(k PeriodKey) *store.Period {
+func (l Ledger) Of(k PeriodKey) *LedgerRow {
 	p := l[k]
 	if p == nil {
-		p = &store.Period{Start: k.Start, Span: k.Span, Counts: store.Counts{}}
+		p = &LedgerRow{Counts: store.Counts{}}
 		if k.App.IsZero() {
 			p.Top = store.Top{}
 		}
@@ -48,6 +62,30 @@ func (l Ledger) Tally(at comm.Micros, row []byte, took []int32, want map[comm.ID
 	return nil
 }
 
+// TallyUpTo adds a row of tallies whose items are certain, as far as the ledger comes
+// to no more than most rows, and that of all apps; rest is a row of what is left, nil if
+// there is nothing. A group may be of a thousand apps, which are a thousand rows.
+func (l Ledger) TallyUpTo(most int, at comm.Micros, row []byte) (rest []byte, err error) {
+	start := at - at%store.Minute
+	var left Tally
+	err = ReadTally(row, nil, func(it *TallyItem, n int64) {
+		k := PeriodKey{it.App, store.Minute, start}
+		if len(l) > most && l[k] == nil {
+			left.counts[left.place(*it)] += uint64(n)
+			return
+		}
+		l.count(k, it, n)
+		l.count(PeriodKey{comm.ID{}, store.Minute, start}, it, n)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add up statistics: %w", err)
+	}
+	if !left.Empty() {
+		rest = left.Encode()
+	}
+	return rest, nil
+}
+
 func (l Ledger) count(k PeriodKey, it *TallyItem, n int64) {
 	message, attempt := comm.Counted(it.Cause, it.From, it.To)
 	if message == 0 && (attempt == 0 || it.Provider == "") || n == 0 {
@@ -61,7 +99,7 @@ func (l Ledger) count(k PeriodKey, it *TallyItem, n int64) {
 		p.Counts[store.CountKey{Channel: it.Channel, Counter: attempt, Provider: it.Provider}] += n
 	}
 	if message == comm.CountAccepted && p.Top != nil {
-		p.Top.Add(store.Top{it.App: n})
+		p.Top[it.App] += n
 	}
 	if message == comm.CountSent && it.Wait != 0 {
 		wait := store.CountKey{Channel: it.Channel, Counter: comm.WaitAccepted, Bucket: uint8((it.Wait - 1) % scheduledCode)}
@@ -74,27 +112,14 @@ func (l Ledger) count(k PeriodKey, it *TallyItem, n int64) {
 
 // Stored adds a row as it is stored.
 func (l Ledger) Stored(k PeriodKey, counts, top []byte) error {
-	c, err := store.DecodeCounts(counts)
-	if err != nil {
-		return err
+	p := l.Of(k)
+	err := store.EachFigure(counts, func(f store.Figure) {
+		p.Counts[store.CountKey{Channel: f.Channel, Counter: f.Counter, Bucket: f.Bucket, Provider: string(f.Provider)}] += f.N
+	})
+	if err == nil && p.Top != nil {
+		err = p.Top.Decode(top)
 	}
-	t, err := store.DecodeTop(top)
-	if err != nil {
-		return err
-	}
-	if l[k] == nil { // the usual case of a report: nothing is copied
-		p := &store.Period{Start: k.Start, Span: k.Span, Counts: c}
-		if k.App.IsZero() {
-			p.Top = t
-		}
-		l[k] = p
-		return nil
-	}
-	l[k].Counts.Add(c)
-	if k.App.IsZero() {
-		l[k].Top.Add(t)
-	}
-	return nil
+	return err
 }
 
 // Coarse adds another ledger's rows, each to the span that contains it.
@@ -102,8 +127,8 @@ func (l Ledger) Coarse(fine Ledger, span comm.Micros) {
 	for k, p := range fine {
 		into := l.Of(PeriodKey{k.App, span, k.Start - k.Start%span})
 		into.Counts.Add(p.Counts)
-		if into.Top != nil {
-			into.Top.Add(p.Top)
+		for app, n := range p.Top {
+			into.Top[app] += n
 		}
 	}
 }
@@ -115,15 +140,23 @@ func (l Ledger) Keys() []PeriodKey {
 	})
 }
 
-// Lists answers the rows of each of these apps.
-func (l Ledger) Lists(apps []comm.ID) [][]store.Period {
-	by := make(map[comm.ID][]store.Period, len(apps))
+// Periods is lists of what is stored, by app, to which Append adds.
+type Periods map[comm.ID][]store.Period
+
+// Append adds a row as it is stored; the slices are kept.
+func (p Periods) Append(k PeriodKey, counts, top []byte) {
+	p[k.App] = append(p[k.App], store.Period{Start: k.Start, Span: k.Span, Counts: counts, Top: top})
+}
+
+// Lists answers the rows of each of these apps, with those of a ledger.
+func (p Periods) Lists(apps []comm.ID, l Ledger) [][]store.Period {
 	for _, k := range l.Keys() {
-		by[k.App] = append(by[k.App], *l[k])
+		counts, top := l[k].Encode()
+		p.Append(k, counts, top)
 	}
 	out := make([][]store.Period, len(apps))
 	for i, app := range apps {
-		out[i] = by[app]
+		out[i] = p[app]
 	}
 	return out
 }

@@ -64,12 +64,47 @@ func TestADamagedTallyIsAnError(t *testing.T) {
 		changed := append([]byte(nil), whole...)
 		changed[n] = byte(rnd.Uint32())
 		_ = ReadTally(changed, []int32{1 << 20, 3}, func(*TallyItem, int64) {})
+		_ = Ledger{}.Tally(1, changed, nil, nil)
+		_, _ = Ledger{}.TallyUpTo(2, 1, changed)
 	}
 	if ReadTally(whole[:len(whole)/2], nil, func(*TallyItem, int64) {}) == nil {
 		t.Error("half a row was read")
 	}
 	if ReadTally(whole, []int32{9 * orderBits}, func(*TallyItem, int64) {}) == nil {
 		t.Error("an item that does not exist was read")
+	}
+}
+
+// A row that is of many apps is folded in parts, each once.
+func TestATallyIsFoldedInParts(t *testing.T) {
+	t.Parallel()
+	var tally Tally
+	for i := range 100 {
+		app := comm.ID{1, byte(i % 25)}
+		tally.Add(TallyItem{App: app, Channel: comm.SMS, Cause: comm.CauseAccepted, To: comm.Queued}, 1)
+		tally.Add(TallyItem{App: app, Channel: comm.SMS, Cause: comm.CauseCancelled, From: comm.Queued, To: comm.Cancelled}, 1)
+	}
+	whole := Ledger{}
+	row := tally.Encode()
+	if err := whole.Tally(1, row, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	sum, parts := Ledger{}, 0
+	for rest := row; rest != nil; parts++ {
+		part := Ledger{}
+		var err error
+		if rest, err = part.TallyUpTo(10, 1, rest); err != nil || len(part) > 11 {
+			t.Fatalf("%d rows, %v", len(part), err)
+		}
+		sum.Coarse(part, store.Minute)
+	}
+	if parts != 3 || len(sum) != 26 {
+		t.Errorf("%d parts, %d rows", parts, len(sum))
+	}
+	for k, p := range whole {
+		if q := sum[k]; q == nil || !maps.Equal(p.Counts, q.Counts) || !maps.Equal(p.Top, q.Top) {
+			t.Errorf("%v: %v in parts, %v as a whole", k, q, p)
+		}
 	}
 }
 
@@ -92,10 +127,11 @@ func TestCountsAndTopsSurviveTheirRows(t *testing.T) {
 			app = comm.ID{2, byte(rnd.IntN(5))}
 		}
 		exact[app]++
-		top.Add(store.Top{app: 1})
+		top[app]++
+		top.Reduce()
 	}
-	again, err := store.DecodeTop(top.Encode())
-	if err != nil || !maps.Equal(again, top) || len(top) > store.TopSize {
+	again := store.Top{}
+	if err := again.Decode(top.Encode()); err != nil || !maps.Equal(again, top) || len(top) > store.TopSize {
 		t.Fatalf("%d apps, %v", len(top), err)
 	}
 	for _, app := range top.First(5) {

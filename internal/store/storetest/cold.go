@@ -47,8 +47,10 @@ func appRoundTrip(w *world) {
 	if fmt.Sprintf("%+v", *bySlug) != fmt.Sprintf("%+v", *byID) {
 		w.Fatal("by slug and by id differ")
 	}
-	_, err = w.s.AppBySlug(w.ctx, "no-such-app")
-	w.wantCode(err, "not_found")
+	for _, name := range []string{"no-such-app", "", "a\x00b", "a\xff", comm.ID{}.String()} {
+		_, err = store.AppNamed(w.ctx, w.s, name)
+		w.wantCode(err, "not_found")
+	}
 	_, err = w.s.AppByID(w.ctx, comm.NewID(1))
 	w.wantCode(err, "not_found")
 	ghost := *a

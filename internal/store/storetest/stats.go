@@ -17,6 +17,7 @@ func statsCases() []testCase {
 		{"waits are counted in their buckets", countsWaits},
 		{"ends without a call are counted", countsEnds},
 		{"many nodes fold at once", foldsAtOnce},
+		{"what is folded late brings no removed app back", foldsAfterRemoval},
 	}
 }
 
@@ -30,14 +31,16 @@ func (w *world) counts(app comm.ID) (counts, waits store.Counts, top store.Top) 
 		if p.Start%p.Span != 0 || p.Start > w.now() {
 			w.Fatalf("a period of %d begins at %d", p.Span, p.Start)
 		}
-		for k, n := range p.Counts {
+		figures, err := store.DecodeCounts(p.Counts)
+		w.must(err)
+		for k, n := range figures {
 			if k.Counter == comm.WaitAccepted || k.Counter == comm.WaitScheduled {
 				waits[k] += n
 			} else {
 				counts[k] += n
 			}
 		}
-		top.Add(p.Top)
+		w.must(top.Decode(p.Top))
 	}
 	return counts, waits, top
 }
@@ -295,5 +298,29 @@ func foldsAtOnce(w *world) {
 	w.foldAll()
 	if got, _, top := w.counts(comm.ID{}); got[key] != accepted || top[apps[0].ID] != 20 || top[apps[19].ID] != 1 {
 		w.Errorf("%d messages are counted as %v, %v", accepted, got, top)
+	}
+}
+
+func foldsAfterRemoval(w *world) {
+	a, b := w.app(true), w.app(true)
+	one := w.one(a)
+	w.one(b)
+	w.foldAll()
+	_, _, err := w.s.Cancel(w.ctx, a.ID, one.ID, "app")
+	w.must(err)
+	w.must(w.s.DeleteApp(w.ctx, a.ID, 1))
+	for gone := false; !gone; {
+		got, err := w.s.RemoveApp(w.ctx, a.ID, w.now(), 100)
+		w.must(err)
+		if gone = got.Gone; got.Rows == 0 {
+			w.Fatal("the app is not removed")
+		}
+	}
+	w.foldAll()
+	accepted, cancelled := store.CountKey{Channel: comm.Email, Counter: comm.CountAccepted}, store.CountKey{Channel: comm.Email, Counter: comm.CountCancelled}
+	for app, want := range map[comm.ID]store.Counts{a.ID: {}, b.ID: {accepted: 1}, {}: {accepted: 2, cancelled: 1}} {
+		if got, _, _ := w.counts(app); !maps.Equal(got, want) {
+			w.Errorf("%v has %v, want %v", app, got, want)
+		}
 	}
 }
