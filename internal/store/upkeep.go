@@ -37,7 +37,7 @@ type Upkeep interface {
 	// begins; the zero id at the lane's end. It reads only.
 	Mentions(ctx context.Context, m Mention) (found []Mentioned, next comm.ID, err error)
 	// Rewrite puts other contents and tags in the place of what messages have, each if it is
-	// still what was read, with the event erased.
+	// still what was read, with the event erased. UpdatedAt, from which a content's time is counted, stays.
 	Rewrite(ctx context.Context, all []Rewriting, e Erasing) (done int, err error)
 	// Unindex removes what a message is still found by although it was erased.
 	Unindex(ctx context.Context, app comm.ID, address string) error

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -139,12 +141,13 @@ func (c *Cold) Rewrite(ctx context.Context, all []store.Rewriting, e store.Erasi
 
 func (c *Cold) rewrite(ctx context.Context, q Querier, x *store.Rewriting, e store.Erasing) (bool, error) {
 	id, app := c.d.ID(x.ID), c.d.ID(x.App)
-	n, err := affected(ctx, q, `UPDATE state SET sequence = sequence + 1, updated_at = `+c.d.Now+` WHERE id = $1 AND app_id = $2 AND sequence = $3`, id, app, int64(x.Sequence))
-	if err != nil || n == 0 {
-		return false, err
-	}
+	// updated_at stays: nothing has happened to the message itself, and its content is not to be kept for longer.
 	var now int64
-	if err := q.QueryRowContext(ctx, `SELECT updated_at FROM state WHERE id = $1 AND app_id = $2`, id, app).Scan(&now); err != nil {
+	err := q.QueryRowContext(ctx, `UPDATE state SET sequence = sequence + 1 WHERE id = $1 AND app_id = $2 AND sequence = $3 RETURNING `+c.d.Now, id, app, int64(x.Sequence)).Scan(&now)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	ids := []comm.ID{x.ID}

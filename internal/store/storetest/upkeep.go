@@ -307,6 +307,7 @@ func personCases() []testCase {
 	return []testCase{
 		{"an erased message keeps its history and nothing of the person", erase},
 		{"an address is masked in the contents of others", mentions},
+		{"a mask in a message leaves its content as old as it is", maskedAge},
 		{"an erasure is a job that is done once", erasureJob},
 		{"an opt-out outlives its address as a hash", erasedSuppression},
 		{"the key of hashes is made once", hashKey},
