@@ -12,10 +12,6 @@ import (
 )
 
 const (
-	// openMost is how many erasures are worked on in a pass, oldest first.
-	openMost = 1000
-	// mentionsAtOnce is how many contents one reading looks through.
-	mentionsAtOnce = 200
 	// pageOf is how many messages a page of a search holds.
 	pageOf = 100
 	// waitAgain is how long an erasure that waits for a call to end is left alone.
@@ -52,29 +48,6 @@ func (s *Service) AnyErasure(ctx context.Context, id comm.ID) (*store.Erasure, e
 	return s.cfg.Store.AnyErasure(ctx, id)
 }
 
-// erasures works on every open erasure as far as it can.
-func (s *Service) erasures(ctx context.Context) error {
-	open, err := s.cfg.Store.OpenErasures(ctx, openMost)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for i := range open {
-		e := &open[i]
-		if time.Now().Before(s.again[e.ID]) {
-			continue
-		}
-		if err := s.erasure(ctx, e); err != nil {
-			if ctx.Err() != nil || errors.Is(err, errNotLeading) {
-				return ctx.Err()
-			}
-			s.again[e.ID] = time.Now().Add(time.Minute)
-			errs = append(errs, fmt.Errorf("erasure %s: %w", e.ID, err)) // another one may work
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // forgetting is an erasure at work.
 type forgetting struct {
 	*store.Erasure
@@ -84,36 +57,30 @@ type forgetting struct {
 	fresh   bool // a hash was made that other nodes may not know yet
 }
 
-// erasure does what can be done of one job now.
-func (s *Service) erasure(ctx context.Context, e *store.Erasure) error {
+// erasure does what can be done of one job now, and says how long to leave it alone then; 0 when it is done.
+func (s *Service) erasure(ctx context.Context, e *store.Erasure) (waits time.Duration, err error) {
 	if e.Sealed == nil {
-		return errors.New("its address is gone")
+		return 0, errors.New("its address is gone")
 	}
 	text, err := s.sealer.Open(*e.Sealed, store.ErasedAddresses().Place(e.App, e.ID))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	f := &forgetting{Erasure: e, s: s, address: string(text), by: store.Erasing{Actor: e.Actor, Mask: address.Mask(string(text))}}
 	for e.FinishedAt == 0 {
-		waits, err := f.stage(ctx)
-		if err != nil {
-			return err
-		}
-		if waits > 0 {
-			s.again[e.ID] = time.Now().Add(waits)
-			return nil
+		if waits, err = f.stage(ctx); err != nil || waits > 0 {
+			return waits, err
 		}
 	}
-	delete(s.again, e.ID)
 	s.cfg.Log.Info("a person was erased", "erasure", e.ID.String(), "messages", e.Erased, "cancelled", e.Cancelled, "masked", e.Masked)
-	return nil
+	return 0, nil
 }
 
 // stage does the present stage and moves on, or says how long to wait.
 func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error) {
 	switch f.Stage {
 	case store.ErasureMarked:
-		return 0, f.next(ctx, f.each(ctx, f.mark))
+		return 0, f.next(ctx, f.each(ctx, f.paced(f.mark)))
 	case store.ErasureMessages:
 		return 0, f.next(ctx, f.each(ctx, f.messages))
 	case store.ErasureMentions:
@@ -130,7 +97,7 @@ func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error)
 	// become searchable, since; and a call that has ended may have put the address on the list.
 	f.Waiting, f.fresh = 0, false
 	erased := f.Erased
-	if err := f.each(ctx, f.mark); err != nil {
+	if err := f.each(ctx, f.paced(f.mark)); err != nil {
 		return 0, err
 	}
 	if err := f.each(ctx, f.messages); err != nil {
@@ -146,7 +113,7 @@ func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error)
 	case f.fresh || f.Erased > erased: // the hash has to become known everywhere before the address goes; what was found late may not be the last
 		return f.s.cfg.Settle, f.save(ctx)
 	}
-	if err := f.each(ctx, f.drop); err != nil {
+	if err := f.each(ctx, f.paced(f.drop)); err != nil {
 		return 0, err
 	}
 	f.Stage = store.ErasureDone
@@ -176,7 +143,7 @@ func (f *forgetting) save(ctx context.Context) error {
 	return f.s.cfg.Store.SaveErasure(ctx, f.Erasure)
 }
 
-// each calls do for every app that the erasure is about, beginning with the one it had come to.
+// each calls do for every app that the erasure is about.
 func (f *forgetting) each(ctx context.Context, do func(ctx context.Context, app comm.ID) error) error {
 	if !f.App.IsZero() {
 		return do(ctx, f.App)
@@ -213,6 +180,17 @@ func (f *forgetting) each(ctx context.Context, do func(ctx context.Context, app 
 	}
 }
 
+// paced is do with the rest that belongs after it, for what does not rest by itself.
+func (f *forgetting) paced(do func(ctx context.Context, app comm.ID) error) func(ctx context.Context, app comm.ID) error {
+	return func(ctx context.Context, app comm.ID) error {
+		began := time.Now()
+		if err := do(ctx, app); err != nil {
+			return err
+		}
+		return f.s.erasing.rest(ctx, 0, time.Since(began)/4) // as after looking through contents: it is reading, nearly always
+	}
+}
+
 // mark keeps the hash of the address where it is on the app's list.
 func (f *forgetting) mark(ctx context.Context, app comm.ID) error {
 	_, err := f.s.cfg.Store.Suppression(ctx, app, f.Channel, f.address)
@@ -239,10 +217,12 @@ func (f *forgetting) hash(app comm.ID) []byte { return f.s.cfg.Book.Hash(app, f.
 // the erasure was asked for.
 func (f *forgetting) messages(ctx context.Context, app comm.ID) error {
 	for filter := (store.Filter{Recipient: f.address, Limit: pageOf}); ; {
+		began := time.Now()
 		found, err := f.s.cfg.Store.Search(ctx, app, filter)
 		if err != nil {
 			return err
 		}
+		took := time.Since(began)
 		var ids []comm.ID
 		for i := range found.Messages {
 			st := &found.Messages[i].State
@@ -260,6 +240,9 @@ func (f *forgetting) messages(ctx context.Context, app comm.ID) error {
 		if err := f.erase(ctx, app, ids); err != nil {
 			return err
 		}
+		if err := f.s.erasing.rest(ctx, 0, took/4); err != nil { // as after looking through contents
+			return err
+		}
 		if filter.Before = found.Before; filter.Before.IsZero() {
 			return nil
 		}
@@ -271,6 +254,7 @@ func (f *forgetting) end(ctx context.Context, st *comm.State) (final bool, err e
 	if st.Status.Final() {
 		return true, nil
 	}
+	began := time.Now()
 	_, result, err := f.s.cfg.Store.Cancel(ctx, st.App, st.ID, f.Actor)
 	switch {
 	case comm.IsKind(err, comm.Missing):
@@ -279,113 +263,27 @@ func (f *forgetting) end(ctx context.Context, st *comm.State) (final bool, err e
 		return false, err
 	case result == comm.CancelFlight:
 		f.Waiting++
-		return false, nil
 	case result == comm.CancelDone || result == comm.CancelMaybe:
 		f.Cancelled++
 	}
-	return true, nil
+	return result != comm.CancelFlight, f.s.erasing.rest(ctx, 0, time.Since(began))
 }
 
 // erase erases messages that are final, a slice at a time.
 func (f *forgetting) erase(ctx context.Context, app comm.ID, ids []comm.ID) error {
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), f.s.slice.Size())]
-		ids = ids[len(some):]
-		n, took, err := f.s.cfg.Store.Erase(ctx, app, some, f.by)
+		got, err := f.s.cfg.Store.Erase(ctx, app, some, f.by)
 		if err != nil {
 			return err
 		}
-		f.Erased += n
-		if err := f.s.rest(ctx, len(some), took); err != nil {
+		f.Erased += got.Done
+		ids = ids[got.Looked:]
+		if err := f.s.erasing.rest(ctx, got.Looked, got.Took); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// mentions masks the address in the contents of other messages, from where it had come to.
-func (f *forgetting) mentions(ctx context.Context) error {
-	text, err := inJSON(f.address)
-	if err != nil {
-		return err
-	}
-	from, resumed := f.Place, f.Lane
-	for after := (comm.ID{}); ; {
-		lanes, err := f.s.cfg.Store.UpkeepLanes(ctx, after, pageOf)
-		if err != nil {
-			return err
-		}
-		for _, lane := range lanes {
-			if lane.Compare(resumed) < 0 {
-				continue
-			}
-			place := from
-			if !resumed.IsZero() && lane != resumed {
-				place = comm.ID{}
-			}
-			if err := f.lane(ctx, store.Mention{Lane: lane, App: f.App, After: place, Text: text, Limit: mentionsAtOnce}); err != nil {
-				return err
-			}
-		}
-		if len(lanes) < pageOf {
-			return nil
-		}
-		after = lanes[len(lanes)-1]
-	}
-}
-
-// lane looks through one lane. How far it is is noted with each change, and now and then.
-func (f *forgetting) lane(ctx context.Context, m store.Mention) error {
-	noted := time.Now()
-	for {
-		began := time.Now()
-		found, next, err := f.s.cfg.Store.Mentions(ctx, m)
-		if err != nil {
-			return err
-		}
-		took := time.Since(began)
-		changed, missed, err := f.mask(ctx, found)
-		if err != nil {
-			return err
-		}
-		if changed || time.Since(noted) > poll {
-			f.Lane, f.Place, noted = m.Lane, m.After, time.Now()
-			if err := f.save(ctx); err != nil {
-				return err
-			}
-		}
-		// Reading does not hold accepts up, but for the processor: as much rest as work.
-		if err := f.s.rest(ctx, 0, took/4); err != nil {
-			return err
-		}
-		if missed {
-			continue // something happened to one of them meanwhile
-		}
-		if m.After = next; next.IsZero() {
-			return nil
-		}
-	}
-}
-
-// mask masks the address in contents, each in a transaction of its own.
-func (f *forgetting) mask(ctx context.Context, found []store.Mentioned) (changed, missed bool, err error) {
-	for i := range found {
-		m := &found[i]
-		if m.Recipient == f.address || m.ID.Time() > f.CreatedAt {
-			continue // a message to the address is erased as a whole
-		}
-		x, mentions, err := rewritten(m, f.address)
-		if err != nil || !mentions {
-			continue // what cannot be read cannot be sent or shown either
-		}
-		n, err := f.s.cfg.Store.Rewrite(ctx, []store.Rewriting{x}, f.by)
-		if err != nil {
-			return changed, missed, err
-		}
-		f.Masked += n
-		changed, missed = changed || n > 0, missed || n == 0
-	}
-	return changed, missed, nil
 }
 
 // drop takes the address itself off the app's list, where its hash is kept, and out of the index.

@@ -27,6 +27,8 @@ func (s *Service) Round(ctx context.Context) error {
 	}
 	s.began.Store(int64(now))
 	defer s.began.Store(0)
+	s.retaining.take()
+	defer s.retaining.give()
 	var errs []error
 	for _, t := range []struct {
 		name string
@@ -91,7 +93,7 @@ func (s *Service) walk(ctx context.Context, kind store.WalkKind, kept time.Durat
 			break
 		}
 		account(t, got.Done, got.Took)
-		if err := s.rest(ctx, got.Seen, got.Took); err != nil {
+		if err := s.retaining.rest(ctx, got.Seen, got.Took); err != nil {
 			return err
 		}
 	}
@@ -124,7 +126,7 @@ func (s *Service) lane(ctx context.Context, w store.Walk, lane comm.ID, t *store
 		}
 		t.Reached = got.Reached.Time()
 		account(t, got.Done, got.Took)
-		if err := s.rest(ctx, got.Seen, got.Took); err != nil {
+		if err := s.retaining.rest(ctx, got.Seen, got.Took); err != nil {
 			return err
 		}
 	}
@@ -149,7 +151,7 @@ func (s *Service) deletedApps(ctx context.Context, t *store.Task) error {
 				if got.Gone || got.Rows == 0 {
 					break
 				}
-				if err := s.rest(ctx, got.Rows, got.Took); err != nil {
+				if err := s.retaining.rest(ctx, got.Rows, got.Took); err != nil {
 					return err
 				}
 			}
@@ -186,7 +188,7 @@ func (s *Service) returned(ctx context.Context, t *store.Task) error {
 		if err != nil {
 			return err
 		}
-		if err := s.rest(ctx, 1, s.cfg.Aim); err != nil {
+		if err := s.retaining.rest(ctx, 1, s.cfg.Aim); err != nil {
 			return err
 		}
 	}
@@ -230,7 +232,7 @@ func (s *Service) Status(ctx context.Context) (Report, error) {
 	if r.Tasks, err = s.cfg.Store.Tasks(ctx); err != nil {
 		return r, err
 	}
-	open, err := s.cfg.Store.OpenErasures(ctx, openMost)
+	open, err := s.cfg.Store.OpenErasures(ctx, comm.ID{}, openMost)
 	if err != nil {
 		return r, err
 	}

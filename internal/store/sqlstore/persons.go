@@ -53,11 +53,11 @@ func (c *Cold) AnyErasure(ctx context.Context, id comm.ID) (*store.Erasure, erro
 }
 
 // OpenErasuresSQL is the statement of OpenErasures.
-const OpenErasuresSQL = `SELECT ` + erasureColumns + ` FROM erasures WHERE finished_at = 0 ORDER BY id LIMIT $1`
+const OpenErasuresSQL = `SELECT ` + erasureColumns + ` FROM erasures WHERE finished_at = 0 AND id > $1 ORDER BY id LIMIT $2`
 
 // OpenErasures implements store.Persons.
-func (c *Cold) OpenErasures(ctx context.Context, limit int) ([]store.Erasure, error) {
-	return list(ctx, c.db, "list erasures", scanErasure, OpenErasuresSQL, int64(limit))
+func (c *Cold) OpenErasures(ctx context.Context, after comm.ID, limit int) ([]store.Erasure, error) {
+	return list(ctx, c.db, "list erasures", scanErasure, OpenErasuresSQL, c.d.ID(after), int64(limit))
 }
 
 // SaveErasure implements store.Persons. A job that is done stays as it is.
