@@ -188,19 +188,20 @@ type Persons interface {
 	// SaveErasure writes how far a job is. With FinishedAt the address goes, and the audit log has an entry.
 	SaveErasure(ctx context.Context, e *Erasure) error
 	// EraseSuppression keeps the hash of an address that is on the app's list, beside it;
-	// DropSuppression takes the address itself off once there is the hash, unless it was put back after an instant.
+	// DropSuppression takes the address itself off once there is the hash, unless it was put back after
+	// an instant. One that was put back before and has no hash any more stays for good.
 	EraseSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte) error
 	DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, before comm.Micros) error
 	// ErasedSuppression reads one, without its address; not_found when the app has none.
 	ErasedSuppression(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (*Suppression, error)
 	// HasErased says whether the app has any.
 	HasErased(ctx context.Context, app comm.ID) (bool, error)
-	// ReturnSuppression puts the address on the app's list for what was kept of it, or marks the one
-	// that is there as put back at that instant.
+	// ReturnSuppression puts the address on the app's list for what was kept of it, since when it was kept, or marks
+	// the one that is there: put back at that instant.
 	ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error
 	// UnsuppressErased removes what was kept; removed is false when there was nothing.
 	UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (removed bool, err error)
-	// Returned lists addresses that were put back before an instant, of any app.
+	// Returned lists addresses that were put back before an instant, of any app, in the order in which they were.
 	Returned(ctx context.Context, before comm.Micros, limit int) ([]Suppression, error)
 	// HashKey answers the sealed key of the hashes, which is made if there is none.
 	HashKey(ctx context.Context, id comm.ID, made seal.Sealed) (seal.Sealed, error)

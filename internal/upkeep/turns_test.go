@@ -189,6 +189,48 @@ func TestRetentionDoesNotHoldErasuresUp(t *testing.T) {
 	stop()
 }
 
+// Opt-outs that were put back are looked at in one round, all of them, and none that cannot be put away keeps others from it.
+func TestReturnedOptOutsDoNotStarve(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app()
+	hash := func(to string) []byte { return w.book.Hash(a.ID, comm.Email, to) }
+	since := comm.At(time.Now().Add(-100 * day))
+	const stuck, more = 110, 30
+	for i := range stuck + more {
+		to := fmt.Sprintf("user%d@example.org", i)
+		_, err := w.s.Suppress(t.Context(), store.Suppression{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, CreatedAt: since})
+		w.must(err)
+		w.must(w.s.EraseSuppression(t.Context(), a.ID, comm.Email, to, hash(to)))
+		w.must(w.s.DropSuppression(t.Context(), a.ID, comm.Email, to, hash(to), comm.At(time.Now())))
+		w.must(w.book.Return(t.Context(), a.ID, comm.Email, to))
+		if i < stuck { // its hash goes, as with an app of an older version
+			_, err := w.s.UnsuppressErased(t.Context(), a.ID, comm.Email, hash(to))
+			w.must(err)
+		}
+	}
+	if got, err := w.book.Suppression(t.Context(), a.ID, comm.Email, "user120@example.org"); err != nil || got.CreatedAt != since || got.Source != comm.SuppressReturned {
+		t.Errorf("%+v %v", got, err)
+	}
+	w.later(31 * day)
+	size := w.up.slice.Size()
+	w.must(w.up.Round(t.Context()))
+	if got := w.task(TaskReturned); got.Done != stuck+more || got.Busy == 0 {
+		t.Errorf("%+v", got)
+	}
+	if w.up.slice.Size() < size {
+		t.Errorf("slices shrank from %d to %d messages", size, w.up.slice.Size())
+	}
+	list, err := w.s.SuppressionList(t.Context(), a.ID, store.SuppressionFilter{Limit: 1000})
+	w.must(err)
+	if len(list) != stuck {
+		t.Errorf("%d are on the list, want those that have no hash", len(list))
+	}
+	if back, err := w.s.Returned(t.Context(), comm.At(time.Now().Add(100*day)), 10); err != nil || len(back) != 0 {
+		t.Errorf("%d are looked at again and again, %v", len(back), err)
+	}
+}
+
 // A person who is named in large messages, and in many, is masked in all of them, a bounded part at a time.
 func TestLargeContentsAreMaskedInSlices(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,7 @@ func hotStatements() []hotStatement {
 		{"keys of a purge", sqlstore.AmongSQL(sqlstore.PostgreSQL())[3], nil, []use{content}},
 		{"open erasures", sqlstore.OpenErasuresSQL, nil, []use{{"erasures", "erasures_open", ""}}},
 		{"any erasure", sqlstore.AnyErasureSQL, nil, []use{{"erasures", "erasures_by_id", "id"}}},
-		{"returned", sqlstore.ReturnedSQL, nil, []use{{"suppressions", "suppressions_returned", "created_at"}}},
+		{"returned", sqlstore.ReturnedSQL, nil, []use{{"suppressions", "suppressions_returned", "returned_at"}}},
 		{"deleted apps", sqlstore.DeletedAppsSQL, nil, []use{{"apps", "apps_deleted", "id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		{"template by key", sqlstore.TemplateByKeySQL, nil, []use{{"templates", "templates_app_id_key_key", "app_id key"}}},

@@ -152,7 +152,7 @@ func TestUpkeepSeeks(t *testing.T) {
 		sqlstore.OpenSQL(d):         {"SEARCH s USING COVERING INDEX state_sending (app_id=?)", "SEARCH s USING INDEX state_list (app_id=? AND status=?)"},
 		sqlstore.OpenErasuresSQL:    {"USING INDEX erasures_open (id>?)"},
 		sqlstore.AnyErasureSQL:      {"SEARCH erasures USING INDEX erasures_by_id (id=?)"},
-		sqlstore.ReturnedSQL:        {"SEARCH suppressions USING INDEX suppressions_returned (created_at<?)"},
+		sqlstore.ReturnedSQL:        {"SEARCH suppressions USING INDEX suppressions_returned (returned_at<?)"},
 	} {
 		got := plan(t, s, numbered.ReplaceAllString(text, "?"))
 		for _, part := range want {

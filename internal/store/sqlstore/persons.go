@@ -89,8 +89,13 @@ func (c *Cold) EraseSuppression(ctx context.Context, app comm.ID, ch comm.Channe
 // DropSuppression implements store.Persons.
 func (c *Cold) DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, before comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
-		_, err := q.ExecContext(ctx, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3 AND (source <> '`+comm.SuppressReturned+`' OR created_at < $5)
+		n, err := affected(ctx, q, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3 AND returned_at < $5
 			AND EXISTS (SELECT 1 FROM erased_suppressions e WHERE e.app_id = $1 AND e.channel = $2 AND e.hash = $4)`, c.d.ID(app), int64(ch), address, hash, int64(before))
+		if err != nil || n > 0 {
+			return err
+		}
+		_, err = q.ExecContext(ctx, `UPDATE suppressions SET returned_at = 0 WHERE app_id = $1 AND channel = $2 AND address = $3 AND returned_at <> 0 AND returned_at < $4`,
+			c.d.ID(app), int64(ch), address, int64(before))
 		return err
 	})
 	return wrap(err, "remove an address")
@@ -116,9 +121,9 @@ func (c *Cold) HasErased(ctx context.Context, app comm.ID) (bool, error) {
 // ReturnSuppression implements store.Persons.
 func (c *Cold) ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
-		_, err := q.ExecContext(ctx, `INSERT INTO suppressions (app_id, channel, address, reason, created_at, source)
-			SELECT app_id, channel, CAST($3 AS text), reason, CAST($5 AS bigint), '`+comm.SuppressReturned+`' FROM erased_suppressions WHERE app_id = $1 AND channel = $2 AND hash = $4
-			ON CONFLICT (app_id, channel, address) DO UPDATE SET created_at = excluded.created_at, source = excluded.source`,
+		_, err := q.ExecContext(ctx, `INSERT INTO suppressions (app_id, channel, address, reason, created_at, source, returned_at)
+			SELECT app_id, channel, CAST($3 AS text), reason, created_at, '`+comm.SuppressReturned+`', CAST($5 AS bigint) FROM erased_suppressions WHERE app_id = $1 AND channel = $2 AND hash = $4
+			ON CONFLICT (app_id, channel, address) DO UPDATE SET returned_at = excluded.returned_at, source = excluded.source`,
 			c.d.ID(app), int64(ch), address, hash, int64(at))
 		return err
 	})
@@ -138,7 +143,7 @@ func (c *Cold) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channe
 }
 
 // ReturnedSQL is the statement of Returned.
-const ReturnedSQL = `SELECT ` + suppressionColumns + ` FROM suppressions WHERE source = '` + comm.SuppressReturned + `' AND created_at < $1 ORDER BY created_at LIMIT $2`
+const ReturnedSQL = `SELECT ` + suppressionColumns + ` FROM suppressions WHERE returned_at <> 0 AND returned_at < $1 ORDER BY returned_at LIMIT $2`
 
 // Returned implements store.Persons.
 func (c *Cold) Returned(ctx context.Context, before comm.Micros, limit int) ([]store.Suppression, error) {

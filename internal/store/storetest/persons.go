@@ -110,3 +110,44 @@ func mentionsBytes(w *world) {
 		}
 	}
 }
+
+// listed is an opt-out as somebody asks for it.
+func listed(a *comm.App, address string, at comm.Micros) store.Suppression {
+	return store.Suppression{App: a.ID, Channel: comm.Email, Address: address, Reason: comm.SuppressManual, Source: comm.SuppressByImport, CreatedAt: at}
+}
+
+// An opt-out that was put back is as old as it is, and one that nobody can put away any more is not looked at again and again.
+func returnedInOrder(w *world) {
+	a := w.app(true)
+	const old = 1000
+	hash := func(i int) []byte { return bytes.Repeat([]byte{byte(i + 1)}, 32) }
+	address := func(i int) string { return fmt.Sprintf("user%d@example.org", i) }
+	for i := range 3 {
+		_, err := w.s.Suppress(w.ctx, listed(a, address(i), old+comm.Micros(i)))
+		w.must(err)
+		w.must(w.s.EraseSuppression(w.ctx, a.ID, comm.Email, address(i), hash(i)))
+		w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, address(i), hash(i), w.now()))
+		w.must(w.s.ReturnSuppression(w.ctx, a.ID, comm.Email, address(i), hash(i), comm.Micros(9000-i)))
+	}
+	names := func() (out []string) {
+		w.Helper()
+		back, err := w.s.Returned(w.ctx, 9001, 10)
+		w.must(err)
+		for _, s := range back {
+			out = append(out, fmt.Sprintf("%s of %d", s.Address, s.CreatedAt))
+		}
+		return out
+	}
+	w.same(names(), []string{"user2@example.org of 1002", "user1@example.org of 1001", "user0@example.org of 1000"})
+	if removed, err := w.s.UnsuppressErased(w.ctx, a.ID, comm.Email, hash(2)); err != nil || !removed {
+		w.Fatalf("%v %v", removed, err)
+	}
+	w.must(w.s.ReturnSuppression(w.ctx, a.ID, comm.Email, address(2), hash(2), 9500)) // there is nothing to put back
+	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, address(2), hash(2), 9001))
+	w.same(names(), []string{"user1@example.org of 1001", "user0@example.org of 1000"})
+	if got, err := w.s.Suppression(w.ctx, a.ID, comm.Email, address(2)); err != nil || got.CreatedAt != old+2 {
+		w.Fatalf("%+v %v", got, err)
+	}
+	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, address(0), hash(0), 9000)) // it was put back then
+	w.same(names(), []string{"user1@example.org of 1001", "user0@example.org of 1000"})
+}

@@ -312,6 +312,7 @@ func personCases() []testCase {
 		{"looking through contents is bounded by bytes", mentionsBytes},
 		{"an erasure is a job that is done once", erasureJob},
 		{"an opt-out outlives its address as a hash", erasedSuppression},
+		{"opt-outs that were put back are put away in their turn", returnedInOrder},
 		{"the key of hashes is made once", hashKey},
 	}
 }
@@ -524,8 +525,8 @@ func erasedSuppression(w *world) {
 	w.must(w.s.ReturnSuppression(w.ctx, b.ID, comm.Email, to, hash, at))
 	back, err := w.s.Returned(w.ctx, at+2, 10)
 	w.must(err)
-	w.same(back, []store.Suppression{{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, Source: comm.SuppressReturned, CreatedAt: at + 1}})
-	if back, err = w.s.Returned(w.ctx, at, 10); err != nil || len(back) != 0 {
+	w.same(back, []store.Suppression{{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, Source: comm.SuppressReturned, CreatedAt: s.CreatedAt}})
+	if back, err = w.s.Returned(w.ctx, at+1, 10); err != nil || len(back) != 0 {
 		w.Fatalf("%+v %v", back, err)
 	}
 	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, at+1))
