@@ -1,7 +1,10 @@
 package sqlstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
@@ -140,6 +143,50 @@ func (c *Cold) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channe
 		return c.record(ctx, q, did{app, comm.AuditUnsuppressed, ch.String(), detail{}})
 	})
 	return removed && err == nil, wrap(err, "remove the hash of an address")
+}
+
+// ForgetErased implements store.Persons.
+func (c *Cold) ForgetErased(ctx context.Context, listed []store.Suppression, hashes [][]byte) (n int, err error) {
+	if len(listed) == 0 {
+		return 0, nil
+	}
+	var a args
+	app := c.noID(a.add(c.d.ID(listed[0].App)))
+	rows := make([]string, len(listed))
+	for i := range listed {
+		rows[i] = "(" + app + ", CAST(" + a.add(int64(listed[i].Channel)) + " AS integer), CAST(" + a.add(hashes[i]) + " AS " + c.d.BytesType + "))"
+	}
+	forget := c.d.deleteRows(`erased_suppressions`, []string{"app_id", "channel", "hash"}, rows) + ` RETURNING hash`
+	err = c.db.Write(ctx, func(q Querier) error {
+		n = 0
+		gone, err := collect(ctx, q, func(r Row, hash *[]byte) error { return r.Scan(hash) }, forget, a...)
+		if err != nil || len(gone) == 0 {
+			return err
+		}
+		n = len(gone)
+		return c.stay(ctx, q, listed, func(i int) bool {
+			return slices.ContainsFunc(gone, func(hash []byte) bool { return bytes.Equal(hash, hashes[i]) })
+		})
+	})
+	if err != nil {
+		return 0, wrap(err, "remove the hashes of addresses")
+	}
+	return n, nil
+}
+
+// stay makes those of the addresses that had been put back stay on their app's list.
+func (c *Cold) stay(ctx context.Context, q Querier, listed []store.Suppression, which func(i int) bool) error {
+	var a args
+	app := c.noID(a.add(c.d.ID(listed[0].App)))
+	var rows []string
+	for i := range listed {
+		if s := &listed[i]; which(i) {
+			rows = append(rows, "("+app+", CAST("+a.add(int64(s.Channel))+" AS integer), CAST("+a.add(s.Address)+" AS text), CAST("+a.add(cmp.Or(s.Source, comm.SuppressByAPI))+" AS text))")
+		}
+	}
+	_, err := q.ExecContext(ctx, c.d.updateRows(`suppressions`, `returned_at = 0, source = CASE WHEN returned_at = 0 THEN source ELSE x.column4 END`,
+		[]string{"app_id", "channel", "address"}, rows), a...)
+	return err
 }
 
 // ReturnedSQL is the statement of Returned.

@@ -312,6 +312,7 @@ func personCases() []testCase {
 		{"looking through contents is bounded by bytes", mentionsBytes},
 		{"an erasure is a job that is done once", erasureJob},
 		{"an opt-out outlives its address as a hash", erasedSuppression},
+		{"opt-outs that are listed again need no hashes", forgetErased},
 		{"opt-outs that were put back are put away in their turn", returnedInOrder},
 		{"the key of hashes is made once", hashKey},
 	}
