@@ -162,22 +162,23 @@ type QueueChanged struct {
 
 // PauseQueue keeps the app's messages from being started; accepting goes on.
 func (a *Admin) PauseQueue(ctx context.Context, app string) (*QueueChanged, error) {
-	return a.queueAction(ctx, map[string]string{"action": "PAUSE", "app": app})
+	return a.queueAction(ctx, map[string]string{"action": "PAUSE", "app": app}, true)
 }
 
 // DrainQueue refuses new messages of the app while what waits goes out.
 func (a *Admin) DrainQueue(ctx context.Context, app string) (*QueueChanged, error) {
-	return a.queueAction(ctx, map[string]string{"action": "DRAIN", "app": app})
+	return a.queueAction(ctx, map[string]string{"action": "DRAIN", "app": app}, true)
 }
 
 // ResumeQueue ends PauseQueue and DrainQueue.
 func (a *Admin) ResumeQueue(ctx context.Context, app string) (*QueueChanged, error) {
-	return a.queueAction(ctx, map[string]string{"action": "RESUME", "app": app})
+	return a.queueAction(ctx, map[string]string{"action": "RESUME", "app": app}, true)
 }
 
 // CancelQueue cancels what is queued of an app, or of its channel and lane where they are
 // not "", and was accepted before the call. slug, the app's slug, says that it is meant.
-// It calls until nothing is left to do and tells progress, which may be nil, of each call; what it answers is of all of them.
+// It calls until nothing is left to do and tells progress, which may be nil, of each call; what it answers is of all of them,
+// beside an error too. The first call, which is the order, is not repeated by itself: the next one would be a new order.
 func (a *Admin) CancelQueue(ctx context.Context, app, slug, channel, lane string, progress func(QueueChanged)) (*QueueChanged, error) {
 	body := map[string]string{"action": "CANCEL", "app": app, "confirm": slug}
 	for name, value := range map[string]string{"channel": channel, "lane": lane} {
@@ -187,9 +188,9 @@ func (a *Admin) CancelQueue(ctx context.Context, app, slug, channel, lane string
 	}
 	all := &QueueChanged{}
 	for {
-		one, err := a.queueAction(ctx, body)
+		one, err := a.queueAction(ctx, body, body["cursor"] != "")
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		one.Cancelled += all.Cancelled
 		one.MayHaveBeenSent += all.MayHaveBeenSent
@@ -204,6 +205,6 @@ func (a *Admin) CancelQueue(ctx context.Context, app, slug, channel, lane string
 	}
 }
 
-func (a *Admin) queueAction(ctx context.Context, body map[string]string) (*QueueChanged, error) {
-	return adminDo[QueueChanged](ctx, a, http.MethodPost, adminQueue, body, true)
+func (a *Admin) queueAction(ctx context.Context, body map[string]string, safe bool) (*QueueChanged, error) {
+	return adminDo[QueueChanged](ctx, a, http.MethodPost, adminQueue, body, safe)
 }

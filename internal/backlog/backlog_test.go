@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,14 +17,16 @@ import (
 // world is a Service over a real store.
 type world struct {
 	*testing.T
-	s    *sqlite.Store
-	b    *Service
-	apps int
+	s     *sqlite.Store
+	b     *Service
+	apps  int
+	ahead atomic.Int64 // of the clock
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+	w := &world{T: t}
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +34,7 @@ func newWorld(t *testing.T) *world {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, s: s, b: New(s)}
+	w.s, w.b = s, New(s)
 	w.b.pause = func(context.Context, time.Duration) {}
 	return w
 }
@@ -56,7 +59,7 @@ func (w *world) fill(a *comm.App, lane comm.Lane, n int) {
 	}
 	subs := make([]store.Submission, n)
 	for i := range subs {
-		id := comm.NewID(comm.At(time.Now()))
+		id := comm.NewID(comm.At(time.Now().Add(time.Duration(w.ahead.Load()))))
 		subs[i] = store.Submission{App: a.ID, ID: id, Shard: comm.ShardOf(a.ID, id, a.ShardSpread), Channel: comm.SMS, Lane: lane, Mode: comm.Sandbox, Recipient: "233241234567", Payload: payload, RatePerMinute: a.RatePerMinute}
 	}
 	if _, err := w.s.Accept(w.Context(), subs); err != nil {

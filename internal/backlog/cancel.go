@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -17,6 +19,9 @@ const (
 	callTime     = time.Second          // how long one call goes on
 	leastPause   = 2 * time.Millisecond // between two transactions, or as long as the last one took
 	longestPause = 50 * time.Millisecond
+	// late is how much before its row an id may be minted, and by how much another node's clock may be ahead. What is
+	// younger than the order by more is passed over without a transaction: clearing comes to its end however fast an app sends on.
+	late = 2 * time.Minute
 )
 
 // Step is where clearing an app stands: what was created until Until and lies behind After goes next.
@@ -31,15 +36,20 @@ type Cleared struct {
 	Cancelled int   // CANCELLED
 	Uncertain int   // FAILED: an earlier attempt may have been sent
 	Next      *Step // goes on there; nil when there is nothing left to do
+	Stopped   error // why it ended early, at Next
 }
 
-// Cancel cancels what is QUEUED of the scope, which names an app, and was created before the first call,
+// Cancel cancels what is QUEUED of the scope, which names an app, and was accepted before the first call,
 // for about a second, and answers where the next call goes on. An attempt under way is
 // left alone: its message is not cancelled, and if it is queued again behind the place
-// reached it is. The first call, with from nil, is noted in the audit log before anything is cancelled.
+// reached it is. What an app asked for again since the first call (RETRY) is left alone too. The first call, with
+// from nil, is the order: it is noted in the audit log before anything is cancelled.
+//
+// Once the order is given, or something was cancelled, an error does not hide it: it is answered as Stopped, and
+// whoever goes on from Next goes on with the same order. Any other call that fails has done nothing, and may be repeated.
 func (s *Service) Cancel(ctx context.Context, scope Scope, from *Step) (*Cleared, error) {
-	begun := time.Now()
-	if from == nil {
+	ordered := from == nil
+	if ordered {
 		now, err := s.store.Now(ctx)
 		if err != nil {
 			return nil, err
@@ -49,12 +59,25 @@ func (s *Service) Cancel(ctx context.Context, scope Scope, from *Step) (*Cleared
 		}
 		from = &Step{Until: now}
 	}
-	units, err := s.unitsOf(ctx, scope.App)
-	if err != nil {
+	out, at := &Cleared{}, *from
+	err := s.clear(ctx, &scope, &at, out)
+	switch {
+	case err == nil:
+		return out, nil
+	case ctx.Err() != nil, !ordered && out.Cancelled+out.Uncertain == 0:
 		return nil, err
 	}
-	out := &Cleared{}
-	at := *from
+	out.Next, out.Stopped = &at, err
+	return out, nil
+}
+
+// clear goes on at a place for about a second, and notes how far it is.
+func (s *Service) clear(ctx context.Context, scope *Scope, at *Step, out *Cleared) error {
+	begun := time.Now()
+	units, err := s.unitsOf(ctx, scope.App)
+	if err != nil {
+		return err
+	}
 	for _, u := range units {
 		if before(u, at.Unit) || !scope.holds(u) {
 			continue
@@ -63,20 +86,20 @@ func (s *Service) Cancel(ctx context.Context, scope Scope, from *Step) (*Cleared
 			at.Unit, at.After = u, store.Head{}
 		}
 		for {
-			more, err := s.slice(ctx, &at, out)
+			more, err := s.slice(ctx, at, out)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if !more {
 				break
 			}
 			if time.Since(begun) > callTime {
-				out.Next = &at
-				return out, nil
+				out.Next = at
+				return nil
 			}
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // before orders units as unitsOf lists them.
@@ -90,9 +113,14 @@ func (s *Service) slice(ctx context.Context, at *Step, out *Cleared) (more bool,
 	if err != nil {
 		return false, err
 	}
-	for heads := windows[0]; len(heads) > 0; {
+	page := windows[0]
+	young := func(h store.Head) bool { return h.ID.Time() > at.Until.Add(late) }
+	for heads := slices.DeleteFunc(slices.Clone(page), young); len(heads) > 0; {
 		begun := time.Now()
 		done, err := s.store.CancelQueued(ctx, at.Unit, heads, at.Until, store.ActorOf(ctx).Kind)
+		if err == nil && done.Looked < 1 {
+			err = errors.New("the store looked at none of the messages") // it would be asked for them for ever
+		}
 		if err != nil {
 			return false, err
 		}
@@ -104,7 +132,10 @@ func (s *Service) slice(ctx context.Context, at *Step, out *Cleared) (more bool,
 			return false, context.Cause(ctx)
 		}
 	}
-	return len(windows[0]) == sliceHeads, nil
+	if len(page) > 0 {
+		at.After = page[len(page)-1]
+	}
+	return len(page) == sliceHeads, context.Cause(ctx)
 }
 
 // note says in the audit log what is about to be cancelled.

@@ -69,7 +69,7 @@ func moveQueueCommand(s Streams, name, short, long string) *cobra.Command {
 
 func cancelQueueCommand(s Streams) *cobra.Command {
 	cmd := bindYes(&cobra.Command{Use: "cancel APP", Short: "Cancel what waits of an app", Args: cobra.ExactArgs(1), ValidArgsFunction: completeApps(s),
-		Long:    "Cancels the messages of the app that are queued, or those of a channel or a lane. What is being sent is left alone, and so is what is accepted\nafter the command began. It may be interrupted and repeated. Cancelled messages can be queued again with 'commserver message retry'.",
+		Long:    "Cancels the messages of the app that are queued, or those of a channel or a lane. What is being sent is left alone, and so is what is accepted\nafter the command began. Interrupted and begun anew, it is about what waits then. Cancelled messages can be queued again with 'commserver message retry'.",
 		Example: "  commserver queue cancel flowbase\n  commserver queue cancel flowbase --channel SMS --lane BULK --yes"})
 	bindScope(cmd)
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
@@ -114,7 +114,8 @@ func (r *remote) clearQueue(ctx context.Context, body map[string]string) error {
 	}
 	sums := map[string]int64{"cancelled": 0, "mayHaveBeenSent": 0}
 	for {
-		raw, err := r.call(ctx, client.Request{Method: http.MethodPost, Path: queuePath, Body: body, Admin: true, Safe: true})
+		// The first call is the order: repeated, it would be another one, about what was accepted meanwhile too.
+		raw, err := r.call(ctx, client.Request{Method: http.MethodPost, Path: queuePath, Body: body, Admin: true, Safe: body["cursor"] != ""})
 		if err != nil {
 			return err
 		}

@@ -51,3 +51,31 @@ func TestClearingAQueueIsAskedForAndGoesOn(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestTheOrderToClearIsNotRepeated: the first call, which is the order, is made once; those that go on are repeated as any other.
+func TestTheOrderToClearIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	const app, queue = "GET /api/admin/apps/flow", "POST /api/admin/queue"
+	const away = `503 {"error":"away","details":{"code":"unavailable"}}`
+	for _, c := range []struct {
+		first string
+		posts int
+	}{{away, 1}, {`200 {"app":{"slug":"flow"},"queueState":"RUNNING","cancelled":2,"mayHaveBeenSent":1,"remaining":0,"atLeast":false,"nextCursor":"more"}`, 3}} {
+		r := startRecorder(t, map[string]string{app: `200 {"id":"c1","slug":"flow"}`, queue: c.first})
+		posts := 0
+		r.seen = func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.asked[len(r.asked)-1].method != "POST" {
+				return
+			}
+			if posts++; posts > 1 {
+				r.answers = map[string]string{queue: away}
+			}
+		}
+		got := run(t, []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=the-admin-key"}, nil, "queue", "cancel", "flow", "--yes")
+		if got.code == exitOK || posts < c.posts || c.posts == 1 && posts != 1 {
+			t.Errorf("%d posts, %+v", posts, got)
+		}
+	}
+}

@@ -83,6 +83,7 @@ func TestAcceptedValues(t *testing.T) {
 			func(c Config) bool {
 				return len(c.AllowPrivateTargets) == 2 && c.AllowPrivateTargets[0].String() == "10.0.0.0/8" && c.AllowPrivateTargets[1].String() == "::1/128"
 			}},
+		{"as short as a key is promised", []string{"COMMS_RETAIN_MESSAGES=30d"}, func(c Config) bool { return c.RetainMessages == 720*time.Hour }},
 		{"days", []string{"COMMS_RETAIN_CONTENT=7d"}, func(c Config) bool { return c.RetainContent == 168*time.Hour }},
 		{"schedule", []string{"COMMS_RETRY_SCHEDULE=1ms, 1d"},
 			func(c Config) bool {
@@ -175,7 +176,9 @@ func TestRefusals(t *testing.T) {
 		{"certificate alone", []string{"COMMS_TLS_CERT=c.pem"}, "COMMS_TLS_KEY", "together"},
 		{"key alone", []string{"COMMS_TLS_KEY=k.pem"}, "COMMS_TLS_CERT", "together"},
 		{"one address twice", []string{"COMMS_INTERNAL_ADDR=localhost:3008"}, "COMMS_INTERNAL_ADDR", "of its own"},
-		{"content outlives messages", []string{"COMMS_RETAIN_MESSAGES=29d"}, "COMMS_RETAIN_MESSAGES", "outlive"},
+		{"content outlives messages", []string{"COMMS_RETAIN_CONTENT=60d", "COMMS_RETAIN_MESSAGES=59d"}, "COMMS_RETAIN_MESSAGES", "outlive"},
+		{"keys that answer for less than is promised", []string{"COMMS_RETAIN_MESSAGES=29d"}, "COMMS_RETAIN_MESSAGES", "29d is less than 30d, for which an idempotency key is promised"},
+		{"the same with contents that go at once", []string{"COMMS_RETAIN_CONTENT=1m", "COMMS_RETAIN_MESSAGES=719h"}, "COMMS_RETAIN_MESSAGES", "less than 30d"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -295,7 +298,7 @@ func TestEveryOptionHasEveryForm(t *testing.T) {
 		"PROVISIONING_KEY": otherKey, "ENCRYPTION_KEYS": goodRing, "AUTH_FAILURES_PER_MINUTE": "7", "ROLE": "api",
 		"DEFAULT_REGION": "KE", "LIVE_FALLBACK": "fail", "ALLOW_PRIVATE_TARGETS": "192.168.0.0/16", "MAX_IN_FLIGHT": "3", "MAX_BYTES_IN_FLIGHT": "64MiB",
 		"CRITICAL_RESERVE": "4", "RETRY_SCHEDULE": "1s,2s", "RETRY_HORIZON": "5h", "DRAIN_TIMEOUT": "6s", "LEASE": "30s",
-		"HEARTBEAT": "9s", "RETAIN_CONTENT": "8d", "RETAIN_MESSAGES": "9d", "LOG_LEVEL": "warn", "LOG_FORMAT": "text",
+		"HEARTBEAT": "9s", "RETAIN_CONTENT": "8d", "RETAIN_MESSAGES": "90d", "LOG_LEVEL": "warn", "LOG_FORMAT": "text",
 	}
 	var env, fileEnv []string
 	flags := make(map[string]string)

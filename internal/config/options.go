@@ -192,8 +192,8 @@ func retention() []Option {
 			Help: "How long subject, body, attachments and whatever else was sent are kept after the last thing that happened to a message that has ended. See [retention.md](retention.md).",
 			set:  duration(func(c *Config) *dur { return &c.RetainContent }, minute, 3650*day)},
 		{Name: "RETAIN_MESSAGES", Group: group, Type: "duration", Default: "400d",
-			Help: "How long messages, their events and their idempotency keys are kept, from when they were accepted. A message that has not ended is never removed.",
-			set:  duration(func(c *Config) *dur { return &c.RetainMessages }, minute, 3650*day)},
+			Help: "How long messages, their events and their idempotency keys are kept, from when they were accepted: at least 30 days, for which a key is promised to answer. A message that has not ended is never removed.",
+			set:  duration(func(c *Config) *dur { return &c.RetainMessages }, 0, 3650*day)}, // rules say how short it may be, and why
 	}
 }
 

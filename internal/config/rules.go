@@ -28,7 +28,11 @@ func rules(c Config) Problems {
 		refuse("COMMS_HEARTBEAT", fmt.Sprintf("%s is more than a third of COMMS_LEASE (%s), so one lost heartbeat could cost the shards; make it at most %s",
 			formatDuration(c.Heartbeat), formatDuration(c.Lease), formatDuration(third(c.Lease))))
 	}
-	if c.RetainMessages < c.RetainContent {
+	switch {
+	case c.RetainMessages < leastMessages:
+		refuse("COMMS_RETAIN_MESSAGES", fmt.Sprintf("%s is less than %s, for which an idempotency key is promised to answer; it goes with its message",
+			formatDuration(c.RetainMessages), formatDuration(leastMessages)))
+	case c.RetainMessages < c.RetainContent:
 		refuse("COMMS_RETAIN_MESSAGES", "it is shorter than COMMS_RETAIN_CONTENT; content cannot outlive its message")
 	}
 	if c.AdminKey != "" && c.AdminKey == c.ProvisioningKey {
@@ -36,6 +40,9 @@ func rules(c Config) Problems {
 	}
 	return append(all, databaseRules(c)...)
 }
+
+// leastMessages is how long an idempotency key is promised to answer (promise 7): it lives as long as its message.
+const leastMessages = 30 * day
 
 // third is a third of a lease, rounded down to what people write.
 func third(lease dur) dur {

@@ -261,7 +261,7 @@ func TestBadPersonsAreRefused(t *testing.T) {
 	if got := w.root("POST", "/api/admin/erasures", `{"address":"a@example.com","app":""}`); got.status != 400 {
 		t.Errorf("%d %s", got.status, got.raw)
 	}
-	if open, err := w.store.OpenErasures(context.Background(), 10); err != nil || len(open) != 0 {
+	if open, err := w.store.OpenErasures(context.Background(), comm.ID{}, 10); err != nil || len(open) != 0 {
 		t.Errorf("stored: %+v %v", open, err)
 	}
 	if log := w.root("GET", "/api/admin/audit?action=person_exported", ""); !strings.Contains(string(log.raw), `"data":[]`) {

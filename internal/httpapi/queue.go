@@ -4,12 +4,14 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"log/slog"
 	"net/http"
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/strictjson"
 )
@@ -223,7 +225,11 @@ func (a *API) changeQueue(w http.ResponseWriter, r *http.Request, _ *auth.Caller
 	}
 	out.App, out.QueueState = newAppRef(scope.App), scope.App.QueueState()
 	if out.Remaining, out.AtLeast, err = a.cfg.Backlog.Left(r.Context(), scope); err != nil {
-		return err
+		if !cancel || r.Context().Err() != nil {
+			return err
+		}
+		a.stopped(r, err)
+		out.AtLeast = true // what was cancelled is told all the same
 	}
 	write(w, http.StatusOK, out)
 	return nil
@@ -263,11 +269,19 @@ func (a *API) clearQueue(r *http.Request, body *queueChange, scope *backlog.Scop
 	if err != nil {
 		return err
 	}
+	if done.Stopped != nil {
+		a.stopped(r, done.Stopped)
+	}
 	out.Cancelled, out.Uncertain = done.Cancelled, done.Uncertain
 	if done.Next != nil {
 		out.NextCursor = text(q.sealBytes(scope.App.ID, queueList, writeStep(done.Next)))
 	}
 	return nil
+}
+
+// stopped logs why clearing a queue ended early: the answer says how far it is.
+func (a *API) stopped(r *http.Request, err error) {
+	a.cfg.Log.LogAttrs(r.Context(), slog.LevelWarn, "clearing a queue stopped early", slog.String("request", httpserver.RequestID(r.Context())), slog.Any("error", err))
 }
 
 // stepBytes is a step's length: until, shard, channel, lane, due and id.

@@ -38,8 +38,8 @@ type Backlog interface {
 	// UnderWay lists the attempts under way, of all apps, in no order.
 	UnderWay(ctx context.Context) ([]UnderWay, error)
 	// CancelQueued applies comm.CancelVerdict to those messages of a unit that are
-	// QUEUED and were created until the instant given; others stay as they are. One
-	// short transaction: it may end early, and answers how many of the heads it looked at.
+	// QUEUED, were created until the instant given and were not asked for again (RETRY) since;
+	// others stay as they are. One short transaction: it may end early, and answers how many of the heads it looked at.
 	CancelQueued(ctx context.Context, u comm.Unit, heads []Head, until comm.Micros, actor string) (CancelledSlice, error)
 }
 

@@ -29,16 +29,17 @@ type Upkeep interface {
 
 	// Erase takes content, recipient, files, terms and the details of the log from those of
 	// the app's messages that are final, writes the event erased and shows mask as their
-	// recipient. What was erased before only loses what searching had left of it. At most UpkeepMost.
-	// took is the time of the transaction, without waiting for its turn.
-	Erase(ctx context.Context, app comm.ID, ids []comm.ID, e Erasing) (done int, took time.Duration, err error)
+	// recipient. What was erased before only loses what searching had left of it. At most UpkeepMost,
+	// and as many of the first of them as UpkeepBytes allow: the next slice begins behind Looked.
+	Erase(ctx context.Context, app comm.ID, ids []comm.ID, e Erasing) (Erased, error)
 	// Mentions looks at the next contents of a lane, of one app or (zero) of all, for a text, without
-	// regard to letter case. It answers those that hold it, and where the next slice
-	// begins; the zero id at the lane's end. It reads only.
+	// regard to letter case: at most m.Limit, and no more than m.Bytes of them beyond the first. It answers those
+	// that hold it, and where the next slice begins; the zero id at the lane's end. It reads only.
 	Mentions(ctx context.Context, m Mention) (found []Mentioned, next comm.ID, err error)
 	// Rewrite puts other contents and tags in the place of what messages have, each if it is
-	// still what was read, with the event erased.
-	Rewrite(ctx context.Context, all []Rewriting, e Erasing) (done int, err error)
+	// still what was read, with the event erased. UpdatedAt, from which a content's time is counted, stays.
+	// took is the time of the transaction, without waiting for its turn.
+	Rewrite(ctx context.Context, all []Rewriting, e Erasing) (done int, took time.Duration, err error)
 	// Unindex removes what a message is still found by although it was erased.
 	Unindex(ctx context.Context, app comm.ID, address string) error
 
@@ -47,8 +48,14 @@ type Upkeep interface {
 	SaveTask(ctx context.Context, t Task) error
 }
 
-// UpkeepMost bounds how many messages one slice is about.
-const UpkeepMost = 500
+// What bounds a slice.
+const (
+	// UpkeepMost is how many messages one slice is about at most.
+	UpkeepMost = 500
+	// UpkeepBytes bounds the content that one slice removes or rewrites, beyond its first
+	// message: large values lie on pages of their own, which cost time each.
+	UpkeepBytes = 1 << 20
+)
 
 // WalkKind says what a walk is for. Values are stored: never renumber.
 type WalkKind uint8
@@ -88,6 +95,13 @@ type Removed struct {
 	Took time.Duration
 }
 
+// Erased is what a slice of Erase did.
+type Erased struct {
+	Looked int // ids from the first on; at least one of any
+	Done   int
+	Took   time.Duration // of its transaction, without waiting for its turn
+}
+
 // Erasing is by whom and how messages are erased.
 type Erasing struct {
 	Actor string
@@ -100,6 +114,7 @@ type Mention struct {
 	After     comm.ID
 	Text      string // lower case, as it stands in JSON
 	Limit     int
+	Bytes     int64
 }
 
 // Mentioned is a message whose content holds the text.
@@ -168,24 +183,29 @@ type Persons interface {
 	Erasure(ctx context.Context, app, id comm.ID) (*Erasure, error)
 	// AnyErasure reads one whosever it is; not_found otherwise.
 	AnyErasure(ctx context.Context, id comm.ID) (*Erasure, error)
-	// OpenErasures lists those that are not done, oldest first.
-	OpenErasures(ctx context.Context, limit int) ([]Erasure, error)
+	// OpenErasures pages through those that are not done, oldest first.
+	OpenErasures(ctx context.Context, after comm.ID, limit int) ([]Erasure, error)
 	// SaveErasure writes how far a job is. With FinishedAt the address goes, and the audit log has an entry.
 	SaveErasure(ctx context.Context, e *Erasure) error
 	// EraseSuppression keeps the hash of an address that is on the app's list, beside it;
-	// DropSuppression takes the address itself off once there is the hash, unless it was put back after an instant.
+	// DropSuppression takes the address itself off once there is the hash, unless it was put back after
+	// an instant. One that was put back before and has no hash any more stays for good.
 	EraseSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte) error
 	DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, before comm.Micros) error
 	// ErasedSuppression reads one, without its address; not_found when the app has none.
 	ErasedSuppression(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (*Suppression, error)
 	// HasErased says whether the app has any.
 	HasErased(ctx context.Context, app comm.ID) (bool, error)
-	// ReturnSuppression puts the address on the app's list for what was kept of it, or marks the one
-	// that is there as put back at that instant.
+	// ReturnSuppression puts the address on the app's list for what was kept of it, since when it was kept, or marks
+	// the one that is there: put back at that instant.
 	ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error
 	// UnsuppressErased removes what was kept; removed is false when there was nothing.
 	UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (removed bool, err error)
-	// Returned lists addresses that were put back before an instant, of any app.
+	// ForgetErased removes what was kept of addresses that are on the list again by somebody's word:
+	// those that had been put back stay for good. hashes go with listed, which are of one app and at
+	// most SuppressMost. It answers how many there were.
+	ForgetErased(ctx context.Context, listed []Suppression, hashes [][]byte) (n int, err error)
+	// Returned lists addresses that were put back before an instant, of any app, in the order in which they were.
 	Returned(ctx context.Context, before comm.Micros, limit int) ([]Suppression, error)
 	// HashKey answers the sealed key of the hashes, which is made if there is none.
 	HashKey(ctx context.Context, id comm.ID, made seal.Sealed) (seal.Sealed, error)

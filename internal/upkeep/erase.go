@@ -12,16 +12,10 @@ import (
 )
 
 const (
-	// openMost is how many erasures are worked on in a pass, oldest first, and openOfApp how many of an app
-	// may be open: each looks through every content, and others' wait behind it.
-	openMost  = 1000
+	// openOfApp is how many erasures of an app may be open: each looks through every content, and others' wait behind it.
 	openOfApp = 100
-	// mentionsAtOnce is how many contents one reading looks through.
-	mentionsAtOnce = 200
 	// pageOf is how many messages a page of a search holds.
 	pageOf = 100
-	// readingRest is how many times as long as a reading the rest after it is.
-	readingRest = 3
 	// waitAgain is how long an erasure that waits for a call to end is left alone.
 	waitAgain = 5 * time.Second
 )
@@ -29,6 +23,13 @@ const (
 // Erase asks that everything about an address is removed, from one app or (zero) from all,
 // and answers the job. The address is normalised already.
 func (s *Service) Erase(ctx context.Context, app comm.ID, ch comm.Channel, text string) (*store.Erasure, error) {
+	if err := s.room(ctx, app); err != nil {
+		return nil, err
+	}
+	return s.ask(ctx, app, ch, text)
+}
+
+func (s *Service) ask(ctx context.Context, app comm.ID, ch comm.Channel, text string) (*store.Erasure, error) {
 	now, err := s.cfg.Store.Now(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the clock: %w", err)
@@ -39,9 +40,6 @@ func (s *Service) Erase(ctx context.Context, app comm.ID, ch comm.Channel, text 
 		return nil, fmt.Errorf("seal the address of an erasure: %w", err)
 	}
 	e.Sealed = &sealed
-	if err := s.room(ctx, app); err != nil {
-		return nil, err
-	}
 	if err := s.cfg.Store.CreateErasure(ctx, e); err != nil {
 		return nil, err
 	}
@@ -51,7 +49,7 @@ func (s *Service) Erase(ctx context.Context, app comm.ID, ch comm.Channel, text 
 
 // room refuses an erasure of an app that has too many open already. Those that are asked for at the same moment may be a few more.
 func (s *Service) room(ctx context.Context, app comm.ID) error {
-	open, err := s.cfg.Store.OpenErasures(ctx, openMost)
+	open, err := s.cfg.Store.OpenErasures(ctx, comm.ID{}, openMost)
 	if err != nil {
 		return err
 	}
@@ -79,29 +77,6 @@ func (s *Service) AnyErasure(ctx context.Context, id comm.ID) (*store.Erasure, e
 	return s.cfg.Store.AnyErasure(ctx, id)
 }
 
-// erasures works on every open erasure as far as it can.
-func (s *Service) erasures(ctx context.Context) error {
-	open, err := s.cfg.Store.OpenErasures(ctx, openMost)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for i := range open {
-		e := &open[i]
-		if time.Now().Before(s.again[e.ID]) {
-			continue
-		}
-		if err := s.erasure(ctx, e); err != nil {
-			if ctx.Err() != nil || errors.Is(err, errNotLeading) {
-				return ctx.Err()
-			}
-			s.again[e.ID] = time.Now().Add(time.Minute)
-			errs = append(errs, fmt.Errorf("erasure %s: %w", e.ID, err)) // another one may work
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // forgetting is an erasure at work.
 type forgetting struct {
 	*store.Erasure
@@ -111,36 +86,30 @@ type forgetting struct {
 	fresh   bool // a hash was made that other nodes may not know yet
 }
 
-// erasure does what can be done of one job now.
-func (s *Service) erasure(ctx context.Context, e *store.Erasure) error {
+// erasure does what can be done of one job now, and says how long to leave it alone then; 0 when it is done.
+func (s *Service) erasure(ctx context.Context, e *store.Erasure) (waits time.Duration, err error) {
 	if e.Sealed == nil {
-		return errors.New("its address is gone")
+		return 0, errors.New("its address is gone")
 	}
 	text, err := s.sealer.Open(*e.Sealed, store.ErasedAddresses().Place(e.App, e.ID))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	f := &forgetting{Erasure: e, s: s, address: string(text), by: store.Erasing{Actor: e.Actor, Mask: address.Mask(string(text))}}
 	for e.FinishedAt == 0 {
-		waits, err := f.stage(ctx)
-		if err != nil {
-			return err
-		}
-		if waits > 0 {
-			s.again[e.ID] = time.Now().Add(waits)
-			return nil
+		if waits, err = f.stage(ctx); err != nil || waits > 0 {
+			return waits, err
 		}
 	}
-	delete(s.again, e.ID)
 	s.cfg.Log.Info("a person was erased", "erasure", e.ID.String(), "messages", e.Erased, "cancelled", e.Cancelled, "masked", e.Masked)
-	return nil
+	return 0, nil
 }
 
 // stage does the present stage and moves on, or says how long to wait.
 func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error) {
 	switch f.Stage {
 	case store.ErasureMarked:
-		return 0, f.next(ctx, f.each(ctx, f.mark))
+		return 0, f.next(ctx, f.each(ctx, f.paced(f.mark)))
 	case store.ErasureMessages:
 		return 0, f.next(ctx, f.each(ctx, f.messages))
 	case store.ErasureMentions:
@@ -157,7 +126,7 @@ func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error)
 	// become searchable, since; and a call that has ended may have put the address on the list.
 	f.Waiting, f.fresh = 0, false
 	erased := f.Erased
-	if err := f.each(ctx, f.mark); err != nil {
+	if err := f.each(ctx, f.paced(f.mark)); err != nil {
 		return 0, err
 	}
 	if err := f.each(ctx, f.messages); err != nil {
@@ -173,7 +142,7 @@ func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error)
 	case f.fresh || f.Erased > erased: // the hash has to become known everywhere before the address goes; what was found late may not be the last
 		return f.s.cfg.Settle, f.save(ctx)
 	}
-	if err := f.each(ctx, f.drop); err != nil {
+	if err := f.each(ctx, f.paced(f.drop)); err != nil {
 		return 0, err
 	}
 	f.Stage = store.ErasureDone
@@ -203,7 +172,7 @@ func (f *forgetting) save(ctx context.Context) error {
 	return f.s.cfg.Store.SaveErasure(ctx, f.Erasure)
 }
 
-// each calls do for every app that the erasure is about, beginning with the one it had come to.
+// each calls do for every app that the erasure is about.
 func (f *forgetting) each(ctx context.Context, do func(ctx context.Context, app comm.ID) error) error {
 	if !f.App.IsZero() {
 		return do(ctx, f.App)
@@ -240,6 +209,17 @@ func (f *forgetting) each(ctx context.Context, do func(ctx context.Context, app 
 	}
 }
 
+// paced is do with the rest that belongs after it, for what does not rest by itself.
+func (f *forgetting) paced(do func(ctx context.Context, app comm.ID) error) func(ctx context.Context, app comm.ID) error {
+	return func(ctx context.Context, app comm.ID) error {
+		began := time.Now()
+		if err := do(ctx, app); err != nil {
+			return err
+		}
+		return f.s.erasing.pause(ctx, readingRest*time.Since(began)) // it is reading, nearly always
+	}
+}
+
 // mark keeps the hash of the address where it is on the app's list.
 func (f *forgetting) mark(ctx context.Context, app comm.ID) error {
 	_, err := f.s.cfg.Store.Suppression(ctx, app, f.Channel, f.address)
@@ -266,10 +246,12 @@ func (f *forgetting) hash(app comm.ID) []byte { return f.s.cfg.Book.Hash(app, f.
 // the erasure was asked for.
 func (f *forgetting) messages(ctx context.Context, app comm.ID) error {
 	for filter := (store.Filter{Recipient: f.address, Limit: pageOf}); ; {
+		began := time.Now()
 		found, err := f.s.cfg.Store.Search(ctx, app, filter)
 		if err != nil {
 			return err
 		}
+		took := time.Since(began)
 		var ids []comm.ID
 		for i := range found.Messages {
 			st := &found.Messages[i].State
@@ -287,6 +269,9 @@ func (f *forgetting) messages(ctx context.Context, app comm.ID) error {
 		if err := f.erase(ctx, app, ids); err != nil {
 			return err
 		}
+		if err := f.s.erasing.pause(ctx, readingRest*took); err != nil {
+			return err
+		}
 		if filter.Before = found.Before; filter.Before.IsZero() {
 			return nil
 		}
@@ -298,6 +283,7 @@ func (f *forgetting) end(ctx context.Context, st *comm.State) (final bool, err e
 	if st.Status.Final() {
 		return true, nil
 	}
+	began := time.Now()
 	_, result, err := f.s.cfg.Store.Cancel(ctx, st.App, st.ID, f.Actor)
 	switch {
 	case comm.IsKind(err, comm.Missing):
@@ -306,113 +292,27 @@ func (f *forgetting) end(ctx context.Context, st *comm.State) (final bool, err e
 		return false, err
 	case result == comm.CancelFlight:
 		f.Waiting++
-		return false, nil
 	case result == comm.CancelDone || result == comm.CancelMaybe:
 		f.Cancelled++
 	}
-	return true, nil
+	return result != comm.CancelFlight, f.s.erasing.pause(ctx, readingRest*time.Since(began))
 }
 
 // erase erases messages that are final, a slice at a time.
 func (f *forgetting) erase(ctx context.Context, app comm.ID, ids []comm.ID) error {
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), f.s.slice.Size())]
-		ids = ids[len(some):]
-		n, took, err := f.s.cfg.Store.Erase(ctx, app, some, f.by)
+		got, err := f.s.cfg.Store.Erase(ctx, app, some, f.by)
 		if err != nil {
 			return err
 		}
-		f.Erased += n
-		if err := f.s.rest(ctx, len(some), took); err != nil {
+		f.Erased += got.Done
+		ids = ids[got.Looked:]
+		if err := f.s.erasing.rest(ctx, got.Looked, got.Took); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// mentions masks the address in the contents of other messages, from where it had come to.
-func (f *forgetting) mentions(ctx context.Context) error {
-	text, err := inJSON(f.address)
-	if err != nil {
-		return err
-	}
-	from, resumed := f.Place, f.Lane
-	for after := (comm.ID{}); ; {
-		lanes, err := f.s.cfg.Store.UpkeepLanes(ctx, after, pageOf)
-		if err != nil {
-			return err
-		}
-		for _, lane := range lanes {
-			if lane.Compare(resumed) < 0 {
-				continue
-			}
-			place := from
-			if !resumed.IsZero() && lane != resumed {
-				place = comm.ID{}
-			}
-			if err := f.lane(ctx, store.Mention{Lane: lane, App: f.App, After: place, Text: text, Limit: mentionsAtOnce}); err != nil {
-				return err
-			}
-		}
-		if len(lanes) < pageOf {
-			return nil
-		}
-		after = lanes[len(lanes)-1]
-	}
-}
-
-// lane looks through one lane. How far it is is noted with each change, and now and then.
-func (f *forgetting) lane(ctx context.Context, m store.Mention) error {
-	noted := time.Now()
-	for {
-		began := time.Now()
-		found, next, err := f.s.cfg.Store.Mentions(ctx, m)
-		if err != nil {
-			return err
-		}
-		took := time.Since(began)
-		changed, missed, err := f.mask(ctx, found)
-		if err != nil {
-			return err
-		}
-		if changed || time.Since(noted) > poll {
-			f.Lane, f.Place, noted = m.Lane, m.After, time.Now()
-			if err := f.save(ctx); err != nil {
-				return err
-			}
-		}
-		// Reading does not hold accepts up, but for the processor.
-		if err := f.s.pause(ctx, readingRest*took); err != nil {
-			return err
-		}
-		if missed {
-			continue // something happened to one of them meanwhile
-		}
-		if m.After = next; next.IsZero() {
-			return nil
-		}
-	}
-}
-
-// mask masks the address in contents, each in a transaction of its own.
-func (f *forgetting) mask(ctx context.Context, found []store.Mentioned) (changed, missed bool, err error) {
-	for i := range found {
-		m := &found[i]
-		if m.Recipient == f.address || m.ID.Time() > f.CreatedAt {
-			continue // a message to the address is erased as a whole
-		}
-		x, mentions, err := rewritten(m, f.address)
-		if err != nil || !mentions {
-			continue // what cannot be read cannot be sent or shown either
-		}
-		n, err := f.s.cfg.Store.Rewrite(ctx, []store.Rewriting{x}, f.by)
-		if err != nil {
-			return changed, missed, err
-		}
-		f.Masked += n
-		changed, missed = changed || n > 0, missed || n == 0
-	}
-	return changed, missed, nil
 }
 
 // drop takes the address itself off the app's list, where its hash is kept, and out of the index.

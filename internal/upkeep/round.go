@@ -27,6 +27,8 @@ func (s *Service) Round(ctx context.Context) error {
 	}
 	s.began.Store(int64(now))
 	defer s.began.Store(0)
+	s.retaining.take()
+	defer s.retaining.give()
 	var errs []error
 	for _, t := range []struct {
 		name string
@@ -91,7 +93,7 @@ func (s *Service) walk(ctx context.Context, kind store.WalkKind, kept time.Durat
 			break
 		}
 		account(t, got.Done, got.Took)
-		if err := s.rest(ctx, got.Seen, got.Took); err != nil {
+		if err := s.retaining.rest(ctx, got.Seen, got.Took); err != nil {
 			return err
 		}
 	}
@@ -124,7 +126,7 @@ func (s *Service) lane(ctx context.Context, w store.Walk, lane comm.ID, t *store
 		}
 		t.Reached = got.Reached.Time()
 		account(t, got.Done, got.Took)
-		if err := s.rest(ctx, got.Seen, got.Took); err != nil {
+		if err := s.retaining.rest(ctx, got.Seen, got.Took); err != nil {
 			return err
 		}
 	}
@@ -149,7 +151,7 @@ func (s *Service) deletedApps(ctx context.Context, t *store.Task) error {
 				if got.Gone || got.Rows == 0 {
 					break
 				}
-				if err := s.rest(ctx, got.Rows, got.Took); err != nil {
+				if err := s.retaining.rest(ctx, got.Rows, got.Took); err != nil {
 					return err
 				}
 			}
@@ -165,33 +167,43 @@ func (s *Service) deletedApps(ctx context.Context, t *store.Task) error {
 // returned takes addresses off the lists again that were put back for a message of which
 // nothing is kept any more.
 func (s *Service) returned(ctx context.Context, t *store.Task) error {
-	const page = 100
 	before := t.StartedAt - comm.Micros(s.cfg.Content.Microseconds())
-	list, err := s.cfg.Store.Returned(ctx, before, page)
+	for {
+		// Each that is looked at is not among them any more, whatever becomes of it.
+		list, err := s.cfg.Store.Returned(ctx, before, pageOf)
+		if err != nil || len(list) == 0 {
+			t.Reached = before
+			return err
+		}
+		for i := range list {
+			began := time.Now()
+			done, err := s.putAway(ctx, &list[i], t.StartedAt, before)
+			if err != nil {
+				return err
+			}
+			took := time.Since(began)
+			account(t, done, took)
+			if err := s.retaining.rest(ctx, 0, took); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// putAway takes an address off its list that was put back before an instant, unless it has no hash to stay as, or notes
+// that it is needed still: it is looked at again as if it had been put back now.
+func (s *Service) putAway(ctx context.Context, x *store.Suppression, now, before comm.Micros) (done int, err error) {
+	hash := s.cfg.Book.Hash(x.App, x.Channel, x.Address)
+	waits, err := s.waits(ctx, x.App, x.Channel, x.Address)
+	if err == nil && waits {
+		err = s.cfg.Store.ReturnSuppression(ctx, x.App, x.Channel, x.Address, hash, now)
+	} else {
+		done = 1
+	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	for i := range list {
-		x := &list[i]
-		waits, err := s.waits(ctx, x.App, x.Channel, x.Address)
-		if err != nil {
-			return err
-		}
-		if waits { // it is looked at again as if it were new
-			err = s.cfg.Book.Return(ctx, x.App, x.Channel, x.Address)
-		} else {
-			err = s.cfg.Store.DropSuppression(ctx, x.App, x.Channel, x.Address, s.cfg.Book.Hash(x.App, x.Channel, x.Address), before)
-			account(t, 1, 0)
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.rest(ctx, 1, s.slice.Aim); err != nil {
-			return err
-		}
-	}
-	t.Reached = before
-	return nil
+	return done, s.cfg.Store.DropSuppression(ctx, x.App, x.Channel, x.Address, hash, before)
 }
 
 // waits says whether a message to the address is not final.
@@ -230,7 +242,7 @@ func (s *Service) Status(ctx context.Context) (Report, error) {
 	if r.Tasks, err = s.cfg.Store.Tasks(ctx); err != nil {
 		return r, err
 	}
-	open, err := s.cfg.Store.OpenErasures(ctx, openMost)
+	open, err := s.cfg.Store.OpenErasures(ctx, comm.ID{}, openMost)
 	if err != nil {
 		return r, err
 	}

@@ -12,9 +12,9 @@ package upkeep
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -99,15 +99,17 @@ const (
 
 // Service does the work and answers what is asked about it. It is safe for concurrent use.
 type Service struct {
-	cfg     Config
-	sealer  *seal.Sealer
-	slice   pace.Slice // of Run's goroutine, as are the two times
-	since   time.Time  // when the work under way began
-	latest  time.Time  // when its last transaction and the rest after it were over
-	wake    chan struct{}
-	failing outage.Report
-	began   atomic.Int64          // of the round under way, for Status; 0 without one
-	again   map[comm.ID]time.Time // when an erasure that waits is looked at again; of Run's goroutine
+	cfg                Config
+	sealer             *seal.Sealer
+	retaining, erasing hand
+	slice              pace.Slice // of whichever hand has its turn, as are the two times
+	since              time.Time  // when the work under way began
+	latest             time.Time  // when its last step and the rest after it were over
+	desk               *desk
+	wake               chan struct{}
+	roundsFail         outage.Report
+	erasuresFail       outage.Report
+	began              atomic.Int64 // of the round under way, for Status; 0 without one
 }
 
 // New makes a Service. Nothing is done before Run.
@@ -133,40 +135,60 @@ func New(cfg Config) *Service {
 	if cfg.Leads == nil {
 		cfg.Leads = func() bool { return true }
 	}
-	s := &Service{cfg: cfg, wake: make(chan struct{}, 1), again: map[comm.ID]time.Time{}, sealer: cfg.Ring.For(store.ErasedAddresses().Purpose),
+	s := &Service{cfg: cfg, wake: make(chan struct{}, 1), desk: newDesk(), sealer: cfg.Ring.For(store.ErasedAddresses().Purpose),
 		slice: pace.Slice{Aim: cfg.Gentle.Aim, Share: cfg.Gentle.Share, Least: least, Most: store.UpkeepMost}}
-	s.failing.Log, s.failing.Level = cfg.Log, slog.LevelWarn
-	s.failing.Failing, s.failing.Works = "what was kept long enough is not removed yet", "what was kept long enough is removed again"
+	s.retaining, s.erasing = hands(s)
+	for r, text := range map[*outage.Report][2]string{
+		&s.roundsFail:   {"what was kept long enough is not removed yet", "what was kept long enough is removed again"},
+		&s.erasuresFail: {"a person is not erased yet", "persons are erased again"},
+	} {
+		r.Log, r.Level, r.Failing, r.Works = cfg.Log, slog.LevelWarn, text[0], text[1]
+	}
 	return s
 }
 
-// Run works until ctx ends. An error of the store ends a round, never the process.
+// Run works until ctx ends. An error of the store ends a round or an erasure, never the process.
 func (s *Service) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	loops.Go(func() { s.retain(ctx) })
+	loops.Go(func() { s.loop(ctx, s.wake, func() { s.reportErasures(ctx, s.beginErasures(ctx)) }) })
+	loops.Wait()
+	s.desk.working.Wait()
+	return nil
+}
+
+// retain does the rounds.
+func (s *Service) retain(ctx context.Context) {
+	var next time.Time
+	s.loop(ctx, nil, func() {
+		if time.Now().Before(next) {
+			return
+		}
+		err := s.Round(ctx)
+		next = time.Now().Add(s.cfg.Every)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			s.roundsFail.Failed(err)
+		default:
+			s.roundsFail.Worked()
+		}
+	})
+}
+
+// loop calls do from time to time, and when woken, while this node leads.
+func (s *Service) loop(ctx context.Context, wake <-chan struct{}, do func()) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var next time.Time
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-s.wake:
+			return
+		case <-wake:
 		case <-timer.C:
 		}
 		if s.cfg.Leads() {
-			// An erasure that fails must not keep retention from its round, nor the other way round.
-			err := s.erasures(ctx)
-			if ctx.Err() == nil && !time.Now().Before(next) {
-				err = errors.Join(err, s.Round(ctx))
-				next = time.Now().Add(s.cfg.Every)
-			}
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case err != nil:
-				s.failing.Failed(err)
-			default:
-				s.failing.Worked()
-			}
+			do()
 		}
 		timer.Reset(poll)
 	}
@@ -193,34 +215,4 @@ func (s *Service) hurry(now time.Time) {
 		p = s.cfg.Hurried
 	}
 	s.slice.Aim, s.slice.Share = p.Aim, p.Share
-}
-
-// rest leaves the time after a transaction to others, and says when to stop.
-func (s *Service) rest(ctx context.Context, n int, took time.Duration) error {
-	s.hurry(time.Now())
-	s.slice.Took(n, took)
-	if s.cfg.TransactionDone != nil {
-		s.cfg.TransactionDone(took)
-	}
-	return s.pause(ctx, s.slice.Pause(took))
-}
-
-// pause waits, and says when to stop.
-func (s *Service) pause(ctx context.Context, d time.Duration) error {
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-	}
-	s.latest = time.Now()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !s.cfg.Leads() {
-		return errNotLeading
-	}
-	return nil
 }

@@ -179,23 +179,21 @@ func (b *Book) Suppress(ctx context.Context, s store.Suppression) (bool, error) 
 	return n > 0, err
 }
 
-// SuppressAll implements store.Suppressions.
+// SuppressAll implements store.Suppressions. The hashes of a slice are looked for together.
 func (b *Book) SuppressAll(ctx context.Context, all []store.Suppression) (int, error) {
 	added, err := b.Suppressions.SuppressAll(ctx, all)
-	if err != nil {
+	if err != nil || len(all) == 0 {
 		return added, err
 	}
-	for i := range all {
-		s := &all[i]
-		kept, err := b.kept(ctx, s.App, s.Channel, s.Address)
-		if err == nil && kept != nil {
-			_, err = b.store.UnsuppressErased(ctx, s.App, s.Channel, b.Hash(s.App, s.Channel, s.Address))
-		}
-		if err != nil {
-			return added, err
-		}
+	if has, err := b.has(ctx, all[0].App); err != nil || !has { // the rows of a call are one app's
+		return added, err
 	}
-	return added, nil
+	hashes := make([][]byte, len(all))
+	for i := range all {
+		hashes[i] = b.Hash(all[i].App, all[i].Channel, all[i].Address)
+	}
+	_, err = b.store.ForgetErased(ctx, all, hashes)
+	return added, err
 }
 
 // Return puts an address that a message is about to be stored for back on the app's

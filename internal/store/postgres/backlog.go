@@ -124,7 +124,11 @@ func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Hea
 		err = each(rows, err, func(r *reader) {
 			var st comm.State
 			r.state(&st)
-			c, result := sqlstore.Cancel(&st, actor, r.micros())
+			now := r.micros()
+			if !sqlstore.Waited(&st, until) {
+				return
+			}
+			c, result := sqlstore.Cancel(&st, actor, now)
 			queueChange(b, &c)
 			done.Add(result)
 		})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/postgres"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 	"github.com/commserver/commserver/internal/store/storetest"
 	"github.com/commserver/commserver/test/pgtest"
 )
@@ -51,4 +52,10 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestMeanwhile(t *testing.T) {
+	t.Parallel()
+	storetest.RunMeanwhile(t, func(t *testing.T) store.Store { return opened(t, postgres.Options{URL: migrated(t)}) },
+		func(s store.Store) sqlstore.DB { return s.(*postgres.Store).Shared() }, sqlstore.PostgreSQL())
 }

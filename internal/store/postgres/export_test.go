@@ -7,7 +7,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 )
+
+// Shared is what the SQL that both stores share goes through.
+func (s *Store) Shared() sqlstore.DB { return coldDB{s} }
 
 // SynchronousCommit answers what the setting is inside an accept's transaction.
 func (s *Store) SynchronousCommit(ctx context.Context) (got string, err error) {

@@ -36,6 +36,7 @@ func hotStatements() []hotStatement {
 	list := use{"state", "state_list", "status channel app_id id"}
 	sending := use{"state", "state_sending", "shard app_id channel id"}
 	captures := use{"state", "state_captures", "channel app_id id"}
+	sizes, holding := sqlstore.MentionsSQL(sqlstore.PostgreSQL(), true)
 	id := comm.NewID(comm.At(time.Now()))
 	out := []hotStatement{
 		{"accept", acceptSQL, nil, []use{{"suppressions", "suppressions_pkey", "app_id channel address"}}},
@@ -62,7 +63,8 @@ func hotStatements() []hotStatement {
 		{"walk", sqlstore.WalkSQL(sqlstore.PostgreSQL()), nil, []use{statePK, content}},
 		{"what was set aside", sqlstore.LaterSQL, nil, []use{{"upkeep_later", "upkeep_later_pkey", "walk due"}}},
 		{"purge", sqlstore.BumpSQL(sqlstore.PostgreSQL(), "", ""), nil, []use{statePK}},
-		{"look through contents", sqlstore.MentionsSQL(sqlstore.PostgreSQL(), true), nil, []use{content}},
+		{"how large contents are", sizes, nil, []use{content}},
+		{"look through contents", holding, nil, []use{content, statePK}},
 		{"messages of a deleted app", sqlstore.RemovableSQL(sqlstore.PostgreSQL()), nil, []use{{"state", "state_pkey", "app_id"}, content}},
 		{"events of a purge", sqlstore.AmongSQL(sqlstore.PostgreSQL())[0], nil, []use{{"events", "events_pkey", "app_id message_id"}}},
 		{"contents of a purge", sqlstore.AmongSQL(sqlstore.PostgreSQL())[1], nil, []use{content}},
@@ -70,7 +72,7 @@ func hotStatements() []hotStatement {
 		{"keys of a purge", sqlstore.AmongSQL(sqlstore.PostgreSQL())[3], nil, []use{content}},
 		{"open erasures", sqlstore.OpenErasuresSQL, nil, []use{{"erasures", "erasures_open", ""}}},
 		{"any erasure", sqlstore.AnyErasureSQL, nil, []use{{"erasures", "erasures_by_id", "id"}}},
-		{"returned", sqlstore.ReturnedSQL, nil, []use{{"suppressions", "suppressions_returned", "created_at"}}},
+		{"returned", sqlstore.ReturnedSQL, nil, []use{{"suppressions", "suppressions_returned", "returned_at"}}},
 		{"deleted apps", sqlstore.DeletedAppsSQL, nil, []use{{"apps", "apps_deleted", "id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		{"template by key", sqlstore.TemplateByKeySQL, nil, []use{{"templates", "templates_app_id_key_key", "app_id key"}}},

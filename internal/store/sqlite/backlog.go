@@ -141,7 +141,7 @@ func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Hea
 			if err != nil {
 				return err
 			}
-			if !ok || st.Status != comm.Queued || st.CreatedAt > until {
+			if !ok || st.Status != comm.Queued || !sqlstore.Waited(&st, until) {
 				continue
 			}
 			c, result := sqlstore.Cancel(&st, actor, now)

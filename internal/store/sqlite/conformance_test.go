@@ -6,6 +6,7 @@ import (
 
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 	"github.com/commserver/commserver/internal/store/storetest"
 )
 
@@ -29,4 +30,9 @@ func open(t *testing.T) store.Store {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, open)
+}
+
+func TestMeanwhile(t *testing.T) {
+	t.Parallel()
+	storetest.RunMeanwhile(t, open, func(s store.Store) sqlstore.DB { return s.(*sqlite.Store) }, sqlstore.SQLite())
 }

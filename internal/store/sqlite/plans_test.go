@@ -137,17 +137,22 @@ func TestUpkeepSeeks(t *testing.T) {
 	s := opened(t)
 	d := sqlstore.SQLite()
 	const message = "SEARCH c USING INDEX sqlite_autoindex_content_1 (id=? AND app_id=?)"
+	const state = "SEARCH s USING PRIMARY KEY (id=? AND app_id=?)"
+	sizes, holding := sqlstore.MentionsSQL(d, false)
+	sizesOf, holdingOf := sqlstore.MentionsSQL(d, true)
 	for text, want := range map[string][]string{
-		sqlstore.WalkSQL(d):            {"SEARCH s USING PRIMARY KEY (id>? AND id<?)", message},
-		sqlstore.LaterSQL:              {"SEARCH l USING PRIMARY KEY (walk=? AND due<?)"},
-		sqlstore.BumpSQL(d, "", ""):    {"SEARCH state USING PRIMARY KEY (id=? AND app_id=?)"},
-		sqlstore.MentionsSQL(d, false): {"SEARCH c USING INDEX sqlite_autoindex_content_1 (id>?)"},
-		sqlstore.MentionsSQL(d, true):  {"SEARCH c USING INDEX sqlite_autoindex_content_1 (id>?)"},
-		sqlstore.RemovableSQL(d):       {"SEARCH s USING INDEX state_list (app_id=? AND status=?)", "SEARCH s USING INDEX state_captures (app_id=? AND status=?)", message},
-		sqlstore.OpenSQL(d):            {"SEARCH s USING COVERING INDEX state_sending (app_id=?)", "SEARCH s USING INDEX state_list (app_id=? AND status=?)"},
-		sqlstore.OpenErasuresSQL:       {"USING INDEX erasures_open"},
-		sqlstore.AnyErasureSQL:         {"SEARCH erasures USING INDEX erasures_by_id (id=?)"},
-		sqlstore.ReturnedSQL:           {"SEARCH suppressions USING INDEX suppressions_returned (created_at<?)"},
+		sizes:                       {"SEARCH c USING INDEX sqlite_autoindex_content_1 (id>?)"},
+		sizesOf:                     {"SEARCH c USING INDEX sqlite_autoindex_content_1 (id>?)"},
+		holding:                     {"SEARCH c USING INDEX sqlite_autoindex_content_1 (id>?)", state},
+		holdingOf:                   {"SEARCH c USING INDEX sqlite_autoindex_content_1 (id>?)", state},
+		sqlstore.WalkSQL(d):         {"SEARCH s USING PRIMARY KEY (id>? AND id<?)", message},
+		sqlstore.LaterSQL:           {"SEARCH l USING PRIMARY KEY (walk=? AND due<?)"},
+		sqlstore.BumpSQL(d, "", ""): {"SEARCH state USING PRIMARY KEY (id=? AND app_id=?)"},
+		sqlstore.RemovableSQL(d):    {"SEARCH s USING INDEX state_list (app_id=? AND status=?)", "SEARCH s USING INDEX state_captures (app_id=? AND status=?)", message},
+		sqlstore.OpenSQL(d):         {"SEARCH s USING COVERING INDEX state_sending (app_id=?)", "SEARCH s USING INDEX state_list (app_id=? AND status=?)"},
+		sqlstore.OpenErasuresSQL:    {"USING INDEX erasures_open (id>?)"},
+		sqlstore.AnyErasureSQL:      {"SEARCH erasures USING INDEX erasures_by_id (id=?)"},
+		sqlstore.ReturnedSQL:        {"SEARCH suppressions USING INDEX suppressions_returned (returned_at<?)"},
 	} {
 		got := plan(t, s, numbered.ReplaceAllString(text, "?"))
 		for _, part := range want {

@@ -185,6 +185,13 @@ func Cancel(s *comm.State, actor string, now comm.Micros) (Change, comm.CancelRe
 	return c, result
 }
 
+// Waited says whether a queued message waited at an instant already: it had been accepted, and nobody has asked for it again
+// since. Nothing happens to one that was asked for again until its first attempt.
+func Waited(s *comm.State, at comm.Micros) bool {
+	again := s.Generation > 1 && s.RoundSince == 0
+	return s.CreatedAt <= at && (!again || s.UpdatedAt <= at)
+}
+
 // Retry applies RETRY (T19, T20): a new generation that is due now, or when it
 // was scheduled for if that lies ahead (promise 9).
 func Retry(s *comm.State, contentGone bool, actor string, now comm.Micros) (Change, comm.RetryResult) {

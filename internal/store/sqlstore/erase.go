@@ -2,7 +2,10 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -11,35 +14,41 @@ import (
 
 // Erase implements store.Upkeep. What is left of a message's content is read before the
 // transaction: it only ever becomes less.
-func (c *Cold) Erase(ctx context.Context, app comm.ID, ids []comm.ID, e store.Erasing) (done int, took time.Duration, err error) {
+func (c *Cold) Erase(ctx context.Context, app comm.ID, ids []comm.ID, e store.Erasing) (out store.Erased, err error) {
 	if len(ids) == 0 {
-		return 0, 0, nil
+		return out, nil
 	}
 	all, err := list(ctx, c.db, "read messages", scanCandidate, c.d.selectAmong(candidateColumns, `state`),
 		c.d.IDs(ids), c.d.ID(app))
 	if err != nil {
-		return 0, 0, err
+		return out, err
+	}
+	looked := len(ids)
+	slices.SortFunc(all, func(a, b candidate) int { return slices.Index(ids, a.id) - slices.Index(ids, b.id) })
+	if fit := fitting(all); len(fit) < len(all) {
+		looked, all = slices.Index(ids, all[len(fit)].id), fit
 	}
 	groups, err := c.groups(ctx, all)
 	if err != nil {
-		return 0, 0, err
+		return out, err
 	}
 	var began time.Time
 	err = c.db.Write(ctx, func(q Querier) error {
-		began, done = time.Now(), 0
+		began, out = time.Now(), store.Erased{Looked: looked}
 		for _, g := range groups {
 			n, err := c.erase(ctx, q, g, e)
 			if err != nil {
 				return err
 			}
-			done += n
+			out.Done += n
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, 0, wrap(err, "erase messages")
+		return store.Erased{}, wrap(err, "erase messages")
 	}
-	return done, time.Since(began), nil
+	out.Took = time.Since(began)
+	return out, nil
 }
 
 func (c *Cold) erase(ctx context.Context, q Querier, g *traces, e store.Erasing) (int, error) {
@@ -63,18 +72,23 @@ func (c *Cold) erase(ctx context.Context, q Querier, g *traces, e store.Erasing)
 	return len(ids), c.dropTerms(ctx, q, g.app, append(g.terms, g.recipients...))
 }
 
-// MentionsSQL is the statement of Mentions: $1 where it begins, $2 the text, $3 how many are looked at, $4 the app, if there
-// is one. Where all apps' messages are in one order, other apps' are looked at too, but their contents are not read.
-func MentionsSQL(d Dialect, ofApp bool) string {
-	where, payload := "", `c.payload`
+// MentionsSQL is the statements of Mentions: how large the next contents are, and which of them hold the text. $1 is where they begin,
+// $2 how many are looked at, then the app, if there is one, and for the second statement the text. Where all apps' messages are
+// in one order, other apps' are looked at too, but their contents are not read.
+func MentionsSQL(d Dialect, ofApp bool) (sizes, holding string) {
+	where, text := "", "$3"
+	payload, size := `c.payload`, `length(c.payload)` // no database reads a value for its length
 	switch {
 	case ofApp && d.OneLane:
-		payload = `CASE WHEN c.app_id = $4 THEN c.payload END AS payload`
+		payload, size, text = `CASE WHEN c.app_id = $3 THEN c.payload END AS payload`, `CASE WHEN c.app_id = $3 THEN length(c.payload) END`, "$4"
 	case ofApp:
-		where = ` AND c.app_id = $4`
+		where, text = ` AND c.app_id = $3`, "$4"
 	}
-	return `SELECT x.app_id, x.id, CASE WHEN ` + d.Find(`lower(`+d.Text(`x.payload`)+`)`, `$2`) + ` > 0 THEN x.payload END, x.recipient
-		FROM (SELECT c.app_id, c.id, ` + payload + `, c.recipient FROM content c WHERE c.id > $1` + where + ` ORDER BY c.id LIMIT $3) x`
+	from := ` FROM content c WHERE c.id > $1` + where + ` ORDER BY c.id LIMIT $2`
+	// The sequence is read with the content that it belongs to: what is made of an older one is refused by it.
+	return `SELECT coalesce(` + size + `, 0)` + from, `SELECT x.app_id, x.id, CASE WHEN ` + d.Find(`lower(`+d.Text(`x.payload`)+`)`, text) + ` > 0 THEN x.payload END, x.recipient,
+		coalesce((SELECT s.sequence FROM state s WHERE s.app_id = x.app_id AND s.id = x.id), 0)
+		FROM (SELECT c.app_id, c.id, ` + payload + `, c.recipient` + from + `) x`
 }
 
 // Mentions implements store.Upkeep.
@@ -85,41 +99,47 @@ func (c *Cold) Mentions(ctx context.Context, m store.Mention) (found []store.Men
 			return nil, next, nil
 		}
 	}
-	args := []any{c.d.ID(m.After), m.Text, int64(m.Limit)}
-	if !of.IsZero() {
-		args = append(args, c.d.ID(of))
+	sizes, holding := MentionsSQL(c.d, !of.IsZero())
+	ask := func(limit int, more ...any) []any {
+		args := []any{c.d.ID(m.After), int64(limit)}
+		if !of.IsZero() {
+			args = append(args, c.d.ID(of))
+		}
+		return append(args, more...)
 	}
+	large, err := list(ctx, c.db, "look how large contents are", func(r Row, n *int64) error { return r.Scan(n) }, sizes, ask(m.Limit)...)
+	if err != nil || len(large) == 0 {
+		return nil, next, err
+	}
+	fit := within(large, m.Bytes)
 	rows, err := list(ctx, c.db, "look through contents", func(r Row, x *store.Mentioned) error {
-		return r.Scan((*ID)(&x.App), (*ID)(&x.ID), &x.Payload, &x.Recipient)
-	}, MentionsSQL(c.d, !of.IsZero()), args...)
+		return r.Scan((*ID)(&x.App), (*ID)(&x.ID), &x.Payload, &x.Recipient, &x.Sequence)
+	}, holding, ask(fit, m.Text)...)
 	if err != nil {
 		return nil, next, err
 	}
-	if len(rows) == m.Limit {
+	if len(rows) > 0 && (len(rows) == m.Limit || fit < len(large)) {
 		next = rows[len(rows)-1].ID
 	}
-	for _, x := range rows {
-		if x.Payload == nil {
-			continue
-		}
-		// The content may be another one than the sequence tells of; then its rewriting is refused by the payload.
-		sequences, err := list(ctx, c.db, "read a message", func(r Row, n *int) error { return r.Scan(n) },
-			`SELECT sequence FROM state WHERE id = $1 AND app_id = $2`, c.d.ID(x.ID), c.d.ID(x.App))
-		if err != nil {
-			return nil, next, err
-		}
-		if len(sequences) == 1 {
-			x.Sequence = sequences[0]
-			found = append(found, x)
+	return slices.DeleteFunc(rows, func(x store.Mentioned) bool { return x.Payload == nil || x.Sequence == 0 }), next, nil
+}
+
+// within is how many of some sizes, from the first on, are at most so much beyond the first.
+func within(sizes []int64, most int64) int {
+	var sum int64
+	for i, n := range sizes {
+		if sum += n; i > 0 && sum > most {
+			return i
 		}
 	}
-	return found, next, nil
+	return len(sizes)
 }
 
 // Rewrite implements store.Upkeep.
-func (c *Cold) Rewrite(ctx context.Context, all []store.Rewriting, e store.Erasing) (done int, err error) {
+func (c *Cold) Rewrite(ctx context.Context, all []store.Rewriting, e store.Erasing) (done int, took time.Duration, err error) {
+	var began time.Time
 	err = c.db.Write(ctx, func(q Querier) error {
-		done = 0
+		began, done = time.Now(), 0
 		for i := range all {
 			ok, err := c.rewrite(ctx, q, &all[i], e)
 			if err != nil {
@@ -132,19 +152,20 @@ func (c *Cold) Rewrite(ctx context.Context, all []store.Rewriting, e store.Erasi
 		return nil
 	})
 	if err != nil {
-		return 0, wrap(err, "mask an address in contents")
+		return 0, 0, wrap(err, "mask an address in contents")
 	}
-	return done, nil
+	return done, time.Since(began), nil
 }
 
 func (c *Cold) rewrite(ctx context.Context, q Querier, x *store.Rewriting, e store.Erasing) (bool, error) {
 	id, app := c.d.ID(x.ID), c.d.ID(x.App)
-	n, err := affected(ctx, q, `UPDATE state SET sequence = sequence + 1, updated_at = `+c.d.Now+` WHERE id = $1 AND app_id = $2 AND sequence = $3`, id, app, int64(x.Sequence))
-	if err != nil || n == 0 {
-		return false, err
-	}
+	// updated_at stays: nothing has happened to the message itself, and its content is not to be kept for longer.
 	var now int64
-	if err := q.QueryRowContext(ctx, `SELECT updated_at FROM state WHERE id = $1 AND app_id = $2`, id, app).Scan(&now); err != nil {
+	err := q.QueryRowContext(ctx, `UPDATE state SET sequence = sequence + 1 WHERE id = $1 AND app_id = $2 AND sequence = $3 RETURNING `+c.d.Now, id, app, int64(x.Sequence)).Scan(&now)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	ids := []comm.ID{x.ID}

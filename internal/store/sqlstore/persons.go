@@ -1,7 +1,10 @@
 package sqlstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
@@ -53,11 +56,11 @@ func (c *Cold) AnyErasure(ctx context.Context, id comm.ID) (*store.Erasure, erro
 }
 
 // OpenErasuresSQL is the statement of OpenErasures.
-const OpenErasuresSQL = `SELECT ` + erasureColumns + ` FROM erasures WHERE finished_at = 0 ORDER BY id LIMIT $1`
+const OpenErasuresSQL = `SELECT ` + erasureColumns + ` FROM erasures WHERE finished_at = 0 AND id > $1 ORDER BY id LIMIT $2`
 
 // OpenErasures implements store.Persons.
-func (c *Cold) OpenErasures(ctx context.Context, limit int) ([]store.Erasure, error) {
-	return list(ctx, c.db, "list erasures", scanErasure, OpenErasuresSQL, int64(limit))
+func (c *Cold) OpenErasures(ctx context.Context, after comm.ID, limit int) ([]store.Erasure, error) {
+	return list(ctx, c.db, "list erasures", scanErasure, OpenErasuresSQL, c.d.ID(after), int64(limit))
 }
 
 // SaveErasure implements store.Persons. A job that is done stays as it is.
@@ -89,8 +92,13 @@ func (c *Cold) EraseSuppression(ctx context.Context, app comm.ID, ch comm.Channe
 // DropSuppression implements store.Persons.
 func (c *Cold) DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, before comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
-		_, err := q.ExecContext(ctx, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3 AND (source <> '`+comm.SuppressReturned+`' OR created_at < $5)
+		n, err := affected(ctx, q, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3 AND returned_at < $5
 			AND EXISTS (SELECT 1 FROM erased_suppressions e WHERE e.app_id = $1 AND e.channel = $2 AND e.hash = $4)`, c.d.ID(app), int64(ch), address, hash, int64(before))
+		if err != nil || n > 0 {
+			return err
+		}
+		_, err = q.ExecContext(ctx, `UPDATE suppressions SET returned_at = 0 WHERE app_id = $1 AND channel = $2 AND address = $3 AND returned_at <> 0 AND returned_at < $4`,
+			c.d.ID(app), int64(ch), address, int64(before))
 		return err
 	})
 	return wrap(err, "remove an address")
@@ -116,9 +124,9 @@ func (c *Cold) HasErased(ctx context.Context, app comm.ID) (bool, error) {
 // ReturnSuppression implements store.Persons.
 func (c *Cold) ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
-		_, err := q.ExecContext(ctx, `INSERT INTO suppressions (app_id, channel, address, reason, created_at, source)
-			SELECT app_id, channel, CAST($3 AS text), reason, CAST($5 AS bigint), '`+comm.SuppressReturned+`' FROM erased_suppressions WHERE app_id = $1 AND channel = $2 AND hash = $4
-			ON CONFLICT (app_id, channel, address) DO UPDATE SET created_at = excluded.created_at, source = excluded.source`,
+		_, err := q.ExecContext(ctx, `INSERT INTO suppressions (app_id, channel, address, reason, created_at, source, returned_at)
+			SELECT app_id, channel, CAST($3 AS text), reason, created_at, '`+comm.SuppressReturned+`', CAST($5 AS bigint) FROM erased_suppressions WHERE app_id = $1 AND channel = $2 AND hash = $4
+			ON CONFLICT (app_id, channel, address) DO UPDATE SET returned_at = excluded.returned_at, source = excluded.source`,
 			c.d.ID(app), int64(ch), address, hash, int64(at))
 		return err
 	})
@@ -137,8 +145,52 @@ func (c *Cold) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channe
 	return removed && err == nil, wrap(err, "remove the hash of an address")
 }
 
+// ForgetErased implements store.Persons.
+func (c *Cold) ForgetErased(ctx context.Context, listed []store.Suppression, hashes [][]byte) (n int, err error) {
+	if len(listed) == 0 {
+		return 0, nil
+	}
+	var a args
+	app := c.noID(a.add(c.d.ID(listed[0].App)))
+	rows := make([]string, len(listed))
+	for i := range listed {
+		rows[i] = "(" + app + ", CAST(" + a.add(int64(listed[i].Channel)) + " AS integer), CAST(" + a.add(hashes[i]) + " AS " + c.d.BytesType + "))"
+	}
+	forget := c.d.deleteRows(`erased_suppressions`, []string{"app_id", "channel", "hash"}, rows) + ` RETURNING hash`
+	err = c.db.Write(ctx, func(q Querier) error {
+		n = 0
+		gone, err := collect(ctx, q, func(r Row, hash *[]byte) error { return r.Scan(hash) }, forget, a...)
+		if err != nil || len(gone) == 0 {
+			return err
+		}
+		n = len(gone)
+		return c.stay(ctx, q, listed, func(i int) bool {
+			return slices.ContainsFunc(gone, func(hash []byte) bool { return bytes.Equal(hash, hashes[i]) })
+		})
+	})
+	if err != nil {
+		return 0, wrap(err, "remove the hashes of addresses")
+	}
+	return n, nil
+}
+
+// stay makes those of the addresses that had been put back stay on their app's list.
+func (c *Cold) stay(ctx context.Context, q Querier, listed []store.Suppression, which func(i int) bool) error {
+	var a args
+	app := c.noID(a.add(c.d.ID(listed[0].App)))
+	var rows []string
+	for i := range listed {
+		if s := &listed[i]; which(i) {
+			rows = append(rows, "("+app+", CAST("+a.add(int64(s.Channel))+" AS integer), CAST("+a.add(s.Address)+" AS text), CAST("+a.add(cmp.Or(s.Source, comm.SuppressByAPI))+" AS text))")
+		}
+	}
+	_, err := q.ExecContext(ctx, c.d.updateRows(`suppressions`, `returned_at = 0, source = CASE WHEN returned_at = 0 THEN source ELSE x.column4 END`,
+		[]string{"app_id", "channel", "address"}, rows), a...)
+	return err
+}
+
 // ReturnedSQL is the statement of Returned.
-const ReturnedSQL = `SELECT ` + suppressionColumns + ` FROM suppressions WHERE source = '` + comm.SuppressReturned + `' AND created_at < $1 ORDER BY created_at LIMIT $2`
+const ReturnedSQL = `SELECT ` + suppressionColumns + ` FROM suppressions WHERE returned_at <> 0 AND returned_at < $1 ORDER BY returned_at LIMIT $2`
 
 // Returned implements store.Persons.
 func (c *Cold) Returned(ctx context.Context, before comm.Micros, limit int) ([]store.Suppression, error) {

@@ -8,10 +8,6 @@ import (
 	"github.com/commserver/commserver/internal/store"
 )
 
-// sliceBytes bounds the content that one slice removes, beyond its first message:
-// large values lie on pages of their own, which cost time each.
-const sliceBytes = 1 << 20
-
 // UpkeepLanes implements store.Upkeep.
 func (c *Cold) UpkeepLanes(ctx context.Context, after comm.ID, limit int) ([]comm.ID, error) {
 	if c.d.OneLane {
@@ -86,16 +82,13 @@ func (c *Cold) mark(ctx context.Context, w store.Walk) (mark comm.ID, err error)
 
 // fitting is as many of the messages as one slice may remove the content of.
 func fitting(all []candidate) []candidate {
-	var sum int64
+	sizes := make([]int64, len(all))
 	for i := range all {
 		if !all[i].gone {
-			sum += all[i].bytes
-		}
-		if i > 0 && sum > sliceBytes {
-			return all[:i]
+			sizes[i] = all[i].bytes
 		}
 	}
-	return all
+	return all[:within(sizes, store.UpkeepBytes)]
 }
 
 // later is a message that was set aside.

@@ -16,6 +16,7 @@ func everywhereCases() []testCase {
 		{"units follow one another over all shards", unitsInOrder},
 		{"depths are counted up to a bound", depths},
 		{"what is queued is cancelled, and nothing else", cancelSlices},
+		{"what was asked for again after the order is not cancelled", cancelRetried},
 	}
 }
 
@@ -262,4 +263,37 @@ func cancelSlices(w *world) {
 		w.Fatalf("%+v %v", again, err)
 	}
 	w.turn([]store.Finish{w.finishOf(running, 1, sentOutcome())}, nil)
+}
+
+func cancelRetried(w *world) {
+	w.own()
+	a := w.app(true)
+	before, after, tried := w.one(a), w.one(a), w.one(a)
+	retry := func(s store.Submission) {
+		w.Helper()
+		if _, got, err := w.s.Retry(w.ctx, a.ID, s.ID, "app"); err != nil || got != comm.RetryDone {
+			w.Fatalf("%v %v", got, err)
+		}
+	}
+	for _, s := range []store.Submission{before, after, tried} {
+		w.cancel(s)
+	}
+	retry(before)
+	retry(tried)
+	until := w.now()
+	for w.now() <= until { // nothing happens in the same microsecond
+	}
+	retry(after)
+	started := w.start(tried) // it waited at the order, and has been tried since
+	w.turn([]store.Finish{w.finishOf(tried, started.State.Attempts, unknownOutcome(w.now()))}, nil)
+	for heads := []store.Head{w.head(before), w.head(after), w.head(tried)}; len(heads) > 0; {
+		one, err := w.s.CancelQueued(w.ctx, unitOf(before), heads, until, comm.ActorAdmin)
+		w.must(err)
+		heads = heads[one.Looked:]
+	}
+	for s, want := range map[*store.Submission]comm.Status{&before: comm.Cancelled, &after: comm.Queued, &tried: comm.Failed} {
+		if m := w.message(*s); m.Status != want {
+			w.Fatalf("%s, want %s: %+v", m.Status, want, causes(m))
+		}
+	}
 }

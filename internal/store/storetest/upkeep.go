@@ -307,8 +307,13 @@ func personCases() []testCase {
 	return []testCase{
 		{"an erased message keeps its history and nothing of the person", erase},
 		{"an address is masked in the contents of others", mentions},
+		{"a mask in a message leaves its content as old as it is", maskedAge},
+		{"a slice of erasing is bounded by bytes", eraseBytes},
+		{"looking through contents is bounded by bytes", mentionsBytes},
 		{"an erasure is a job that is done once", erasureJob},
 		{"an opt-out outlives its address as a hash", erasedSuppression},
+		{"opt-outs that are listed again need no hashes", forgetErased},
+		{"opt-outs that were put back are put away in their turn", returnedInOrder},
 		{"the key of hashes is made once", hashKey},
 	}
 }
@@ -322,8 +327,8 @@ func erase(w *world) {
 	w.end(sent)
 	e := store.Erasing{Actor: comm.ActorAdmin, Mask: mask}
 	all := []comm.ID{sent.ID, waiting.ID, foreign.ID}
-	if n, _, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 1 {
-		w.Fatalf("%d %v", n, err)
+	if got, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || got.Done != 1 || got.Looked != len(all) {
+		w.Fatalf("%+v %v", got, err)
 	}
 	m := w.message(sent)
 	last := m.Events[len(m.Events)-1]
@@ -341,12 +346,12 @@ func erase(w *world) {
 	if m := w.message(foreign); m.ContentGone || m.To != to {
 		w.Fatalf("%+v", m)
 	}
-	if n, _, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 0 {
-		w.Fatalf("again: %d %v", n, err)
+	if got, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || got.Done != 0 {
+		w.Fatalf("again: %+v %v", got, err)
 	}
 	w.cancel(waiting)
-	if n, _, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || n != 1 {
-		w.Fatalf("%d %v", n, err)
+	if got, err := w.s.Erase(w.ctx, a.ID, all, e); err != nil || got.Done != 1 || got.Looked != len(all) {
+		w.Fatalf("%+v %v", got, err)
 	}
 	w.must(w.s.Unindex(w.ctx, a.ID, to))
 	found, err := w.s.Search(w.ctx, a.ID, store.Filter{Recipient: to, Limit: 10})
@@ -411,7 +416,7 @@ func mentions(w *world) {
 	stale, stolen := x, x
 	stale.Sequence--
 	stolen.App = b.ID
-	if n, err := w.s.Rewrite(w.ctx, []store.Rewriting{stale, stolen, x, x}, store.Erasing{Actor: "app"}); err != nil || n != 1 {
+	if n, _, err := w.s.Rewrite(w.ctx, []store.Rewriting{stale, stolen, x, x}, store.Erasing{Actor: "app"}); err != nil || n != 1 {
 		w.Fatalf("%d %v", n, err)
 	}
 	m := w.message(names)
@@ -437,11 +442,14 @@ func erasureJob(w *world) {
 	w.must(w.s.CreateErasure(w.ctx, e))
 	server := &store.Erasure{ID: comm.NewID(now + 1000), Channel: comm.Email, Sealed: &sealed, Actor: comm.ActorAdmin, Stage: store.ErasureMarked, CreatedAt: now, UpdatedAt: now}
 	w.must(w.s.CreateErasure(w.ctx, server))
-	open, err := w.s.OpenErasures(w.ctx, 10)
+	open, err := w.s.OpenErasures(w.ctx, comm.ID{}, 10)
 	w.must(err)
 	w.same(open[0].Sealed.Pack(), sealed.Pack())
 	if len(open) != 2 || open[0].ID != e.ID {
 		w.Fatalf("%+v", open)
+	}
+	if rest, err := w.s.OpenErasures(w.ctx, e.ID, 10); err != nil || len(rest) != 1 || rest[0].ID != server.ID {
+		w.Fatalf("%+v %v", rest, err)
 	}
 	_, err = w.s.Erasure(w.ctx, w.app(true).ID, e.ID)
 	w.wantCode(err, "not_found")
@@ -468,7 +476,7 @@ func erasureJob(w *world) {
 	if got.Sealed != nil || got.FinishedAt != now+9 || got.Erased != 1<<30 {
 		w.Fatalf("%+v", got)
 	}
-	if open, err = w.s.OpenErasures(w.ctx, 10); err != nil || len(open) != 1 || open[0].ID != server.ID {
+	if open, err = w.s.OpenErasures(w.ctx, comm.ID{}, 10); err != nil || len(open) != 1 || open[0].ID != server.ID {
 		w.Fatalf("%+v %v", open, err)
 	}
 	var actions []string
@@ -518,8 +526,8 @@ func erasedSuppression(w *world) {
 	w.must(w.s.ReturnSuppression(w.ctx, b.ID, comm.Email, to, hash, at))
 	back, err := w.s.Returned(w.ctx, at+2, 10)
 	w.must(err)
-	w.same(back, []store.Suppression{{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, Source: comm.SuppressReturned, CreatedAt: at + 1}})
-	if back, err = w.s.Returned(w.ctx, at, 10); err != nil || len(back) != 0 {
+	w.same(back, []store.Suppression{{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, Source: comm.SuppressReturned, CreatedAt: s.CreatedAt}})
+	if back, err = w.s.Returned(w.ctx, at+1, 10); err != nil || len(back) != 0 {
 		w.Fatalf("%+v %v", back, err)
 	}
 	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, at+1))

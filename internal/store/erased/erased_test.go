@@ -1,0 +1,99 @@
+package erased
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/seal"
+	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlite"
+)
+
+// counted is a store that counts how often it is asked about hashes.
+type counted struct {
+	*sqlite.Store
+	asked int
+}
+
+func (c *counted) HasErased(ctx context.Context, app comm.ID) (bool, error) {
+	c.asked++
+	return c.Store.HasErased(ctx, app)
+}
+
+func (c *counted) ErasedSuppression(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (*store.Suppression, error) {
+	c.asked++
+	return c.Store.ErasedSuppression(ctx, app, ch, hash)
+}
+
+func (c *counted) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (bool, error) {
+	c.asked++
+	return c.Store.UnsuppressErased(ctx, app, ch, hash)
+}
+
+func (c *counted) ForgetErased(ctx context.Context, listed []store.Suppression, hashes [][]byte) (int, error) {
+	c.asked++
+	return c.Store.ForgetErased(ctx, listed, hashes)
+}
+
+// TestASliceOfAnImportIsOneQuestion: the hashes of a whole slice are looked for together, and those that are listed again go.
+func TestASliceOfAnImportIsOneQuestion(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+	must(err)
+	t.Cleanup(func() { must(s.Close()) })
+	must(s.Migrate(ctx))
+	text, err := seal.GenerateRing("k1")
+	must(err)
+	ring, err := seal.ParseRing(text)
+	must(err)
+	c := &counted{Store: s}
+	book, err := Open(ctx, c, ring)
+	must(err)
+	now := comm.At(time.Now())
+	app := &comm.App{ID: comm.NewID(now), Slug: "one", Active: true, RatePerMinute: 1, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
+	_, err = s.CreateApp(ctx, app, nil)
+	must(err)
+	var all []store.Suppression
+	for i := range store.SuppressMost {
+		ch := comm.Channels()[i%2]
+		all = append(all, store.Suppression{App: app.ID, Channel: ch, Address: fmt.Sprintf("user%d@example.org", i), Reason: comm.SuppressComplaint, CreatedAt: now})
+	}
+	add := func(list []store.Suppression, want, questions int) {
+		t.Helper()
+		c.asked = 0
+		if n, err := book.SuppressAll(ctx, list); err != nil || n != want || c.asked > questions {
+			t.Errorf("%d added, want %d, with %d questions about hashes, %d at most, %v", n, want, c.asked, questions, err)
+		}
+	}
+	add(all, len(all), 1) // whether there are any
+	add(nil, 0, 0)
+	for i := range all[:10] {
+		x, hash := &all[i], book.Hash(app.ID, all[i].Channel, all[i].Address)
+		must(s.EraseSuppression(ctx, app.ID, x.Channel, x.Address, hash))
+		must(s.DropSuppression(ctx, app.ID, x.Channel, x.Address, hash, comm.At(time.Now())))
+	}
+	book.Forget(app.ID)
+	add(all[:5], 5, 2)
+	add(all, 5, 2)
+	add(all, 0, 2) // the app may have none now, and need not be asked about them any more
+	book.Forget(app.ID)
+	if has, err := book.has(ctx, app.ID); err != nil || has {
+		t.Errorf("hashes are left: %v", err)
+	}
+	for i := range all {
+		if on, err := s.Suppressed(ctx, app.ID, all[i].Channel, all[i].Address); err != nil || !on {
+			t.Fatalf("%s is not on the list, %v", all[i].Address, err)
+		}
+	}
+}
