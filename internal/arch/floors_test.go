@@ -117,7 +117,7 @@ func libraries() []library {
 		{"github.com/wneessen/go-mail", []string{"internal/bench"}, "the bare mail loop that the product is measured beside"},
 		{"github.com/emersion/go-smtp", []string{"internal/prove", "internal/bench"}, "the receiving end of the crash and load programs"},
 		{"github.com/nyaruka/phonenumbers", []string{"internal/address"}, "libphonenumber's numbering plans"},
-		{"github.com/go-json-experiment/json", []string{"internal/strictjson", "internal/httpapi", "internal/intake", "internal/store", "internal/suppress"}, "strict JSON: duplicate and unknown names, invalid UTF-8, canonical form"},
+		{"github.com/go-json-experiment/json", []string{"internal/strictjson", "internal/httpapi", "internal/intake", "internal/store", "internal/suppress", "internal/upkeep"}, "strict JSON: duplicate and unknown names, invalid UTF-8, canonical form"},
 		{"github.com/spf13/cobra", []string{"internal/cli"}, "commands, completion and manual pages"},
 		{"github.com/spf13/pflag", []string{"internal/cli"}, "the flags of cobra"},
 		{"golang.org/x/net", []string{"internal/address", "internal/mime", "internal/provider/smtp"}, "internationalised domains; a tolerant HTML reader for the text part of mail"},

@@ -1,9 +1,13 @@
 package upkeep
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/comm"
@@ -43,7 +47,9 @@ func rewritten(m *store.Mentioned, text string) (x store.Rewriting, changed bool
 	for name, value := range c.Headers {
 		c.Headers[name] = mask.in(value)
 	}
-	c.Metadata = comm.RawJSON(mask.in(string(c.Metadata)))
+	if c.Metadata, err = mask.json(c.Metadata); err != nil {
+		return x, false, err
+	}
 	if !mask.changed {
 		return x, false, nil
 	}
@@ -109,6 +115,79 @@ func (m *masker) in(text string) string {
 		return text
 	}
 	return b.String() + text[from:]
+}
+
+// json masks the address in the names, texts and numbers of a JSON value, as they are read and not as
+// they are written: what is escaped is met too, and a number that is the address becomes a text.
+func (m *masker) json(text comm.RawJSON) (comm.RawJSON, error) {
+	if text == "" {
+		return text, nil
+	}
+	before := m.changed
+	m.changed = false
+	defer func() { m.changed = m.changed || before }()
+	var out bytes.Buffer
+	err := m.value(jsontext.NewDecoder(strings.NewReader(string(text))), jsontext.NewEncoder(&out))
+	if err != nil {
+		return text, fmt.Errorf("mask an address in metadata: %w", err)
+	}
+	if !m.changed {
+		return text, nil // digit for digit
+	}
+	return comm.RawJSON(bytes.TrimSpace(out.Bytes())), nil
+}
+
+// value copies the next value. Of members whose names become the same the first stays.
+func (m *masker) value(from *jsontext.Decoder, to *jsontext.Encoder) error {
+	token, err := from.ReadToken()
+	if err != nil {
+		return err
+	}
+	open := token.Kind()
+	if err := to.WriteToken(m.token(token)); err != nil || open != '{' && open != '[' {
+		return err
+	}
+	names := map[string]bool{}
+	for kind := from.PeekKind(); kind != '}' && kind != ']'; kind = from.PeekKind() {
+		if open == '{' {
+			name, err := from.ReadToken()
+			if err != nil {
+				return err
+			}
+			name = m.token(name)
+			text := name.String()
+			if names[text] {
+				if err := from.SkipValue(); err != nil {
+					return err
+				}
+				continue
+			}
+			names[text] = true
+			if err := to.WriteToken(name); err != nil {
+				return err
+			}
+		}
+		if err := m.value(from, to); err != nil {
+			return err
+		}
+	}
+	end, err := from.ReadToken()
+	if err != nil {
+		return err
+	}
+	return to.WriteToken(end)
+}
+
+// token is a token without the address.
+func (m *masker) token(t jsontext.Token) jsontext.Token {
+	if kind := t.Kind(); kind != '"' && kind != '0' {
+		return t
+	}
+	text := t.String()
+	if masked := m.in(text); masked != text {
+		return jsontext.String(masked)
+	}
+	return t
 }
 
 // inWord says whether a byte before an address belongs to a longer one.

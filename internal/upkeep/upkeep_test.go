@@ -340,6 +340,34 @@ func TestContentsAreRewritten(t *testing.T) {
 	}
 }
 
+// TestAddressesAreMaskedInMetadata: as whoever reads it sees them, however they are written, and what is left can still be read.
+func TestAddressesAreMaskedInMetadata(t *testing.T) {
+	t.Parallel()
+	const email, number = "a&b@example.org", "233241234567"
+	for _, x := range []struct{ address, metadata, want string }{
+		{number, `{"phone":233241234567,"n":1.50}`, `{"phone":"23324***4567","n":1.50}`},
+		{number, `[233241234567.5,1233241234567,-1e3]`, `[233241234567.5,1233241234567,-1e3]`},
+		{number, `{"note":"call\t233241234567\nat noon"}`, `{"note":"call\t23324***4567\nat noon"}`},
+		{email, `{"note":"to:\na\u0026b@example.org"}`, `{"note":"to:\na***@example.org"}`},
+		{email, `{"a&b@example.org":1,"A&B@example.org":{"x":[2]},"last":true}`, `{"a***@example.org":1,"last":true}`},
+		{email, `{"deep":[{"x":"A&b@EXAMPLE.org"},null]}`, `{"deep":[{"x":"a***@example.org"},null]}`},
+	} {
+		payload, err := store.EncodeContent(&comm.Content{To: "kofi@example.org", Body: "Ask " + x.address, Metadata: comm.RawJSON(x.metadata)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, changed, err := rewritten(&store.Mentioned{Payload: payload}, x.address)
+		if err != nil || !changed {
+			t.Errorf("%s: %v %v", x.metadata, changed, err)
+			continue
+		}
+		var got comm.Content
+		if err := store.DecodeContent(r.Payload, &got); err != nil || strings.Contains(got.Body, x.address) || string(got.Metadata) != x.want {
+			t.Errorf("%s became %s, want %s; body %q, %v", x.metadata, got.Metadata, x.want, got.Body, err)
+		}
+	}
+}
+
 // TestAFailingErasureKeepsNothingElse: an erasure whose address cannot be opened any more is tried again and again, and retention goes on.
 func TestAFailingErasureKeepsNothingElse(t *testing.T) {
 	t.Parallel()
