@@ -202,7 +202,7 @@ func (a *App) door(reg *registry.Service, mail *guard.Dialer, phones address.Pho
 		}})
 	}
 	tries := trial.New(trial.Config{Providers: a.store, Suppressions: a.book, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(mail), Log: a.log})
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.store, Stats: a.stats, Everywhere: a.store, Backlog: backlog.New(a.store), Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Stats: a.stats, Everywhere: a.store, Backlog: backlog.New(a.store), Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

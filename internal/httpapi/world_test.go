@@ -135,7 +135,7 @@ func newWorld(t testing.TB) *world {
 			return w.dial(ctx, network, address)
 		}, Hostname: "client.test", Log: log}})
 	w.api = New(Config{
-		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.store, Stats: stats.New(stats.Config{Store: w.store, Apps: w.store, Now: w.store.Now}), Everywhere: w.store, Backlog: backlog.New(w.store), Suppressions: suppress.New(suppress.Config{Store: w.book, Across: w.store}), Upkeep: w.upkeep, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth: a, Intake: in, Registry: w.reg, Trial: tries, Messages: w.book.Messages(w.store), Stats: stats.New(stats.Config{Store: w.store, Apps: w.store, Now: w.store.Now}), Everywhere: w.store, Backlog: backlog.New(w.store), Suppressions: suppress.New(suppress.Config{Store: w.book, Across: w.store}), Upkeep: w.upkeep, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -232,28 +233,87 @@ func TestOnlyTheLeaderWorks(t *testing.T) {
 	w.must(<-ran)
 }
 
+// forgotten makes an opt-out of which only the hash is kept.
+func (w *world) forgotten(a *comm.App, to string) {
+	w.Helper()
+	_, err := w.book.Suppress(w.Context(), store.Suppression{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, CreatedAt: comm.At(time.Now())})
+	w.must(err)
+	_, err = w.up.Erase(w.Context(), a.ID, comm.Email, to)
+	w.must(err)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		w.erasures()
+		if open, err := w.s.OpenErasures(w.Context(), comm.ID{}, 1); err != nil || len(open) == 0 {
+			break
+		}
+	}
+	if n := w.listed(a); n != 0 {
+		w.Fatalf("%d addresses are listed", n)
+	}
+}
+
+// listed is how many addresses the app's list holds.
+func (w *world) listed(a *comm.App) int {
+	w.Helper()
+	list, err := w.s.SuppressionList(w.Context(), a.ID, store.SuppressionFilter{Limit: 10})
+	w.must(err)
+	return len(list)
+}
+
+// An opt-out that came back for a message goes to its hash again when nothing waits for it, and a RETRY of the
+// message brings it back: it is started as any other is.
+func TestARetryBringsTheOptOutBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app()
+	const to = "ama@example.org"
+	w.forgotten(a, to)
+	w.must(w.book.Return(t.Context(), a.ID, comm.Email, to))
+	id := w.message(a, comm.Content{To: "Ama@Example.org", Body: "x"}, true)
+	w.later(20 * day)
+	_, _, err := w.s.Cancel(t.Context(), a.ID, id, "app")
+	w.must(err)
+	w.later(11 * day)
+	w.must(w.up.Round(t.Context()))
+	if got := w.look(a, id); got != "whole" || w.listed(a) != 0 {
+		t.Fatalf("%s, %d listed", got, w.listed(a))
+	}
+	if _, got, err := w.book.Messages(w.s).Retry(t.Context(), a.ID, id, "app"); err != nil || got != comm.RetryDone {
+		t.Fatalf("%v %v", got, err)
+	}
+	if on, err := w.s.Suppressed(t.Context(), a.ID, comm.Email, to); err != nil || !on {
+		t.Errorf("a start does not find the opt-out: %v", err)
+	}
+	if _, _, err := w.book.Messages(w.s).Retry(t.Context(), a.ID, comm.NewID(1), "app"); !comm.IsKind(err, comm.Missing) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestCopiesToErasedPersonsAreKnown: whoever asks about many addresses finds those that are kept as hashes too.
+func TestCopiesToErasedPersonsAreKnown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app()
+	w.forgotten(a, "ama@example.org")
+	_, err := w.book.Suppress(t.Context(), store.Suppression{App: a.ID, Channel: comm.Email, Address: "esi@example.org", Reason: comm.SuppressComplaint, CreatedAt: 1})
+	w.must(err)
+	got, err := w.book.SuppressedOf(t.Context(), a.ID, comm.Email, []string{"ama@example.org", "kofi@example.org", "esi@example.org"})
+	slices.Sort(got)
+	if want := []string{"ama@example.org", "esi@example.org"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v %v, want %v", got, err, want)
+	}
+	if got, err := w.book.SuppressedOf(t.Context(), w.app().ID, comm.Email, []string{"ama@example.org"}); err != nil || len(got) != 0 {
+		t.Errorf("of another app: %v %v", got, err)
+	}
+}
+
 // An opt-out that came back for a message goes to its hash again when nothing of it is kept.
 func TestReturnedOptOutsGoAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a := w.app()
 	const to = "ama@example.org"
-	_, err := w.book.Suppress(t.Context(), store.Suppression{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, CreatedAt: comm.At(time.Now())})
-	w.must(err)
-	_, err = w.up.Erase(t.Context(), a.ID, comm.Email, to)
-	w.must(err)
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		w.erasures()
-		if open, err := w.s.OpenErasures(t.Context(), comm.ID{}, 1); err != nil || len(open) == 0 {
-			break
-		}
-	}
-	plain := func() int {
-		t.Helper()
-		list, err := w.s.SuppressionList(t.Context(), a.ID, store.SuppressionFilter{Limit: 10})
-		w.must(err)
-		return len(list)
-	}
+	w.forgotten(a, to)
+	plain := func() int { return w.listed(a) }
 	if on, err := w.book.Suppressed(t.Context(), a.ID, comm.Email, to); err != nil || !on || plain() != 0 {
 		t.Fatalf("%v %v, %d shown", on, err, plain())
 	}
@@ -274,7 +334,7 @@ func TestReturnedOptOutsGoAgain(t *testing.T) {
 	if plain() != 1 {
 		t.Error("gone although a message waits")
 	}
-	_, _, err = w.s.Cancel(t.Context(), a.ID, id, "app")
+	_, _, err := w.s.Cancel(t.Context(), a.ID, id, "app")
 	w.must(err)
 	w.later(31 * day)
 	w.must(w.up.Round(t.Context()))

@@ -17,6 +17,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -161,6 +162,27 @@ func (b *Book) Suppression(ctx context.Context, app comm.ID, ch comm.Channel, ad
 	}
 	s.Address = address
 	return s, nil
+}
+
+// SuppressedOf implements store.Suppressions. The list is asked first: an address leaves it once its hash is there.
+func (b *Book) SuppressedOf(ctx context.Context, app comm.ID, ch comm.Channel, addresses []string) ([]string, error) {
+	listed, err := b.Suppressions.SuppressedOf(ctx, app, ch, addresses)
+	if err != nil {
+		return nil, err
+	}
+	for _, address := range addresses {
+		if slices.Contains(listed, address) {
+			continue
+		}
+		s, err := b.kept(ctx, app, ch, address)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			listed = append(listed, address)
+		}
+	}
+	return listed, nil
 }
 
 // Unsuppress implements store.Suppressions.
