@@ -90,7 +90,8 @@ type DayUse struct {
 
 // Suppressions is the addresses that an app must not write to.
 type Suppressions interface {
-	// Suppress adds; added is false when it was there, which stays as it is.
+	// Suppress adds; added is false when it was there, which stays as it is. One with a Hash whose
+	// address was put back (comm.SuppressReturned) was not there.
 	Suppress(ctx context.Context, s Suppression) (added bool, err error)
 	// SuppressAll adds at most SuppressMost in one short transaction and answers how
 	// many were not there. Those that were stay as they are.
@@ -117,12 +118,15 @@ const HardBounce = comm.SuppressHardBounce
 
 // Suppression is one address, normalised for comparing.
 type Suppression struct {
-	App       comm.ID
-	Channel   comm.Channel
-	Address   string
-	Reason    string // a word of comm.SuppressionReasons
-	Source    string // a word of comm.SuppressionSources
-	Note      string // whoever added it may say more
+	App     comm.ID
+	Channel comm.Channel
+	Address string
+	Reason  string // a word of comm.SuppressionReasons
+	Source  string // a word of comm.SuppressionSources
+	Note    string // whoever added it may say more
+	// Hash is what may be kept of the address since its person was erased: it goes with the
+	// transaction that adds the address. "" when nothing can be; never read back.
+	Hash      string
 	CreatedAt comm.Micros
 }
 

@@ -201,10 +201,6 @@ type Persons interface {
 	ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error
 	// UnsuppressErased removes what was kept; removed is false when there was nothing.
 	UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (removed bool, err error)
-	// ForgetErased removes what was kept of addresses that are on the list again by somebody's word:
-	// those that had been put back stay for good. hashes go with listed, which are of one app and at
-	// most SuppressMost. It answers how many there were.
-	ForgetErased(ctx context.Context, listed []Suppression, hashes [][]byte) (n int, err error)
 	// Returned lists addresses that were put back before an instant, of any app, in the order in which they were.
 	Returned(ctx context.Context, before comm.Micros, limit int) ([]Suppression, error)
 	// HashKey answers the sealed key of the hashes, which is made if there is none.

@@ -195,27 +195,27 @@ func (b *Book) Unsuppress(ctx context.Context, app comm.ID, ch comm.Channel, add
 	return removed || hashed, err
 }
 
-// Suppress implements store.Suppressions. Somebody names the address again: its hash is of no use any more.
+// Suppress implements store.Suppressions.
 func (b *Book) Suppress(ctx context.Context, s store.Suppression) (bool, error) {
 	n, err := b.SuppressAll(ctx, []store.Suppression{s})
 	return n > 0, err
 }
 
-// SuppressAll implements store.Suppressions. The hashes of a slice are looked for together.
+// SuppressAll implements store.Suppressions. Somebody names the addresses again: their hashes go in the
+// same transaction, so that an erasure that is about to take the address off never leaves neither.
 func (b *Book) SuppressAll(ctx context.Context, all []store.Suppression) (int, error) {
-	added, err := b.Suppressions.SuppressAll(ctx, all)
-	if err != nil || len(all) == 0 {
-		return added, err
-	}
-	if has, err := b.has(ctx, all[0].App); err != nil || !has { // the rows of a call are one app's
-		return added, err
-	}
-	hashes := make([][]byte, len(all))
+	all = slices.Clone(all)
 	for i := range all {
-		hashes[i] = b.Hash(all[i].App, all[i].Channel, all[i].Address)
+		s := &all[i]
+		has, err := b.has(ctx, s.App)
+		if err != nil {
+			return 0, err
+		}
+		if has {
+			s.Hash = string(b.Hash(s.App, s.Channel, s.Address))
+		}
 	}
-	_, err = b.store.ForgetErased(ctx, all, hashes)
-	return added, err
+	return b.Suppressions.SuppressAll(ctx, all)
 }
 
 // Return puts an address that a message is about to be stored for back on the app's

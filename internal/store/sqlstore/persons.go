@@ -1,10 +1,7 @@
 package sqlstore
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
@@ -92,16 +89,25 @@ func (c *Cold) EraseSuppression(ctx context.Context, app comm.ID, ch comm.Channe
 // DropSuppression implements store.Persons.
 func (c *Cold) DropSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, before comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
-		n, err := affected(ctx, q, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3 AND returned_at < $5
-			AND EXISTS (SELECT 1 FROM erased_suppressions e WHERE e.app_id = $1 AND e.channel = $2 AND e.hash = $4)`, c.d.ID(app), int64(ch), address, hash, int64(before))
-		if err != nil || n > 0 {
+		held, err := c.holdHash(ctx, q, app, ch, hash)
+		if err != nil {
 			return err
 		}
-		_, err = q.ExecContext(ctx, `UPDATE suppressions SET returned_at = 0 WHERE app_id = $1 AND channel = $2 AND address = $3 AND returned_at <> 0 AND returned_at < $4`,
-			c.d.ID(app), int64(ch), address, int64(before))
+		text := `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3 AND returned_at < $4`
+		if !held {
+			text = `UPDATE suppressions SET returned_at = 0 WHERE app_id = $1 AND channel = $2 AND address = $3 AND returned_at <> 0 AND returned_at < $4`
+		}
+		_, err = q.ExecContext(ctx, text, c.d.ID(app), int64(ch), address, int64(before))
 		return err
 	})
 	return wrap(err, "remove an address")
+}
+
+// holdHash keeps the hash of an address until the transaction ends; held is false when there is none. It is
+// the first thing that whoever changes both does, so that no two of them see half of each other.
+func (c *Cold) holdHash(ctx context.Context, q Querier, app comm.ID, ch comm.Channel, hash []byte) (held bool, err error) {
+	n, err := affected(ctx, q, `UPDATE erased_suppressions SET reason = reason WHERE app_id = $1 AND channel = $2 AND hash = $3`, c.d.ID(app), int64(ch), hash)
+	return n > 0, err
 }
 
 // ErasedSuppression implements store.Persons.
@@ -124,6 +130,9 @@ func (c *Cold) HasErased(ctx context.Context, app comm.ID) (bool, error) {
 // ReturnSuppression implements store.Persons.
 func (c *Cold) ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
+		if held, err := c.holdHash(ctx, q, app, ch, hash); err != nil || !held {
+			return err
+		}
 		_, err := q.ExecContext(ctx, `INSERT INTO suppressions (app_id, channel, address, reason, created_at, source, returned_at)
 			SELECT app_id, channel, CAST($3 AS text), reason, created_at, '`+comm.SuppressReturned+`', CAST($5 AS bigint) FROM erased_suppressions WHERE app_id = $1 AND channel = $2 AND hash = $4
 			ON CONFLICT (app_id, channel, address) DO UPDATE SET returned_at = excluded.returned_at, source = excluded.source`,
@@ -143,50 +152,6 @@ func (c *Cold) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channe
 		return c.record(ctx, q, did{app, comm.AuditUnsuppressed, ch.String(), detail{}})
 	})
 	return removed && err == nil, wrap(err, "remove the hash of an address")
-}
-
-// ForgetErased implements store.Persons.
-func (c *Cold) ForgetErased(ctx context.Context, listed []store.Suppression, hashes [][]byte) (n int, err error) {
-	if len(listed) == 0 {
-		return 0, nil
-	}
-	var a args
-	app := c.noID(a.add(c.d.ID(listed[0].App)))
-	rows := make([]string, len(listed))
-	for i := range listed {
-		rows[i] = "(" + app + ", CAST(" + a.add(int64(listed[i].Channel)) + " AS integer), CAST(" + a.add(hashes[i]) + " AS " + c.d.BytesType + "))"
-	}
-	forget := c.d.deleteRows(`erased_suppressions`, []string{"app_id", "channel", "hash"}, rows) + ` RETURNING hash`
-	err = c.db.Write(ctx, func(q Querier) error {
-		n = 0
-		gone, err := collect(ctx, q, func(r Row, hash *[]byte) error { return r.Scan(hash) }, forget, a...)
-		if err != nil || len(gone) == 0 {
-			return err
-		}
-		n = len(gone)
-		return c.stay(ctx, q, listed, func(i int) bool {
-			return slices.ContainsFunc(gone, func(hash []byte) bool { return bytes.Equal(hash, hashes[i]) })
-		})
-	})
-	if err != nil {
-		return 0, wrap(err, "remove the hashes of addresses")
-	}
-	return n, nil
-}
-
-// stay makes those of the addresses that had been put back stay on their app's list.
-func (c *Cold) stay(ctx context.Context, q Querier, listed []store.Suppression, which func(i int) bool) error {
-	var a args
-	app := c.noID(a.add(c.d.ID(listed[0].App)))
-	var rows []string
-	for i := range listed {
-		if s := &listed[i]; which(i) {
-			rows = append(rows, "("+app+", CAST("+a.add(int64(s.Channel))+" AS integer), CAST("+a.add(s.Address)+" AS text), CAST("+a.add(cmp.Or(s.Source, comm.SuppressByAPI))+" AS text))")
-		}
-	}
-	_, err := q.ExecContext(ctx, c.d.updateRows(`suppressions`, `returned_at = 0, source = CASE WHEN returned_at = 0 THEN source ELSE x.column4 END`,
-		[]string{"app_id", "channel", "address"}, rows), a...)
-	return err
 }
 
 // ReturnedSQL is the statement of Returned.

@@ -45,6 +45,9 @@ func (c *Cold) SuppressAll(ctx context.Context, all []store.Suppression) (added 
 	}
 	insert := `INSERT INTO suppressions (` + suppressionColumns + `) VALUES ` + strings.Join(rows, ", ") + ` ON CONFLICT (app_id, channel, address) DO NOTHING`
 	err = c.db.Write(ctx, func(w Querier) error {
+		if err := c.replaceErased(ctx, w, all); err != nil {
+			return err
+		}
 		n, err := affected(ctx, w, insert, q...)
 		if added = int(n); err != nil || n == 0 {
 			return err
@@ -56,6 +59,27 @@ func (c *Cold) SuppressAll(ctx context.Context, all []store.Suppression) (added 
 		return 0, wrap(err, "add suppressions")
 	}
 	return added, nil
+}
+
+// replaceErased takes away what was kept of addresses that are about to be added: their hashes, and the
+// addresses that came back for a message. The hashes first: DropSuppression waits there.
+func (c *Cold) replaceErased(ctx context.Context, q Querier, all []store.Suppression) error {
+	var h, l args
+	var hashes, listed []string
+	for i := range all {
+		if s := &all[i]; s.Hash != "" {
+			hashes = append(hashes, "("+c.noID(h.add(c.d.ID(s.App)))+", CAST("+h.add(int64(s.Channel))+" AS integer), CAST("+h.add([]byte(s.Hash))+" AS "+c.d.BytesType+"))")
+			listed = append(listed, "("+c.noID(l.add(c.d.ID(s.App)))+", CAST("+l.add(int64(s.Channel))+" AS integer), CAST("+l.add(s.Address)+" AS text))")
+		}
+	}
+	if len(hashes) == 0 {
+		return nil
+	}
+	if _, err := q.ExecContext(ctx, c.d.deleteRows(`erased_suppressions`, []string{"app_id", "channel", "hash"}, hashes), h...); err != nil {
+		return err
+	}
+	_, err := q.ExecContext(ctx, c.d.deleteRows(`suppressions`, []string{"app_id", "channel", "address"}, listed)+` AND source = '`+comm.SuppressReturned+`'`, l...)
+	return err
 }
 
 // args collects a statement's parameters.

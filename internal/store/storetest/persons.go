@@ -116,59 +116,6 @@ func listed(a *comm.App, address string, at comm.Micros) store.Suppression {
 	return store.Suppression{App: a.ID, Channel: comm.Email, Address: address, Reason: comm.SuppressManual, Source: comm.SuppressByImport, CreatedAt: at}
 }
 
-// Hashes of addresses that somebody lists again go together, those of other addresses and of other apps stay.
-func forgetErased(w *world) {
-	a, b := w.app(true), w.app(true)
-	hash := func(n int) []byte { return bytes.Repeat([]byte{byte(n)}, 32) }
-	const old, now = 1000, 5000
-	var all []store.Suppression
-	for i := range 4 {
-		for _, app := range []*comm.App{a, b} {
-			s := listed(app, fmt.Sprintf("user%d@example.org", i), old)
-			_, err := w.s.Suppress(w.ctx, s)
-			w.must(err)
-			w.must(w.s.EraseSuppression(w.ctx, app.ID, s.Channel, s.Address, hash(i)))
-			w.must(w.s.DropSuppression(w.ctx, app.ID, s.Channel, s.Address, hash(i), w.now()))
-		}
-	}
-	w.must(w.s.ReturnSuppression(w.ctx, a.ID, comm.Email, "user1@example.org", hash(1), now))
-	for i := range 3 {
-		all = append(all, listed(a, fmt.Sprintf("user%d@example.org", i), now))
-	}
-	fresh := listed(a, "new@example.org", now)
-	all = append(all, fresh)
-	_, err := w.s.SuppressAll(w.ctx, all)
-	w.must(err)
-	hashes := [][]byte{hash(0), hash(1), hash(2), hash(9)}
-	for _, want := range []int{3, 0} {
-		if n, err := w.s.ForgetErased(w.ctx, all, hashes); err != nil || n != want {
-			w.Fatalf("%d, want %d, %v", n, want, err)
-		}
-	}
-	if n, err := w.s.ForgetErased(w.ctx, nil, nil); err != nil || n != 0 {
-		w.Fatalf("%d %v", n, err)
-	}
-	for i := range 4 {
-		_, err := w.s.ErasedSuppression(w.ctx, a.ID, comm.Email, hash(i))
-		if gone := comm.IsKind(err, comm.Missing); gone != (i < 3) {
-			w.Fatalf("%d: %v", i, err)
-		}
-		_, err = w.s.ErasedSuppression(w.ctx, b.ID, comm.Email, hash(i))
-		w.must(err)
-	}
-	// The one that had been put back was asked for by somebody now, and stays for good; it is as old as it was.
-	for i, want := range []comm.Micros{now, old, now} {
-		got, err := w.s.Suppression(w.ctx, a.ID, comm.Email, all[i].Address)
-		w.must(err)
-		if got.CreatedAt != want || got.Source != comm.SuppressByImport {
-			w.Fatalf("%+v, want it of %d", got, want)
-		}
-	}
-	if back, err := w.s.Returned(w.ctx, w.now()+hour, 10); err != nil || len(back) != 0 {
-		w.Fatalf("%+v %v", back, err)
-	}
-}
-
 // An opt-out that was put back is as old as it is, and one that nobody can put away any more is not looked at again and again.
 func returnedInOrder(w *world) {
 	a := w.app(true)

@@ -312,8 +312,9 @@ func personCases() []testCase {
 		{"looking through contents is bounded by bytes", mentionsBytes},
 		{"an erasure is a job that is done once", erasureJob},
 		{"an opt-out outlives its address as a hash", erasedSuppression},
-		{"opt-outs that are listed again need no hashes", forgetErased},
 		{"opt-outs that were put back are put away in their turn", returnedInOrder},
+		{"who is added again has no hash and did not come back", addedAgain},
+		{"an address that is added while it is taken off is on the list, or its hash is kept", addedMeanwhile},
 		{"the key of hashes is made once", hashKey},
 	}
 }
@@ -487,61 +488,6 @@ func erasureJob(w *world) {
 	}
 	if !slices.Equal(actions, []string{comm.AuditErasureStarted, comm.AuditErasureDone}) {
 		w.Fatalf("%v", actions)
-	}
-}
-
-func erasedSuppression(w *world) {
-	a, b := w.app(true), w.app(true)
-	const to = "ama@example.org"
-	hash := bytes.Repeat([]byte{1, 0}, 16)
-	s := store.Suppression{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, Source: comm.SuppressByImport, CreatedAt: w.now() - hour, Note: "of ama"}
-	_, err := w.s.Suppress(w.ctx, s)
-	w.must(err)
-	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, w.now())) // there is no hash yet
-	w.must(w.s.EraseSuppression(w.ctx, b.ID, comm.Email, to, hash))
-	if has, err := w.s.HasErased(w.ctx, b.ID); err != nil || has {
-		w.Fatalf("of an app that had none: %v %v", has, err)
-	}
-	for range 2 {
-		w.must(w.s.EraseSuppression(w.ctx, a.ID, comm.Email, to, hash))
-	}
-	if on, err := w.s.Suppressed(w.ctx, a.ID, comm.Email, to); err != nil || !on {
-		w.Fatalf("%v %v", on, err)
-	}
-	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, w.now()))
-	if on, err := w.s.Suppressed(w.ctx, a.ID, comm.Email, to); err != nil || on {
-		w.Fatalf("%v %v", on, err)
-	}
-	got, err := w.s.ErasedSuppression(w.ctx, a.ID, comm.Email, hash)
-	w.must(err)
-	want := s
-	want.Address, want.Note = "", ""
-	w.same(*got, want)
-	_, err = w.s.ErasedSuppression(w.ctx, b.ID, comm.Email, hash)
-	w.wantCode(err, "not_found")
-	at := w.now()
-	for i := range 2 {
-		w.must(w.s.ReturnSuppression(w.ctx, a.ID, comm.Email, to, hash, at+comm.Micros(i)))
-	}
-	w.must(w.s.ReturnSuppression(w.ctx, b.ID, comm.Email, to, hash, at))
-	back, err := w.s.Returned(w.ctx, at+2, 10)
-	w.must(err)
-	w.same(back, []store.Suppression{{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, Source: comm.SuppressReturned, CreatedAt: s.CreatedAt}})
-	if back, err = w.s.Returned(w.ctx, at+1, 10); err != nil || len(back) != 0 {
-		w.Fatalf("%+v %v", back, err)
-	}
-	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, at+1))
-	if on, err := w.s.Suppressed(w.ctx, a.ID, comm.Email, to); err != nil || !on {
-		w.Fatalf("what was put back later is gone: %v", err)
-	}
-	w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, to, hash, at+2))
-	if on, err := w.s.Suppressed(w.ctx, a.ID, comm.Email, to); err != nil || on {
-		w.Fatalf("%v %v", on, err)
-	}
-	for _, want := range []bool{true, false} {
-		if removed, err := w.s.UnsuppressErased(w.ctx, a.ID, comm.Email, hash); err != nil || removed != want {
-			w.Fatalf("%v %v", removed, err)
-		}
 	}
 }
 
