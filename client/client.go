@@ -57,11 +57,17 @@ type Client struct {
 // New makes a Client. It connects to nothing.
 func New(o Options) (*Client, error) {
 	base, err := url.Parse(o.BaseURL)
+	if bad, ok := errors.AsType[*url.Error](err); ok {
+		err = bad.Err // without the URL, which may hold a password
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the base URL: %w", err)
 	}
 	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, errors.New("the base URL must look like http://localhost:3008")
+	}
+	if base.User != nil { // it would be sent as other credentials, which are refused beside the key, and shown in errors
+		return nil, errors.New("the base URL must not hold a user or a password: the key alone says who calls")
 	}
 	if o.HTTP == nil {
 		o.HTTP = &http.Client{Transport: transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

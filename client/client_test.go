@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -153,9 +155,39 @@ func TestTimeoutAndCancel(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	for _, base := range []string{"", "localhost:3008", "ftp://x", "://"} {
-		if _, err := New(Options{BaseURL: base}); err == nil {
-			t.Errorf("%q was accepted", base)
+	for _, base := range []string{"", "localhost:3008", "ftp://x", "://", "http://ama:secret@localhost:3008", "http://ama:secret@[::1"} {
+		if _, err := New(Options{BaseURL: base}); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", base, err)
+		}
+	}
+}
+
+// TestListsAsTheAdministrator: whoever has the administrator's key and no other acts for the app, with lists as with everything else.
+func TestListsAsTheAdministrator(t *testing.T) {
+	t.Parallel()
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, fmt.Sprint(r.Header["X-Admin-Key"], r.Header["X-App-Id"], r.Header["X-Api-Key"]))
+		_, _ = io.WriteString(w, "{}")
+	}))
+	t.Cleanup(server.Close)
+	c, err := New(Options{BaseURL: server.URL, App: "demo", AdminKey: "root"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	_, err = c.ImportSuppressions(t.Context(), CSV, strings.NewReader("channel,address\n"))
+	export, exportErr := c.ExportSuppressions(t.Context(), CSV)
+	person, personErr := c.ExportPerson(t.Context(), "", "a@b.co")
+	if err := errors.Join(err, exportErr, personErr); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(export.Close(), person.Close()); err != nil {
+		t.Error(err)
+	}
+	for _, headers := range got {
+		if headers != "[root] [demo] []" {
+			t.Errorf("signed with %s", headers)
 		}
 	}
 }

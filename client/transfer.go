@@ -65,8 +65,7 @@ func (c *Client) stream(ctx context.Context, method, path, query, format string,
 	case JSONLines:
 		req.Header.Set("Content-Type", "application/x-ndjson")
 	}
-	req.Header.Set("X-App-ID", c.o.App)
-	req.Header.Set("X-API-Key", c.o.Key)
+	c.sign(req.Header, call{})
 	res, err := c.o.HTTP.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("call %s %s: %w", method, path, err)
