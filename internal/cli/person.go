@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,10 +41,39 @@ func exportPersonCommand(s Streams) *cobra.Command {
 	cmd.Flags().String("channel", "", "EMAIL or SMS; default: by the address")
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
 		query := url.Values{"channel": {channelOf(cmd, args[0])}, "address": {args[0]}}
-		_, err := r.call(ctx, client.Request{Method: http.MethodGet, Path: personExportPath, Query: query, Into: s.Out})
-		return err
+		out := &ending{to: s.Out}
+		if _, err := r.call(ctx, client.Request{Method: http.MethodGet, Path: personExportPath, Query: query, Into: out}); err != nil {
+			return err
+		}
+		if !out.whole || !strings.Contains(string(out.line), `"kind":"end"`) {
+			return errors.New("the export is not whole: its last line is missing; run it again")
+		}
+		return nil
 	})
 	return cmd
+}
+
+// endingMost is more than the last line of an export has.
+const endingMost = 100
+
+// ending passes lines on and keeps the beginning of the last one.
+type ending struct {
+	to    io.Writer
+	line  []byte
+	whole bool // the line has ended
+}
+
+// Write implements io.Writer.
+func (e *ending) Write(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; {
+		if e.whole {
+			e.line = e.line[:0]
+		}
+		var line []byte
+		line, rest, e.whole = bytes.Cut(rest, []byte{'\n'})
+		e.line = append(e.line, line[:min(len(line), endingMost-len(e.line))]...)
+	}
+	return e.to.Write(b)
 }
 
 func erasureColumns() []column {
@@ -106,6 +138,9 @@ func (r *remote) erased(ctx context.Context, raw json.RawMessage, path string, a
 		}
 		if e.Done() {
 			return raw, nil
+		}
+		if e.ID == "" || e.Status != "RUNNING" {
+			return nil, errors.New("the answer does not say how far the erasure is; is this a CommServer?")
 		}
 		if progress := fmt.Sprintf("%s: %d erased, %d masked, %d waiting for a provider's answer", clean(e.Stage), e.Erased, e.Masked, e.Waiting); progress != last && !r.out.quiet {
 			r.note("%s", progress)

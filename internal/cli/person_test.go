@@ -35,3 +35,30 @@ func TestPersonsOfARealServer(t *testing.T) {
 		t.Errorf("in all apps: %+v", got)
 	}
 }
+
+// TestAnswersOfStrangers: what another server answers is no success, and is not waited for.
+func TestAnswersOfStrangers(t *testing.T) {
+	t.Parallel()
+	const line = `{"kind":"message"}` + "\n"
+	for name, c := range map[string]struct {
+		call, answer string
+		args         []string
+		code         int
+	}{
+		"a message without an id":    {"POST /api/v1/messages", `202 {"status":"QUEUED"}`, []string{"message", "send", "--to", "233241234567", "--body", "x"}, exitFailed},
+		"an erasure without a state": {"POST /api/v1/erasures", `202 {"id":"c1"}`, []string{"person", "erase", "233241234567", "--yes", "--wait"}, exitFailed},
+		"an erasure without an id":   {"POST /api/v1/erasures", `202 {"status":"RUNNING"}`, []string{"person", "erase", "233241234567", "--yes", "--wait"}, exitFailed},
+		"an export without its end":  {"GET /api/v1/persons/export", "200 " + line, []string{"person", "export", "233241234567"}, exitFailed},
+		"an export that breaks off":  {"GET /api/v1/persons/export", `200 {"kind":"end","mess`, []string{"person", "export", "233241234567"}, exitFailed},
+		"an empty export":            {"GET /api/v1/persons/export", "200 ", []string{"person", "export", "233241234567"}, exitFailed},
+		"a whole export":             {"GET /api/v1/persons/export", "200 " + strings.Repeat(line, 9) + `{"kind":"end","messages":9}` + "\n", []string{"person", "export", "233241234567"}, exitOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := startRecorder(t, map[string]string{c.call: c.answer})
+			if got := run(t, []string{"COMMS_URL=" + r.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}, nil, c.args...); got.code != c.code || (got.code == exitOK) != (got.err == "") {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}

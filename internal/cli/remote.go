@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -275,6 +276,9 @@ func (r *remote) call(ctx context.Context, q client.Request) (json.RawMessage, e
 	}
 	raw, err := r.raw.Do(ctx, q)
 	if err == nil {
+		if len(raw) > 0 && bytes.TrimSpace(raw)[0] != '{' { // whatever CommServer answers is one
+			return nil, fmt.Errorf("the answer of %s %s is no JSON object; is this a CommServer?", q.Method, q.Path)
+		}
 		return raw, nil
 	}
 	if _, refused := errors.AsType[*client.Error](err); refused || ctx.Err() != nil {

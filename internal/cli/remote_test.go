@@ -29,6 +29,8 @@ func TestExitCodesOfACall(t *testing.T) {
 		{"a fault", `500 {"error":"Ours.","details":{"code":"internal"}}`, exitUnavailable, []string{"internal"}},
 		{"a proxy", `502 <html>`, exitUnavailable, []string{"502"}},
 		{"no JSON", `200 <html>`, exitFailed, []string{"is this a CommServer?"}},
+		{"no object", `200 null`, exitFailed, []string{"is this a CommServer?"}},
+		{"a list", `200 [{}]`, exitFailed, []string{"is this a CommServer?"}},
 		{"a control character", "400 {\"error\":\"a\\u001b[31mb\",\"details\":{\"code\":\"x\"}}", exitRefused, []string{"a[31mb"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -112,6 +112,9 @@ func sendOne(ctx context.Context, r *remote, f sendFlags) error {
 	if err != nil {
 		return err
 	}
+	if doc.str("id") == "" {
+		return errors.New("the answer names no message: nobody knows whether one is stored; is this a CommServer?")
+	}
 	r.warn(doc)
 	if doc.at("deduplicated") == true {
 		r.note("This key was used before: nothing new is sent.")
