@@ -103,8 +103,13 @@ func printKeys(w io.Writer, r *keyring.Report, dry bool) {
 	switch {
 	case len(old) == 0:
 		fmt.Fprintln(w, "Nothing is under another key: the others can be removed from COMMS_ENCRYPTION_KEYS.")
+	for _, id := range r.Late {
+		fmt.Fprintf(w, "Values under key %q: stored by a node while this ran\n", id)
+	}
 	case dry:
 		fmt.Fprintf(w, "Keep key %s until they are sealed again.\n", strings.Join(old, ", "))
+	case len(old) == 0 && dry:
+		fmt.Fprintln(w, "Nothing is under another key: run it without --dry-run, and the others can be removed from COMMS_ENCRYPTION_KEYS.")
 	default:
 		fmt.Fprintf(w, "Keep key %s. See that every node was restarted with key %s first and run this again; what cannot be opened must be sent again or deleted.\n", strings.Join(old, ", "), r.Primary)
 	}
