@@ -27,6 +27,7 @@ type server struct {
 	url  string
 	key  string
 	data string
+	stop func() // once; the end of the test does it otherwise
 }
 
 func startServer(t *testing.T) *server {
@@ -45,12 +46,13 @@ func startServer(t *testing.T) *server {
 	s.url = "http://" + a.Addr().String()
 	ran := make(chan error, 1)
 	go func() { ran <- a.Run(ctx) }()
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(s.stop)
 	return s
 }
 
