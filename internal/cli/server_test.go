@@ -175,6 +175,13 @@ func startRecorder(t *testing.T, answers map[string]string) *recorder {
 	return r
 }
 
+// count is how many requests there were.
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.asked)
+}
+
 func (r *recorder) last(t *testing.T) recorded {
 	t.Helper()
 	r.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -229,3 +230,42 @@ func TestChecksThatSayNo(t *testing.T) {
 		}
 	}
 }
+// brokenPipe is an output that takes nothing.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// TestAKeyInAFileOutlivesABrokenPipe: the key was issued and stands in the file alone; that the
+// rest of the answer cannot be shown must not remove it.
+func TestAKeyInAFileOutlivesABrokenPipe(t *testing.T) {
+	t.Parallel()
+	r := startRecorder(t, map[string]string{"POST /api/admin/apps/flow/keys/c9/rotate": `201 {"id":"c10","apiKey":"cs_test_newer"}`})
+	path := filepath.Join(t.TempDir(), "key")
+	got := run(t, []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=adm"}, func(s *Streams) { s.Out = brokenPipe{} }, "key", "rotate", "flow", "c9", "--yes", "--key-file", path)
+	kept, err := os.ReadFile(path)
+	if got.code != exitFailed || !strings.Contains(got.err, "the key is in "+path) || err != nil || string(kept) != "cs_test_newer\n" {
+		t.Errorf("%+v, the file holds %q %v", got, kept, err)
+	}
+}
+
+// TestAShortOverlapIsRefused: half a second would reach the server as none, and end the old key unasked.
+func TestAShortOverlapIsRefused(t *testing.T) {
+	t.Parallel()
+	r := startRecorder(t, map[string]string{
+		"POST /api/admin/apps/flow/keys/c9/rotate": `201 {"id":"c10","apiKey":"cs_test_newer"}`,
+		"GET /api/admin/apps/bare/keys":            `200 {"data":[],"nextCursor":null}`,
+	})
+	env := []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=adm"}
+	for _, overlap := range []string{"500ms", "1500ms", "-1s"} {
+		if got := run(t, env, nil, "key", "rotate", "flow", "c9", "--overlap="+overlap); got.code != exitUsage || !strings.Contains(got.err, "whole seconds") {
+			t.Errorf("%s: %+v", overlap, got)
+		}
+	}
+	if r.count() != 0 {
+		t.Errorf("asked %+v", r.last(t))
+	}
+	if got := run(t, env, nil, "app", "rotate-key", "bare", "--yes"); got.code != exitUsage || !strings.Contains(got.err, "commserver key create bare") {
+		t.Errorf("an app without a key: %+v", got)
+	}
+}
+
