@@ -82,6 +82,7 @@ func filterTable() []filterHelp {
 		{"target", "target", "what it was done to"},
 		{"key", "key", "key of the template"},
 		{"address", "address", "address, in any form"},
+		{"reason", "reason", strings.Join(reasons(), ", ")},
 	}
 }
 
@@ -101,6 +102,8 @@ func bindFilters(cmd *cobra.Command, names ...string) filters {
 			f.String(name, "", "only what was made "+name+" this time, such as 2026-07-03T10:00:00Z, or 24h for a day ago")
 		case "status":
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{"QUEUED", "SENDING", "SENT", "DELIVERED", "FAILED", "SUPPRESSED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
+		case "reason":
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(reasons(), cobra.ShellCompDirectiveNoFileComp)) // likewise
 		case "lane":
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{"CRITICAL", "NORMAL", "BULK"}, cobra.ShellCompDirectiveNoFileComp)) // likewise
 		case "channel":

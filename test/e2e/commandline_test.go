@@ -263,7 +263,11 @@ func (l *line) messages(dir string) {
 // lists drives the suppressions.
 func (l *line) lists(dir string) {
 	app := func(args ...string) []string { return append(args, "--app", "flow") }
-	l.both("kofi@example.com", "address", app("suppression", "add", "Kofi@Example.com")...)
+	l.both("kofi@example.com telephone", "address", app("suppression", "add", "Kofi@Example.com", "--note", "telephone")...)
+	l.run(4, "", app("suppression", "add", "Kofi@Example.com", "--reason", "telephone")...)
+	if got := l.run(4, "", app("suppression", "import", l.file(dir, "wrong.csv", "channel,address\nSMS,nobody\n"))...); !strings.Contains(got, "line 2: ") {
+		l.t.Errorf("a refused line: %s", got)
+	}
 	l.both("1", "added", app("suppression", "import", l.file(dir, "list.csv", "channel,address\nSMS,233241234501\n"))...)
 	l.both("kofi@example.com 233241234501", "address", app("suppression", "list", "--all")...)
 	l.both("flow kofi@example.com", "app.slug", "suppression", "find", "kofi@example.com")
