@@ -75,21 +75,6 @@ func newRoot(s Streams) *cobra.Command {
 	return root
 }
 
-// misuse makes a wrong use of every mistake in the words after a command.
-func misuse(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
-		}
-	}
-	for _, sub := range cmd.Commands() {
-		misuse(sub)
-	}
-}
-
 // commandGroup is a heading of the help with its commands.
 type commandGroup struct {
 	id, title string
