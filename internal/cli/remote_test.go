@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -51,6 +52,26 @@ func TestExitCodesOfACall(t *testing.T) {
 	got := run(t, []string{"COMMS_URL=" + gone.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}, nil, "app", "update", "--webhook-url", "")
 	if got.code != exitUnavailable || !strings.Contains(got.err, "cannot be reached") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestAnAnswerThatBreaksOff: of an export that is not whole the exit code says that the same command may work later.
+func TestAnAnswerThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "channel,address\n")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(s.Close)
+	got := run(t, []string{"COMMS_URL=" + s.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}, nil, "suppression", "export")
+	if got.code != exitUnavailable || !strings.Contains(got.err, "broke off and is not whole") || strings.Contains(got.err, "Is it running") {
+		t.Errorf("%+v", got)
+	}
+	disk := run(t, []string{"COMMS_URL=" + startRecorder(t, map[string]string{"GET /api/v1/suppressions/export": "200 x"}).URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"},
+		func(s *Streams) { s.Out = brokenPipe{} }, "suppression", "export")
+	if disk.code != exitFailed { // it is this machine that takes nothing
+		t.Errorf("%+v", disk)
 	}
 }
 
