@@ -150,7 +150,9 @@ func TestProfiles(t *testing.T) {
 		return got.out
 	}
 	must("profile", "add", "local", "--app", "demo", "--api-key-file", key)
-	must("profile", "add", "ops", "--url", "https://comms.example.com", "--admin-key-file", key)
+	if got := run(t, env, nil, "profile", "add", "ops", "--url", "https://comms.example.com", "--admin-key-file", key); got.code != exitOK || !strings.Contains(got.err, "in use is local") {
+		t.Errorf("it is not said which profile is in use: %+v", got)
+	}
 	path := filepath.Join(home, ".config", "commserver", "profiles.json")
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -257,6 +259,9 @@ func TestListsFollowCursors(t *testing.T) {
 	}
 	if q := r.last(t).query; q != "createdAfter=2026-07-03T08%3A00%3A00Z&cursor=next&limit=1&status=FAILED&templateKey=t" {
 		t.Errorf("asked %s", q)
+	}
+	if got := run(t, env, func(s *Streams) { s.Now = fixed }, "message", "list", "--limit", "1", "--after", "7d"); got.code != exitOK || r.last(t).query != "createdAfter=2026-06-26T10%3A00%3A00Z&limit=1" {
+		t.Errorf("%+v asked %s", got, r.last(t).query)
 	}
 	for _, wrong := range [][]string{{"--limit", "0"}, {"--limit", "x"}, {"--all", "--limit", "3"}, {"--after", "yesterday"}} {
 		if got := run(t, env, nil, append([]string{"message", "list"}, wrong...)...); got.code == exitOK {
