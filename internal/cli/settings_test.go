@@ -172,6 +172,33 @@ func TestWhatIsAsked(t *testing.T) {
 	}
 }
 
+// A template is named by its key, as in a message, or by its id.
+func TestTemplatesByKey(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	id := s.ok("template", "create", "welcome", "--channel", "SMS", "--body", "Hi {{name}}", "--quiet")
+	if got := s.ok("template", "get", "welcome", "--quiet"); got != id {
+		t.Errorf("%q, want %q", got, id)
+	}
+	if got := s.ok("template", "update", "welcome", "--body", "Hello {{name}}", "--json"); fieldOf(t, got, "version") != "2" {
+		t.Errorf("%s", got)
+	}
+	if got := s.ok("template", "preview", "welcome", "--var", "name=Ama"); !strings.Contains(got, "Hello Ama") {
+		t.Errorf("%s", got)
+	}
+	s.fails(exitRefused, "missing: name", "template", "preview", strings.TrimSpace(id))
+	if got := s.ok("template", "versions", "welcome", "--quiet"); got != "2\n1\n" {
+		t.Errorf("%q", got)
+	}
+	s.ok("template", "rollback", "welcome", "--version", "1")
+	s.fails(exitMissing, "no version 9", "template", "rollback", "welcome", "--version", "9")
+	for _, name := range []string{"welcom", "not a key", "cmr0123456789abcdefghijkl"} {
+		s.fails(exitMissing, "commserver:", "template", "get", name)
+	}
+	s.fails(exitMissing, "there is no template \"welcom\"", "template", "delete", "welcom", "--yes")
+	s.ok("template", "delete", "welcome", "--yes")
+}
+
 func TestKeysGoToFiles(t *testing.T) {
 	t.Parallel()
 	r := startRecorder(t, map[string]string{
