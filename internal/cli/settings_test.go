@@ -151,7 +151,7 @@ func TestWhatIsAsked(t *testing.T) {
 		{"audit list --app flow --after 2026-07-03T10:00:00Z", "GET /api/admin/audit?after=2026-07-03T10%3A00%3A00Z&app=flow&limit=20 ", `200 {"data":[{"sequence":4,"action":"app.created"}],"nextCursor":null}`, "app.created"},
 		{"stats --admin --app flow --window 7d", "GET /api/admin/stats?app=flow&window=7d ",
 			`200 {"counts":{"accepted":12,"sent":0},"latency":{"due":{"p50Ms":34}},"channels":[{"channel":"SMS","counts":{"accepted":12}}],"providers":[{"provider":"smtp","attempts":56}],"apps":[]}`, "smtp"},
-		{"audit verify", "GET /api/admin/audit/verify ", `200 {"ok":true,"checked":7,"nextAfter":null,"broken":null}`, "Entries  7"},
+		{"audit verify", "GET /api/admin/audit/verify ", `200 {"ok":true,"checked":7,"nextAfter":null,"last":{"sequence":7,"hash":"ab12"},"broken":null}`, "Entries     7\nLast entry  7\nIts hash    ab12\n"},
 	} {
 		t.Run(c.words, func(t *testing.T) {
 			t.Parallel()
@@ -243,24 +243,6 @@ func TestKeysGoToFiles(t *testing.T) {
 	}
 }
 
-func TestChecksThatSayNo(t *testing.T) {
-	t.Parallel()
-	r := startRecorder(t, map[string]string{
-		"POST /api/v1/provider-configs/c5/verify": `200 {"ok":false,"checks":[{"name":"login","ok":false,"detail":"refused"}]}`,
-		"POST /api/v1/provider-configs/c5/test":   `200 {"ok":false,"class":"rejected","text":"no"}`,
-		"GET /api/admin/audit/verify":             `200 {"ok":false,"checked":3,"nextAfter":null,"broken":{"sequence":3,"reason":"the hash does not fit"}}`,
-	})
-	env := []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=adm", "COMMS_APP_ID=flow"}
-	for says, args := range map[string][]string{
-		"does not work":                  {"provider", "verify", "c5"},
-		"did not take":                   {"provider", "test", "c5", "--to", "a@example.com", "--yes"},
-		"Entry 3: the hash does not fit": {"audit", "verify"},
-	} {
-		if got := run(t, env, nil, args...); got.code != exitBadEnd || !strings.Contains(got.err, says) || got.out == "" {
-			t.Errorf("%v: %+v", args, got)
-		}
-	}
-}
 // brokenPipe is an output that takes nothing.
 type brokenPipe struct{}
 
@@ -300,3 +282,26 @@ func TestAShortOverlapIsRefused(t *testing.T) {
 	}
 }
 
+func TestChecksThatSayNo(t *testing.T) {
+	t.Parallel()
+	r := startRecorder(t, map[string]string{
+		"POST /api/v1/provider-configs/c5/verify": `200 {"ok":false,"checks":[{"name":"login","ok":false,"detail":"refused"}]}`,
+		"POST /api/v1/provider-configs/c5/test":   `200 {"ok":false,"class":"rejected","text":"no"}`,
+		"GET /api/admin/audit/verify":             `200 {"ok":false,"checked":3,"nextAfter":null,"broken":{"sequence":3,"reason":"the hash does not fit"}}`,
+	})
+	env := []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=adm", "COMMS_APP_ID=flow"}
+	for says, args := range map[string][]string{
+		"does not work":              {"provider", "verify", "c5"},
+		"did not take":               {"provider", "test", "c5", "--to", "a@example.com", "--yes"},
+		"the audit log is not whole": {"audit", "verify"},
+	} {
+		if got := run(t, env, nil, args...); got.code != exitBadEnd || !strings.Contains(got.err, says) || got.out == "" {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+	for says, flag := range map[string]string{"Broken at  3\nBecause    the hash does not fit\n": "--utc", `{"ok":false,"checked":3,"last":null,"broken":{"sequence":3,"reason":"the hash does not fit"}}`: "--json"} {
+		if got := run(t, env, nil, "audit", "verify", flag); got.code != exitBadEnd || !strings.Contains(got.out, says) {
+			t.Errorf("%s: %+v", flag, got)
+		}
+	}
+}
