@@ -25,6 +25,9 @@ func TestExitCodes(t *testing.T) {
 		{"no such command", []string{"bogus"}, nil, exitUsage, "", `unknown command "bogus"`},
 		{"a word misspelt", []string{"mesage", "list"}, nil, exitUsage, "", `did you mean message?`},
 		{"a word misspelt below", []string{"message", "lst"}, nil, exitUsage, "", "did you mean list?"},
+		{"help with a command that is none", []string{"help", "bogus"}, nil, exitUsage, "", `unknown command "bogus"`},
+		{"help with a command", []string{"help", "message", "get"}, nil, exitOK, "Shows a message: where it stands", ""},
+		{"help with a command below", []string{"help", "message", "geet"}, nil, exitUsage, "", "did you mean get?"},
 		{"a word that is missing", []string{"message", "get"}, nil, exitUsage, "", "it is used as: commserver message get ID [flags]"},
 		{"a word too many", []string{"message", "send", "Hello"}, nil, exitUsage, "", "`commserver message send` got \"Hello\"; it is used as:"},
 		// Each of these would have been the opposite, or about an app called false.

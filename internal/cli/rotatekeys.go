@@ -68,7 +68,10 @@ func rotateKeys(cmd *cobra.Command, s Streams, dry bool, pause time.Duration) er
 	if report.Primary != "" {
 		printColumns(s.Out, &report, dry)
 	}
-	if err != nil {
+	switch {
+	case err != nil && report.Primary == "":
+		return err // before anything was begun
+	case err != nil:
 		return fmt.Errorf("%w; what was done stays done, run it again", err)
 	}
 	printKeys(s.Out, &report, dry)

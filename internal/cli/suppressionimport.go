@@ -105,7 +105,9 @@ func (r *remote) refusedLines(report *importReport) {
 	for _, one := range report.Errors {
 		text := []string{one.Error}
 		for _, path := range sortedNames(one.Details.Fields) {
-			text = append(text, path+": "+one.Details.Fields[path]+".")
+			if why := one.Details.Fields[path]; !strings.Contains(one.Error, why) {
+				text = append(text, path+": "+why+".")
+			}
 		}
 		r.note("line %d: %s (%s)", one.Line, clean(strings.Join(text, " ")), clean(one.Details.Code))
 	}
@@ -126,6 +128,8 @@ func (r *remote) importEnded(err error) error {
 		return err
 	}
 	r.refusedLines(&report)
-	r.note("Before it ended %d were added, %d were there already, %d lines were refused.", *report.Added, report.Present, report.Refused)
+	if *report.Added+report.Present+report.Refused > 0 {
+		r.note("Before it ended %d were added, %d were there already, %d lines were refused.", *report.Added, report.Present, report.Refused)
+	}
 	return err
 }

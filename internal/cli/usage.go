@@ -49,6 +49,15 @@ func wrongWords(cmd *cobra.Command, args []string, err error) error {
 	return usagef("unknown command %q for `%s`%s (`%s --help` lists them)", args[0], cmd.CommandPath(), near, cmd.CommandPath())
 }
 
+// helpOf refuses to help with a command that there is not.
+func helpOf(help *cobra.Command, args []string) error {
+	cmd, rest, err := help.Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = wrongWords(cmd, rest, nil)
+	}
+	return err
+}
+
 // strayValue finds the value of a flag that takes one behind = only, written as a word of its
 // own: it would be taken for something else, and the flag for its opposite.
 func strayValue(cmd *cobra.Command, args []string) (err error) {
