@@ -26,7 +26,7 @@ func auditCommand(s Streams) *cobra.Command {
 
 func listAuditCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List changes, newest first", Args: cobra.NoArgs,
-		Example: "  commserver audit list --app flowbase\n  commserver audit list --action app.deleted --all --json"}
+		Example: "  commserver audit list --app flowbase\n  commserver audit list --action app_deleted --all --json"}
 	filters := bindFilters(cmd, "actor", "action", "target", "after", "before")
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
 		query, limit, err := filters.read(r)
@@ -45,7 +45,7 @@ func listAuditCommand(s Streams) *cobra.Command {
 		}
 		return r.print(ctx, client.Request{Path: auditPath, Query: query, Admin: true}, limit, "sequence", []column{
 			{"NO", "sequence", plain}, {"AT", "at", when}, {"ACTOR", "actor", plain}, {"NAME", "actorName", plain}, {"FROM", "address", plain},
-			{"ACTION", "action", plain}, {"APP", "app", plain}, {"TARGET", "target", plain}, {"DETAIL", "detail", plain}})
+			{"ACTION", "action", plain}, {"APP", "app", plain}, {"TARGET", "target", plain}, {"DETAIL", "detail", changes}})
 	})
 	return cmd
 }

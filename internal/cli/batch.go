@@ -75,7 +75,7 @@ func sendFile(ctx context.Context, r *remote, f sendFlags) error {
 	if b.bar != nil {
 		_ = b.bar.Finish() // only drawing
 	}
-	err = errors.Join(err, b.rows.end())
+	err = b.rows.finish(err)
 	r.note("%d queued, %d refused.", b.sent, b.refused)
 	if err != nil {
 		return err

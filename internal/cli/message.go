@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/comm"
 )
 
 const (
@@ -79,7 +80,7 @@ func filterTable() []filterHelp {
 		{"lane", "lane", "CRITICAL, NORMAL or BULK"},
 		{"search", "search", "beginning of the slug or the name"},
 		{"actor", "actor", "kind of who did it"},
-		{"action", "action", "what was done"},
+		{"action", "action", "what was done, such as app_deleted; see docs/admin.md"},
 		{"target", "target", "what it was done to"},
 		{"key", "key", "key of the template"},
 		{"address", "address", "address, in any form"},
@@ -105,6 +106,8 @@ func bindFilters(cmd *cobra.Command, names ...string) filters {
 			f.String(name, "", "only what was made "+name+" this time, such as 2026-07-03T10:00:00Z, or 24h, or 7d, for so long ago")
 		case "status":
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{"QUEUED", "SENDING", "SENT", "DELIVERED", "FAILED", "SUPPRESSED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
+		case "action":
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(codesOf(comm.AuditActions()), cobra.ShellCompDirectiveNoFileComp)) // likewise
 		case "reason":
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(reasons(), cobra.ShellCompDirectiveNoFileComp)) // likewise
 		case "lane":
@@ -248,7 +251,7 @@ func actCommand(s Streams, name, short, action string) *cobra.Command {
 			r.note("%s:", clean(strings.TrimSpace(id)))
 			report(s.Err, err)
 		}
-		return errors.Join(rows.end(), first)
+		return rows.finish(first)
 	})
 	return cmd
 }

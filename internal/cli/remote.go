@@ -341,8 +341,7 @@ func (r *remote) list(ctx context.Context, q client.Request, limit int, see func
 // print lists to standard output.
 func (r *remote) print(ctx context.Context, q client.Request, limit int, id string, columns []column) error {
 	rows := r.out.rows(id, columns)
-	err := r.list(ctx, q, limit, rows.add)
-	return errors.Join(err, rows.end())
+	return rows.finish(r.list(ctx, q, limit, rows.add))
 }
 
 // note tells a person something that is no result.

@@ -75,6 +75,24 @@ func TestAnAnswerThatBreaksOff(t *testing.T) {
 	}
 }
 
+// TestAListThatFailsPrintsNothing: a heading alone would be an empty list.
+func TestAListThatFailsPrintsNothing(t *testing.T) {
+	t.Parallel()
+	r := startRecorder(t, map[string]string{"GET /api/v1/messages": `401 {"error":"No.","details":{"code":"unauthenticated"}}`})
+	env := []string{"COMMS_URL=" + r.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}
+	for _, args := range [][]string{{"message", "list"}, {"message", "cancel", "c1", "c2"}, {"audit", "list"}} {
+		if got := run(t, env, nil, args...); got.code == exitOK || got.out != "" {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+	// What came before the failure is printed.
+	r = startRecorder(t, map[string]string{"PATCH /api/v1/messages/c1": `200 {"id":"c1","status":"CANCELLED"}`})
+	env[0] = "COMMS_URL=" + r.URL
+	if got := run(t, env, nil, "message", "cancel", "c1", "c2"); got.code != exitMissing || !strings.Contains(got.out, "c1  CANCELLED") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestWhoCalls(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()

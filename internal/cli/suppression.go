@@ -27,11 +27,13 @@ func suppressionColumns() []column {
 }
 
 // reasons are the words of --reason.
-func reasons() (words []string) {
-	for _, w := range comm.SuppressionReasons() {
-		words = append(words, w.Code)
+func reasons() []string { return codesOf(comm.SuppressionReasons()) }
+
+func codesOf(words []comm.Word) (codes []string) {
+	for _, w := range words {
+		codes = append(codes, w.Code)
 	}
-	return words
+	return codes
 }
 
 // channelOf is what --channel says, or what the address looks like.
