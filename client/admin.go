@@ -256,6 +256,10 @@ const adminAudit = "/api/admin/audit"
 type AuditVerdict struct {
 	OK      bool  // every entry holds
 	Checked int64 // entries that hold
+	// Last is the sequence of the last entry that holds, 0 for none, with its hash: keep both elsewhere
+	// to find out later whether somebody made the whole chain anew.
+	Last     int64
+	LastHash string
 	// BrokenAt is the sequence of the first entry that does not hold, 0 when all do, and Reason says why.
 	BrokenAt int64
 	Reason   string
@@ -269,7 +273,11 @@ func (a *Admin) VerifyAudit(ctx context.Context) (*AuditVerdict, error) {
 			OK        bool   `json:"ok"`
 			Checked   int64  `json:"checked"`
 			NextAfter *int64 `json:"nextAfter"`
-			Broken    *struct {
+			Last      *struct {
+				Sequence int64  `json:"sequence"`
+				Hash     string `json:"hash"`
+			} `json:"last"`
+			Broken *struct {
 				Sequence int64  `json:"sequence"`
 				Reason   string `json:"reason"`
 			} `json:"broken"`
@@ -278,6 +286,9 @@ func (a *Admin) VerifyAudit(ctx context.Context) (*AuditVerdict, error) {
 			return nil, err
 		}
 		out.OK, out.Checked = part.OK, out.Checked+part.Checked
+		if part.Last != nil {
+			out.Last, out.LastHash = part.Last.Sequence, part.Last.Hash
+		}
 		if part.Broken != nil {
 			out.BrokenAt, out.Reason = part.Broken.Sequence, part.Broken.Reason
 		}

@@ -228,46 +228,50 @@ func bindKeyFile(cmd *cobra.Command) {
 // issue makes something whose answer holds a key that is shown once. With --quiet
 // the key is what is printed: it is what a script came for. With --key-file it goes
 // to that file, which is opened first, so that no key is made that cannot be kept.
-func (r *remote) issue(ctx context.Context, q client.Request, columns []column) (err error) {
+func (r *remote) issue(ctx context.Context, q client.Request, columns []column) error {
 	path := flagText(r.cmd, "key-file")
-	var file *os.File
-	if path != "" {
-		if file, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, profileMode); err != nil {
-			return usagef("--key-file: %w", err)
+	if path == "" {
+		raw, doc, err := r.issued(ctx, q)
+		if err != nil {
+			return err
 		}
-		defer func() {
-			if err != nil {
-				_ = os.Remove(path) // it holds no key
-			}
-		}()
-	}
-	raw, err := r.call(ctx, q)
-	if err != nil {
-		if file != nil {
-			_ = file.Close() // nothing was written
-		}
-		return err
-	}
-	doc, err := read(raw)
-	if err != nil {
-		return err
-	}
-	r.warn(doc)
-	if file == nil {
+		r.warn(doc)
 		return r.out.one(raw, "apiKey", append(columns, column{"API key (shown this once)", "apiKey", plain}, column{"Webhook secret", "webhookSecret", plain}))
 	}
-	if _, err := fmt.Fprintln(file, doc.str("apiKey")); err != nil {
-		return fmt.Errorf("write the key: %w", errors.Join(err, file.Close()))
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, profileMode)
+	if err != nil {
+		return usagef("--key-file: %w", err)
 	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("write the key: %w", err)
+	_, doc, err := r.issued(ctx, q)
+	if err != nil {
+		_ = errors.Join(file.Close(), os.Remove(path)) // it holds no key
+		return err
 	}
+	// From here on the file stays: what stands in it is nowhere else.
+	_, err = fmt.Fprintln(file, doc.str("apiKey"))
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("a key was made and could not be kept; revoke it: %w", err)
+	}
+	r.warn(doc)
 	doc["apiKey"] = nil
 	masked, err := json.Marshal(doc)
-	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+	if err == nil {
+		err = r.out.one(masked, columns[0].field, append(columns, column{"Webhook secret", "webhookSecret", plain}))
 	}
-	return r.out.one(masked, columns[0].field, append(columns, column{"Webhook secret", "webhookSecret", plain}))
+	if err != nil {
+		return fmt.Errorf("the key is in %s, the rest of the answer could not be shown: %w", path, err)
+	}
+	return nil
+}
+
+// issued makes the call of issue.
+func (r *remote) issued(ctx context.Context, q client.Request) (json.RawMessage, document, error) {
+	raw, err := r.call(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	doc, err := read(raw)
+	return raw, doc, err
 }
 
 func deleteAppCommand(s Streams) *cobra.Command {
@@ -306,6 +310,9 @@ func rotateAppKeyCommand(s Streams) *cobra.Command {
 		})
 		if err != nil {
 			return err
+		}
+		if len(ids) == 0 {
+			return usagef("the app has no key in force that could be replaced; make one: commserver key create %s", args[0])
 		}
 		if len(ids) != 1 {
 			return usagef("the app has %d keys in force; name one: commserver key rotate %s ID", len(ids), args[0])

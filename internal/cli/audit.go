@@ -26,7 +26,7 @@ func auditCommand(s Streams) *cobra.Command {
 
 func listAuditCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List changes, newest first", Args: cobra.NoArgs,
-		Example: "  commserver audit list --app flowbase\n  commserver audit list --action app.deleted --all --json"}
+		Example: "  commserver audit list --app flowbase\n  commserver audit list --action app_deleted --all --json"}
 	filters := bindFilters(cmd, "actor", "action", "target", "after", "before")
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
 		query, limit, err := filters.read(r)
@@ -45,66 +45,68 @@ func listAuditCommand(s Streams) *cobra.Command {
 		}
 		return r.print(ctx, client.Request{Path: auditPath, Query: query, Admin: true}, limit, "sequence", []column{
 			{"NO", "sequence", plain}, {"AT", "at", when}, {"ACTOR", "actor", plain}, {"NAME", "actorName", plain}, {"FROM", "address", plain},
-			{"ACTION", "action", plain}, {"APP", "app", plain}, {"TARGET", "target", plain}, {"DETAIL", "detail", plain}})
+			{"ACTION", "action", plain}, {"APP", "app", plain}, {"TARGET", "target", plain}, {"DETAIL", "detail", changes}})
 	})
 	return cmd
 }
 
 func verifyAuditCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "verify", Short: "Check that the log is whole and unchanged", Args: cobra.NoArgs,
-		Long:    "Has the server follow the chain of hashes from the first entry to the last, part by part. Exit code 7 when it is broken.",
+		Long: "Has the server follow the chain of hashes from the first entry to the last, part by part. Exit code 7 when it is broken.\n" +
+			"Keep the last entry's number and hash elsewhere: if that entry has another hash later, the whole log was made anew.",
 		Example: "  commserver audit verify\n  commserver audit verify --json"}
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
-		var bar *progressbar.ProgressBar
+		seen := func(int64) {}
 		if r.term.Err && !r.out.quiet {
-			bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(s.Err), progressbar.OptionSetDescription("entries"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+			bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(s.Err), progressbar.OptionSetDescription("entries"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+			defer func() { _ = bar.Finish() }()       // only drawing
+			seen = func(n int64) { _ = bar.Set64(n) } // likewise
 		}
-		query, checked := url.Values{}, int64(0)
-		for {
-			raw, err := r.call(ctx, client.Request{Method: http.MethodGet, Path: auditPath + "/verify", Query: query, Admin: true, Safe: true, Timeout: time.Minute})
-			if err != nil {
-				return err
-			}
-			var part struct {
-				OK        bool   `json:"ok"`
-				Checked   int64  `json:"checked"`
-				NextAfter *int64 `json:"nextAfter"`
-				Broken    *struct {
-					Sequence int64  `json:"sequence"`
-					Reason   string `json:"reason"`
-				} `json:"broken"`
-			}
-			if err := json.Unmarshal(raw, &part); err != nil {
-				return fmt.Errorf("read the answer: %w", err)
-			}
-			checked += part.Checked
-			if bar != nil {
-				_ = bar.Add64(part.Checked) // only drawing
-			}
-			if part.OK && part.NextAfter != nil {
-				query.Set("after", strconv.FormatInt(*part.NextAfter, 10))
-				continue
-			}
-			if bar != nil {
-				_ = bar.Finish() // only drawing
-			}
-			if part.Broken != nil {
-				r.note("Entry %d: %s", part.Broken.Sequence, clean(part.Broken.Reason))
-			}
-			return r.verified(part.OK, checked)
+		all, err := r.verifyAudit(ctx, seen)
+		if err != nil {
+			return err
 		}
+		raw, err := json.Marshal(all)
+		if err != nil {
+			return fmt.Errorf("write the result: %w", err)
+		}
+		if err := r.out.one(raw, "checked", []column{{"Whole", "ok", yes}, {"Entries", "checked", plain}, {"Last entry", "last.sequence", plain}, {"Its hash", "last.hash", plain},
+			{"Broken at", "broken.sequence", plain}, {"Because", "broken.reason", plain}}); err != nil {
+			return err
+		}
+		return verdict(document{"ok": all.OK}, "the audit log is not whole")
 	})
 	return cmd
 }
 
-// verified prints the sum of all parts.
-func (r *remote) verified(ok bool, checked int64) error {
-	raw, err := json.Marshal(map[string]any{"ok": ok, "checked": checked})
-	if err != nil {
-		return fmt.Errorf("write the result: %w", err)
+// auditVerdict is what was found, as the API says it of a part.
+type auditVerdict struct {
+	OK        bool            `json:"ok"`
+	Checked   int64           `json:"checked"`
+	NextAfter *int64          `json:"nextAfter,omitempty"`
+	Last      json.RawMessage `json:"last"`
+	Broken    json.RawMessage `json:"broken"`
+}
+
+// verifyAudit has the server check part after part, and answers the sum of all.
+func (r *remote) verifyAudit(ctx context.Context, seen func(checked int64)) (all auditVerdict, err error) {
+	for query := (url.Values{}); ; {
+		raw, err := r.call(ctx, client.Request{Method: http.MethodGet, Path: auditPath + "/verify", Query: query, Admin: true, Safe: true, Timeout: time.Minute})
+		if err != nil {
+			return all, err
+		}
+		var part auditVerdict
+		if err := json.Unmarshal(raw, &part); err != nil {
+			return all, fmt.Errorf("read the answer: %w", err)
+		}
+		part.Checked += all.Checked
+		if part.Last == nil || string(part.Last) == "null" {
+			part.Last = all.Last // of the part before
+		}
+		if all = part; !all.OK || all.NextAfter == nil {
+			return all, nil
+		}
+		seen(all.Checked)
+		query.Set("after", strconv.FormatInt(*all.NextAfter, 10))
 	}
-	if err := r.out.one(raw, "checked", []column{{"Whole", "ok", yes}, {"Entries", "checked", plain}}); err != nil {
-		return err
-	}
-	return verdict(document{"ok": ok}, "the audit log is not whole")
 }

@@ -10,9 +10,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/pflag"
 
 	"github.com/commserver/commserver/client"
 )
@@ -43,8 +45,14 @@ type batch struct {
 // sendFile sends every line of a file, batch by batch. A line that is refused is
 // told with its number and does not keep the others from being sent.
 func sendFile(ctx context.Context, r *remote, f sendFlags) error {
-	if f.to != "" || f.body != "" || f.bodyFile != "" || f.htmlFile != "" || f.template != "" || f.wait != 0 {
-		return usagef("--file has whole messages; of the other flags it takes --idempotency-key alone")
+	var given []string
+	r.cmd.LocalNonPersistentFlags().VisitAll(func(one *pflag.Flag) {
+		if one.Changed && one.Name != "file" && one.Name != "idempotency-key" {
+			given = append(given, "--"+one.Name)
+		}
+	})
+	if len(given) > 0 {
+		return usagef("--file has whole messages: %s cannot be given beside it; write it into the lines, as the API names it", strings.Join(given, ", "))
 	}
 	in := r.s.In
 	if f.file != "-" {
@@ -67,10 +75,11 @@ func sendFile(ctx context.Context, r *remote, f sendFlags) error {
 	if b.bar != nil {
 		_ = b.bar.Finish() // only drawing
 	}
-	if err = errors.Join(err, b.rows.end()); err != nil {
+	err = b.rows.finish(err)
+	r.note("%d queued, %d refused.", b.sent, b.refused)
+	if err != nil {
 		return err
 	}
-	r.note("%d queued, %d refused.", b.sent, b.refused)
 	if b.refused > 0 {
 		return codedError{fmt.Errorf("%d lines were refused; see above", b.refused), exitRefused}
 	}
@@ -80,14 +89,15 @@ func sendFile(ctx context.Context, r *remote, f sendFlags) error {
 func (b *batch) read(ctx context.Context, in io.Reader) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, lineLimit)
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 {
 			continue
 		}
 		item, err := b.item(line, n)
 		if err != nil {
-			return usagef("line %d: %w; the lines before it are sent", n, errors.Join(err, b.flush(ctx)))
+			return b.wrongLine(ctx, n, err)
 		}
 		if len(b.items) == batchItems || b.bytes+len(item) > batchBytes {
 			if err := b.flush(ctx); err != nil {
@@ -96,10 +106,21 @@ func (b *batch) read(ctx context.Context, in io.Reader) error {
 		}
 		b.items, b.lines, b.bytes = append(b.items, item), append(b.lines, n), b.bytes+len(item)
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return b.wrongLine(ctx, n, errors.New("is longer than 1 MiB"))
+	case err != nil:
 		return errors.Join(fmt.Errorf("read the file: %w", err), b.flush(ctx))
 	}
 	return b.flush(ctx)
+}
+
+// wrongLine sends what stands before a line that ends the file, and says whether that went well.
+func (b *batch) wrongLine(ctx context.Context, n int, why error) error {
+	if err := b.flush(ctx); err != nil {
+		return fmt.Errorf("line %d %w; nor are all lines before it sent: %w", n, why, err)
+	}
+	return usagef("line %d %w; the lines before it are sent", n, why)
 }
 
 // item gives a line its idempotency key where it has none.

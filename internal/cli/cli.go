@@ -58,7 +58,7 @@ func newRoot(s Streams) *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; `%s --help` lists them", err, cmd.CommandPath())}
+		return usageError{fmt.Errorf("%w; `%s --help` lists the flags", err, cmd.CommandPath())}
 	})
 	root.Version = versionLine()
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -72,22 +72,13 @@ func newRoot(s Streams) *cobra.Command {
 	root.Args = cobra.NoArgs
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	misuse(root)
-	return root
-}
-
-// misuse makes a wrong use of every mistake in the words after a command.
-func misuse(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			cmd.Args = helpOf
 		}
 	}
-	for _, sub := range cmd.Commands() {
-		misuse(sub)
-	}
+	return root
 }
 
 // commandGroup is a heading of the help with its commands.

@@ -95,19 +95,23 @@ func exitOfStatus(status int) int {
 
 // unreachable says that the call itself failed, not what it asked for.
 func unreachable(err error) bool {
-	var remote *callError
-	return errors.As(err, &remote)
+	_, ok := errors.AsType[*callError](err)
+	return ok
 }
 
-// callError is a call that brought no answer.
+// callError is a call that brought no answer, or no whole one.
 type callError struct {
-	url string
-	err error
+	url   string
+	err   error
+	broke bool // in the middle of the answer
 }
 
 func (e *callError) Error() string {
-	if errors.Is(e.err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(e.err, context.DeadlineExceeded):
 		return fmt.Sprintf("%s did not answer in time: %v", e.url, e.err)
+	case e.broke:
+		return fmt.Sprintf("the answer of %s broke off and is not whole: %v", e.url, e.err)
 	}
 	return fmt.Sprintf("%s cannot be reached: %v", e.url, e.err)
 }
@@ -119,7 +123,7 @@ func report(w io.Writer, err error) {
 	fmt.Fprintln(w, "commserver:", clean(message(err)))
 	refused, ok := errors.AsType[*client.Error](err)
 	if !ok {
-		if unreachable(err) {
+		if e, ok := errors.AsType[*callError](err); ok && !e.broke {
 			fmt.Fprintln(w, "  Is it running, and is the address right? See `commserver profile list` and COMMS_URL.")
 		}
 		return

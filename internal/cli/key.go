@@ -73,8 +73,8 @@ func bindRotation(cmd *cobra.Command) {
 
 func rotate(ctx context.Context, r *remote, app, id string) error {
 	overlap, err := r.cmd.Flags().GetDuration("overlap")
-	if err != nil || overlap < 0 {
-		return usagef("--overlap must be a duration such as 1h")
+	if err != nil || overlap < 0 || overlap%time.Second != 0 {
+		return usagef("--overlap must be whole seconds, such as 1h or 90s")
 	}
 	if overlap == 0 {
 		if err := r.confirm("Replace the key " + id + " of " + app + "; the old one ends now"); err != nil {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/comm"
 )
 
 const (
@@ -78,12 +80,15 @@ func filterTable() []filterHelp {
 		{"lane", "lane", "CRITICAL, NORMAL or BULK"},
 		{"search", "search", "beginning of the slug or the name"},
 		{"actor", "actor", "kind of who did it"},
-		{"action", "action", "what was done"},
+		{"action", "action", "what was done, such as app_deleted; see docs/admin.md"},
 		{"target", "target", "what it was done to"},
 		{"key", "key", "key of the template"},
 		{"address", "address", "address, in any form"},
+		{"reason", "reason", strings.Join(reasons(), ", ")},
 	}
 }
+
+const day = 24 * time.Hour
 
 // defaultLimit is how many items a list shows when nobody says.
 const defaultLimit = 20
@@ -98,9 +103,13 @@ func bindFilters(cmd *cobra.Command, names ...string) filters {
 		}
 		switch name {
 		case "after", "before":
-			f.String(name, "", "only what was made "+name+" this time, such as 2026-07-03T10:00:00Z, or 24h for a day ago")
+			f.String(name, "", "only what was made "+name+" this time, such as 2026-07-03T10:00:00Z, or 24h, or 7d, for so long ago")
 		case "status":
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{"QUEUED", "SENDING", "SENT", "DELIVERED", "FAILED", "SUPPRESSED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
+		case "action":
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(codesOf(comm.AuditActions()), cobra.ShellCompDirectiveNoFileComp)) // likewise
+		case "reason":
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(reasons(), cobra.ShellCompDirectiveNoFileComp)) // likewise
 		case "lane":
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions([]string{"CRITICAL", "NORMAL", "BULK"}, cobra.ShellCompDirectiveNoFileComp)) // likewise
 		case "channel":
@@ -143,14 +152,19 @@ func (f filters) read(r *remote) (url.Values, int, error) {
 	return query, limit, nil
 }
 
-// readTime reads a time with its zone, or a duration from now on (sign 1) or back (-1).
+// readTime reads a time with its zone, or a duration from now on (sign 1) or back (-1); of days, too.
 func readTime(text string, now time.Time, sign time.Duration) (time.Time, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.Add(sign * time.Duration(n) * day), nil
+		}
+	}
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(sign * d), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return at, errors.New("must be a time with its zone, such as 2026-07-03T10:00:00Z, or a duration such as 90m")
+		return at, errors.New("must be a time with its zone, such as 2026-07-03T10:00:00Z, or a duration such as 90m or 7d")
 	}
 	return at, nil
 }
@@ -165,7 +179,7 @@ func listMessagesCommand(s Streams) *cobra.Command {
 		Example: `  commserver message list --status FAILED --after 24h
   commserver message list --to ama@example.com --all
   commserver message list --to ama@example.com --all-apps
-  commserver message list --tag invoices --all --quiet | xargs commserver message cancel`}
+  commserver message list --tag invoices --all --quiet | xargs -r commserver message cancel`}
 	filters := bindFilters(cmd, "status", "channel", "to", "tag", "template", "after", "before")
 	cmd.Flags().Bool("all-apps", false, "of all apps, as the administrator; --tag and --template need one app")
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
@@ -211,7 +225,7 @@ func getMessageCommand(s Streams) *cobra.Command {
 // keep the others from it; the exit code is that of the first refusal.
 func actCommand(s Streams, name, short, action string) *cobra.Command {
 	cmd := &cobra.Command{Use: name + " ID...", Short: short, Args: cobra.MinimumNArgs(1),
-		Example: "  commserver message " + name + " cmr0123456789abcdefghijkl\n  commserver message list --tag campaign-7 --all --quiet | xargs commserver message " + name}
+		Example: "  commserver message " + name + " cmr0123456789abcdefghijkl\n  commserver message list --tag campaign-7 --all --quiet | xargs -r commserver message " + name}
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
 		rows := r.out.rows("id", []column{{"ID", "id", plain}, {"STATUS", "status", status}, {"TO", "toAddress", plain}})
 		var first error
@@ -237,7 +251,7 @@ func actCommand(s Streams, name, short, action string) *cobra.Command {
 			r.note("%s:", clean(strings.TrimSpace(id)))
 			report(s.Err, err)
 		}
-		return errors.Join(rows.end(), first)
+		return rows.finish(first)
 	})
 	return cmd
 }

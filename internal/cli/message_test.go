@@ -158,7 +158,31 @@ func TestBatchFile(t *testing.T) {
 	if body := r.last(t).body; !strings.Contains(body, `"idempotencyKey":"july-1"`) || !strings.Contains(body, `"idempotencyKey":"mine"`) {
 		t.Errorf("sent %s", body)
 	}
-	if got := run(t, env, nil, "message", "send", "--file", writeFile(t, "bad.jsonl", "[]\n")); got.code != exitUsage || !strings.Contains(got.err, "line 1: must be one JSON object") {
+	if got := run(t, env, nil, "message", "send", "--file", writeFile(t, "bad.jsonl", "[]\n")); got.code != exitUsage || !strings.Contains(got.err, "line 1 must be one JSON object; the lines before it are sent") {
+		t.Errorf("%+v", got)
+	}
+	before := r.count()
+	// A flag of one message, left unsaid, would send now what was to be sent tomorrow.
+	for _, flag := range []string{"--at=24h", "--lane=BULK", "--ttl=5m", "--from=a@example.com", "--tag=x", "--channel=SMS", "--subject=x", "--var=a=b", "--wait", "--attach=x"} {
+		got := run(t, env, nil, "message", "send", "--file", file, flag)
+		name, _, _ := strings.Cut(flag, "=")
+		if got.code != exitUsage || !strings.Contains(got.err, name+" cannot be given") {
+			t.Errorf("%s: %+v", flag, got)
+		}
+	}
+	if r.count() != before {
+		t.Errorf("sent %+v", r.last(t))
+	}
+	long := writeFile(t, "long.jsonl", "\n"+`{"channel":"SMS","to":"233241234567","body":"`+strings.Repeat("x", lineLimit)+"\"}\n")
+	if got := run(t, env, nil, "message", "send", "--file", long); got.code != exitUsage || !strings.Contains(got.err, "line 2 is longer than 1 MiB") {
+		t.Errorf("%+v", got)
+	}
+	// What could not be sent is not said to be.
+	r.mu.Lock()
+	r.answers = map[string]string{"POST /api/v1/messages/batch": `401 {"error":"No.","details":{"code":"unauthenticated"}}`}
+	r.mu.Unlock()
+	broken := writeFile(t, "broken.jsonl", `{"channel":"SMS","to":"233241234567","body":"x"}`+"\nnonsense\n")
+	if got := run(t, env, nil, "message", "send", "--file", broken); got.code != exitDenied || strings.Contains(got.err, "are sent") || !strings.Contains(got.err, "line 2 must be one JSON object; nor are all lines before it sent: No.") || !strings.Contains(got.err, "0 queued, 0 refused.") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -137,15 +137,13 @@ func (r *remote) erased(ctx context.Context, raw json.RawMessage, path string, a
 			return nil, fmt.Errorf("read the answer: %w", err)
 		}
 		if e.Done() {
+			r.progress(last, "")
 			return raw, nil
 		}
 		if e.ID == "" || e.Status != "RUNNING" {
 			return nil, errors.New("the answer does not say how far the erasure is; is this a CommServer?")
 		}
-		if progress := fmt.Sprintf("%s: %d erased, %d masked, %d waiting for a provider's answer", clean(e.Stage), e.Erased, e.Masked, e.Waiting); progress != last && !r.out.quiet {
-			r.note("%s", progress)
-			last = progress
-		}
+		last = r.progress(last, fmt.Sprintf("%s: %d erased, %d masked, %d waiting for a provider's answer", clean(e.Stage), e.Erased, e.Masked, e.Waiting))
 		select {
 		case <-time.After(erasureLook):
 		case <-ctx.Done():

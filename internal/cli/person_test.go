@@ -16,8 +16,12 @@ func TestPersonsOfARealServer(t *testing.T) {
 	}
 	s.fails(exitUsage, "--yes", "person", "erase", "233241234567")
 	s.fails(exitRefused, "invalid_address", "person", "erase", "nobody", "--yes")
+	watched := run(t, s.env(), func(s *Streams) { s.Terminal = &Terminal{Err: true} }, "person", "erase", "233249999999", "--yes", "--wait", "--json")
+	if watched.code != exitOK || !strings.Contains(watched.err, "0 erased") || !strings.HasSuffix(watched.err, clearLine) {
+		t.Errorf("%+v", watched)
+	}
 	done := run(t, s.env(), nil, "person", "erase", "233241234567", "--yes", "--wait", "--json")
-	if done.code != exitOK || fieldOf(t, done.out, "status") != "DONE" || fieldOf(t, done.out, "erased") != "1" || !strings.Contains(done.err, "erased") {
+	if done.code != exitOK || fieldOf(t, done.out, "status") != "DONE" || fieldOf(t, done.out, "erased") != "1" || done.err != "" {
 		t.Fatalf("%+v", done)
 	}
 	if got := s.ok("message", "get", id, "--json"); fieldOf(t, got, "body") != "" || fieldOf(t, got, "contentRemoved") != "erased" || fieldOf(t, got, "toAddress") != "23324***4567" {

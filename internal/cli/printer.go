@@ -3,14 +3,12 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -27,17 +25,15 @@ type printer struct {
 	now    func() time.Time
 }
 
-// document is one JSON object of the API.
-type document map[string]any
-
 // kind is how a column shows its value.
 type kind uint8
 
 const (
-	plain  kind = iota // as it is
-	when               // a time
-	status             // a state, in colour
-	yes                // a truth
+	plain   kind = iota // as it is
+	when                // a time
+	status              // a state, in colour
+	yes                 // a truth
+	changes             // what was changed, field by field, from what to what
 )
 
 // column is one column of a table, or one line of a single resource. A field may
@@ -150,6 +146,15 @@ func (r *rows) add(raw json.RawMessage) error {
 		return r.end()
 	}
 	return nil
+}
+
+// finish ends a list that may have failed. One that failed before its first row prints
+// nothing: a heading alone is an empty list.
+func (r *rows) finish(err error) error {
+	if err != nil && len(r.kept) == 0 {
+		return err
+	}
+	return errors.Join(err, r.end())
 }
 
 // end prints what is left. An empty list prints nothing at all to programs, and its heading to people.
@@ -287,6 +292,8 @@ func (p *printer) text(v any, k kind) string {
 		if truth, ok := v.(bool); ok {
 			return map[bool]string{true: "yes", false: "no"}[truth]
 		}
+	case changes:
+		return clean(changesOf(v))
 	case plain, status:
 	}
 	return clean(textOf(v))
@@ -299,70 +306,3 @@ func (p *printer) time(at time.Time) string {
 	}
 	return at.In(p.zone).Format("2006-01-02 15:04:05")
 }
-
-// textOf is a JSON value as text: lists joined by commas, objects as JSON.
-func textOf(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	case json.Number:
-		return v.String()
-	case bool:
-		return strconv.FormatBool(v)
-	case []any:
-		parts := make([]string, len(v))
-		for i, one := range v {
-			parts[i] = textOf(one)
-		}
-		return strings.Join(parts, ", ")
-	case map[string]any:
-		parts := make([]string, 0, len(v))
-		for name, value := range v {
-			parts = append(parts, name+"="+textOf(value))
-		}
-		slices.Sort(parts)
-		return strings.Join(parts, " ")
-	}
-	return fmt.Sprint(v)
-}
-
-// clean takes away what could move the cursor or colour the terminal: subjects and
-// answers of providers are other people's text.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r):
-			return -1
-		}
-		return r
-	}, text)
-}
-
-func read(raw json.RawMessage) (document, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	var doc document
-	if err := d.Decode(&doc); err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
-	}
-	return doc, nil
-}
-
-// at is the value of a field, nil when there is none.
-func (d document) at(path string) any {
-	var v any = map[string]any(d)
-	for name := range strings.SplitSeq(path, ".") {
-		inside, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = inside[name]
-	}
-	return v
-}
-
-func (d document) str(path string) string { return textOf(d.at(path)) }

@@ -87,13 +87,23 @@ hidden, on a terminal. The first profile is used from then on.`,
 		if err != nil {
 			return err
 		}
-		return s.changeProfiles(func(p *profiles) error {
+		current := ""
+		if err := s.changeProfiles(func(p *profiles) error {
 			p.Profiles[args[0]] = id
 			if p.Current == "" {
 				p.Current = args[0]
 			}
+			current = p.Current
 			return nil
-		})
+		}); err != nil {
+			return err
+		}
+		if current == args[0] {
+			fmt.Fprintf(s.Err, "The profile %s is kept and in use.\n", args[0])
+		} else {
+			fmt.Fprintf(s.Err, "The profile %s is kept; in use is %s. Change that with `commserver profile use %s`, or give --profile %s.\n", args[0], current, args[0], args[0])
+		}
+		return nil
 	}
 	return cmd
 }

@@ -284,11 +284,12 @@ func (r *remote) call(ctx context.Context, q client.Request) (json.RawMessage, e
 	if _, refused := errors.AsType[*client.Error](err); refused || ctx.Err() != nil {
 		return nil, err
 	}
-	if broken, ok := errors.AsType[*url.Error](err); ok || errors.Is(err, context.DeadlineExceeded) {
-		if ok {
-			err = broken.Err // without the address, which callError has
-		}
-		return nil, &callError{r.id.URL, err}
+	if broken, ok := errors.AsType[*url.Error](err); ok {
+		return nil, &callError{url: r.id.URL, err: broken.Err} // without the address, which callError has
+	}
+	_, lost := errors.AsType[*net.OpError](err)
+	if broke := errors.Is(err, io.ErrUnexpectedEOF); broke || lost || errors.Is(err, context.DeadlineExceeded) {
+		return nil, &callError{url: r.id.URL, err: err, broke: broke || lost}
 	}
 	return nil, err
 }
@@ -344,8 +345,7 @@ func (r *remote) list(ctx context.Context, q client.Request, limit int, see func
 // print lists to standard output.
 func (r *remote) print(ctx context.Context, q client.Request, limit int, id string, columns []column) error {
 	rows := r.out.rows(id, columns)
-	err := r.list(ctx, q, limit, rows.add)
-	return errors.Join(err, rows.end())
+	return rows.finish(r.list(ctx, q, limit, rows.add))
 }
 
 // note tells a person something that is no result.

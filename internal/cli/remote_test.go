@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,6 +53,44 @@ func TestExitCodesOfACall(t *testing.T) {
 	}
 	got := run(t, []string{"COMMS_URL=" + gone.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}, nil, "app", "update", "--webhook-url", "")
 	if got.code != exitUnavailable || !strings.Contains(got.err, "cannot be reached") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestAnAnswerThatBreaksOff: of an export that is not whole the exit code says that the same command may work later.
+func TestAnAnswerThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "channel,address\n")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(s.Close)
+	got := run(t, []string{"COMMS_URL=" + s.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}, nil, "suppression", "export")
+	if got.code != exitUnavailable || !strings.Contains(got.err, "broke off and is not whole") || strings.Contains(got.err, "Is it running") {
+		t.Errorf("%+v", got)
+	}
+	disk := run(t, []string{"COMMS_URL=" + startRecorder(t, map[string]string{"GET /api/v1/suppressions/export": "200 x"}).URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"},
+		func(s *Streams) { s.Out = brokenPipe{} }, "suppression", "export")
+	if disk.code != exitFailed { // it is this machine that takes nothing
+		t.Errorf("%+v", disk)
+	}
+}
+
+// TestAListThatFailsPrintsNothing: a heading alone would be an empty list.
+func TestAListThatFailsPrintsNothing(t *testing.T) {
+	t.Parallel()
+	r := startRecorder(t, map[string]string{"GET /api/v1/messages": `401 {"error":"No.","details":{"code":"unauthenticated"}}`})
+	env := []string{"COMMS_URL=" + r.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}
+	for _, args := range [][]string{{"message", "list"}, {"message", "cancel", "c1", "c2"}, {"audit", "list"}} {
+		if got := run(t, env, nil, args...); got.code == exitOK || got.out != "" {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+	// What came before the failure is printed.
+	r = startRecorder(t, map[string]string{"PATCH /api/v1/messages/c1": `200 {"id":"c1","status":"CANCELLED"}`})
+	env[0] = "COMMS_URL=" + r.URL
+	if got := run(t, env, nil, "message", "cancel", "c1", "c2"); got.code != exitMissing || !strings.Contains(got.out, "c1  CANCELLED") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -131,7 +170,9 @@ func TestProfiles(t *testing.T) {
 		return got.out
 	}
 	must("profile", "add", "local", "--app", "demo", "--api-key-file", key)
-	must("profile", "add", "ops", "--url", "https://comms.example.com", "--admin-key-file", key)
+	if got := run(t, env, nil, "profile", "add", "ops", "--url", "https://comms.example.com", "--admin-key-file", key); got.code != exitOK || !strings.Contains(got.err, "in use is local") {
+		t.Errorf("it is not said which profile is in use: %+v", got)
+	}
 	path := filepath.Join(home, ".config", "commserver", "profiles.json")
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -238,6 +279,9 @@ func TestListsFollowCursors(t *testing.T) {
 	}
 	if q := r.last(t).query; q != "createdAfter=2026-07-03T08%3A00%3A00Z&cursor=next&limit=1&status=FAILED&templateKey=t" {
 		t.Errorf("asked %s", q)
+	}
+	if got := run(t, env, func(s *Streams) { s.Now = fixed }, "message", "list", "--limit", "1", "--after", "7d"); got.code != exitOK || r.last(t).query != "createdAfter=2026-06-26T10%3A00%3A00Z&limit=1" {
+		t.Errorf("%+v asked %s", got, r.last(t).query)
 	}
 	for _, wrong := range [][]string{{"--limit", "0"}, {"--limit", "x"}, {"--all", "--limit", "3"}, {"--after", "yesterday"}} {
 		if got := run(t, env, nil, append([]string{"message", "list"}, wrong...)...); got.code == exitOK {

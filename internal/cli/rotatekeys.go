@@ -59,12 +59,19 @@ func rotateKeys(cmd *cobra.Command, s Streams, dry bool, pause time.Duration) er
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	report, err := app.RotateKeys(ctx, cfg, app.Rotation{DryRun: dry, Pause: pause, Log: newLog(cfg, s.Err),
-		Progress: func(column string, done int) { fmt.Fprintf(s.Err, "%s: %d sealed again\n", column, done) }})
+	rotation := app.Rotation{DryRun: dry, Pause: pause, Log: newLog(cfg, s.Err)}
+	if s.terminal().Err {
+		rotation.Progress = func(column string, done int) { fmt.Fprintf(s.Err, clearLine+"%s: %d sealed again", column, done) }
+		defer fmt.Fprint(s.Err, clearLine)
+	}
+	report, err := app.RotateKeys(ctx, cfg, rotation)
 	if report.Primary != "" {
 		printColumns(s.Out, &report, dry)
 	}
-	if err != nil {
+	switch {
+	case err != nil && report.Primary == "":
+		return err // before anything was begun
+	case err != nil:
 		return fmt.Errorf("%w; what was done stays done, run it again", err)
 	}
 	printKeys(s.Out, &report, dry)
@@ -99,8 +106,13 @@ func printKeys(w io.Writer, r *keyring.Report, dry bool) {
 	for _, id := range slices.Sorted(maps.Keys(r.ByKey)) {
 		fmt.Fprintf(w, "Values under key %q: %d\n", id, r.ByKey[id])
 	}
+	for _, id := range r.Late {
+		fmt.Fprintf(w, "Values under key %q: stored by a node while this ran\n", id)
+	}
 	old := r.Old()
 	switch {
+	case len(old) == 0 && dry:
+		fmt.Fprintln(w, "Nothing is under another key: run it without --dry-run, and the others can be removed from COMMS_ENCRYPTION_KEYS.")
 	case len(old) == 0:
 		fmt.Fprintln(w, "Nothing is under another key: the others can be removed from COMMS_ENCRYPTION_KEYS.")
 	case dry:

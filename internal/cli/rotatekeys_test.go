@@ -2,6 +2,8 @@ package cli
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -100,4 +102,43 @@ func fillSealed(t *testing.T, env []string, key string) string {
 		}
 	}
 	return damaged
+}
+
+// TestADryRunDropsNothing: a start without the old key is refused as long as its canary stands, so
+// that a dry run must not say that the key can be removed, which the rotation itself then makes true.
+func TestADryRunDropsNothing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t) // its first start seals under k1
+	if got := run(t, []string{"COMMS_DATA_DIR=" + s.data}, nil, "rotate-keys"); got.code != exitFailed || !strings.Contains(got.err, "in use by another process") || strings.Contains(got.err, "run it again") {
+		t.Errorf("beside the server: %+v", got)
+	}
+	s.stop()
+	path := filepath.Join(s.data, "encryption-keys")
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := seal.GenerateRing("k2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := func(ring string) []string {
+		return []string{"COMMS_DATA_DIR=" + s.data, "COMMS_ADDR=localhost:0", "COMMS_ENCRYPTION_KEYS=" + ring}
+	}
+	both := env(fresh.Reveal() + "," + strings.TrimSpace(string(old)))
+	// Progress is for people: a line for each step would fill the log of a large rotation.
+	if got := run(t, both, nil, "rotate-keys"); got.code != exitOK || !strings.Contains(got.out, "can be removed from COMMS_ENCRYPTION_KEYS") || strings.Contains(got.err, "sealed again") {
+		t.Fatalf("%+v", got)
+	}
+	back := env(strings.TrimSpace(string(old)) + "," + fresh.Reveal())
+	watched := func(s *Streams) { s.Terminal = &Terminal{Err: true} }
+	if got := run(t, back, watched, "rotate-keys"); got.code != exitOK || !strings.Contains(got.err, "hash_keys.secret: 1 sealed again"+clearLine) { // k2 is the old one now, and nothing is under it
+		t.Fatalf("%+v", got)
+	}
+	if got := run(t, both, nil, "rotate-keys", "--dry-run"); got.code != exitFailed || !strings.Contains(got.out, "Keep key k1") {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, back, nil, "rotate-keys", "--dry-run"); got.code != exitOK || !strings.Contains(got.out, "run it without --dry-run, and the others can be removed") {
+		t.Errorf("%+v", got)
+	}
 }

@@ -197,10 +197,13 @@ func pauseFor(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// clearLine begins a terminal's line anew.
+const clearLine = "\r\x1b[K"
+
 // progress replaces the line that a person at a terminal sees; programs see nothing.
 func (r *remote) progress(shown, text string) string {
 	if r.term.Err && !r.out.quiet && text != shown {
-		fmt.Fprintf(r.s.Err, "\r\x1b[K%s", text)
+		fmt.Fprint(r.s.Err, clearLine+text)
 	}
 	return text
 }

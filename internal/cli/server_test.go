@@ -27,6 +27,7 @@ type server struct {
 	url  string
 	key  string
 	data string
+	stop func() // once; the end of the test does it otherwise
 }
 
 func startServer(t *testing.T) *server {
@@ -45,12 +46,13 @@ func startServer(t *testing.T) *server {
 	s.url = "http://" + a.Addr().String()
 	ran := make(chan error, 1)
 	go func() { ran <- a.Run(ctx) }()
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(s.stop)
 	return s
 }
 
@@ -171,6 +173,13 @@ func startRecorder(t *testing.T, answers map[string]string) *recorder {
 	}))
 	t.Cleanup(r.Close)
 	return r
+}
+
+// count is how many requests there were.
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.asked)
 }
 
 func (r *recorder) last(t *testing.T) recorded {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -123,17 +124,21 @@ func TestWhatIsAsked(t *testing.T) {
 		{"provider test c5 --app flow --to a@example.com --yes", `POST /api/v1/provider-configs/c5/test {"to":"a@example.com"}`, `200 {"ok":true,"class":"accepted"}`, "accepted"},
 		{"template list --app flow --key k", "GET /api/v1/templates?key=k&limit=20 ", `200 {"data":[{"id":"c7","key":"k"}],"nextCursor":null}`, "c7"},
 		{"template create k --app flow --channel SMS --body Hi", `POST /api/v1/templates {"body":"Hi","channel":"SMS","key":"k"}`, `201 {"id":"c7","version":1}`, "c7"},
-		{"template get c7 --app flow", "GET /api/v1/templates/c7 ", `200 {"id":"c7","body":"Hi"}`, "Hi"},
-		{"template update c7 --app flow --body Ho", `PATCH /api/v1/templates/c7 {"body":"Ho"}`, `200 {"id":"c7"}`, "c7"},
-		{"template versions c7 --app flow", "GET /api/v1/templates/c7/versions ", `200 {"data":[{"version":2}],"nextCursor":null}`, "2"},
-		{"template rollback c7 --app flow --version 1", `POST /api/v1/templates/c7/rollback {"version":1}`, `200 {"id":"c7"}`, "c7"},
-		{"template preview c7 --app flow --var a=b", `POST /api/v1/templates/c7/preview {"variables":{"a":"b"}}`, `200 {"version":1,"body":"Hi b"}`, "Hi b"},
-		{"template delete c7 --app flow --yes", "DELETE /api/v1/templates/c7 ", "204 ", ""},
-		{"suppression add a@example.com --app flow --reason x", `POST /api/v1/suppressions {"address":"a@example.com","channel":"EMAIL","reason":"x"}`, `201 {"address":"a@example.com"}`, "a@example.com"},
+		{"template get cmr0123456789abcdefghijkl --app flow", "GET /api/v1/templates/cmr0123456789abcdefghijkl ", `200 {"id":"c7","body":"Hi"}`, "Hi"},
+		{"template update cmr0123456789abcdefghijkl --app flow --body Ho", `PATCH /api/v1/templates/cmr0123456789abcdefghijkl {"body":"Ho"}`, `200 {"id":"c7"}`, "c7"},
+		{"template versions cmr0123456789abcdefghijkl --app flow", "GET /api/v1/templates/cmr0123456789abcdefghijkl/versions ", `200 {"data":[{"version":2}],"nextCursor":null}`, "2"},
+		{"template rollback cmr0123456789abcdefghijkl --app flow --version 1", `POST /api/v1/templates/cmr0123456789abcdefghijkl/rollback {"version":1}`, `200 {"id":"c7"}`, "c7"},
+		{"template preview cmr0123456789abcdefghijkl --app flow --var a=b", `POST /api/v1/templates/cmr0123456789abcdefghijkl/preview {"variables":{"a":"b"}}`, `200 {"version":1,"body":"Hi b"}`, "Hi b"},
+		{"template delete cmr0123456789abcdefghijkl --app flow --yes", "DELETE /api/v1/templates/cmr0123456789abcdefghijkl ", "204 ", ""},
+		{"suppression add a@example.com --app flow --reason complaint --note Called", `POST /api/v1/suppressions {"address":"a@example.com","channel":"EMAIL","note":"Called","reason":"complaint"}`, `201 {"address":"a@example.com","note":"Called"}`, "Called"},
 		{"suppression list --app flow --channel SMS", "GET /api/v1/suppressions?channel=SMS&limit=20 ", `200 {"data":[{"channel":"SMS","address":"233241234567"}],"nextCursor":null}`, "233241234567"},
+		{"suppression list --app flow --reason hard_bounce --address a@example.com --after 2026-07-03T10:00:00Z --before 2026-07-04T10:00:00Z",
+			"GET /api/v1/suppressions?address=a%40example.com&createdAfter=2026-07-03T10%3A00%3A00Z&createdBefore=2026-07-04T10%3A00%3A00Z&limit=20&reason=hard_bounce ",
+			`200 {"data":[{"address":"a@example.com","note":"Mailbox gone","source":"provider"}],"nextCursor":null}`, "Mailbox gone  provider"},
 		{"suppression remove 233241234567 --app flow --yes", "DELETE /api/v1/suppressions?address=233241234567&channel=SMS ", "204 ", ""},
-		{"suppression import " + file + " --app flow", "POST /api/v1/suppressions/import channel,address\nEMAIL,a@example.com\n", `200 {"added":1,"known":0}`, "added  1"},
+		{"suppression import " + file + " --app flow", "POST /api/v1/suppressions/import channel,address\nEMAIL,a@example.com\n", `200 {"added":1,"present":2,"refused":0,"errors":[],"errorsOmitted":0}`, "Added          1\nThere already  2\n"},
 		{"suppression export --app flow", "GET /api/v1/suppressions/export ", "200 channel,address\n", "channel,address\n"},
+		{"suppression export --app flow --format jsonl", "GET /api/v1/suppressions/export?format=jsonl ", "200 {}\n", "{}\n"},
 		{"queue show --app flow --lane BULK", "GET /api/admin/queue?app=flow&lane=BULK&limit=20 ", `200 {"data":[{"app":{"slug":"flow"},"queueState":"RUNNING","due":3,"atLeast":true}],"nextCursor":null}`, "flow  RUNNING                 3                    yes"},
 		{"queue pause flow", `POST /api/admin/queue {"action":"PAUSE","app":"flow"}`, `200 {"app":{"slug":"flow"},"queueState":"PAUSED","remaining":3,"atLeast":false}`, "PAUSED"},
 		{"queue drain flow --quiet", `POST /api/admin/queue {"action":"DRAIN","app":"flow"}`, `200 {"app":{"slug":"flow"},"queueState":"DRAINING","remaining":3,"atLeast":false}`, "flow\n"},
@@ -143,10 +148,11 @@ func TestWhatIsAsked(t *testing.T) {
 		{"message cancel c9", `PATCH /api/admin/messages/c9 {"action":"CANCEL"}`, `200 {"id":"c9","status":"CANCELLED"}`, "CANCELLED"},
 		{"suppression find a@example.com --channel EMAIL", "GET /api/admin/suppressions?address=a%40example.com&channel=EMAIL&limit=20 ", `200 {"data":[{"app":{"slug":"flow"},"address":"a@example.com"}],"nextCursor":null}`, "flow"},
 		{"message preview --app flow --to 233241234567 --body Hi", `POST /api/v1/messages/preview {"body":"Hi","channel":"SMS","to":"233241234567"}`, `200 {"channel":"SMS","sandbox":true,"body":"Hi","chain":{"level":"APP","tried":[{"place":1,"id":"c5","providerType":"TWILIO"}]}}`, "TWILIO"},
-		{"audit list --app flow --after 2026-07-03T10:00:00Z", "GET /api/admin/audit?after=2026-07-03T10%3A00%3A00Z&app=flow&limit=20 ", `200 {"data":[{"sequence":4,"action":"app.created"}],"nextCursor":null}`, "app.created"},
+		{"audit list --app flow --after 2026-07-03T10:00:00Z", "GET /api/admin/audit?after=2026-07-03T10%3A00%3A00Z&app=flow&limit=20 ", `200 {"data":[{"sequence":4,"action":"app_updated","target":"c1","detail":{"name":{"from":"Flow","to":"Flow 2"},"secrets":{"changed":true},"sandboxMode":{"from":true},"scopes":{"to":"SEND"},"channel":"SMS"}}],"nextCursor":null}`,
+			"app_updated       c1      channel=SMS name=Flow->Flow 2 sandboxMode=true-> scopes=SEND secrets\n"},
 		{"stats --admin --app flow --window 7d", "GET /api/admin/stats?app=flow&window=7d ",
 			`200 {"counts":{"accepted":12,"sent":0},"latency":{"due":{"p50Ms":34}},"channels":[{"channel":"SMS","counts":{"accepted":12}}],"providers":[{"provider":"smtp","attempts":56}],"apps":[]}`, "smtp"},
-		{"audit verify", "GET /api/admin/audit/verify ", `200 {"ok":true,"checked":7,"nextAfter":null,"broken":null}`, "Entries  7"},
+		{"audit verify", "GET /api/admin/audit/verify ", `200 {"ok":true,"checked":7,"nextAfter":null,"last":{"sequence":7,"hash":"ab12"},"broken":null}`, "Entries     7\nLast entry  7\nIts hash    ab12\n"},
 	} {
 		t.Run(c.words, func(t *testing.T) {
 			t.Parallel()
@@ -165,6 +171,33 @@ func TestWhatIsAsked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A template is named by its key, as in a message, or by its id.
+func TestTemplatesByKey(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	id := s.ok("template", "create", "welcome", "--channel", "SMS", "--body", "Hi {{name}}", "--quiet")
+	if got := s.ok("template", "get", "welcome", "--quiet"); got != id {
+		t.Errorf("%q, want %q", got, id)
+	}
+	if got := s.ok("template", "update", "welcome", "--body", "Hello {{name}}", "--json"); fieldOf(t, got, "version") != "2" {
+		t.Errorf("%s", got)
+	}
+	if got := s.ok("template", "preview", "welcome", "--var", "name=Ama"); !strings.Contains(got, "Hello Ama") {
+		t.Errorf("%s", got)
+	}
+	s.fails(exitRefused, "missing: name", "template", "preview", strings.TrimSpace(id))
+	if got := s.ok("template", "versions", "welcome", "--quiet"); got != "2\n1\n" {
+		t.Errorf("%q", got)
+	}
+	s.ok("template", "rollback", "welcome", "--version", "1")
+	s.fails(exitMissing, "no version 9", "template", "rollback", "welcome", "--version", "9")
+	for _, name := range []string{"welcom", "not a key", "cmr0123456789abcdefghijkl"} {
+		s.fails(exitMissing, "commserver:", "template", "get", name)
+	}
+	s.fails(exitMissing, "there is no template \"welcom\"", "template", "delete", "welcom", "--yes")
+	s.ok("template", "delete", "welcome", "--yes")
 }
 
 func TestKeysGoToFiles(t *testing.T) {
@@ -211,6 +244,45 @@ func TestKeysGoToFiles(t *testing.T) {
 	}
 }
 
+// brokenPipe is an output that takes nothing.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// TestAKeyInAFileOutlivesABrokenPipe: the key was issued and stands in the file alone; that the
+// rest of the answer cannot be shown must not remove it.
+func TestAKeyInAFileOutlivesABrokenPipe(t *testing.T) {
+	t.Parallel()
+	r := startRecorder(t, map[string]string{"POST /api/admin/apps/flow/keys/c9/rotate": `201 {"id":"c10","apiKey":"cs_test_newer"}`})
+	path := filepath.Join(t.TempDir(), "key")
+	got := run(t, []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=adm"}, func(s *Streams) { s.Out = brokenPipe{} }, "key", "rotate", "flow", "c9", "--yes", "--key-file", path)
+	kept, err := os.ReadFile(path)
+	if got.code != exitFailed || !strings.Contains(got.err, "the key is in "+path) || err != nil || string(kept) != "cs_test_newer\n" {
+		t.Errorf("%+v, the file holds %q %v", got, kept, err)
+	}
+}
+
+// TestAShortOverlapIsRefused: half a second would reach the server as none, and end the old key unasked.
+func TestAShortOverlapIsRefused(t *testing.T) {
+	t.Parallel()
+	r := startRecorder(t, map[string]string{
+		"POST /api/admin/apps/flow/keys/c9/rotate": `201 {"id":"c10","apiKey":"cs_test_newer"}`,
+		"GET /api/admin/apps/bare/keys":            `200 {"data":[],"nextCursor":null}`,
+	})
+	env := []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=adm"}
+	for _, overlap := range []string{"500ms", "1500ms", "-1s"} {
+		if got := run(t, env, nil, "key", "rotate", "flow", "c9", "--overlap="+overlap); got.code != exitUsage || !strings.Contains(got.err, "whole seconds") {
+			t.Errorf("%s: %+v", overlap, got)
+		}
+	}
+	if r.count() != 0 {
+		t.Errorf("asked %+v", r.last(t))
+	}
+	if got := run(t, env, nil, "app", "rotate-key", "bare", "--yes"); got.code != exitUsage || !strings.Contains(got.err, "commserver key create bare") {
+		t.Errorf("an app without a key: %+v", got)
+	}
+}
+
 func TestChecksThatSayNo(t *testing.T) {
 	t.Parallel()
 	r := startRecorder(t, map[string]string{
@@ -220,12 +292,17 @@ func TestChecksThatSayNo(t *testing.T) {
 	})
 	env := []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=adm", "COMMS_APP_ID=flow"}
 	for says, args := range map[string][]string{
-		"does not work":                  {"provider", "verify", "c5"},
-		"did not take":                   {"provider", "test", "c5", "--to", "a@example.com", "--yes"},
-		"Entry 3: the hash does not fit": {"audit", "verify"},
+		"does not work":              {"provider", "verify", "c5"},
+		"did not take":               {"provider", "test", "c5", "--to", "a@example.com", "--yes"},
+		"the audit log is not whole": {"audit", "verify"},
 	} {
 		if got := run(t, env, nil, args...); got.code != exitBadEnd || !strings.Contains(got.err, says) || got.out == "" {
 			t.Errorf("%v: %+v", args, got)
+		}
+	}
+	for says, flag := range map[string]string{"Broken at  3\nBecause    the hash does not fit\n": "--utc", `{"ok":false,"checked":3,"last":null,"broken":{"sequence":3,"reason":"the hash does not fit"}}`: "--json"} {
+		if got := run(t, env, nil, "audit", "verify", flag); got.code != exitBadEnd || !strings.Contains(got.out, says) {
+			t.Errorf("%s: %+v", flag, got)
 		}
 	}
 }

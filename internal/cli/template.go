@@ -2,29 +2,52 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 
 	"github.com/spf13/cobra"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/comm"
 )
 
 const templatePath = "/api/v1/templates"
 
 func templateCommand(s Streams) *cobra.Command {
-	cmd := group("template", "Templates and their versions", "Keeps the templates of an app. Content is never changed: each change makes the next version.\n\n"+connectionHelp,
-		"  commserver template create request-approved --channel SMS --body 'Hi {{firstName}}, request {{reference}} was approved.'\n  commserver template preview cmr0123456789abcdefghijkl --var firstName=Ama",
+	cmd := group("template", "Templates and their versions", "Keeps the templates of an app. Content is never changed: each change makes the next version. KEY is a template's key; its id does as well.\n\n"+connectionHelp,
+		"  commserver template create request-approved --channel SMS --body 'Hi {{firstName}}, request {{reference}} was approved.'\n  commserver template preview request-approved --var firstName=Ama --var reference=REQ-0042",
 		listTemplatesCommand(s), getTemplateCommand(s), createTemplateCommand(s), updateTemplateCommand(s), versionsCommand(s), rollbackCommand(s), previewTemplateCommand(s), deleteTemplateCommand(s))
 	bindClient(cmd)
 	return cmd
 }
 
 func completeTemplates(s Streams) cobra.CompletionFunc {
-	return completes(s, templatePath, false, "id", "key")
+	return completes(s, templatePath, false, "key", "name")
 }
 
-func templateAt(id string) string { return templatePath + "/" + client.Escape(id) }
+// templateAt is where a template lies, by its id or its key.
+func (r *remote) templateAt(ctx context.Context, word string) (string, error) {
+	id := word
+	if _, err := comm.ParseID(word); err != nil {
+		id = ""
+		err := r.list(ctx, client.Request{Path: templatePath, Query: url.Values{"key": {word}}}, 1, func(raw json.RawMessage) error {
+			doc, err := read(raw)
+			id = doc.str("id")
+			return err
+		})
+		// A word that cannot be a key is refused as one; it is no template either.
+		if refused, ok := errors.AsType[*client.Error](err); err != nil && (!ok || refused.Code != "invalid_query") {
+			return "", err
+		}
+		if id == "" {
+			return "", codedError{fmt.Errorf("there is no template %q; `commserver template list` shows those of the app", word), exitMissing}
+		}
+	}
+	return templatePath + "/" + client.Escape(id), nil
+}
 
 func templateColumns() []column {
 	return []column{{"ID", "id", plain}, {"Key", "key", plain}, {"Channel", "channel", plain}, {"Name", "name", plain}, {"Version", "version", plain}, {"Variables", "variables", plain},
@@ -46,9 +69,13 @@ func listTemplatesCommand(s Streams) *cobra.Command {
 }
 
 func getTemplateCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "get ID", Short: "Show a template", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s), Example: "  commserver template get cmr0123456789abcdefghijkl --json | jq -r .body"}
+	cmd := &cobra.Command{Use: "get KEY", Short: "Show a template", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s), Example: "  commserver template get request-approved --json | jq -r .body"}
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
-		raw, err := r.get(ctx, templateAt(args[0]), false)
+		path, err := r.templateAt(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		raw, err := r.get(ctx, path, false)
 		if err != nil {
 			return err
 		}
@@ -119,8 +146,8 @@ func (r *remote) template(ctx context.Context, q client.Request) error {
 }
 
 func updateTemplateCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "update ID", Short: "Change a template; new content is the next version", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
-		Example: "  commserver template update cmr0123456789abcdefghijkl --body-file welcome.html"}
+	cmd := &cobra.Command{Use: "update KEY", Short: "Change a template; new content is the next version", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
+		Example: "  commserver template update request-approved --body-file welcome.html"}
 	bindTemplate(cmd)
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
 		body, err := templateContent(r)
@@ -130,45 +157,61 @@ func updateTemplateCommand(s Streams) *cobra.Command {
 		if len(body) == 0 {
 			return usagef("nothing to change was given; see `commserver template update --help`")
 		}
-		return r.template(ctx, client.Request{Method: http.MethodPatch, Path: templateAt(args[0]), Body: body, Safe: true})
+		path, err := r.templateAt(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return r.template(ctx, client.Request{Method: http.MethodPatch, Path: path, Body: body, Safe: true})
 	})
 	return cmd
 }
 
 func versionsCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "versions ID", Short: "List the versions of a template, newest first", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
-		Example: "  commserver template versions cmr0123456789abcdefghijkl"}
+	cmd := &cobra.Command{Use: "versions KEY", Short: "List the versions of a template, newest first", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
+		Example: "  commserver template versions request-approved"}
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
-		return r.print(ctx, client.Request{Path: templateAt(args[0]) + "/versions"}, 0, "version", []column{
+		path, err := r.templateAt(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return r.print(ctx, client.Request{Path: path + "/versions"}, 0, "version", []column{
 			{"VERSION", "version", plain}, {"CREATED", "createdAt", when}, {"SUBJECT", "subject", plain}})
 	})
 	return cmd
 }
 
 func rollbackCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "rollback ID", Short: "Make an older version the newest again", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
-		Example: "  commserver template rollback cmr0123456789abcdefghijkl --version 3"}
+	cmd := &cobra.Command{Use: "rollback KEY", Short: "Make an older version the newest again", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
+		Example: "  commserver template rollback request-approved --version 3"}
 	cmd.Flags().Int("version", 0, "version whose content is wanted")
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
 		version, err := cmd.Flags().GetInt("version")
 		if err != nil || version < 1 {
 			return usagef("--version is needed: the number of the version whose content is wanted")
 		}
-		return r.template(ctx, client.Request{Method: http.MethodPost, Path: templateAt(args[0]) + "/rollback", Body: map[string]int{"version": version}})
+		path, err := r.templateAt(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return r.template(ctx, client.Request{Method: http.MethodPost, Path: path + "/rollback", Body: map[string]int{"version": version}})
 	})
 	return cmd
 }
 
 func previewTemplateCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "preview ID", Short: "Show what values make of a template; sends nothing", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
-		Example: "  commserver template preview cmr0123456789abcdefghijkl --var firstName=Ama --var reference=REQ-0042"}
+	cmd := &cobra.Command{Use: "preview KEY", Short: "Show what values make of a template; sends nothing", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
+		Example: "  commserver template preview request-approved --var firstName=Ama --var reference=REQ-0042"}
 	cmd.Flags().StringArray("var", nil, "name=value of a placeholder; may be repeated")
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
 		variables, err := pairs("--var", "=", words(cmd, "var"))
 		if err != nil {
 			return err
 		}
-		raw, err := r.call(ctx, client.Request{Method: http.MethodPost, Path: templateAt(args[0]) + "/preview", Body: map[string]any{"variables": variables}, Safe: true})
+		path, err := r.templateAt(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		raw, err := r.call(ctx, client.Request{Method: http.MethodPost, Path: path + "/preview", Body: map[string]any{"variables": variables}, Safe: true})
 		if err != nil {
 			return err
 		}
@@ -184,10 +227,14 @@ func previewTemplateCommand(s Streams) *cobra.Command {
 }
 
 func deleteTemplateCommand(s Streams) *cobra.Command {
-	cmd := bindYes(&cobra.Command{Use: "delete ID", Short: "Delete a template with its versions", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
-		Example: "  commserver template delete cmr0123456789abcdefghijkl --yes"})
+	cmd := bindYes(&cobra.Command{Use: "delete KEY", Short: "Delete a template with its versions", Args: cobra.ExactArgs(1), ValidArgsFunction: completeTemplates(s),
+		Example: "  commserver template delete request-approved --yes"})
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
-		return r.remove(ctx, client.Request{Path: templateAt(args[0]), Query: url.Values{}}, "Delete the template "+args[0]+" with its versions")
+		path, err := r.templateAt(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return r.remove(ctx, client.Request{Path: path}, "Delete the template "+args[0]+" with its versions")
 	})
 	return cmd
 }

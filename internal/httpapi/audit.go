@@ -121,12 +121,20 @@ func (a *API) verifyAudit(w http.ResponseWriter, r *http.Request, _ *auth.Caller
 		Sequence int64  `json:"sequence"`
 		Reason   string `json:"reason"`
 	}
+	type lastView struct {
+		Sequence int64  `json:"sequence"`
+		Hash     string `json:"hash"`
+	}
 	out := struct {
 		OK        bool       `json:"ok"`
 		Checked   int64      `json:"checked"`
 		NextAfter number     `json:"nextAfter"`
+		Last      *lastView  `json:"last"`
 		Broken    *breakView `json:"broken"`
-	}{v.BrokenAt == 0, v.Checked, number(v.Next), nil}
+	}{v.BrokenAt == 0, v.Checked, number(v.Next), nil, nil}
+	if v.Last != 0 {
+		out.Last = &lastView{v.Last, hex.EncodeToString(v.LastHash[:])}
+	}
 	if v.BrokenAt != 0 {
 		out.Broken = &breakView{v.BrokenAt, v.Why}
 	}

@@ -76,6 +76,13 @@ func TestTheAuditLogNamesEveryDoor(t *testing.T) {
 			t.Errorf("after %s: %s", after, got.raw)
 		}
 	}
+	newest := w.root("GET", "/api/admin/audit?limit=1", "").body["data"].([]any)[0].(map[string]any)
+	if last, _ := w.root("GET", "/api/admin/audit/verify", "").body["last"].(map[string]any); last["sequence"] != 7.0 || last["hash"] != newest["hash"] {
+		t.Errorf("the last entry is %v, the verdict ends with %v", newest, last)
+	}
+	if got := w.root("GET", "/api/admin/audit/verify?after=7", ""); got.body["last"] != nil {
+		t.Errorf("%s", got.raw)
+	}
 	if got := w.root("GET", "/api/admin/audit/verify?after=99", ""); got.body["ok"] != false || got.body["broken"].(map[string]any)["sequence"] != 99.0 {
 		t.Errorf("%s", got.raw)
 	}

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -52,7 +51,7 @@ type world struct {
 	api     *API
 	reg     *registry.Service
 	auth    *auth.Authenticator
-	log     *lockedBuffer
+	log     *providertest.Log
 	changed func(comm.ID)
 	dial    providertest.Dialer // of trials; set it before the first request
 	mails   *atomic.Int64       // test messages that arrived
@@ -68,28 +67,10 @@ type tenant struct {
 	key string
 }
 
-// lockedBuffer collects the log of concurrent requests.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &world{t: t, log: &lockedBuffer{}}
+	w := &world{t: t, log: &providertest.Log{}}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	w.store, err = sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Log: slog.New(slog.DiscardHandler)})

@@ -190,7 +190,7 @@ func TestClosedValuesAreNamed(t *testing.T) {
 		w.must(w.s.UpdateProviderConfig(w.Context(), c))
 	}
 	damage(ids[2], func(c *comm.ProviderConfig) { c.Secrets[len(c.Secrets)-1] ^= 1 })
-	damage(ids[4], func(c *comm.ProviderConfig) { c.KeyID = "lost" })
+	w.lose(ids[4])
 	var fifth []byte
 	damage(ids[5], func(c *comm.ProviderConfig) { fifth = bytes.Clone(c.Secrets) })
 	damage(ids[6], func(c *comm.ProviderConfig) { c.Secrets = fifth })
@@ -216,10 +216,30 @@ func TestClosedValuesAreNamed(t *testing.T) {
 	}
 }
 
+// lose puts the configuration's secrets under a key that nobody has.
+func (w *world) lose(id comm.ID) {
+	w.Helper()
+	c, err := w.s.ProviderConfig(w.Context(), comm.ID{}, id)
+	w.must(err)
+	was := store.SealedValue{App: c.App, ID: c.ID, Value: seal.Sealed{KeyID: c.KeyID, Box: c.Secrets}}
+	n, err := w.s.Reseal(w.Context(), store.ProviderSecrets(), []store.Resealed{{SealedValue: was, New: seal.Sealed{KeyID: "lost", Box: c.Secrets}}})
+	if w.must(err); n != 1 {
+		w.Fatalf("%d values changed", n)
+	}
+}
+
 // meddler changes a value between its reading and its writing.
 type meddler struct {
 	*sqlite.Store
 	before func()
+	last   func() // before the canaries are dropped
+}
+
+func (m *meddler) DropCanaries(ctx context.Context, first string) ([]string, error) {
+	if m.last != nil {
+		m.last()
+	}
+	return m.Store.DropCanaries(ctx, first)
 }
 
 func (m *meddler) Reseal(ctx context.Context, c store.SealedColumn, changes []store.Resealed) (int, error) {
@@ -240,9 +260,12 @@ func TestAValueThatChangesMeanwhile(t *testing.T) {
 	col := store.ProviderSecrets()
 	r := w.rotation(both)
 	r.Values = &meddler{Store: w.s, before: func() { // a node one step behind seals anew
+		behind := w.ring("k1", "k2")
+		w.must(Prove(w.Context(), w.s, behind, false))
+		defer func() { w.must(Prove(w.Context(), w.s, both, false)) }()
 		c, err := w.s.ProviderConfig(w.Context(), comm.ID{}, ids[3])
 		w.must(err)
-		v, err := w.ring("k1", "k2").For(col.Purpose).Seal([]byte("newer"), col.Place(c.App, c.ID))
+		v, err := behind.For(col.Purpose).Seal([]byte("newer"), col.Place(c.App, c.ID))
 		w.must(err)
 		c.Secrets, c.KeyID = v.Box, v.KeyID
 		w.must(w.s.UpdateProviderConfig(w.Context(), c))
@@ -257,4 +280,33 @@ func TestAValueThatChangesMeanwhile(t *testing.T) {
 	if err != nil || string(plain) != "newer" {
 		t.Errorf("%s %v", plain, err)
 	}
+}
+
+// TestAValueBehindTheRotation: what a node one step behind stores where the rotation has been
+// already is not told as done: the old key is still needed, and the report says so.
+func TestAValueBehindTheRotation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.must(Prove(w.Context(), w.s, w.ring("k1"), false))
+	w.fill(w.ring("k1"), 3)
+	both := w.ring("k2", "k1")
+	w.must(Prove(w.Context(), w.s, both, false))
+	r := w.rotation(both)
+	r.Values = &meddler{Store: w.s, last: func() {
+		behind := w.ring("k1", "k2")
+		w.must(Prove(w.Context(), w.s, behind, false))
+		w.fill(behind, 1)
+		w.must(Prove(w.Context(), w.s, both, false))
+	}}
+	report, err := Rotate(w.Context(), r)
+	if err != nil || report.ByKey["k2"] != 4 || !slices.Equal(report.Late, []string{"k1"}) || !slices.Equal(report.Old(), []string{"k1"}) {
+		t.Errorf("%+v %v", report, err)
+	}
+	if err := Prove(w.Context(), w.s, w.ring("k2"), false); !errors.Is(err, seal.ErrUnknownKey) {
+		t.Errorf("k1 is still needed: %v", err)
+	}
+	if report, err = Rotate(w.Context(), w.rotation(both)); err != nil || len(report.Old()) != 0 || report.ByKey["k2"] != 6 {
+		t.Errorf("again: %+v %v", report, err)
+	}
+	w.must(Prove(w.Context(), w.s, w.ring("k2"), false))
 }

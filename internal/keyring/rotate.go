@@ -3,7 +3,6 @@ package keyring
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -39,6 +38,8 @@ type Report struct {
 	Columns []ColumnReport
 	// ByKey is how many values stand under each key now, those of a dry run as they are.
 	ByKey map[string]int
+	// Late are the keys that a value was stored under behind the rotation's back, by a node that still seals under them.
+	Late []string
 }
 
 // ColumnReport is the part of one column.
@@ -68,12 +69,14 @@ func (r *Report) Unopened() (n int) {
 // Old lists the keys other than the first that still have values, sorted.
 func (r *Report) Old() []string {
 	var out []string
-	for _, id := range slices.Sorted(maps.Keys(r.ByKey)) {
+	for id := range r.ByKey {
 		if id != r.Primary {
 			out = append(out, id)
 		}
 	}
-	return out
+	out = append(out, r.Late...)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Rotate seals every value again that is not sealed under the ring's first key. It
@@ -93,7 +96,13 @@ func Rotate(ctx context.Context, r Rotation) (Report, error) {
 	if r.DryRun {
 		return out, nil
 	}
-	return out, r.Values.DropCanaries(ctx, out.Primary)
+	kept, err := r.Values.DropCanaries(ctx, out.Primary)
+	for _, id := range kept {
+		if out.ByKey[id] == 0 {
+			out.Late = append(out.Late, id)
+		}
+	}
+	return out, err
 }
 
 // column goes through one column until nothing is left to be done in it.

@@ -9,6 +9,10 @@ import (
 // AuditVerdict is what walking the chain of the audit log found.
 type AuditVerdict struct {
 	Checked int64 // entries that hold
+	// Last is the sequence of the last entry that holds, 0 for none, with its hash: who keeps both
+	// elsewhere finds out later whether the chain was made anew.
+	Last     int64
+	LastHash [32]byte
 	// Next is behind which entry the walk goes on, 0 when it came to the end or to a break.
 	Next int64
 	// BrokenAt is the sequence of the first entry that does not hold, 0 when all do, and Why says how.
@@ -70,7 +74,7 @@ func (s *Service) VerifyAudit(ctx context.Context, after int64) (v AuditVerdict,
 				return v, nil
 			}
 			last = *e
-			v.Checked++
+			v.Checked, v.Last, v.LastHash = v.Checked+1, e.Sequence, e.Hash
 		}
 		if len(list) < auditSlice {
 			return s.atEnd(ctx, v, &last, end)

@@ -16,7 +16,8 @@ type SealedColumn struct {
 	App, ID       string // columns of the owning app and of the record, which find the row; equal where the app is the record
 	// Stamp is a column of the row that is counted up whenever the value is sealed
 	// again, for rows that are written whole by whoever read them: a change that was
-	// read before does not bring the old value back. "" where every writer seals anew.
+	// read before does not bring the old value back. "" where every writer seals anew, or
+	// sees by the key's column that it was sealed again.
 	Stamp          string
 	Purpose, Field string // of seal.Ring.For and seal.Place
 }
@@ -68,8 +69,9 @@ type Sealed interface {
 	// there: no value stands without.
 	SealsUnder(canary seal.Sealed)
 	// DropCanaries removes the canaries of keys other than first that no value is under, in one
-	// transaction, which values being stored meanwhile wait for, and the other way round.
-	DropCanaries(ctx context.Context, first string) error
+	// transaction, which values being stored meanwhile wait for, and the other way round. It
+	// answers the other keys that values are under.
+	DropCanaries(ctx context.Context, first string) (kept []string, err error)
 	// SealedAfter answers up to limit values of the column that stand after that row
 	// (zero ids: from the beginning), in the order of app and id. Rows without a value are left out.
 	SealedAfter(ctx context.Context, c SealedColumn, app, id comm.ID, limit int) ([]SealedValue, error)

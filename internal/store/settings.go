@@ -72,7 +72,8 @@ type Providers interface {
 	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
 	ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error)
 	CreateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
-	// UpdateProviderConfig writes c if its stored version is c.Version, which it counts up; conflict otherwise.
+	// UpdateProviderConfig writes c if its stored version is c.Version, which it counts up; conflict otherwise, and also
+	// when secrets that were read under an old key were sealed again meanwhile: that counts no version up.
 	UpdateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
 	DeleteProviderConfig(ctx context.Context, app, id comm.ID) error
 	// DaysUsed answers what was counted (Start.Daily) for the configurations of

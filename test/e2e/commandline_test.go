@@ -220,12 +220,13 @@ func (l *line) settings(dir string) {
 	id = l.json("id", app("template", "create", "hello", "--channel", "SMS", "--body", "Hi {{firstName}}")...)
 	l.both("hello", "id", app("template", "list")...)
 	l.both("firstName", "id", app("template", "get", id)...)
-	l.ok("", app("template", "update", id, "--body", "Hello {{firstName}}")...)
-	l.both("2", "version", app("template", "versions", id)...)
+	l.ok("", app("template", "update", "hello", "--body", "Hello {{firstName}}")...)
+	l.both("2", "version", app("template", "versions", "hello")...)
 	l.ok("", app("template", "rollback", id, "--version", "1")...)
-	l.ok("Ama", app("template", "preview", id, "--var", "firstName=Ama")...)
+	l.ok("Ama", app("template", "preview", "hello", "--var", "firstName=Ama")...)
 	l.run(4, "", app("template", "preview", id)...)
-	l.offers(id, "template", "get", "--app", "flow", "")
+	l.run(3, "", app("template", "get", "helo")...)
+	l.offers("hello", "template", "get", "--app", "flow", "")
 	l.ok("", app("message", "send", "--to", "233241234567", "--template", "hello", "--var", "firstName=Ama", "--wait=20s")...)
 	l.ok("", app("template", "delete", id, "--yes")...)
 }
@@ -263,7 +264,11 @@ func (l *line) messages(dir string) {
 // lists drives the suppressions.
 func (l *line) lists(dir string) {
 	app := func(args ...string) []string { return append(args, "--app", "flow") }
-	l.both("kofi@example.com", "address", app("suppression", "add", "Kofi@Example.com")...)
+	l.both("kofi@example.com telephone", "address", app("suppression", "add", "Kofi@Example.com", "--note", "telephone")...)
+	l.run(4, "", app("suppression", "add", "Kofi@Example.com", "--reason", "telephone")...)
+	if got := l.run(4, "", app("suppression", "import", l.file(dir, "wrong.csv", "channel,address\nSMS,nobody\n"))...); !strings.Contains(got, "line 2: ") {
+		l.t.Errorf("a refused line: %s", got)
+	}
 	l.both("1", "added", app("suppression", "import", l.file(dir, "list.csv", "channel,address\nSMS,233241234501\n"))...)
 	l.both("kofi@example.com 233241234501", "address", app("suppression", "list", "--all")...)
 	l.both("flow kofi@example.com", "app.slug", "suppression", "find", "kofi@example.com")

@@ -13,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/commserver/commserver/internal/app"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/provider/providertest"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/test/pgtest"
 )
@@ -38,7 +38,7 @@ const (
 type world struct {
 	base, addr string
 	client     *http.Client
-	log        lockedBuffer
+	log        providertest.Log
 	requests   atomic.Int64
 	slots      chan struct{}
 }
@@ -48,24 +48,6 @@ type tenant struct {
 	w         *world
 	slug, key string
 	things    map[string]string // ids of what the app has, by the words of the contract's paths
-}
-
-// lockedBuffer collects the log.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // open starts the server on a new database of the kind.

@@ -1,8 +1,6 @@
 package scale
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -25,11 +23,6 @@ func TestTheQueueIsSeenAndClearedBesideAccepts(t *testing.T) {
 			w.pause(&b.big, true)
 			w.pause(&b.other, true) // accepts alone are measured
 			p := w.serve()
-			admin, err := client.NewRaw(client.Options{BaseURL: p.url}, "scale-admin-key-0123456789abcdef0123")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer admin.Close()
 			s := startPosts(p.url, b.other)
 			defer s.end()
 			time.Sleep(500 * time.Millisecond) // connections and plans
@@ -41,7 +34,8 @@ func TestTheQueueIsSeenAndClearedBesideAccepts(t *testing.T) {
 					query = url.Values{"app": {"big"}, "lane": {"BULK"}}
 				}
 				at := time.Now()
-				got := w.admin(admin, client.Request{Method: http.MethodGet, Path: "/api/admin/queue", Query: query, Admin: true})
+				var got map[string]any
+				w.admin(p, client.Request{Method: http.MethodGet, Path: "/api/admin/queue", Query: query}, &got)
 				seen = append(seen, time.Since(at))
 				if data, _ := got["data"].([]any); len(data) == 0 {
 					t.Fatalf("%v", got)
@@ -51,7 +45,7 @@ func TestTheQueueIsSeenAndClearedBesideAccepts(t *testing.T) {
 			if bound := machine.bound(50 * time.Millisecond); seen.at(.95) > bound {
 				t.Errorf("p95 of the view is %s, the bound is %s", seen.at(.95), bound)
 			}
-			w.clears(admin, s, most, seen)
+			w.clears(p, s, most, seen)
 			if bad := s.end(); bad != "" {
 				t.Error(bad)
 			}
@@ -61,7 +55,7 @@ func TestTheQueueIsSeenAndClearedBesideAccepts(t *testing.T) {
 }
 
 // clears cancels most messages of the backlog, a call and a calm second in turn, and compares the accepts of both.
-func (w *world) clears(admin *client.Raw, s *posts, most int, seen figures) {
+func (w *world) clears(p *process, s *posts, most int, seen figures) {
 	w.t.Helper()
 	machine := w.meter()
 	var calm, busy figures
@@ -72,7 +66,8 @@ func (w *world) clears(admin *client.Raw, s *posts, most int, seen figures) {
 		time.Sleep(time.Second)
 		calm = append(calm, s.take()...)
 		at := time.Now()
-		got := w.admin(admin, client.Request{Method: http.MethodPost, Path: "/api/admin/queue", Body: body, Admin: true})
+		var got map[string]any
+		w.admin(p, client.Request{Method: http.MethodPost, Path: "/api/admin/queue", Body: body}, &got)
 		spent += time.Since(at)
 		busy = append(busy, s.take()...)
 		n, _ := got["cancelled"].(float64)
@@ -91,19 +86,6 @@ func (w *world) clears(admin *client.Raw, s *posts, most int, seen figures) {
 	if bound := machine.bound(max(calm.at(.99)*3/2, 20*time.Millisecond)); busy.at(.99) > bound {
 		w.t.Errorf("p99 of accepts is %s while the backlog is cancelled, %s without; the bound is %s", busy.at(.99), calm.at(.99), bound)
 	}
-}
-
-// admin makes a call of the administrator.
-func (w *world) admin(admin *client.Raw, q client.Request) (got map[string]any) {
-	w.t.Helper()
-	raw, err := admin.Do(context.Background(), q)
-	if err == nil {
-		err = json.Unmarshal(raw, &got)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return got
 }
 
 // posts are clients that post at an even pace and note how long each answer took.

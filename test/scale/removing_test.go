@@ -3,10 +3,8 @@ package scale
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
+	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -58,7 +57,7 @@ func TestRemovingDoesNotHoldUpAccepts(t *testing.T) {
 
 		e := w.erase(x.p)
 		for end := time.Now().Add(30 * time.Minute); e.Erased < n/2; time.Sleep(50 * time.Millisecond) {
-			w.asAdmin(x.p, http.MethodGet, "/api/admin/erasures/"+e.ID, "", &e)
+			w.admin(x.p, client.Request{Method: http.MethodGet, Path: "/api/admin/erasures/" + e.ID}, &e)
 			if time.Now().After(end) {
 				t.Fatalf("not within half an hour: %+v", e)
 			}
@@ -97,28 +96,6 @@ func old(ctx context.Context, s store.Store, who *tenant, n int) error {
 	})
 }
 
-// asAdmin asks the process as its administrator.
-func (w *world) asAdmin(p *process, method, path, body string, into any) {
-	w.t.Helper()
-	req, err := http.NewRequest(method, p.url+path, nil)
-	if body != "" {
-		req, err = http.NewRequest(method, p.url+path, strings.NewReader(body))
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Admin-Key", adminKey)
-	resp, err := web.Do(req)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode > 299 {
-		w.t.Fatalf("%s %s: %d %v", method, path, resp.StatusCode, err)
-	}
-}
-
 // task is what is shown of a task of upkeep.
 type task struct {
 	Task                  string
@@ -130,7 +107,7 @@ type task struct {
 func (w *world) task(p *process, name string) task {
 	w.t.Helper()
 	var got struct{ Tasks []task }
-	w.asAdmin(p, http.MethodGet, "/api/admin/upkeep", "", &got)
+	w.admin(p, client.Request{Method: http.MethodGet, Path: "/api/admin/upkeep"}, &got)
 	for _, t := range got.Tasks {
 		if t.Task == name {
 			return t
@@ -148,7 +125,7 @@ type erasure struct {
 
 func (w *world) erase(p *process) (e erasure) {
 	w.t.Helper()
-	w.asAdmin(p, http.MethodPost, "/api/admin/erasures", fmt.Sprintf(`{"address":"%s@%s"}`, forgotten, domain), &e)
+	w.admin(p, client.Request{Method: http.MethodPost, Path: "/api/admin/erasures", Body: map[string]string{"address": forgotten + "@" + domain}}, &e)
 	return e
 }
 

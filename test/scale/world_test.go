@@ -2,6 +2,7 @@ package scale
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/apikey"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
@@ -30,7 +32,25 @@ type world struct {
 	processes atomic.Int32
 }
 
+// adminKey is the administrator's, of every process.
 const adminKey = "scale-admin-key-0123456789abcdef0123"
+
+// admin makes a call of the process's administrator and reads its answer.
+func (w *world) admin(p *process, q client.Request, into any) {
+	w.t.Helper()
+	admin, err := client.NewRaw(client.Options{BaseURL: p.url, HTTP: web, Timeout: web.Timeout}, adminKey)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	q.Admin = true
+	raw, err := admin.Do(context.Background(), q)
+	if err == nil {
+		err = json.Unmarshal(raw, into)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
 
 // onEach runs a test on both stores, one after the other.
 func onEach(t *testing.T, test func(w *world)) {

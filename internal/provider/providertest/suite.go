@@ -1,7 +1,6 @@
 package providertest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +148,7 @@ func (s Subject) badPeers() map[string]func(testing.TB) Dialer {
 
 // silent sends to a bad peer: the error has a class and neither it nor the log holds a secret or an address.
 func (s Subject) silent(t *testing.T, peer func(testing.TB) Dialer) {
-	var log lockedBuffer
+	var log Log
 	sender := s.open(t, peer(t), &log)
 	defer sender.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -231,21 +230,4 @@ func listen(t testing.TB) net.Listener {
 		t.Fatal(err)
 	}
 	return l
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

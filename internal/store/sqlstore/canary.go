@@ -16,7 +16,8 @@ func (c *Cold) SealsUnder(canary seal.Sealed) { c.canary.Store(&canary) }
 // under it, and answers what that changed. The canaries' row is the last lock but those of
 // the configuration version and the audit log: who drops canaries holds it and looks
 // for values, so that one of the two sees what the other did. Of a key that is not the
-// process's first, values stand there already: none is sealed anew under it.
+// process's first, values stand there already: none is sealed anew under it, and none that
+// was sealed again meanwhile comes back (see foreign).
 func (c *Cold) keepCanary(ctx context.Context, q Querier, keyID string) ([]did, error) {
 	mine := c.canary.Load()
 	if mine == nil || keyID != mine.KeyID {
@@ -37,6 +38,13 @@ func (c *Cold) keepCanary(ctx context.Context, q Querier, keyID string) ([]did, 
 		return nil, nil
 	}
 	return c.setCanaries(ctx, q, append(all, *mine))
+}
+
+// foreign says that this process seals nothing under the key, so that a value under it is one
+// that was read and is written back as it was: to where it still stands, and nowhere else.
+func (c *Cold) foreign(keyID string) bool {
+	mine := c.canary.Load()
+	return mine != nil && keyID != "" && keyID != mine.KeyID
 }
 
 // keepCanaryOf is keepCanary for a value that is packed with its key's id; "" is none.
@@ -64,25 +72,25 @@ func (c *Cold) setCanaries(ctx context.Context, q Querier, all seal.Canaries) ([
 }
 
 // DropCanaries implements store.Sealed.
-func (c *Cold) DropCanaries(ctx context.Context, first string) error {
-	err := c.db.Write(ctx, func(q Querier) error {
+func (c *Cold) DropCanaries(ctx context.Context, first string) (kept []string, err error) {
+	err = c.db.Write(ctx, func(q Querier) error {
+		kept = nil
 		all, err := c.holdCanaries(ctx, q)
 		if err != nil {
 			return err
 		}
 		var keep seal.Canaries
 		for _, one := range all {
-			used := one.KeyID == first
-			for _, col := range store.SealedColumns() {
-				if used {
-					break
-				}
-				if used, err = c.isUnder(ctx, q, col, one.KeyID); err != nil {
-					return err
-				}
+			if one.KeyID == first {
+				keep = append(keep, one)
+				continue
+			}
+			used, err := c.anyUnder(ctx, q, one.KeyID)
+			if err != nil {
+				return err
 			}
 			if used {
-				keep = append(keep, one)
+				keep, kept = append(keep, one), append(kept, one.KeyID)
 			}
 		}
 		if len(keep) == len(all) || len(keep) == 0 {
@@ -95,9 +103,19 @@ func (c *Cold) DropCanaries(ctx context.Context, first string) error {
 		return c.changed(ctx, q, what[0])
 	})
 	if err != nil {
-		return fmt.Errorf("drop canaries: %w", err)
+		return nil, fmt.Errorf("drop canaries: %w", err)
 	}
-	return nil
+	return kept, nil
+}
+
+// anyUnder says whether any column has a value under the key.
+func (c *Cold) anyUnder(ctx context.Context, q Querier, keyID string) (bool, error) {
+	for _, col := range store.SealedColumns() {
+		if used, err := c.isUnder(ctx, q, col, keyID); err != nil || used {
+			return used, err
+		}
+	}
+	return false, nil
 }
 
 // isUnder says whether the column has a value under the key.

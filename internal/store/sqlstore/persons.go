@@ -28,7 +28,11 @@ func (c *Cold) CreateErasure(ctx context.Context, e *store.Erasure) error {
 			int64(e.Masked), int64(e.Waiting), int64(e.CreatedAt), int64(e.UpdatedAt), int64(e.FinishedAt)); err != nil {
 			return err
 		}
-		return c.record(ctx, q, did{e.App, comm.AuditErasureStarted, e.ID.String(), detail{}.with("channel", e.Channel.String())})
+		more, err := c.keepCanary(ctx, q, e.Sealed.KeyID)
+		if err != nil {
+			return err
+		}
+		return c.record(ctx, q, append(more, did{e.App, comm.AuditErasureStarted, e.ID.String(), detail{}.with("channel", e.Channel.String())})...)
 	})
 	return wrap(err, "store an erasure")
 }
@@ -166,8 +170,17 @@ func (c *Cold) Returned(ctx context.Context, before comm.Micros, limit int) ([]s
 func (c *Cold) HashKey(ctx context.Context, id comm.ID, made seal.Sealed) (seal.Sealed, error) {
 	var box []byte
 	err := c.db.Write(ctx, func(q Querier) error {
-		if _, err := q.ExecContext(ctx, `INSERT INTO hash_keys (app_id, id, secret) VALUES ($1, $2, $3) ON CONFLICT (app_id, id) DO NOTHING`, c.d.ID(comm.ID{}), c.d.ID(id), made.Pack()); err != nil {
+		n, err := affected(ctx, q, `INSERT INTO hash_keys (app_id, id, secret) VALUES ($1, $2, $3) ON CONFLICT (app_id, id) DO NOTHING`, c.d.ID(comm.ID{}), c.d.ID(id), made.Pack())
+		if err != nil {
 			return err
+		}
+		if n > 0 {
+			box = made.Pack()
+			what, err := c.keepCanary(ctx, q, made.KeyID)
+			if err != nil {
+				return err
+			}
+			return c.record(ctx, q, what...)
 		}
 		return q.QueryRowContext(ctx, `SELECT secret FROM hash_keys WHERE app_id = $1 AND id = $2`, c.d.ID(comm.ID{}), c.d.ID(id)).Scan(&box)
 	})

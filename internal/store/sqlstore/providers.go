@@ -64,6 +64,10 @@ func (c *Cold) UpdateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 	if err != nil {
 		return err
 	}
+	stands := ""
+	if c.foreign(p.KeyID) {
+		stands = ` AND key_id = $10`
+	}
 	err = c.db.Write(ctx, func(q Querier) error {
 		var was comm.ProviderConfig
 		if _, err := found(&was, c.providerOf(ctx, q, p.App, p.ID, &was), "read provider configuration"); err != nil {
@@ -71,7 +75,7 @@ func (c *Cold) UpdateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 		}
 		n, err := affected(ctx, q, `UPDATE provider_configs SET type = $3, channel = $4, name = $5, priority = $6, active = $7, settings = $8,
 			secrets = $9, key_id = $10, rate_per_second = $11, rate_per_day = $12, max_concurrent = $13, pinned = $14, version = $15,
-			updated_at = $16 WHERE app_id = $1 AND id = $2 AND version = $17`, append(args, int64(p.UpdatedAt), int64(p.Version))...)
+			updated_at = $16 WHERE app_id = $1 AND id = $2 AND version = $17`+stands, append(args, int64(p.UpdatedAt), int64(p.Version))...)
 		if err != nil {
 			return err
 		}

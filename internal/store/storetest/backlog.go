@@ -99,6 +99,7 @@ func allMessages(w *world) {
 
 func suppressedBy(w *world) {
 	apps := []*comm.App{w.app(true), w.app(true), w.app(true)}
+	slices.SortFunc(apps, func(a, b *comm.App) int { return a.ID.Compare(b.ID) }) // of one millisecond, perhaps
 	const mail, phone = "ama@example.org", "233241234567"
 	put := func(a *comm.App, ch comm.Channel, address string) {
 		_, err := w.s.Suppress(w.ctx, store.Suppression{App: a.ID, Channel: ch, Address: address, Reason: comm.SuppressManual, CreatedAt: 1})

@@ -17,8 +17,10 @@ func sealedCases() []testCase {
 		{"a sealed value is replaced only if it is what was read", resealed},
 		{"of two that seal a value again one does", resealRace},
 		{"a value that was sealed again is not undone by a change read before", resealedApp},
+		{"secrets that were sealed again are not undone by a change read before", resealedConfig},
 		{"a setting is swapped by one", swapped},
 		{"no value stands without its key's canary", canaries},
+		{"values of every column keep their key's canary", canariesOfColumns},
 		{"a canary is dropped before a value is stored or after it was seen", canaryRace},
 	}
 }
@@ -158,6 +160,39 @@ func resealedApp(w *world) {
 	}
 }
 
+// resealedConfig is a change of a configuration that leaves its secrets as they were read: by
+// a process that seals under the new key, what it read under the old one must not come back,
+// since no canary would tell of it.
+func resealedConfig(w *world) {
+	w.s.SealsUnder(seal.Sealed{KeyID: "k1", Box: []byte("1")})
+	c := sealedUnder(w, "k1")
+	w.must(w.s.CreateProviderConfig(w.ctx, c))
+	w.s.SealsUnder(seal.Sealed{KeyID: "k2", Box: []byte("2")})
+	rename := func(read *comm.ProviderConfig, name string) error {
+		read.Name = name
+		return w.s.UpdateProviderConfig(w.ctx, read)
+	}
+	before, err := w.s.ProviderConfig(w.ctx, c.App, c.ID)
+	w.must(err)
+	w.must(rename(before, "nothing was sealed again yet"))
+	n, err := w.s.Reseal(w.ctx, store.ProviderSecrets(), []store.Resealed{{SealedValue: store.SealedValue{App: c.App, ID: c.ID, Value: seal.Sealed{KeyID: "k1", Box: []byte("box")}}, New: seal.Sealed{KeyID: "k2", Box: []byte("new")}}})
+	if w.must(err); n != 1 {
+		w.Fatalf("%d sealed again", n)
+	}
+	_, err = w.s.DropCanaries(w.ctx, "k2")
+	w.must(err)
+	w.wantKind(rename(before, "read before"), comm.Conflict)
+	got, err := w.s.ProviderConfig(w.ctx, c.App, c.ID)
+	w.must(err)
+	if got.KeyID != "k2" || string(got.Secrets) != "new" || !slices.Equal(canaryKeys(w), []string{"k2"}) {
+		w.Fatalf("%+v, canaries %q", got, canaryKeys(w))
+	}
+	w.must(rename(got, "read again"))
+	got.Secrets, got.KeyID = nil, ""
+	w.must(rename(got, "without secrets"))
+	w.chain()
+}
+
 func swapped(w *world) {
 	if ok, err := w.s.SwapSetting(w.ctx, "x", "a", "b"); err != nil || ok {
 		w.Fatalf("%v %v", ok, err)
@@ -218,14 +253,19 @@ func canaries(w *world) {
 	w.must(w.s.CreateProviderConfig(w.ctx, c))
 	want("the first value", "k1")
 	w.s.SealsUnder(seal.Sealed{KeyID: "k2", Box: []byte("2")})
-	w.must(w.s.DropCanaries(w.ctx, "k2"))
+	drop := func(first string, kept ...string) {
+		if got, err := w.s.DropCanaries(w.ctx, first); err != nil || !slices.Equal(got, kept) {
+			w.Fatalf("kept %q, want %q (%v)", got, kept, err)
+		}
+	}
+	drop("k2", "k1")
 	want("a value is under it", "k1")
 	n, err := w.s.Reseal(w.ctx, store.ProviderSecrets(), []store.Resealed{{SealedValue: store.SealedValue{App: c.App, ID: c.ID, Value: seal.Sealed{KeyID: "k1", Box: []byte("box")}}, New: seal.Sealed{KeyID: "k2", Box: []byte("new")}}})
 	if w.must(err); n != 1 {
 		w.Fatalf("%d sealed again", n)
 	}
 	want("sealed again", "k1", "k2")
-	w.must(w.s.DropCanaries(w.ctx, "k2"))
+	drop("k2")
 	want("nothing is under the old key", "k2")
 	// A node one step behind stores a value under the old key all the same.
 	w.s.SealsUnder(seal.Sealed{KeyID: "k1", Box: []byte("1")})
@@ -233,17 +273,50 @@ func canaries(w *world) {
 	a.WebhookSecret = seal.Sealed{KeyID: "k1", Box: []byte("hook")}.Pack()
 	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
 	want("a secret of a webhook", "k1", "k2")
-	w.must(w.s.DropCanaries(w.ctx, "k2"))
+	drop("k2", "k1")
 	want("which is a value", "k1", "k2")
 	a.WebhookSecret = nil
 	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
-	w.must(w.s.DropCanaries(w.ctx, "k"))
+	drop("k", "k2")
 	want("the value of k2 is left, k1 is the beginning of nothing", "k2")
 	got, err := w.s.ProviderConfig(w.ctx, c.App, c.ID)
 	w.must(err)
 	got.Secrets, got.KeyID = []byte("again"), "k1"
 	w.must(w.s.UpdateProviderConfig(w.ctx, got))
 	want("a configuration is changed", "k1", "k2")
+	w.chain()
+}
+
+// canariesOfColumns stores a first value in each column, each under a key of its own.
+func canariesOfColumns(w *world) {
+	app := w.app(true)
+	puts := map[string]func(seal.Sealed) error{
+		store.ProviderSecrets().Name(): func(v seal.Sealed) error {
+			c := config(app.ID, "x", 1, w.now())
+			c.Secrets, c.KeyID = v.Box, v.KeyID
+			return w.s.CreateProviderConfig(w.ctx, c)
+		},
+		store.WebhookSecrets().Name(): func(v seal.Sealed) error {
+			app.WebhookSecret = v.Pack()
+			return w.s.UpdateApp(w.ctx, app, w.now())
+		},
+		store.ErasedAddresses().Name(): func(v seal.Sealed) error {
+			now := w.now()
+			return w.s.CreateErasure(w.ctx, &store.Erasure{App: app.ID, ID: comm.NewID(now), Channel: comm.SMS, Sealed: &v, Actor: comm.ActorApp, Stage: store.ErasureMarked, CreatedAt: now, UpdatedAt: now})
+		},
+		store.HashKeys().Name(): func(v seal.Sealed) error {
+			_, err := w.s.HashKey(w.ctx, comm.ID{15: 1}, v)
+			return err
+		},
+	}
+	for i, col := range store.SealedColumns() {
+		key := fmt.Sprint("k", i)
+		w.s.SealsUnder(seal.Sealed{KeyID: key, Box: []byte("canary")})
+		w.must(puts[col.Name()](seal.Sealed{KeyID: key, Box: []byte("box")}))
+		if got := canaryKeys(w); !slices.Contains(got, key) {
+			w.Fatalf("a value of %s stands under %s, the canaries are of %q", col.Name(), key, got)
+		}
+	}
 	w.chain()
 }
 
@@ -256,8 +329,8 @@ func canaryRace(w *world) {
 		var wg sync.WaitGroup
 		errs := make([]error, 3)
 		wg.Go(func() { errs[0] = w.s.CreateProviderConfig(w.ctx, c) })
-		wg.Go(func() { errs[1] = w.s.DropCanaries(w.ctx, "k2") })
-		wg.Go(func() { errs[2] = w.s.DropCanaries(w.ctx, "k2") })
+		wg.Go(func() { _, errs[1] = w.s.DropCanaries(w.ctx, "k2") })
+		wg.Go(func() { _, errs[2] = w.s.DropCanaries(w.ctx, "k2") })
 		wg.Wait()
 		for _, err := range errs {
 			w.must(err)
