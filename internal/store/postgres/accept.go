@@ -108,7 +108,7 @@ func repeatOf(lead, sub *store.Submission, a store.Accepted) (_ store.Accepted, 
 // of them can be expected to be new and within their rates, else by the one that
 // looks at each. It says which of them have to be looked at again.
 func (s *Store) acceptGroup(ctx context.Context, subs []store.Submission, group []int, fast bool, out []store.Accepted) (again []int, err error) {
-	if slices.ContainsFunc(group, func(i int) bool { return subs[i].SMSPerDay > 0 }) {
+	if slices.ContainsFunc(group, func(i int) bool { return len(subs[i].Caps) > 0 }) {
 		return s.acceptMixed(ctx, subs, group, fast, out)
 	}
 	if fast = fast && !plant.Active(plant.SelectThenInsert) && !s.limited.any(subs, group); fast {

@@ -1,15 +1,18 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
 // Submissions of apps with a cap of SMS are decided here, between statements of one
@@ -18,13 +21,13 @@ import (
 const (
 	lockUseSQL = `
 INSERT INTO sms_use AS old (app_id, day, used, usual, alarm_at) SELECT a, 0, 0, 0, 0 FROM unnest($1::uuid[]) AS a ORDER BY a
-ON CONFLICT (app_id) DO UPDATE SET day = old.day RETURNING app_id, day, used, usual, alarm_at, ` + clock
+ON CONFLICT (app_id) DO UPDATE SET day = old.day RETURNING app_id, day, used, usual, alarm_at, prefixes, ` + clock
 	keysThereSQL = `
 SELECT x.ord FROM unnest($1::uuid[], $2::smallint[], $3::bytea[]) WITH ORDINALITY AS x (app, mode, hash, ord)
 WHERE x.hash IS NOT NULL AND EXISTS (SELECT FROM idempotency k WHERE k.app_id = x.app AND k.mode = x.mode AND k.hash = x.hash)`
 	countUseSQL = `
-UPDATE sms_use u SET day = x.day, used = x.used, usual = x.usual, alarm_at = x.alarm_at
-FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS x (app, day, used, usual, alarm_at) WHERE u.app_id = x.app`
+UPDATE sms_use u SET day = x.day, used = x.used, usual = x.usual, alarm_at = x.alarm_at, prefixes = x.prefixes
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[]) AS x (app, day, used, usual, alarm_at, prefixes) WHERE u.app_id = x.app`
 )
 
 // acceptMixed stores the submissions with a cap first and then the others as ever. If those
@@ -33,7 +36,7 @@ FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) 
 func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group []int, fast bool, out []store.Accepted) (again []int, err error) {
 	var plain, capped []int
 	for _, i := range group {
-		if subs[i].SMSPerDay > 0 {
+		if len(subs[i].Caps) > 0 {
 			capped = append(capped, i)
 		} else {
 			plain = append(plain, i)
@@ -61,21 +64,7 @@ func (s *Store) acceptCapped(ctx context.Context, subs []store.Submission, group
 		if err != nil {
 			return err
 		}
-		held := map[comm.ID]int64{}
-		var fit []int
-		for n, i := range group {
-			sub := &subs[i]
-			use := used[sub.App]
-			switch {
-			case known[n]:
-			case use.Fits(held[sub.App]+int64(sub.Segments), sub.SMSPerDay):
-				held[sub.App] += int64(sub.Segments)
-			default:
-				out[i] = store.Accepted{Result: store.QuotaExceeded, Use: *use}
-				continue
-			}
-			fit = append(fit, i)
-		}
+		fit := fitting(subs, group, known, used, now, out)
 		if len(fit) == 0 {
 			return nil
 		}
@@ -90,12 +79,10 @@ func (s *Store) acceptCapped(ctx context.Context, subs []store.Submission, group
 		}
 		for _, i := range fit {
 			if out[i].Result == store.New && !slices.Contains(again, i) {
-				use := used[subs[i].App]
-				out[i].Alarm = use.Add(int64(subs[i].Segments), now)
-				out[i].Use = *use
+				out[i].Use, out[i].Alarms = used[subs[i].App].Add(subs[i].Caps, int64(subs[i].Segments), now)
 			}
 		}
-		return countUse(ctx, tx, used)
+		return countUse(ctx, tx, used, now)
 	})
 	if err == nil {
 		s.limited.note(subs, group, out)
@@ -103,24 +90,47 @@ func (s *Store) acceptCapped(ctx context.Context, subs []store.Submission, group
 	return again, err
 }
 
-// lockUse locks the days of the group's apps and goes on to the database's day.
-func lockUse(ctx context.Context, tx pgx.Tx, subs []store.Submission, group []int) (used map[comm.ID]*comm.SMSUse, now comm.Micros, err error) {
+// fitting answers which of a group are within their caps if all of them are stored, or have
+// keys that are known; the others are refused.
+func fitting(subs []store.Submission, group []int, known []bool, used map[comm.ID]comm.SMSDays, now comm.Micros, out []store.Accepted) (fit []int) {
+	draft := make(map[comm.ID]comm.SMSDays, len(used))
+	for app, days := range used {
+		draft[app] = maps.Clone(days)
+	}
+	for n, i := range group {
+		sub := &subs[i]
+		if !known[n] {
+			days, segments := draft[sub.App], int64(sub.Segments)
+			if over, use, exceeded := days.Over(sub.Caps, segments, now.Day()); exceeded {
+				out[i] = store.Accepted{Result: store.QuotaExceeded, Cap: over, Use: use}
+				continue
+			}
+			days.Add(sub.Caps, segments, now)
+		}
+		fit = append(fit, i)
+	}
+	return fit
+}
+
+// lockUse locks the days of the group's apps. Now is the database's time.
+func lockUse(ctx context.Context, tx pgx.Tx, subs []store.Submission, group []int) (used map[comm.ID]comm.SMSDays, now comm.Micros, err error) {
 	apps := uuids(len(group))
-	used = map[comm.ID]*comm.SMSUse{}
+	used = map[comm.ID]comm.SMSDays{}
 	for _, i := range group {
 		if app := subs[i].App; used[app] == nil {
-			used[app] = &comm.SMSUse{}
+			used[app] = comm.SMSDays{}
 			apps.id(app)
 		}
 	}
+	var bad error
 	rows, err := tx.Query(ctx, lockUseSQL, apps)
 	err = each(rows, err, func(r *reader) {
-		use := used[r.id()]
-		use.Day, use.Used, use.Usual, use.AlarmAt = r.i64(), r.i64(), r.i64(), r.micros()
+		days := used[r.id()]
+		days[""] = comm.SMSUse{Day: r.i64(), Used: r.i64(), Usual: r.i64(), AlarmAt: r.micros()}
+		bad = cmp.Or(bad, sqlstore.DecodePrefixDays(r.text(), days))
 		now = r.micros()
-		use.Turn(now.Day())
 	})
-	return used, now, err
+	return used, now, cmp.Or(err, bad)
 }
 
 // keysThere says of each of the group whether its idempotency key exists.
@@ -145,16 +155,22 @@ func keysThere(ctx context.Context, tx pgx.Tx, subs []store.Submission, group []
 }
 
 // countUse stores the days.
-func countUse(ctx context.Context, tx pgx.Tx, used map[comm.ID]*comm.SMSUse) error {
+func countUse(ctx context.Context, tx pgx.Tx, used map[comm.ID]comm.SMSDays, now comm.Micros) error {
 	n := len(used)
-	app, day, count, usual, alarm := uuids(n), int8s(n), int8s(n), int8s(n), int8s(n)
-	for id, use := range used {
+	app, day, count, usual, alarm, prefixes := uuids(n), int8s(n), int8s(n), int8s(n), int8s(n), texts(n)
+	for id, days := range used {
+		text, err := sqlstore.EncodePrefixDays(days, now.Day())
+		if err != nil {
+			return err
+		}
+		use := days[""]
 		app.id(id)
 		day.i64(use.Day)
 		count.i64(use.Used)
 		usual.i64(use.Usual)
 		alarm.i64(int64(use.AlarmAt))
+		prefixes.text(text)
 	}
-	_, err := tx.Exec(ctx, countUseSQL, app, day, count, usual, alarm)
+	_, err := tx.Exec(ctx, countUseSQL, app, day, count, usual, alarm, prefixes)
 	return err
 }
