@@ -22,12 +22,16 @@ const (
 	lockUseSQL = `
 INSERT INTO sms_use AS old (app_id, day, used, usual, alarm_at) SELECT a, 0, 0, 0, 0 FROM unnest($1::uuid[]) AS a ORDER BY a
 ON CONFLICT (app_id) DO UPDATE SET day = old.day RETURNING app_id, day, used, usual, alarm_at, prefixes, ` + clock
+	// keysThereSQL asks for one value of each row: an EXISTS would become a join, which a plan that was
+	// made while the table was small does by reading the whole of it.
 	keysThereSQL = `
 SELECT x.ord FROM unnest($1::uuid[], $2::smallint[], $3::bytea[]) WITH ORDINALITY AS x (app, mode, hash, ord)
-WHERE x.hash IS NOT NULL AND EXISTS (SELECT FROM idempotency k WHERE k.app_id = x.app AND k.mode = x.mode AND k.hash = x.hash)`
+WHERE CASE WHEN x.hash IS NOT NULL THEN (SELECT true FROM idempotency k WHERE k.app_id = x.app AND k.mode = x.mode AND k.hash = x.hash) END`
+	// countUseSQL writes rows that lockUseSQL has locked; it inserts nothing, and joins nothing either.
 	countUseSQL = `
-UPDATE sms_use u SET day = x.day, used = x.used, usual = x.usual, alarm_at = x.alarm_at, prefixes = x.prefixes
-FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[]) AS x (app, day, used, usual, alarm_at, prefixes) WHERE u.app_id = x.app`
+INSERT INTO sms_use (app_id, day, used, usual, alarm_at, prefixes)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
+ON CONFLICT (app_id) DO UPDATE SET day = excluded.day, used = excluded.used, usual = excluded.usual, alarm_at = excluded.alarm_at, prefixes = excluded.prefixes`
 )
 
 // acceptMixed stores the submissions with a cap first and then the others as ever. If those
