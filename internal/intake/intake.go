@@ -266,6 +266,8 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		e := comm.E("rate_limited", "The app's rate of %d messages per minute is used up; retry later.", app.RatePerMinute)
 		e.RetryAfter = max(1, r.Rate.Reset)
 		r.Err = e
+	case store.Busy:
+		r.Err = unavailable(errors.New("something of the app is locked in the database"))
 	case store.QuotaExceeded:
 		r.Err = quotaExceeded(p, got.Cap, got.Use, comm.At(s.cfg.Now()))
 	default:

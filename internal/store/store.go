@@ -97,7 +97,8 @@ type Intake interface {
 	// answer is RateLimited and nothing is stored; else New, and its Segments
 	// count in the app's UTC day under each of its Caps. Two submissions of
 	// one call with one key are one New and one Replay. Created, due and expiry
-	// times are the database's.
+	// times are the database's. What cannot be decided within some seconds because of
+	// what the app has locked elsewhere is Busy, whatever it would be.
 	//
 	// An error means that none is stored (or ErrUncertain); one submission that
 	// cannot be stored makes the whole call fail: the caller isolates it.
@@ -159,6 +160,7 @@ const (
 	Conflict
 	RateLimited
 	QuotaExceeded // over one of Submission.Caps: nothing is stored, and nothing counted
+	Busy          // somebody else holds what it counts in for too long: nothing is stored, and nothing counted
 )
 
 // Accepted answers one submission.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -46,7 +47,10 @@ func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group 
 			plain = append(plain, i)
 		}
 	}
-	if again, err = s.acceptCapped(ctx, subs, capped, out); err != nil || len(plain) == 0 {
+	again, err = s.unlessHeld(ctx, subs, capped, out, func(part []int, wait time.Duration) ([]int, error) {
+		return s.acceptCapped(ctx, subs, part, wait, out)
+	})
+	if err != nil || len(plain) == 0 {
 		return again, err
 	}
 	more, err := s.acceptGroup(ctx, subs, plain, fast, out)
@@ -57,9 +61,14 @@ func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group 
 }
 
 // acceptCapped is one transaction for submissions whose apps have caps.
-func (s *Store) acceptCapped(ctx context.Context, subs []store.Submission, group []int, out []store.Accepted) (again []int, err error) {
-	err = s.transactionOn(ctx, s.accepts, "store capped messages", func(tx pgx.Tx) error {
+func (s *Store) acceptCapped(ctx context.Context, subs []store.Submission, group []int, wait time.Duration, out []store.Accepted) (again []int, err error) {
+	err = s.transactionOn(ctx, s.accepts, acceptSettings(), "store capped messages", func(tx pgx.Tx) error {
 		again = again[:0]
+		if wait > 0 {
+			if _, err := tx.Exec(ctx, waitSQL, milliseconds(wait)); err != nil {
+				return err
+			}
+		}
 		used, now, err := lockUse(ctx, tx, subs, group)
 		if err != nil {
 			return err
@@ -88,10 +97,10 @@ func (s *Store) acceptCapped(ctx context.Context, subs []store.Submission, group
 		}
 		return countUse(ctx, tx, used, now)
 	})
-	if err == nil {
-		s.limited.note(subs, group, out)
+	if err != nil {
+		return nil, err
 	}
-	return again, err
+	return append(again, s.overRate(ctx, subs, group, out)...), nil
 }
 
 // fitting answers which of a group are within their caps if all of them are stored, or have
@@ -137,8 +146,13 @@ func lockUse(ctx context.Context, tx pgx.Tx, subs []store.Submission, group []in
 	return used, now, cmp.Or(err, bad)
 }
 
+// querier is a connection, or a transaction on it.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 // keysThere says of each of the group whether its idempotency key exists.
-func keysThere(ctx context.Context, tx pgx.Tx, subs []store.Submission, group []int) ([]bool, error) {
+func keysThere(ctx context.Context, c querier, subs []store.Submission, group []int) ([]bool, error) {
 	n := len(group)
 	there := make([]bool, n)
 	if !slices.ContainsFunc(group, func(i int) bool { return subs[i].HasKey }) {
@@ -154,7 +168,7 @@ func keysThere(ctx context.Context, tx pgx.Tx, subs []store.Submission, group []
 			hash.null()
 		}
 	}
-	rows, err := tx.Query(ctx, keysThereSQL, app, mode, hash)
+	rows, err := c.Query(ctx, keysThereSQL, app, mode, hash)
 	return there, each(rows, err, func(r *reader) { there[r.i64()-1] = true })
 }
 
