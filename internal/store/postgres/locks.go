@@ -23,8 +23,9 @@ import (
 const (
 	// acceptWait is longer than the server takes to find that two wait for each other (deadlock_timeout, 1 s).
 	acceptWait = 2 * time.Second
-	// apartWait is what an app is waited for whose group waited in vain, or that had to be given up lately.
-	apartWait = 100 * time.Millisecond
+	// apartWait is what an app is waited for at least whose group waited in vain. One that had to be given up is waited for a
+	// restPart of its last rest: others lose no more by it, and a row that many nodes want, one after the other, is got in the end.
+	apartWait, restPart = 100 * time.Millisecond, 8
 	// apartMost is how long apps in a row may wait in vain before the others are not asked: a whole table is locked.
 	apartMost = 500 * time.Millisecond
 	// An app that waits in vain is not asked for again for so long, twice as long each time.
@@ -73,7 +74,7 @@ func (s *Store) unlessHeld(ctx context.Context, subs []store.Submission, group [
 			busy(part, out)
 			continue
 		}
-		more, err := try(part, apartWait)
+		more, err := try(part, s.held.patience(app))
 		switch {
 		case err == nil:
 			again, anyStored, inVain = append(again, more...), true, 0
@@ -121,8 +122,9 @@ type held struct {
 
 // waited is what is known of an app that was waited for in vain.
 type waited struct {
-	failed time.Time     // the last time
-	rest   time.Duration // for which it is not asked for; 0: it could be stored since
+	failed  time.Time // the last time
+	rest    time.Duration
+	resting bool // it is not asked for until rest has passed; else it could be stored since
 }
 
 // sort answers what can be stored together, and app by app what is to be tried apart; what rests is Busy.
@@ -138,7 +140,7 @@ func (h *held) sort(subs []store.Submission, group []int, out []store.Accepted, 
 		switch w, there := h.apps[subs[i].App]; {
 		case !there:
 			free = append(free, i)
-		case now.Sub(w.failed) < w.rest:
+		case w.resting && now.Sub(w.failed) < w.rest:
 			out[i] = store.Accepted{Result: store.Busy}
 		default:
 			due = append(due, i)
@@ -155,7 +157,7 @@ func (h *held) hold(app comm.ID, now time.Time) (first bool) {
 		h.apps = map[comm.ID]waited{}
 	}
 	w, there := h.apps[app]
-	h.apps[app] = waited{failed: now, rest: min(max(2*w.rest, firstRest), lastRest)}
+	h.apps[app] = waited{failed: now, rest: min(max(2*w.rest, firstRest), lastRest), resting: true}
 	return !there
 }
 
@@ -164,7 +166,14 @@ func (h *held) release(app comm.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if w, there := h.apps[app]; there {
-		w.rest = 0
+		w.resting = false
 		h.apps[app] = w
 	}
+}
+
+// patience is how long an app is waited for apart.
+func (h *held) patience(app comm.ID) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(apartWait, h.apps[app].rest/restPart)
 }
