@@ -52,7 +52,9 @@ type AdminApp struct {
 	AllowedSenders   *[]string `json:"allowedSenders,omitempty"`
 	SMSPerDay        *Limit    `json:"smsPerDay,omitempty"`
 	SMSPrefixes      *[]string `json:"smsPrefixes,omitempty"` // an empty list allows every number
-	Scopes           []string  `json:"scopes,omitempty"`      // of a new one's first key
+	// SMSPerDayByPrefix replaces all of these caps; an empty map removes them.
+	SMSPerDayByPrefix *map[string]int `json:"smsPerDayByPrefix,omitempty"`
+	Scopes            []string        `json:"scopes,omitempty"` // of a new one's first key
 }
 
 // Limit is a number that may be taken away: 0 is sent as null, which means no limit.

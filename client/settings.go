@@ -19,12 +19,15 @@ type App struct {
 	WebhookURL       string   `json:"webhookUrl"`
 	AllowedSenders   []string `json:"allowedSenders"`
 	// SMSPerDay is how many segments of SMS may be accepted in a UTC day while live; 0: any number.
-	SMSPerDay   int        `json:"smsPerDay"`
-	SMSPrefixes []string   `json:"smsPrefixes"` // beginnings of allowed numbers; empty: any
-	SMSToday    int        `json:"smsToday"`
-	SMSAlarmAt  *time.Time `json:"smsAlarmAt"` // when a day's SMS last passed five times the usual number
-	CreatedAt   time.Time  `json:"createdAt"`
-	UpdatedAt   time.Time  `json:"updatedAt"`
+	SMSPerDay   int      `json:"smsPerDay"`
+	SMSPrefixes []string `json:"smsPrefixes"` // beginnings of allowed numbers; empty: any
+	// SMSPerDayByPrefix is the same for numbers that begin so; 0: none may go there.
+	SMSPerDayByPrefix map[string]int `json:"smsPerDayByPrefix"`
+	SMSToday          int            `json:"smsToday"`
+	SMSTodayByPrefix  map[string]int `json:"smsTodayByPrefix"`
+	SMSAlarmAt        *time.Time     `json:"smsAlarmAt"` // when a day's SMS last passed five times the usual number, in all or under a prefix
+	CreatedAt         time.Time      `json:"createdAt"`
+	UpdatedAt         time.Time      `json:"updatedAt"`
 	// WebhookSecret and Warnings come with UpdateApp only; the secret once, when it was generated.
 	WebhookSecret string    `json:"webhookSecret"`
 	Warnings      []Warning `json:"warnings"`

@@ -138,8 +138,13 @@ func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, ph
 }
 
 // alarm tells the operator of an app whose SMS are out of proportion today: perhaps a key was stolen.
-func (a *App) alarm(app comm.ID, use comm.SMSUse) {
-	a.log.Warn("an app sends far more SMS today than usual", "app", app.String(), "segments", use.Used, "usual", use.Usual)
+func (a *App) alarm(app comm.ID, alarm comm.SMSAlarm) {
+	a.log.Warn("an app sends far more SMS today than usual", "app", app.String(), "prefix", alarm.Prefix, "segments", alarm.Use.Used, "usual", alarm.Use.Usual)
+	detail := fmt.Sprintf(`{"segments":{"to":%d},"usual":{"to":%d}}`, alarm.Use.Used, alarm.Use.Usual)
+	if alarm.Prefix != "" {
+		detail = fmt.Sprintf(`{"prefix":{"to":"%s"},%s`, alarm.Prefix, detail[1:])
+	}
+	a.auth.Note(store.AuditEntry{Actor: comm.Actor{Kind: comm.ActorSystem}, App: app, Action: comm.AuditSMSAlarm, Target: app.String(), Detail: detail})
 }
 
 func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) error {

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,7 +38,7 @@ func appColumns(prefix string) []column {
 	all := []column{{"ID", "id", plain}, {"Slug", "slug", plain}, {"Name", "name", plain}, {"Sandbox", "sandboxMode", yes}, {"Active", "isActive", yes}, {"Queue", "queueState", plain},
 		{"Rate per minute", "ratePerMinute", plain}, {"Unknown outcome", "onUnknownOutcome", plain}, {"Webhook", "webhookUrl", plain},
 		{"Allowed senders", "allowedSenders", plain}, {"SMS segments per day", "smsPerDay", plain}, {"SMS to", "smsPrefixes", plain},
-		{"SMS segments today", "smsToday", plain}, {"SMS alarm", "smsAlarmAt", when}, {"Created", "createdAt", when}, {"Updated", "updatedAt", when}}
+		{"SMS segments per day to", "smsPerDayByPrefix", plain}, {"SMS segments today", "smsToday", plain}, {"SMS segments today to", "smsTodayByPrefix", plain}, {"SMS alarm", "smsAlarmAt", when}, {"Created", "createdAt", when}, {"Updated", "updatedAt", when}}
 	for i := range all {
 		all[i].field = prefix + all[i].field
 	}
@@ -79,6 +81,7 @@ func bindApp(cmd *cobra.Command) {
 	f.StringSlice("allowed-sender", nil, "sender allowed on the server's providers; may be repeated (administrator)")
 	f.Int("sms-per-day", 0, "SMS segments accepted in a UTC day at most; 0: any number (administrator)")
 	f.StringSlice("sms-prefix", nil, "beginning of numbers that SMS may go to, such as 233; may be repeated; an empty one allows all (administrator)")
+	f.StringSlice("sms-per-day-to", nil, "the same for numbers that begin so, such as 1876=50; 0 refuses them; may be repeated and replaces all of them; an empty one removes them (administrator)")
 	f.String("webhook-secret-file", "", "file that holds the webhook's secret; default: one is made (administrator)")
 	f.SortFlags = false
 }
@@ -105,6 +108,13 @@ func appChange(r *remote) (map[string]any, error) {
 	if list, err := f.GetStringSlice("sms-prefix"); err == nil && f.Changed("sms-prefix") {
 		body["smsPrefixes"] = slices.DeleteFunc(list, func(s string) bool { return s == "" })
 	}
+	if list, err := f.GetStringSlice("sms-per-day-to"); err == nil && f.Changed("sms-per-day-to") {
+		byPrefix, err := perDayTo(list)
+		if err != nil {
+			return nil, err
+		}
+		body["smsPerDayByPrefix"] = byPrefix
+	}
 	if list, err := f.GetStringSlice("allowed-sender"); err == nil && f.Changed("allowed-sender") {
 		body["allowedSenders"] = list
 	}
@@ -116,6 +126,23 @@ func appChange(r *remote) (map[string]any, error) {
 		body["webhookSecret"] = secret
 	}
 	return body, nil
+}
+
+// perDayTo reads pairs such as 1876=50.
+func perDayTo(list []string) (map[string]int, error) {
+	out := map[string]int{}
+	for _, pair := range list {
+		if pair == "" {
+			continue
+		}
+		prefix, text, _ := strings.Cut(pair, "=")
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, usagef("--sms-per-day-to takes the beginning of a number and the segments of a day, such as 1876=50, not %q", pair)
+		}
+		out[prefix] = n
+	}
+	return out, nil
 }
 
 func updateAppCommand(s Streams) *cobra.Command {

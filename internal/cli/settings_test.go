@@ -94,6 +94,7 @@ func TestTheAppOfARealServer(t *testing.T) {
 		t.Errorf("the webhook is still there: %q", got)
 	}
 	s.fails(exitUsage, "nothing to change", "app", "update")
+	s.fails(exitUsage, "such as 1876=50", "app", "update", "--sms-per-day-to", "1876")
 	s.fails(exitRefused, "ratePerMinute", "app", "update", "--rate-per-minute", "5")
 	s.fails(exitDenied, "unauthenticated", "app", "show", "--api-key-file", writeFile(t, "key", "cs_test_wrong"))
 }
@@ -111,6 +112,9 @@ func TestWhatIsAsked(t *testing.T) {
 		{"app create Flow --slug flow --scope SEND --scope READ --rate-per-minute 5 --allowed-sender a@example.com", `POST /api/admin/apps {"allowedSenders":["a@example.com"],"name":"Flow","ratePerMinute":5,"scopes":["SEND","READ"],"slug":"flow"}`, `201 {"app":{"id":"c1","slug":"flow"},"apiKey":"cs_test_new"}`, "cs_test_new"},
 		{"app show flow", "GET /api/admin/apps/flow ", app, "Flow"},
 		{"app update flow --name Flow2", `PATCH /api/admin/apps/flow {"name":"Flow2"}`, app, "Flow"},
+		{"app update flow --sms-per-day 500 --sms-per-day-to 1876=20,44=0 --sms-per-day-to 233=400", `PATCH /api/admin/apps/flow {"smsPerDay":500,"smsPerDayByPrefix":{"1876":20,"233":400,"44":0}}`,
+			`200 {"id":"c1","smsPerDayByPrefix":{"1876":20,"233":400},"smsTodayByPrefix":{"1876":3,"233":0}}`, "1876=20 233=400"},
+		{"app update flow --sms-per-day-to=", `PATCH /api/admin/apps/flow {"smsPerDayByPrefix":{}}`, app, "Flow"},
 		{"app pause flow --yes", `PATCH /api/admin/apps/flow {"isActive":false}`, app, "Flow"},
 		{"app resume flow", `PATCH /api/admin/apps/flow {"isActive":true}`, app, "Flow"},
 		{"key list flow", "GET " + key + " ", `200 {"data":[{"id":"c9","prefix":"cs_test_ab"}],"nextCursor":null}`, "cs_test_ab"},

@@ -17,7 +17,8 @@ type App struct {
 	AllowedFrom   []string
 	SMSPerDay     int      // segments of live SMS in a UTC day; 0: any number
 	SMSPrefixes   []string // beginnings of the numbers that live SMS may go to; empty: any
-	SMSUse        SMSUse   // as it was when the app was read; the accepts keep it, not the app's settings
+	SMSPrefixCaps []SMSCap // of numbers that begin so, in the order of the prefixes, each at most once; 0: none
+	SMSDays       SMSDays  // as they were when the app was read; the accepts keep them, not the app's settings
 	CreatedAt     Micros
 	UpdatedAt     Micros
 }

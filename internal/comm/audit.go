@@ -29,6 +29,7 @@ const (
 	AuditErasureStarted  = "erasure_requested"
 	AuditErasureDone     = "erasure_finished"
 	AuditPersonExported  = "person_exported"
+	AuditSMSAlarm        = "sms_alarm"
 )
 
 // AuditActions is every action with its meaning.
@@ -62,4 +63,5 @@ var auditActions = [...]Word{
 	{AuditErasureStarted, "The erasure of a person was asked for. The log never holds the address."},
 	{AuditErasureDone, "A person was erased."},
 	{AuditPersonExported, "What is held about a person was exported; the log does not say about whom."},
+	{AuditSMSAlarm, "An app's SMS of a day passed five times the usual number, in all or under a cap of a prefix; at most once a day for each."},
 }

@@ -1,6 +1,7 @@
 package comm
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -49,5 +50,64 @@ func TestSMSUse(t *testing.T) {
 	small := SMSUse{Day: first.Day(), Usual: 2}
 	if small.Add(alarmFloor, first) || !small.Add(1, first) {
 		t.Errorf("the floor: %+v", small)
+	}
+}
+
+// TestCapsByPrefix: a number counts under every cap whose digits it begins with, and has to fit all of them.
+func TestCapsByPrefix(t *testing.T) {
+	t.Parallel()
+	now := At(time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC))
+	tomorrow := now.Add(24 * time.Hour)
+	app := App{SMSPerDay: 10, SMSPrefixCaps: []SMSCap{{"1", 6}, {"1876", 2}, {"1900", 0}, {"44", 4}}}
+	caps := func(number string, want ...string) []SMSCap {
+		t.Helper()
+		got, refused := app.CapsFor(number)
+		var names []string
+		for _, c := range got {
+			names = append(names, c.Prefix)
+		}
+		if !slices.Equal(names, want) || refused != slices.Contains(want, "1900") {
+			t.Fatalf("%s counts under %q, refused %v", number, names, refused)
+		}
+		return got
+	}
+	jamaica, usa, ghana := caps("18761234567", "", "1", "1876"), caps("12025550123", "", "1"), caps("233241234567", "")
+	caps("19001234567", "", "1", "1900")
+	days := SMSDays{}
+	fits := func(caps []SMSCap, n int64, want string, at Micros) {
+		t.Helper()
+		over, use, exceeded := days.Over(caps, n, at.Day())
+		switch {
+		case exceeded != (want != "-") || exceeded && over.Prefix != want:
+			t.Fatalf("%d under %+v: over %+v (%v), want %q", n, caps, over, exceeded, want)
+		case exceeded && use.Used+n <= int64(over.PerDay):
+			t.Fatalf("%+v is not over %+v", use, over)
+		case !exceeded:
+			if first, alarms := days.Add(caps, n, at); first != days[caps[0].Prefix] || len(alarms) != 0 {
+				t.Fatalf("%+v %+v", first, alarms)
+			}
+		}
+	}
+	fits(jamaica, 2, "-", now)
+	fits(jamaica, 1, "1876", now)
+	fits(usa, 4, "-", now)
+	fits(usa, 1, "1", now)
+	fits(ghana, 4, "-", now)
+	fits(ghana, 1, "", now)
+	fits(jamaica, 1, "", now) // the first that is full
+	for prefix, want := range map[string]int64{"": 10, "1": 6, "1876": 2, "44": 0} {
+		if got := days.Today(prefix, now); got != want {
+			t.Errorf("%d under %q, want %d", got, prefix, want)
+		}
+	}
+	fits(jamaica, 2, "-", tomorrow)
+	if days.Today("1", tomorrow) != 2 || days.Today("1", now) != 0 {
+		t.Errorf("%+v", days)
+	}
+	// Each is out of proportion by itself.
+	days = SMSDays{"": {Day: now.Day(), Usual: 1000}, "1": {Day: now.Day(), Usual: 30}}
+	_, alarms := days.Add(usa, 151, now)
+	if len(alarms) != 1 || alarms[0].Prefix != "1" || alarms[0].Use.Used != 151 || days.LastAlarm() != now {
+		t.Errorf("%+v %+v", alarms, days)
 	}
 }

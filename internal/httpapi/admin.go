@@ -42,7 +42,7 @@ func (a *API) listApps(w http.ResponseWriter, r *http.Request, _ *auth.Caller) e
 	}
 	out := listView[appView]{Data: make([]appView, len(apps))}
 	for i := range apps {
-		out.Data[i] = newApp(&apps[i])
+		out.Data[i] = newApp(&apps[i], a.now())
 	}
 	if !next.IsZero() {
 		out.NextCursor = text(q.cursor(comm.ID{}, list, next))
@@ -61,13 +61,29 @@ type appBody struct {
 	AllowedSenders   strictjson.Opt[[]string]    `json:"allowedSenders"`
 	SMSPerDay        strictjson.Nullable[int64]  `json:"smsPerDay"` // null: no cap
 	SMSPrefixes      strictjson.Opt[[]string]    `json:"smsPrefixes"`
+	SMSByPrefix      strictjson.Opt[givenPerDay] `json:"smsPerDayByPrefix"`
+}
+
+// givenPerDay are numbers of segments by the beginning of the phone number; none may be null.
+type givenPerDay map[string]strictjson.Opt[int64]
+
+// numbers is nil when nothing was given.
+func (g givenPerDay) numbers() map[string]int64 {
+	if g == nil {
+		return nil
+	}
+	out := make(map[string]int64, len(g))
+	for prefix, n := range g {
+		out[prefix] = n.Value
+	}
+	return out
 }
 
 // change is what the body asks for.
 func (b *appBody) change() (c registry.AppChange, err error) {
 	c = registry.AppChange{Sandbox: given(b.SandboxMode), Rate: given(b.RatePerMinute), WebhookURL: given(b.WebhookURL.Opt),
 		WebhookSecret: given(b.WebhookSecret), AllowedFrom: given(b.AllowedSenders),
-		SMSPerDay: limit(b.SMSPerDay), SMSPrefixes: given(b.SMSPrefixes)}
+		SMSPerDay: limit(b.SMSPerDay), SMSPrefixes: given(b.SMSPrefixes), SMSByPrefix: b.SMSByPrefix.Value.numbers()}
 	if b.SMSPerDay.Given && b.SMSPerDay.Value < 1 { // which would be read as no cap at all
 		return c, comm.E("invalid_field").Field("smsPerDay", "must be 1 to 100000000 segments, or null for any number")
 	}
@@ -107,7 +123,8 @@ func (a *API) createApp(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 	}
 	made, err := a.cfg.Registry.CreateApp(r.Context(), registry.AppSpec{
 		Name: body.Name.Value, Slug: body.Slug.Value, Sandbox: c.Sandbox, Rate: c.Rate, OnUnknown: c.OnUnknown, WebhookURL: c.WebhookURL,
-		WebhookSecret: c.WebhookSecret, AllowedFrom: body.AllowedSenders.Value, SMSPerDay: c.SMSPerDay, SMSPrefixes: body.SMSPrefixes.Value, Scopes: body.Scopes.Value, HasScopes: body.Scopes.Given,
+		WebhookSecret: c.WebhookSecret, AllowedFrom: body.AllowedSenders.Value, SMSPerDay: c.SMSPerDay, SMSPrefixes: body.SMSPrefixes.Value,
+		SMSByPrefix: c.SMSByPrefix, Scopes: body.Scopes.Value, HasScopes: body.Scopes.Given,
 	})
 	if err != nil {
 		return err
@@ -116,7 +133,7 @@ func (a *API) createApp(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 		App           appView `json:"app"`
 		APIKey        string  `json:"apiKey"`
 		WebhookSecret string  `json:"webhookSecret,omitzero"` // only when it was generated just now
-	}{newApp(made.App), made.APIKey, made.WebhookSecret})
+	}{newApp(made.App, a.now()), made.APIKey, made.WebhookSecret})
 	return nil
 }
 
@@ -126,7 +143,7 @@ func (a *API) getAnyApp(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, newApp(app))
+	write(w, http.StatusOK, newApp(app, a.now()))
 	return nil
 }
 
@@ -162,7 +179,7 @@ func (a *API) updateApp(w http.ResponseWriter, r *http.Request, app comm.ID, cha
 		appView
 		WebhookSecret string        `json:"webhookSecret,omitzero"` // only when it was generated just now
 		Warnings      []warningView `json:"warnings"`
-	}{newApp(changed.App), changed.WebhookSecret, warningViews(changed.Warnings)})
+	}{newApp(changed.App, a.now()), changed.WebhookSecret, warningViews(changed.Warnings)})
 	return nil
 }
 

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
@@ -12,33 +11,39 @@ import (
 
 // appView is an app as it sees itself.
 type appView struct {
-	ID               comm.ID  `json:"id"`
-	Slug             string   `json:"slug"`
-	Name             string   `json:"name"`
-	SandboxMode      bool     `json:"sandboxMode"`
-	IsActive         bool     `json:"isActive"`
-	QueueState       string   `json:"queueState"`
-	RatePerMinute    int      `json:"ratePerMinute"`
-	OnUnknownOutcome string   `json:"onUnknownOutcome"`
-	WebhookURL       text     `json:"webhookUrl"`
-	AllowedSenders   []string `json:"allowedSenders"`
-	SMSPerDay        number   `json:"smsPerDay"`
-	SMSPrefixes      []string `json:"smsPrefixes"`
-	SMSToday         *int64   `json:"smsToday"`
-	SMSAlarmAt       instant  `json:"smsAlarmAt"`
-	CreatedAt        instant  `json:"createdAt"`
-	UpdatedAt        instant  `json:"updatedAt"`
+	ID               comm.ID          `json:"id"`
+	Slug             string           `json:"slug"`
+	Name             string           `json:"name"`
+	SandboxMode      bool             `json:"sandboxMode"`
+	IsActive         bool             `json:"isActive"`
+	QueueState       string           `json:"queueState"`
+	RatePerMinute    int              `json:"ratePerMinute"`
+	OnUnknownOutcome string           `json:"onUnknownOutcome"`
+	WebhookURL       text             `json:"webhookUrl"`
+	AllowedSenders   []string         `json:"allowedSenders"`
+	SMSPerDay        number           `json:"smsPerDay"`
+	SMSPrefixes      []string         `json:"smsPrefixes"`
+	SMSByPrefix      map[string]int64 `json:"smsPerDayByPrefix"`
+	SMSToday         *int64           `json:"smsToday"`
+	TodayByPrefix    map[string]int64 `json:"smsTodayByPrefix"`
+	SMSAlarmAt       instant          `json:"smsAlarmAt"`
+	CreatedAt        instant          `json:"createdAt"`
+	UpdatedAt        instant          `json:"updatedAt"`
 }
 
-func newApp(app *comm.App) appView {
+func newApp(app *comm.App, now comm.Micros) appView {
 	view := appView{
 		ID: app.ID, Slug: app.Slug, Name: app.Name, SandboxMode: app.Sandbox, IsActive: app.Active, QueueState: app.QueueState(), RatePerMinute: app.RatePerMinute,
 		OnUnknownOutcome: app.OnUnknown.String(), WebhookURL: text(app.WebhookURL), AllowedSenders: app.AllowedFrom,
-		SMSPerDay: number(app.SMSPerDay), SMSPrefixes: app.SMSPrefixes, SMSAlarmAt: instant(app.SMSUse.AlarmAt),
+		SMSPerDay: number(app.SMSPerDay), SMSPrefixes: app.SMSPrefixes, SMSByPrefix: map[string]int64{}, TodayByPrefix: map[string]int64{}, SMSAlarmAt: instant(app.SMSDays.LastAlarm()),
 		CreatedAt: instant(app.CreatedAt), UpdatedAt: instant(app.UpdatedAt),
 	}
 	if app.SMSPerDay > 0 {
-		view.SMSToday = new(app.SMSUse.Today(comm.At(time.Now())))
+		view.SMSToday = new(app.SMSDays.Today("", now))
+	}
+	for _, c := range app.SMSPrefixCaps {
+		view.SMSByPrefix[c.Prefix] = int64(c.PerDay)
+		view.TodayByPrefix[c.Prefix] = app.SMSDays.Today(c.Prefix, now)
 	}
 	return view
 }
@@ -63,7 +68,7 @@ func (a *API) getApp(w http.ResponseWriter, r *http.Request, caller *auth.Caller
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, newApp(app))
+	write(w, http.StatusOK, newApp(app, a.now()))
 	return nil
 }
 
@@ -125,7 +130,7 @@ func (a *API) provision(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 		APIKey            text    `json:"apiKey"`
 		AlreadyRegistered bool    `json:"alreadyRegistered"`
 		WebhookSecret     string  `json:"webhookSecret,omitzero"` // only when it was generated just now
-	}{newApp(got.App), text(got.APIKey), got.AlreadyRegistered, got.WebhookSecret})
+	}{newApp(got.App, a.now()), text(got.APIKey), got.AlreadyRegistered, got.WebhookSecret})
 	return nil
 }
 

@@ -95,7 +95,13 @@ func (a *API) previewMessage(w http.ResponseWriter, r *http.Request, caller *aut
 	if err := request.UseKeyHeader(r.Header["Idempotency-Key"]); err != nil {
 		return err
 	}
-	p, err := a.cfg.Intake.Preview(r.Context(), caller.App, request)
+	app := caller.App
+	if app.SMSPerDay > 0 || len(app.SMSPrefixCaps) > 0 { // what it has used of its day is not older than the request
+		if app, err = a.cfg.Registry.App(r.Context(), app.ID); err != nil {
+			return err
+		}
+	}
+	p, err := a.cfg.Intake.Preview(r.Context(), app, request)
 	if err != nil {
 		return err
 	}

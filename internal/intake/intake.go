@@ -71,8 +71,8 @@ type Config struct {
 	CannotSend func(kind string) bool
 	// Pushed is called after the commit of each new message, to wake the dispatcher. It must not block.
 	Pushed func(comm.Unit, store.Head)
-	// Alarm is called once when an app's SMS of a day are out of proportion. It must not block.
-	Alarm func(app comm.ID, use comm.SMSUse)
+	// Alarm is called once when an app's SMS of a day are out of proportion under one of its caps. It must not block.
+	Alarm func(app comm.ID, alarm comm.SMSAlarm)
 	Now   func() time.Time // nil: time.Now
 }
 
@@ -97,7 +97,7 @@ func New(cfg Config) *Service {
 		cfg.Now = time.Now
 	}
 	if cfg.Alarm == nil {
-		cfg.Alarm = func(comm.ID, comm.SMSUse) {}
+		cfg.Alarm = func(comm.ID, comm.SMSAlarm) {}
 	}
 	if cfg.Pushed == nil {
 		cfg.Pushed = func(comm.Unit, store.Head) {}
@@ -247,8 +247,8 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		s.rates.heard(app.ID, got)
 		r.Rate = rateOf(app, got.RateUsed, got.RateReset, comm.At(s.cfg.Now()))
 	}
-	if got.Alarm {
-		s.cfg.Alarm(app.ID, got.Use)
+	for _, alarm := range got.Alarms {
+		s.cfg.Alarm(app.ID, alarm)
 	}
 	switch got.Result {
 	case store.New:
@@ -266,8 +266,10 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		e := comm.E("rate_limited", "The app's rate of %d messages per minute is used up; retry later.", app.RatePerMinute)
 		e.RetryAfter = max(1, r.Rate.Reset)
 		r.Err = e
+	case store.Busy:
+		r.Err = unavailable(errors.New("something of the app is locked in the database"))
 	case store.QuotaExceeded:
-		r.Err = quotaExceeded(p, got.Use, comm.At(s.cfg.Now()))
+		r.Err = quotaExceeded(p, got.Cap, got.Use, comm.At(s.cfg.Now()))
 	default:
 		r.Err = comm.E("internal").Because(errors.New("the store gave no result"))
 	}

@@ -28,7 +28,8 @@ type Preview struct {
 }
 
 // Preview judges q by the rules of Accept, with the same errors, and answers what
-// would become of it; it stores, counts and sends nothing. Only the rate is not looked at.
+// would become of it; it stores, counts and sends nothing. The rate is not looked at, and
+// caps of SMS by what was counted when the app was read.
 func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Preview, error) {
 	var r Result
 	p, err := s.prepare(ctx, app, q, &r)
@@ -47,6 +48,11 @@ func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Prev
 		}
 		if known {
 			out.Replay = r.ID
+		}
+	}
+	if out.Replay.IsZero() {
+		if err := checkDay(app, p, comm.At(s.cfg.Now())); err != nil {
+			return nil, err
 		}
 	}
 	if q.TemplateKey.Given {

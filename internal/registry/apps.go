@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/commserver/commserver/internal/address"
@@ -22,7 +24,8 @@ type AppSpec struct {
 	AllowedFrom               []string
 	SMSPerDay                 *int64 // segments; 0: any number
 	SMSPrefixes               []string
-	Scopes                    []string // of the first key
+	SMSByPrefix               map[string]int64 // segments by the beginning of the number; 0: none at all
+	Scopes                    []string         // of the first key
 	HasScopes                 bool
 }
 
@@ -44,7 +47,7 @@ func (s *Service) CreateApp(ctx context.Context, spec AppSpec) (*AppMade, error)
 	}
 	checkRate(e, spec.Rate)
 	checkAllowed(e, spec.AllowedFrom)
-	checkCost(e, spec.SMSPerDay, spec.SMSPrefixes)
+	checkCost(e, spec.SMSPerDay, spec.SMSPrefixes, spec.SMSByPrefix)
 	scopes := readScopes(e, spec.Scopes, spec.HasScopes)
 	if len(e.Fields) > 0 {
 		return nil, e
@@ -69,7 +72,7 @@ func (s *Service) create(ctx context.Context, spec *AppSpec, scopes comm.Scopes,
 	if spec.Rate != nil {
 		app.RatePerMinute = int(*spec.Rate)
 	}
-	app.AllowedFrom, app.SMSPrefixes = spec.AllowedFrom, spec.SMSPrefixes
+	app.AllowedFrom, app.SMSPrefixes, app.SMSPrefixCaps = spec.AllowedFrom, spec.SMSPrefixes, prefixCaps(spec.SMSByPrefix)
 	if spec.SMSPerDay != nil {
 		app.SMSPerDay = int(*spec.SMSPerDay)
 	}
@@ -179,9 +182,9 @@ const (
 	maxPrefix    = 15 // digits of a whole number
 )
 
-// checkCost judges the cap of SMS segments a day, 0 for none, and the beginnings of
-// numbers that are allowed.
-func checkCost(e *comm.Error, perDay *int64, prefixes []string) {
+// checkCost judges the cap of SMS segments a day, 0 for none, the beginnings of
+// numbers that are allowed, and caps by the beginning of the number.
+func checkCost(e *comm.Error, perDay *int64, prefixes []string, byPrefix map[string]int64) {
 	if perDay != nil && (*perDay < 0 || *perDay > maxSMSPerDay) {
 		e.Field("smsPerDay", "must be 1 to 100000000 segments, or null for any number")
 	}
@@ -189,11 +192,35 @@ func checkCost(e *comm.Error, perDay *int64, prefixes []string) {
 		e.Field("smsPrefixes", fmt.Sprintf("has at most %d entries", maxPrefixes))
 		return
 	}
+	const must = "must be the beginning of an international number in digits, such as 233"
 	for i, one := range prefixes {
-		if one == "" || one[0] == '0' || len(one) > maxPrefix || strings.Trim(one, "0123456789") != "" {
-			e.Field(fmt.Sprintf("smsPrefixes[%d]", i), "must be the beginning of an international number in digits, such as 233")
+		if !isPrefix(one) {
+			e.Field(fmt.Sprintf("smsPrefixes[%d]", i), must)
 		}
 	}
+	if len(byPrefix) > maxPrefixes {
+		e.Field("smsPerDayByPrefix", fmt.Sprintf("has at most %d entries", maxPrefixes))
+		return
+	}
+	for _, prefix := range slices.Sorted(maps.Keys(byPrefix)) {
+		if !isPrefix(prefix) {
+			e.Field("smsPerDayByPrefix", "each name "+must)
+		} else if n := byPrefix[prefix]; n < 0 || n > maxSMSPerDay {
+			e.Field("smsPerDayByPrefix."+prefix, "must be 0 to 100000000 segments")
+		}
+	}
+}
+
+func isPrefix(s string) bool {
+	return s != "" && s[0] != '0' && len(s) <= maxPrefix && strings.Trim(s, "0123456789") == ""
+}
+
+// prefixCaps are caps by the beginning of the number as an app has them.
+func prefixCaps(byPrefix map[string]int64) (caps []comm.SMSCap) {
+	for _, prefix := range slices.Sorted(maps.Keys(byPrefix)) {
+		caps = append(caps, comm.SMSCap{Prefix: prefix, PerDay: int(byPrefix[prefix])})
+	}
+	return caps
 }
 
 // maxAllowed bounds the list of allowed senders.

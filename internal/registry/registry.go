@@ -113,6 +113,7 @@ type AppChange struct {
 	Queue         *string // a word of comm.App.QueueState
 	SMSPerDay     *int64  // segments; 0: any number
 	SMSPrefixes   *[]string
+	SMSByPrefix   map[string]int64 // segments by the beginning of the number; nil leaves them
 }
 
 // AppChanged is the app after a change.
@@ -178,6 +179,9 @@ func (s *Service) changeApp(ctx context.Context, id comm.ID, change AppChange) (
 			app.QueuePaused, app.QueueDraining = *change.Queue == comm.QueuePaused, *change.Queue == comm.QueueDraining
 		}
 		put(&app.SMSPrefixes, change.SMSPrefixes)
+		if change.SMSByPrefix != nil {
+			app.SMSPrefixCaps = prefixCaps(change.SMSByPrefix)
+		}
 		if change.SMSPerDay != nil {
 			app.SMSPerDay = int(*change.SMSPerDay)
 		}
@@ -213,7 +217,7 @@ func checkChange(c *AppChange) error {
 	}
 	var prefixes []string
 	put(&prefixes, c.SMSPrefixes)
-	checkCost(e, c.SMSPerDay, prefixes)
+	checkCost(e, c.SMSPerDay, prefixes, c.SMSByPrefix)
 	if len(e.Fields) > 0 {
 		return e
 	}

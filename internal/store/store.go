@@ -92,12 +92,13 @@ type Intake interface {
 	//
 	// In this order for each: an idempotency key that exists answers Replay
 	// (equal fingerprint; the message's status of now) or Conflict, and counts
-	// for nothing; else, over SMSPerDay, the answer is QuotaExceeded and nothing
+	// for nothing; else, over one of its Caps, the answer is QuotaExceeded and nothing
 	// counts; else the app's rate counts one, and over the limit the
 	// answer is RateLimited and nothing is stored; else New, and its Segments
-	// count in the app's UTC day if it has a cap. Two submissions of
+	// count in the app's UTC day under each of its Caps. Two submissions of
 	// one call with one key are one New and one Replay. Created, due and expiry
-	// times are the database's.
+	// times are the database's. What cannot be decided within some seconds because of
+	// what the app has locked elsewhere is Busy, whatever it would be.
 	//
 	// An error means that none is stored (or ErrUncertain); one submission that
 	// cannot be stored makes the whole call fail: the caller isolates it.
@@ -135,9 +136,9 @@ type Submission struct {
 	Payload       []byte   // EncodeContent
 	Files         []comm.Attachment
 	RatePerMinute int
-	// SMSPerDay is the cap that Segments count in; 0 for what is not capped.
-	SMSPerDay int
-	Segments  int
+	// Caps are those that Segments count under, each of another prefix; none for what is not capped.
+	Caps     []comm.SMSCap
+	Segments int
 }
 
 // Bytes is what State.Bytes of the message will be: content and files together.
@@ -158,7 +159,8 @@ const (
 	Replay
 	Conflict
 	RateLimited
-	QuotaExceeded // over Submission.SMSPerDay: nothing is stored, and nothing counted
+	QuotaExceeded // over one of Submission.Caps: nothing is stored, and nothing counted
+	Busy          // somebody else holds what it counts in for too long: nothing is stored, and nothing counted
 )
 
 // Accepted answers one submission.
@@ -172,10 +174,11 @@ type Accepted struct {
 	Suppressed bool
 	RateUsed   int         // submissions of the app in this minute, with this one
 	RateReset  comm.Micros // when the minute ends
-	// Use is the app's day after a New one with a cap, and at a QuotaExceeded one; Alarm
-	// says that the New one made the day out of proportion.
-	Use   comm.SMSUse
-	Alarm bool
+	// Cap is what a QuotaExceeded one is over, and Use what is counted under it; of a New one with
+	// caps Use is what is counted under the first one now, and Alarms are the days that are out of proportion by it.
+	Cap    comm.SMSCap
+	Use    comm.SMSUse
+	Alarms []comm.SMSAlarm
 }
 
 // Queue is what the dispatcher needs. Only the owner of a shard calls it for that shard.

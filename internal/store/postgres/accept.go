@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,9 +17,6 @@ import (
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlstore"
 )
-
-// minute is what rates are counted in.
-const minute = 60_000_000
 
 // Accept implements store.Intake.
 func (s *Store) Accept(ctx context.Context, subs []store.Submission) ([]store.Accepted, error) {
@@ -99,6 +94,8 @@ func repeatOf(lead, sub *store.Submission, a store.Accepted) (_ store.Accepted, 
 		return a, true
 	case store.Conflict:
 		return a, same
+	case store.Busy:
+		return a, true
 	default:
 		return a, false
 	}
@@ -108,35 +105,52 @@ func repeatOf(lead, sub *store.Submission, a store.Accepted) (_ store.Accepted, 
 // of them can be expected to be new and within their rates, else by the one that
 // looks at each. It says which of them have to be looked at again.
 func (s *Store) acceptGroup(ctx context.Context, subs []store.Submission, group []int, fast bool, out []store.Accepted) (again []int, err error) {
-	if slices.ContainsFunc(group, func(i int) bool { return subs[i].SMSPerDay > 0 }) {
+	if slices.ContainsFunc(group, func(i int) bool { return len(subs[i].Caps) > 0 }) {
 		return s.acceptMixed(ctx, subs, group, fast, out)
 	}
-	if fast = fast && !plant.Active(plant.SelectThenInsert) && !s.limited.any(subs, group); fast {
-		if again, err = s.acceptNew(ctx, subs, group, out); !groupWasRefused(err) {
+	fast = fast && !plant.Active(plant.SelectThenInsert)
+	return s.unlessHeld(ctx, subs, group, out, func(part []int, wait time.Duration) ([]int, error) {
+		return s.acceptPart(ctx, subs, part, fast && !s.limited.any(subs, part), wait, out)
+	})
+}
+
+// acceptPart is one transaction of acceptGroup, or two.
+func (s *Store) acceptPart(ctx context.Context, subs []store.Submission, group []int, fast bool, wait time.Duration, out []store.Accepted) (again []int, err error) {
+	if fast {
+		if again, err = s.acceptNew(ctx, subs, group, wait, out); !groupWasRefused(err) {
 			return again, err
 		}
 	}
 	args := acceptArgs(subs, group)
 	again = again[:0]
-	err = s.accept(ctx, acceptEach(), args, func() { again = again[:0] }, func(r *reader) {
+	err = s.accept(ctx, wait, acceptEach(), args, func() { again = again[:0] }, func(r *reader) {
 		i := group[r.i64()-1]
 		if !answer(&subs[i], r, &out[i]) {
 			again = append(again, i)
 		}
 	})
-	if err == nil {
-		s.limited.note(subs, group, out)
+	if err != nil {
+		return nil, err
 	}
-	return again, err
+	return append(again, s.overRate(ctx, subs, group, out)...), nil
 }
 
-// accept runs a statement as one transaction; begin is called before the rows of each try.
-func (s *Store) accept(ctx context.Context, sql string, args []any, begin func(), row func(r *reader)) error {
+// accept runs a statement as one transaction, which waits so long for each lock (see
+// acceptTry); begin is called before the rows of each try.
+func (s *Store) accept(ctx context.Context, wait time.Duration, sql string, args []any, begin func(), row func(r *reader)) error {
 	return s.write(ctx, s.accepts, "store messages", func(c *session) error {
 		begin()
 		b := &pgx.Batch{}
+		if wait > 0 {
+			b.Queue(waitSQL, milliseconds(wait))
+		}
 		b.Queue(sql, args...)
-		return s.batch(ctx, c, hotSettings(), b, func(r pgx.BatchResults) error {
+		return s.batch(ctx, c, acceptSettings(), b, func(r pgx.BatchResults) error {
+			if wait > 0 {
+				if _, err := r.Exec(); err != nil {
+					return err
+				}
+			}
 			rows, err := r.Query()
 			return each(rows, err, row)
 		})
@@ -156,9 +170,9 @@ func groupWasRefused(err error) bool {
 }
 
 // acceptNew runs acceptSQL, or acceptOneSQL. What it did not store is left to be looked at again.
-func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []int, out []store.Accepted) (again []int, err error) {
+func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []int, wait time.Duration, out []store.Accepted) (again []int, err error) {
 	if len(group) == 1 && len(subs[group[0]].Files) == 0 && len(subs[group[0]].Terms) == 0 {
-		stored, err := s.acceptOne(ctx, &subs[group[0]], &out[group[0]])
+		stored, err := s.acceptOne(ctx, &subs[group[0]], wait, &out[group[0]])
 		if err != nil || stored {
 			return nil, err
 		}
@@ -167,7 +181,7 @@ func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []
 	fates := make([]int64, len(group))
 	used := make(map[comm.ID]int, 8)
 	var now comm.Micros
-	err = s.accept(ctx, acceptSQL, acceptArgs(subs, group), func() {}, func(r *reader) {
+	err = s.accept(ctx, wait, acceptSQL, acceptArgs(subs, group), func() {}, func(r *reader) {
 		submission, ord, app, n := r.i32() == 1, r.i64(), r.id(), r.i64()
 		if now = r.micros(); submission {
 			fates[ord-1] = n
@@ -193,7 +207,7 @@ func (s *Store) acceptNew(ctx context.Context, subs []store.Submission, group []
 }
 
 // acceptOne runs acceptOneSQL; stored is false when the key was taken.
-func (s *Store) acceptOne(ctx context.Context, x *store.Submission, out *store.Accepted) (stored bool, err error) {
+func (s *Store) acceptOne(ctx context.Context, x *store.Submission, wait time.Duration, out *store.Accepted) (stored bool, err error) {
 	var hash []byte
 	if x.HasKey {
 		hash = x.KeyHash[:]
@@ -203,48 +217,13 @@ func (s *Store) acceptOne(ctx context.Context, x *store.Submission, out *store.A
 		int64(x.ScheduledAt), x.TTL, hash, x.Fingerprint[:], x.Recipient, x.Payload, min(x.RatePerMinute, math.MaxInt32),
 		x.Bytes(), tallyAccepts([]store.Submission{*x}, []int{0}),
 	}
-	err = s.accept(ctx, acceptOneSQL, args, func() { stored = false }, func(r *reader) {
+	err = s.accept(ctx, wait, acceptOneSQL, args, func() { stored = false }, func(r *reader) {
 		stored = true
 		now, used, suppressed := r.micros(), r.i32(), r.flag()
 		*out = store.Accepted{Result: store.New, ID: x.ID, Status: comm.Queued, Due: max(now, x.ScheduledAt), Suppressed: suppressed,
 			RateUsed: used, RateReset: resetAfter(now)}
 	})
 	return stored, err
-}
-
-// resetAfter is when the minute of an instant ends.
-func resetAfter(now comm.Micros) comm.Micros { return (now/minute + 1) * minute }
-
-// limited remembers which apps were over their rates, until their minutes end: a
-// hint that spares their groups a statement that would be refused. It is safe for
-// concurrent use.
-type limited struct {
-	mu   sync.Mutex
-	apps map[comm.ID]comm.Micros
-}
-
-func (l *limited) any(subs []store.Submission, group []int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.apps) == 0 {
-		return false
-	}
-	now := comm.At(time.Now())
-	maps.DeleteFunc(l.apps, func(_ comm.ID, until comm.Micros) bool { return until <= now })
-	return slices.ContainsFunc(group, func(i int) bool { return l.apps[subs[i].App] != 0 })
-}
-
-func (l *limited) note(subs []store.Submission, group []int, out []store.Accepted) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, i := range group {
-		if out[i].Result == store.RateLimited {
-			if l.apps == nil {
-				l.apps = map[comm.ID]comm.Micros{}
-			}
-			l.apps[subs[i].App] = out[i].RateReset
-		}
-	}
 }
 
 // answer reads a row of acceptEachSQL; ok is false when another node stored its key at the same instant.

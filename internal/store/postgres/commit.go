@@ -19,6 +19,8 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	planChanged          = "0A000" // a kept plan met a table that a migration has changed
+	lockNotAvailable     = "55P03" // not within lock_timeout
+	statementCancelled   = "57014" // by statement_timeout, as a rule
 	turnRefused          = "ZS001" // by the fence: see refuse in the schema
 	groupRefused         = "ZS002" // by acceptSQL: an app is over its rate
 )
@@ -112,13 +114,14 @@ func (s *Store) batch(ctx context.Context, c *session, settings []setting, b *pg
 // transaction runs fn between BEGIN and COMMIT on a connection: for changes that
 // are computed here, from a row that fn has locked.
 func (s *Store) transaction(ctx context.Context, what string, fn func(tx pgx.Tx) error) error {
-	return s.transactionOn(ctx, s.control, what, fn)
+	return s.transactionOn(ctx, s.control, hotSettings(), what, fn)
 }
 
-func (s *Store) transactionOn(ctx context.Context, pool *pgxpool.Pool, what string, fn func(tx pgx.Tx) error) error {
+// transactionOn is transaction on a pool that has these settings.
+func (s *Store) transactionOn(ctx context.Context, pool *pgxpool.Pool, settings []setting, what string, fn func(tx pgx.Tx) error) error {
 	begin := "begin"
 	if s.pooled {
-		begin += "; " + localSettings(hotSettings())
+		begin += "; " + localSettings(settings)
 	}
 	return s.write(ctx, pool, what, func(c *session) error {
 		tx, err := c.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})

@@ -41,6 +41,11 @@ func hotSettings() []setting {
 	return append(sessionSettings(), setting{"statement_timeout", "5s"}, setting{"plan_cache_mode", "force_generic_plan"})
 }
 
+// acceptSettings are for accepts, whose callers wait: see acceptWait.
+func acceptSettings() []setting {
+	return append(hotSettings(), setting{"lock_timeout", milliseconds(acceptWait)})
+}
+
 // readSettings are for lists and look-ups. Nothing is sorted that an index can
 // answer in order: that is how a list names its index (see rangeSQL).
 func readSettings() []setting {
@@ -101,7 +106,7 @@ func (s *Store) openPools(ctx context.Context, base *pgxpool.Config) (err error)
 		conns    int32
 		settings []setting
 	}{
-		{&s.accepts, acceptConns, hotSettings()}, {&s.turns, turnConns, hotSettings()},
+		{&s.accepts, acceptConns, acceptSettings()}, {&s.turns, turnConns, hotSettings()},
 		{&s.control, controlConns, hotSettings()}, {&s.reads, readConns, readSettings()},
 	} {
 		cfg := base.Copy()

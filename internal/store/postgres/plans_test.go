@@ -177,17 +177,17 @@ func TestPlans(t *testing.T) {
 		run(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = off)`)
 	}
 	t.Run("empty", func(t *testing.T) { checkPlans(t, s) })
-	run(seed(1, 200000)...)
+	run(append(seed(1, 200000), seedCounts(1, 200000)...)...)
 	t.Run("large, without statistics", func(t *testing.T) { checkPlans(t, s) })
 	run(`ANALYZE`)
 	t.Run("large, analyzed", func(t *testing.T) { checkPlans(t, s) })
 	t.Run("pages of large and small apps", func(t *testing.T) { checkPages(t, plain) })
 	run(`TRUNCATE `+strings.Join(bigTables(), ", "), `VACUUM ANALYZE`)
 	t.Run("vacuumed while empty", func(t *testing.T) { checkPlans(t, s) })
-	run(seed(1, 1)...)
+	run(append(seed(1, 1), seedCounts(1, 1)...)...)
 	run(`VACUUM ANALYZE`)
 	t.Run("vacuumed with one message", func(t *testing.T) { checkPlans(t, s) })
-	run(seed(2, 100000)...)
+	run(append(seed(2, 100000), seedCounts(2, 100000)...)...)
 	t.Run("grown since", func(t *testing.T) { checkPlans(t, s) })
 }
 
@@ -232,7 +232,7 @@ func buffersOf(t *testing.T, c *pgx.Conn, sql string, args []any) int64 {
 }
 
 func bigTables() []string {
-	return []string{"apps", "provider_configs", "suppressions", "content", "terms", "files", "state", "queue", "idempotency", "events", "templates", "template_versions"}
+	return append(countTables(), "apps", "provider_configs", "suppressions", "content", "terms", "files", "state", "queue", "idempotency", "events", "templates", "template_versions")
 }
 
 // seed fills the messages from first to last of 20 apps, one of which has nine tenths of them.
@@ -270,7 +270,7 @@ func checkPlans(t *testing.T, s *Store) {
 	}
 	defer reads.Release()
 	for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
-		for _, h := range hotStatements() {
+		for _, h := range append(hotStatements(), countStatements()...) {
 			if mode == "force_custom_plan" && h.args == nil {
 				continue // NULLs make a custom plan of nothing; these run on kept plans
 			}

@@ -67,6 +67,7 @@ type Store struct {
 	wakes      wakes
 	hearing    outage.Report // listening for announcements
 	limited    limited
+	held       held
 	folding    folding
 	ahead      ahead
 	stuckAfter time.Duration // see endHolders

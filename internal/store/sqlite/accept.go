@@ -69,7 +69,7 @@ func (g *acceptGroup) run(r *raw, now comm.Micros) error {
 			return err
 		}
 	}
-	if err := g.days.write(r); err != nil {
+	if err := g.days.write(r, now); err != nil {
 		return err
 	}
 	var err error
@@ -94,20 +94,19 @@ func (g *acceptGroup) submit(r *raw, sub *store.Submission, out *store.Accepted)
 		return err
 	}
 	*out = store.Accepted{RateUsed: used, RateReset: g.rates.minute + minute}
-	fits, room := used < sub.RatePerMinute, true
-	if sub.SMSPerDay > 0 {
-		if room, err = g.days.fits(r, sub, g.now); err != nil {
-			return err
-		}
+	fits := used < sub.RatePerMinute
+	refusal, over, err := g.days.over(r, sub, g.now)
+	if err != nil {
+		return err
 	}
 	if sub.HasKey {
-		known, err := g.known(r, sub, out, fits && room)
+		known, err := g.known(r, sub, out, fits && !over)
 		if err != nil || known {
 			return err
 		}
 	}
-	if !room {
-		out.Result, out.Use = store.QuotaExceeded, g.days[sub.App].SMSUse
+	if over {
+		out.Result, out.Cap, out.Use = refusal.Result, refusal.Cap, refusal.Use
 		return nil
 	}
 	g.rates.count(sub.App, 1)
@@ -117,8 +116,8 @@ func (g *acceptGroup) submit(r *raw, sub *store.Submission, out *store.Accepted)
 		out.Result = store.RateLimited
 		return nil
 	}
-	if sub.SMSPerDay > 0 {
-		out.Use, out.Alarm = g.days.count(sub, g.now)
+	if len(sub.Caps) > 0 {
+		g.days.count(sub, out, g.now)
 	}
 	return g.store(r, sub, out)
 }

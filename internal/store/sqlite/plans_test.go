@@ -41,6 +41,11 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 	}{
 		{"key", qKeySelect, []string{"SEARCH i " + primary + "app_id=? AND mode=? AND hash=?)", "SEARCH s " + primary + "id=? AND app_id=?)"}},
 		{"rate", qRateSelect, []string{"SEARCH rates " + primary + "app_id=?)"}},
+		{"day of caps", qUseSelect, []string{"SEARCH sms_use " + primary + "app_id=?)"}},
+		{"folded tallies", qTalliesGone, []string{"SEARCH tallies USING INTEGER PRIMARY KEY (rowid<?)"}},
+		{"period", qStat, []string{"SEARCH stats " + primary + "app_id=? AND span=? AND start=?)"}},
+		{"periods", qStatsOf, []string{"SEARCH stats " + primary + "app_id=? AND span=? AND start>?)"}},
+		{"old periods", qStatsOld, []string{"INDEX stats_age (span=? AND start<?)", "SEARCH s " + primary + "app_id=? AND span=? AND start=?)"}},
 		{"state", qState, []string{"SEARCH s " + primary + "id=? AND app_id=?)"}},
 		{"state update", qStateUpdate, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
 		{"started", qStarted, []string{"SEARCH state " + primary + "id=? AND app_id=?)", "SEARCH p " + primary + "app_id=? AND channel=? AND address=?)"}},
@@ -77,7 +82,7 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 				t.Errorf("%s: want %q in\n%s", c.name, want, got)
 			}
 		}
-		if strings.Contains(got, "TEMP B-TREE") || strings.Contains(got, "SCAN") && c.q != qOrphans {
+		if strings.Contains(got, "TEMP B-TREE") || strings.Contains(got, "SCAN") && c.q != qOrphans && c.q != qStatsOld { // a few rows that were sought first
 			t.Errorf("%s:\n%s", c.name, got)
 		}
 	}
@@ -110,6 +115,7 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 	s := opened(t)
 	for text, want := range map[string]string{
 		sqlstore.AppsByIDSQL(sqlstore.SQLite()):        "SEARCH apps USING PRIMARY KEY (id=?)",
+		sqlstore.AppSQL:                                "SEARCH u USING PRIMARY KEY (app_id=?)",
 		sqlstore.ProviderConfigsSQL(sqlstore.SQLite()): "SEARCH provider_configs USING PRIMARY KEY (app_id=?)",
 		sqlstore.TemplateByKeySQL:                      "SEARCH templates USING INDEX sqlite_autoindex_templates_2 (app_id=? AND key=?)",
 		sqlstore.TemplateListSQL(false, false):         "SEARCH templates USING INDEX sqlite_autoindex_templates_1 (app_id=? AND id<?)",

@@ -11,15 +11,19 @@ import (
 )
 
 const appColumns = `id, slug, name, active, sandbox, on_unknown, rate_per_minute, shard_spread, queue_paused, webhook_url, ` +
-	`webhook_secret, allowed_from, created_at, updated_at, queue_draining, sms_per_day, sms_prefixes`
+	`webhook_secret, allowed_from, created_at, updated_at, queue_draining, sms_per_day, sms_prefixes, sms_prefix_caps`
 
 // appRead is what scanApp reads: the app, and what is counted of it.
 const appRead = appColumns + `, coalesce((SELECT u.day FROM sms_use u WHERE u.app_id = apps.id), 0), coalesce((SELECT u.used FROM sms_use u WHERE u.app_id = apps.id), 0), ` +
-	`coalesce((SELECT u.usual FROM sms_use u WHERE u.app_id = apps.id), 0), coalesce((SELECT u.alarm_at FROM sms_use u WHERE u.app_id = apps.id), 0)`
+	`coalesce((SELECT u.usual FROM sms_use u WHERE u.app_id = apps.id), 0), coalesce((SELECT u.alarm_at FROM sms_use u WHERE u.app_id = apps.id), 0), ` +
+	`coalesce((SELECT u.prefixes FROM sms_use u WHERE u.app_id = apps.id), '{}')`
+
+// AppSQL is the statement of AppByID.
+const AppSQL = `SELECT ` + appRead + ` FROM apps WHERE id = $1 AND deleted_at = 0`
 
 // AppByID implements store.Apps.
 func (c *Cold) AppByID(ctx context.Context, id comm.ID) (*comm.App, error) {
-	return c.app(ctx, `SELECT `+appRead+` FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(id))
+	return c.app(ctx, AppSQL, c.d.ID(id))
 }
 
 // AppBySlug implements store.Apps.
@@ -35,7 +39,7 @@ func (c *Cold) app(ctx context.Context, query string, arg any) (*comm.App, error
 
 // AppsByIDSQL is the statement of AppsByID, which is for sending: what is counted of the apps is left out.
 func AppsByIDSQL(d Dialect) string {
-	return `SELECT ` + appColumns + `, 0, 0, 0, 0 FROM apps WHERE id ` + d.Among + ` AND deleted_at = 0`
+	return `SELECT ` + appColumns + `, 0, 0, 0, 0, '{}' FROM apps WHERE id ` + d.Among + ` AND deleted_at = 0`
 }
 
 // AppsByID implements store.Apps.
@@ -51,16 +55,16 @@ func (c *Cold) AppList(ctx context.Context, after comm.ID, limit int) ([]comm.Ap
 
 // CreateApp implements store.Apps.
 func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created bool, err error) {
-	allowed, prefixes, err := appLists(a)
+	lists, err := appLists(a)
 	if err != nil {
 		return false, err
 	}
 	err = c.db.Write(ctx, func(q Querier) error {
 		created = false
 		n, err := affected(ctx, q, `INSERT INTO apps (`+appColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (slug) DO NOTHING`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (slug) DO NOTHING`,
 			c.d.ID(a.ID), a.Slug, a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
-			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(a.CreatedAt), int64(a.UpdatedAt), flag(a.QueueDraining), int64(a.SMSPerDay), string(prefixes))
+			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, lists.allowed, int64(a.CreatedAt), int64(a.UpdatedAt), flag(a.QueueDraining), int64(a.SMSPerDay), lists.prefixes, lists.caps)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -85,22 +89,22 @@ func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created
 
 // UpdateApp implements store.Apps.
 func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error {
-	allowed, prefixes, err := appLists(a)
+	lists, err := appLists(a)
 	if err != nil {
 		return err
 	}
 	at = max(at, a.UpdatedAt+1)
 	err = c.db.Write(ctx, func(q Querier) error {
 		var was comm.App
-		err := scanApp(q.QueryRowContext(ctx, `SELECT `+appRead+` FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(a.ID)), &was)
+		err := scanApp(q.QueryRowContext(ctx, AppSQL, c.d.ID(a.ID)), &was)
 		if _, err := found(&was, err, "read app"); err != nil {
 			return err
 		}
 		n, err := affected(ctx, q, `UPDATE apps SET name = $2, active = $3, sandbox = $4, on_unknown = $5, rate_per_minute = $6,
-			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12, sms_per_day = $14, sms_prefixes = $15, queue_draining = $16
+			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12, sms_per_day = $14, sms_prefixes = $15, queue_draining = $16, sms_prefix_caps = $17
 			WHERE id = $1 AND updated_at = $13 AND deleted_at = 0`,
 			c.d.ID(a.ID), a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
-			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, string(allowed), int64(at), int64(a.UpdatedAt), int64(a.SMSPerDay), string(prefixes), flag(a.QueueDraining))
+			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, lists.allowed, int64(at), int64(a.UpdatedAt), int64(a.SMSPerDay), lists.prefixes, flag(a.QueueDraining), lists.caps)
 		if err == nil && n == 0 {
 			return whyNotUpdated(ctx, q, "app", `apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(a.ID))
 		}
@@ -127,7 +131,7 @@ func tombstone(id comm.ID) string { return "deleted:" + id.String() }
 func (c *Cold) DeleteApp(ctx context.Context, id comm.ID, at comm.Micros) error {
 	err := c.db.Write(ctx, func(q Querier) error {
 		var was comm.App
-		err := scanApp(q.QueryRowContext(ctx, `SELECT `+appRead+` FROM apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(id)), &was)
+		err := scanApp(q.QueryRowContext(ctx, AppSQL, c.d.ID(id)), &was)
 		if _, err := found(&was, err, "read app"); err != nil {
 			return err
 		}
@@ -168,26 +172,38 @@ func whyNotUpdated(ctx context.Context, q Querier, what, row string, ids ...any)
 }
 
 func scanApp(r Row, a *comm.App) error {
-	var allowed, prefixes string
+	var lists appText
+	var counted string
+	var use comm.SMSUse
 	err := r.Scan((*ID)(&a.ID), &a.Slug, &a.Name, &a.Active, &a.Sandbox, &a.OnUnknown, &a.RatePerMinute, &a.ShardSpread,
-		&a.QueuePaused, &a.WebhookURL, &a.WebhookSecret, &allowed, &a.CreatedAt, &a.UpdatedAt, &a.QueueDraining,
-		&a.SMSPerDay, &prefixes, &a.SMSUse.Day, &a.SMSUse.Used, &a.SMSUse.Usual, &a.SMSUse.AlarmAt)
+		&a.QueuePaused, &a.WebhookURL, &a.WebhookSecret, &lists.allowed, &a.CreatedAt, &a.UpdatedAt, &a.QueueDraining,
+		&a.SMSPerDay, &lists.prefixes, &lists.caps, &use.Day, &use.Used, &use.Usual, &use.AlarmAt, &counted)
 	if err != nil {
 		return err
 	}
-	a.AllowedFrom, a.SMSPrefixes = nil, nil
-	return errors.Join(json.Unmarshal([]byte(allowed), &a.AllowedFrom), json.Unmarshal([]byte(prefixes), &a.SMSPrefixes))
+	a.AllowedFrom, a.SMSPrefixes, a.SMSDays = nil, nil, nil
+	if use.Day != 0 || counted != "{}" {
+		a.SMSDays = comm.SMSDays{"": use}
+	}
+	a.SMSPrefixCaps, err = decodeCaps(lists.caps)
+	return errors.Join(err, DecodePrefixDays(counted, a.SMSDays), json.Unmarshal([]byte(lists.allowed), &a.AllowedFrom),
+		json.Unmarshal([]byte(lists.prefixes), &a.SMSPrefixes))
 }
 
-// appLists are the app's lists as they are kept.
-func appLists(a *comm.App) (allowed, prefixes []byte, err error) {
-	if allowed, err = json.Marshal(a.AllowedFrom); err != nil {
-		return nil, nil, fmt.Errorf("encode allowed senders: %w", err)
+// appText are an app's lists as they are kept.
+type appText struct{ allowed, prefixes, caps string }
+
+func appLists(a *comm.App) (t appText, err error) {
+	allowed, err := json.Marshal(a.AllowedFrom)
+	if err != nil {
+		return t, fmt.Errorf("encode allowed senders: %w", err)
 	}
-	if prefixes, err = json.Marshal(a.SMSPrefixes); err != nil {
-		return nil, nil, fmt.Errorf("encode allowed numbers: %w", err)
+	prefixes, err := json.Marshal(a.SMSPrefixes)
+	if err != nil {
+		return t, fmt.Errorf("encode allowed numbers: %w", err)
 	}
-	return allowed, prefixes, nil
+	caps, err := encodeCaps(a.SMSPrefixCaps)
+	return appText{string(allowed), string(prefixes), caps}, err
 }
 
 // found turns "no rows" into not_found.

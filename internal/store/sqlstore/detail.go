@@ -63,7 +63,7 @@ func appFacts(a *comm.App) facts {
 		"slug": shown(a.Slug), "name": shown(a.Name), "isActive": shown(a.Active), "sandboxMode": shown(a.Sandbox), "onUnknownOutcome": shown(a.OnUnknown.String()),
 		"ratePerMinute": shown(a.RatePerMinute), "shardSpread": shown(a.ShardSpread), "queuePaused": shown(a.QueuePaused), "queueDraining": shown(a.QueueDraining),
 		"webhookUrl": {a.WebhookURL, origin(a.WebhookURL)}, "webhookSecret": hidden(string(a.WebhookSecret)), "allowedSenders": hidden(strings.Join(a.AllowedFrom, "\n")),
-		"smsPerDay": shown(a.SMSPerDay), "smsPrefixes": shown(strings.Join(a.SMSPrefixes, " ")),
+		"smsPerDay": shown(a.SMSPerDay), "smsPrefixes": shown(strings.Join(a.SMSPrefixes, " ")), "smsPerDayByPrefix": shown(shownCaps(a.SMSPrefixCaps)),
 	}
 }
 

@@ -34,10 +34,10 @@ const (
 	orderBits     = 2048 // items are numbered above that
 )
 
-// Tally is what a transaction counts, as one append-only row. Its items are either
-// certain (Add), or depend on what the transaction finds (Expect): then the row has
+// Tally is what a transaction counts, as one append-only row. Its items are certain
+// (Add), or depend on what the transaction finds (Expect): for these the row has
 // beside it the numbers of those that came true, times 2048, plus a code, or NULL
-// when each came true with code 0. The zero value is empty.
+// when each came true with code 0. What is expected is of one kind. The zero value is empty.
 type Tally struct {
 	// At is when the last of its events happened.
 	At     comm.Micros
@@ -227,13 +227,15 @@ func ReadTally(row []byte, took []int32, add func(it *TallyItem, n int64)) error
 	if r.bad {
 		return errTally
 	}
-	if kind != Certain {
-		return expected(kind, items, orders, took, add)
-	}
 	for i := range items {
-		add(&items[i], counts[i])
+		if counts[i] != 0 { // that of an item which is only expected is 0
+			add(&items[i], counts[i])
+		}
 	}
-	return nil
+	if kind == Certain {
+		return nil
+	}
+	return expected(kind, items, orders, took, add)
 }
 
 // expected counts what came true.

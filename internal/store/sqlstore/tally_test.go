@@ -36,6 +36,9 @@ func TestATallySurvivesItsRow(t *testing.T) {
 			[]int32{0, orderBits + int32(comm.CauseSuppressed)}, map[TallyItem]int64{started: 1, ended: 1}},
 		{"finished, with a wait and otherwise", func(t *Tally) { t.Expect(Finishes, sent, nil); t.Expect(Finishes, sent, &cancelled) },
 			[]int32{7, orderBits + elseCode}, map[TallyItem]int64{waited: 1, cancelled: 1}},
+		{"certain beside all expected", func(t *Tally) { t.Add(ended, 1); t.Expect(Starts, started, &failed); t.Add(started, 2) }, nil, map[TallyItem]int64{ended: 1, started: 2, failed: 1}},
+		{"certain beside some expected", func(t *Tally) { t.Expect(Accepts, accept, nil); t.Add(accept, 1); t.Expect(Accepts, accept, nil) }, []int32{1 * orderBits}, map[TallyItem]int64{accept: 2}},
+		{"certain beside none expected", func(t *Tally) { t.Add(accept, 1); t.Expect(Finishes, sent, nil) }, []int32{}, map[TallyItem]int64{accept: 1}},
 	} {
 		var tally Tally
 		c.fill(&tally)

@@ -15,7 +15,7 @@ func (w *world) cappedSMS(a *comm.App, key string, segments, perDay int) store.S
 	if key != "" {
 		s = w.keyed(a, key)
 	}
-	s.Channel, s.Mode, s.Segments, s.SMSPerDay = comm.SMS, comm.Live, segments, perDay
+	s.Channel, s.Mode, s.Segments, s.Caps = comm.SMS, comm.Live, segments, []comm.SMSCap{{PerDay: perDay}}
 	return s
 }
 
@@ -63,8 +63,8 @@ func acceptCap(w *world) {
 	}
 	app, err := w.s.AppByID(w.ctx, a.ID)
 	w.must(err)
-	if app.SMSUse.Used != 6 || app.SMSUse.Today(w.now()) != 6 {
-		w.Fatalf("%+v", app.SMSUse)
+	if app.SMSDays[""].Used != 6 || app.SMSDays.Today("", w.now()) != 6 {
+		w.Fatalf("%+v", app.SMSDays)
 	}
 }
 
@@ -94,5 +94,141 @@ func acceptCapRace(w *world) {
 	}
 	if counts[store.New] != perDay || counts[store.QuotaExceeded] != callers*each-perDay {
 		w.Fatalf("%v", counts)
+	}
+}
+
+// prefixSMS is a submission under caps of the app and of prefixes, as {"1876", 2}.
+func (w *world) prefixSMS(a *comm.App, key string, segments int, caps ...comm.SMSCap) store.Submission {
+	s := w.cappedSMS(a, key, segments, 0)
+	s.Caps = caps
+	return s
+}
+
+// acceptPrefixCap: what begins with several prefixes has to fit under each of their caps and counts under all of
+// them; a group in which some fit is decided one by one, replays count nothing, and what is refused counts nowhere.
+func acceptPrefixCap(w *world) {
+	w.wholeDay()
+	a := w.app(false)
+	all, one, jamaica, ghana := comm.SMSCap{PerDay: 9}, comm.SMSCap{Prefix: "1", PerDay: 5}, comm.SMSCap{Prefix: "1876", PerDay: 2}, comm.SMSCap{Prefix: "233", PerDay: 3}
+	subs := []store.Submission{
+		w.prefixSMS(a, "k", 2, all, one, jamaica),                        // fills 1876
+		w.prefixSMS(a, "", 1, all, one, jamaica),                         // one over
+		w.prefixSMS(a, "usa", 2, all, one),                               // 4 of 5
+		w.prefixSMS(a, "big", 2, all, one),                               // one over
+		w.prefixSMS(a, "", 1, all, one),                                  // fills 1
+		w.prefixSMS(a, "", 3, all, ghana),                                // fills 233
+		w.prefixSMS(a, "k", 2, all, one, jamaica),                        // a replay of the first
+		w.prefixSMS(a, "", 1, all),                                       // fills the app's own
+		w.prefixSMS(a, "", 1, all),                                       // one over
+		w.prefixSMS(a, "alone", 1, comm.SMSCap{Prefix: "44", PerDay: 1}), // of an app that has no cap of its own
+	}
+	got, err := w.s.Accept(w.ctx, slices.Clone(subs))
+	w.must(err)
+	over := map[int]comm.SMSCap{1: jamaica, 3: one, 8: all}
+	for i, r := range got {
+		switch c, refused := over[i]; {
+		case refused && (r.Result != store.QuotaExceeded || r.Cap != c || r.Use.Used+int64(subs[i].Segments) <= int64(c.PerDay)):
+			w.Errorf("%d: %+v, want it over %+v", i, r, c)
+		case i == 6 && (r.Result != store.Replay || r.ID != subs[0].ID):
+			w.Errorf("%d: %+v, want a replay", i, r)
+		case !refused && i != 6 && (r.Result != store.New || len(r.Alarms) != 0):
+			w.Errorf("%d: %+v", i, r)
+		}
+	}
+	w.wantDays(a, map[string]int64{"": 9, "1": 5, "1876": 2, "233": 3, "44": 1})
+	// Everything is full: replays are answered, alone and together, and nothing else changes.
+	for _, subs := range [][]store.Submission{
+		{w.prefixSMS(a, "usa", 2, all, one)},
+		{w.prefixSMS(a, "k", 2, all, one, jamaica), w.prefixSMS(a, "", 1, all, ghana), w.prefixSMS(a, "alone", 1, comm.SMSCap{Prefix: "44", PerDay: 1})},
+	} {
+		got, err := w.s.Accept(w.ctx, subs)
+		w.must(err)
+		for i, r := range got {
+			if want := subs[i].HasKey; want != (r.Result == store.Replay) || !want && r.Result != store.QuotaExceeded {
+				w.Errorf("%d: %+v", i, r)
+			}
+		}
+	}
+	w.wantDays(a, map[string]int64{"": 9, "1": 5, "1876": 2, "233": 3, "44": 1})
+	// A cap that was taken away counts on where it is still counted, and a raised one takes more.
+	got, err = w.s.Accept(w.ctx, []store.Submission{w.prefixSMS(a, "big", 2, comm.SMSCap{Prefix: "1", PerDay: 7})})
+	w.must(err)
+	if got[0].Result != store.New || got[0].Use.Used != 7 {
+		w.Errorf("%+v", got[0])
+	}
+	w.wantDays(a, map[string]int64{"": 9, "1": 7, "1876": 2, "233": 3, "44": 1})
+}
+
+// wantDays compares what is counted of the app today, by prefix.
+func (w *world) wantDays(a *comm.App, want map[string]int64) {
+	w.Helper()
+	app, err := w.s.AppByID(w.ctx, a.ID)
+	w.must(err)
+	for prefix, n := range want {
+		if got := app.SMSDays.Today(prefix, w.now()); got != n {
+			w.Errorf("%d segments count under %q, want %d", got, prefix, n)
+		}
+	}
+	if len(app.SMSDays) != len(want) {
+		w.Errorf("%+v", app.SMSDays)
+	}
+}
+
+// acceptOneKeyAtTheEdge: of submissions with one key in one group, where one place is left in the day or in the
+// minute, one is accepted and the others are replays of it; it counts once.
+func acceptOneKeyAtTheEdge(w *world) {
+	w.wholeDay()
+	w.wholeMinute()
+	a := w.app(false)
+	caps := []comm.SMSCap{{PerDay: 3}, {Prefix: "233", PerDay: 3}}
+	edge := func(make func(key string) store.Submission) {
+		w.Helper()
+		w.accept(make("before"), make("too"))
+		subs := []store.Submission{make("k"), make("other"), make("k"), make("before"), make("k")}
+		got, err := w.s.Accept(w.ctx, slices.Clone(subs))
+		w.must(err)
+		refused := store.QuotaExceeded
+		if len(subs[0].Caps) == 0 {
+			refused = store.RateLimited
+		}
+		for i, want := range []store.AcceptResult{store.New, refused, store.Replay, store.Replay, store.Replay} {
+			if got[i].Result != want {
+				w.Errorf("%d: %+v, want %d", i, got[i], want)
+			}
+		}
+		if got[2].ID != subs[0].ID || got[4].ID != subs[0].ID {
+			w.Errorf("%+v", got)
+		}
+		// Where no place is left all of one key are refused alike, and the key stays free.
+		got, err = w.s.Accept(w.ctx, []store.Submission{make("late"), make("late"), make("k")})
+		w.must(err)
+		if got[0].Result != refused || got[1].Result != refused || got[2].Result != store.Replay {
+			w.Errorf("%+v", got)
+		}
+	}
+	edge(func(key string) store.Submission { return w.prefixSMS(a, key, 1, caps...) })
+	w.wantDays(a, map[string]int64{"": 3, "233": 3})
+	b := w.app(false)
+	edge(func(key string) store.Submission {
+		s := w.keyed(b, key)
+		s.RatePerMinute = 3
+		return s
+	})
+	// A mail and an SMS with one key are two requests: a conflict, whichever of them has the cap.
+	c := w.app(false)
+	mail, text := w.keyed(c, "k"), w.prefixSMS(c, "k", 1, caps...)
+	text.Fingerprint = sum("another request")
+	got, err := w.s.Accept(w.ctx, []store.Submission{mail, text, mail})
+	w.must(err)
+	if got[0].Result != store.New || got[1].Result != store.Conflict || got[2].Result != store.Replay {
+		w.Errorf("%+v", got)
+	}
+}
+
+// wholeMinute waits for the next minute when this one is about to end.
+func (w *world) wholeMinute() {
+	const minute = comm.Micros(time.Minute / time.Microsecond)
+	if left := time.Duration(minute-w.now()%minute) * time.Microsecond; left < 5*time.Second {
+		time.Sleep(left + time.Millisecond)
 	}
 }

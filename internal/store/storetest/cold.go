@@ -32,6 +32,7 @@ func appRoundTrip(w *world) {
 	a.Name, a.OnUnknown, a.RatePerMinute, a.ShardSpread, a.QueueDraining = "Ünïcode 🌍 'quoted\"", comm.FailUnknown, 77, 8, true
 	a.WebhookURL, a.WebhookSecret, a.AllowedFrom, a.Sandbox = "https://example.com/hook?a=b", []byte{0, 1, 255}, []string{"example.com", "a@b.example"}, false
 	a.SMSPerDay, a.SMSPrefixes = 100_000_000, []string{"233", "1"}
+	a.SMSPrefixCaps = []comm.SMSCap{{Prefix: "1", PerDay: 100_000_000}, {Prefix: "1900", PerDay: 0}}
 	read := a.UpdatedAt
 	w.must(w.s.UpdateApp(w.ctx, a, read))
 	if a.UpdatedAt != read+1 {

@@ -24,6 +24,8 @@ func intakeCases() []testCase {
 		{"over the rate nothing is stored, replays still pass", acceptRate},
 		{"over the day's cap of SMS nothing is stored or counted, replays still pass", acceptCap},
 		{"the cap is exact for many callers", acceptCapRace},
+		{"caps of prefixes hold together with the whole one", acceptPrefixCap},
+		{"of one key at the edge of a cap or rate one is new and the others are replays", acceptOneKeyAtTheEdge},
 		{"a group that cannot be stored stores none of it", acceptAllOrNothing},
 		{"a key can be looked up before anything is stored", knownKey},
 		{"a suppressed recipient is warned of, not refused", acceptSuppressed},
