@@ -69,7 +69,7 @@ func (l *lockedBuffer) String() string {
 }
 
 // open starts the server on a new database of the kind.
-func open(t *testing.T, postgres bool) *world {
+func open(t *testing.T, postgres bool, more ...string) *world {
 	t.Helper()
 	ring, err := seal.GenerateRing("k1")
 	if err != nil {
@@ -80,7 +80,7 @@ func open(t *testing.T, postgres bool) *world {
 	if postgres {
 		env = append(env, "COMMS_DATABASE_URL="+pgtest.Database(t))
 	}
-	return start(t, env)
+	return start(t, append(env, more...))
 }
 
 // start starts the server with a configuration, on a port of its own.
