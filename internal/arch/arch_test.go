@@ -130,6 +130,8 @@ func TestRulesFindWhatTheyForbid(t *testing.T) {
 		{"default client", "dials", "internal/webhook/x.go", `package x; import "net/http"; var _ = http.DefaultClient`, "go through internal/guard"},
 		{"client without transport", "dials", "internal/webhook/x.go", `package x; import "net/http"; var _ = &http.Client{Timeout: 1}`, "without a Transport"},
 		{"client with transport", "dials", "internal/webhook/x.go", `package x; import "net/http"; var _ = &http.Client{Transport: nil}`, ""},
+		{"certificates that nobody looks at", "dials", "internal/provider/smtp/x.go", `package x; import "crypto/tls"; var _ = tls.Config{InsecureSkipVerify: true}`, "always verified"},
+		{"the same later", "dials", "internal/provider/smtp/x.go", `package x; import "crypto/tls"; func f(c *tls.Config) { c.InsecureSkipVerify = true }`, "always verified"},
 		{"the guard dials", "dials", "internal/guard/x.go", `package x; import "net"; var _ = net.Dial`, ""},
 		{"tests dial", "dials", "internal/webhook/x_test.go", `package x; import "net"; var _ = net.Dial`, ""},
 

@@ -35,6 +35,7 @@ func floors() map[string]int {
 		"internal/chain":      1,
 		"internal/config":     1,
 		"internal/httpserver": 1,
+		"internal/openapi":    1,
 		"internal/provider":   1,
 		"internal/render":     1,
 		"internal/store":      1,

@@ -233,6 +233,9 @@ func checkDials(p pkg) []string {
 					bad = append(bad, fmt.Sprintf("%s: %s.%s goes anywhere, private networks included; connections go through internal/guard", p.position(n), from.Name, selector.Sel.Name))
 				}
 			}
+			if name, ok := n.(*ast.Ident); ok && name.Name == "InsecureSkipVerify" {
+				bad = append(bad, fmt.Sprintf("%s: whoever answers would be believed; certificates are always verified", p.position(n)))
+			}
 			if literal, ok := n.(*ast.CompositeLit); ok && isHTTPClient(literal) && !sets(literal, "Transport") {
 				bad = append(bad, fmt.Sprintf("%s: an http.Client without a Transport goes anywhere; give it the guard's", p.position(n)))
 			}

@@ -24,10 +24,12 @@ type book struct {
 	asked atomic.Int64
 	err   error
 	gate  chan struct{} // when set, look-ups wait for it
+	takes time.Duration // a look-up, in a bubble's time
 }
 
 func (b *book) KeyByHash(_ context.Context, hash [32]byte) (*comm.Key, error) {
 	b.asked.Add(1)
+	time.Sleep(b.takes)
 	if b.gate != nil {
 		<-b.gate
 	}
@@ -44,6 +46,7 @@ func (b *book) KeyByHash(_ context.Context, hash [32]byte) (*comm.Key, error) {
 }
 
 func (b *book) AppByID(_ context.Context, id comm.ID) (*comm.App, error) {
+	time.Sleep(b.takes)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if id != b.app.ID {
@@ -54,6 +57,7 @@ func (b *book) AppByID(_ context.Context, id comm.ID) (*comm.App, error) {
 }
 
 func (b *book) AppBySlug(_ context.Context, slug string) (*comm.App, error) {
+	time.Sleep(b.takes)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if slug != b.app.Slug {

@@ -120,6 +120,79 @@ func TestDialRefuses(t *testing.T) {
 	})
 }
 
+// turning is a Resolver whose answer is another one each time.
+type turning struct {
+	answers []string
+	asked   atomic.Int32
+}
+
+func (r *turning) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr(r.answers[int(r.asked.Add(1)-1)%len(r.answers)])}, nil
+}
+
+// TestRebinding (S34): a name that leads to an address which may be called when it is saved, and
+// to the machine itself afterwards. Each call looks it up once, judges that answer, and connects
+// to it and to nothing else: no second look-up is made that could answer otherwise.
+func TestRebinding(t *testing.T) {
+	t.Parallel()
+	l, trap, port := twoListeners(t) // the first one stands for the public address
+	defer l.Close()
+	defer trap.Close()
+	caught := make(chan struct{})
+	go func() {
+		defer close(caught)
+		if conn, err := trap.Accept(); err == nil {
+			conn.Close()
+			t.Error("a connection reached the machine itself")
+		}
+	}()
+	r := &turning{answers: []string{"127.0.0.2", "127.0.0.1"}}
+	d := &Dialer{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, Resolver: r}
+	const name = "rebinding.example"
+	if err := d.CheckHost(name); err != nil || r.asked.Load() != 0 {
+		t.Fatalf("saving the name: %v, %d look-ups", err, r.asked.Load())
+	}
+	for round := range 4 {
+		conn, err := d.DialContext(t.Context(), "tcp", name+":"+port)
+		if n := int(r.asked.Load()); n != round+1 {
+			t.Errorf("call %d: %d look-ups in all", round+1, n)
+		}
+		if round%2 == 1 {
+			refused(t, "the second answer", err)
+			continue
+		}
+		if err != nil {
+			t.Fatalf("the first answer: %v", err)
+		}
+		if got := conn.RemoteAddr().String(); got != "127.0.0.2:"+port {
+			t.Errorf("connected to %s", got)
+		}
+		conn.Close()
+	}
+	trap.Close()
+	<-caught
+}
+
+// twoListeners are on one port of two addresses of this machine.
+func twoListeners(t *testing.T) (allowed, trap net.Listener, port string) {
+	t.Helper()
+	for range 20 { // the port may be taken on the other address
+		var err error
+		if allowed, err = net.Listen("tcp4", "127.0.0.2:0"); err != nil {
+			t.Fatal(err)
+		}
+		if _, port, err = net.SplitHostPort(allowed.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+		if trap, err = net.Listen("tcp4", "127.0.0.1:"+port); err == nil {
+			return allowed, trap, port
+		}
+		allowed.Close()
+	}
+	t.Fatal("no port is free on both addresses")
+	return nil, nil, ""
+}
+
 // TestSocketCheck proves that the check of the socket's own address stands by
 // itself, whatever the checks before it let through.
 func TestSocketCheck(t *testing.T) {

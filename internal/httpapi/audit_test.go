@@ -182,10 +182,21 @@ func TestWordsOfTheAuditLog(t *testing.T) {
 				t.Errorf("docs/admin.md lacks the line %s", line)
 			}
 		}
-		if got := dig(c.schemas, "AuditEntry", "properties", field)["enum"]; !slices.Equal(got.([]any), want) {
+		if got := dig(c.Schemas, "AuditEntry", "properties", field)["enum"]; !slices.Equal(got.([]any), want) {
 			t.Errorf("%s: %v, want %v", field, got, want)
 		}
+		for _, p := range auditParameters(c) {
+			if p["name"] == field && dig(p, "schema")["enum"] != nil && !slices.Equal(dig(p, "schema")["enum"].([]any), want) {
+				t.Errorf("the parameter %s: %v, want %v", field, dig(p, "schema")["enum"], want)
+			}
+		}
 	}
+}
+
+// auditParameters are those of the list of the audit log.
+func auditParameters(c *contract) []map[string]any {
+	o, _ := c.Find("GET", "/api/admin/audit")
+	return o.Parameters()
 }
 
 // TestTheChainCanBeCheckedFromOutside computes every hash from the API's answer alone, as docs/admin.md says.

@@ -33,7 +33,7 @@ func TestAnswersAreClosed(t *testing.T) {
 				return
 			}
 			seen[at] = true
-			schema = dig(c.schemas, at)
+			schema = dig(c.Schemas, at)
 		}
 		properties := dig(schema, "properties")
 		kinds, _ := schema["type"].([]any)
@@ -59,10 +59,10 @@ func TestAnswersAreClosed(t *testing.T) {
 		}
 	}
 	seen := map[string]bool{}
-	for path, methods := range dig(c.doc, "paths") {
+	for path, methods := range dig(c.Doc, "paths") {
 		for method := range methods.(map[string]any) {
-			for status := range dig(c.doc, "paths", path, method, "responses") {
-				if schema := dig(c.doc, "paths", path, method, "responses", status, "content", "application/json", "schema"); schema != nil {
+			for status := range dig(c.Doc, "paths", path, method, "responses") {
+				if schema := dig(c.Doc, "paths", path, method, "responses", status, "content", "application/json", "schema"); schema != nil {
 					walk(schema, path, seen)
 				}
 			}

@@ -48,14 +48,14 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 		"POST /api/admin/erasures":      {"address": `"erased@example.com"`},
 		"POST /api/v1/suppressions":     {"channel": `"SMS"`, "address": `"233241234567"`},
 	}
-	for path, methods := range dig(c.doc, "paths") {
+	for path, methods := range dig(c.Doc, "paths") {
 		for method, operation := range methods.(map[string]any) {
 			schema := dig(operation, "requestBody", "content", "application/json", "schema")
 			if schema == nil {
 				continue
 			}
 			ref, _ := schema["$ref"].(string)
-			members := dig(c.schemas[ref[strings.LastIndexByte(ref, '/')+1:]], "properties")
+			members := dig(c.Schemas[ref[strings.LastIndexByte(ref, '/')+1:]], "properties")
 			name := strings.ToUpper(method) + " " + path
 			base, ok := bases[name]
 			if !ok || len(members) == 0 {

@@ -313,7 +313,7 @@ func TestSenderIdsOnTheServersChain(t *testing.T) {
 func schemaOfType(t *testing.T, c *contract, a *provider.Adapter) {
 	t.Helper()
 	name := a.Type[:1] + strings.ToLower(a.Type[1:]) + "Config"
-	schema := dig(c.schemas, name)
+	schema := dig(c.Schemas, name)
 	if schema == nil || schema["additionalProperties"] != false {
 		t.Errorf("%s is missing in the contract, or open", name)
 		return
@@ -331,6 +331,9 @@ func schemaOfType(t *testing.T, c *contract, a *provider.Adapter) {
 		if f.Required {
 			required = append(required, f.Name)
 		}
+		if got, want := sizes(p), limitsOf(&f); !maps.Equal(got, want) {
+			t.Errorf("%s.%s: the limits %v in the contract, %v in its table", name, f.Name, got, want)
+		}
 	}
 	if n := len(dig(schema, "properties")); n != len(a.Fields) {
 		t.Errorf("%s has %d fields in the contract, %d in its table", name, n, len(a.Fields))
@@ -338,11 +341,41 @@ func schemaOfType(t *testing.T, c *contract, a *provider.Adapter) {
 	if list, _ := schema["required"].([]any); !reflect.DeepEqual(list, required) {
 		t.Errorf("%s requires %v, its table %v", name, list, required)
 	}
-	for _, at := range []map[string]any{dig(c.schemas, "NewProviderConfig", "properties", "config"), dig(c.schemas, "ProviderConfig", "properties", "config")} {
+	for _, at := range []map[string]any{dig(c.Schemas, "NewProviderConfig", "properties", "config"), dig(c.Schemas, "ProviderConfig", "properties", "config")} {
 		if !strings.Contains(fmt.Sprint(at["anyOf"]), "/"+name) {
 			t.Errorf("%s is not one of the configurations", name)
 		}
 	}
+}
+
+// sizes are the limits of a schema.
+func sizes(schema map[string]any) map[string]float64 {
+	out := map[string]float64{}
+	for _, keyword := range []string{"minLength", "maxLength", "minimum", "maximum"} {
+		if n, given := schema[keyword].(float64); given {
+			out[keyword] = n
+		}
+	}
+	return out
+}
+
+// limitsOf are the limits that the contract must tell of a field.
+func limitsOf(f *provider.Field) map[string]float64 {
+	switch f.Kind {
+	case provider.Bool:
+		return map[string]float64{}
+	case provider.Int:
+		return map[string]float64{"minimum": float64(f.Min), "maximum": float64(f.Max)}
+	}
+	longest := map[provider.FieldKind]int{provider.Host: 253, provider.URL: 2048, provider.Mailbox: 1024, provider.SenderID: 16}[f.Kind]
+	if longest == 0 {
+		longest = f.Max
+	}
+	out := map[string]float64{"maxLength": float64(longest)}
+	if f.Required {
+		out["minLength"] = 1
+	}
+	return out
 }
 
 // client answers a Go client of the tenant against the real handler.

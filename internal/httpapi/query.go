@@ -49,6 +49,10 @@ func readQuery(r *http.Request, known ...string) (query, error) {
 
 func badQuery(name, why string) error { return comm.E("invalid_query").Field(name, why) }
 
+func badCursor() error {
+	return comm.E("invalid_cursor").Field("cursor", "is not the nextCursor of a page of this list")
+}
+
 // filter reads the parameters of a list. The filter asks for one row more than
 // limit: its presence says that there is a next page.
 func (q query) filter(app comm.ID, list string) (f store.Filter, limit int, err error) {
@@ -98,7 +102,7 @@ func (q query) last(app comm.ID, list string) (last comm.ID, err error) {
 		return last, nil
 	}
 	if last, ok = q.open(app, list, s); !ok {
-		return last, comm.E("invalid_cursor")
+		return last, badCursor()
 	}
 	return last, nil
 }

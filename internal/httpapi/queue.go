@@ -80,7 +80,7 @@ func (a *API) showQueue(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 	if s, given := q["cursor"]; given {
 		b, ok := q.openBytes(comm.ID{}, queueList, s)
 		if !ok || len(b) != 1+idBytes {
-			return comm.E("invalid_cursor")
+			return badCursor()
 		}
 		f.After = backlog.Place{Shard: comm.Shard(b[0]), App: comm.ID(b[1:])}
 	}
@@ -262,7 +262,7 @@ func (a *API) clearQueue(r *http.Request, body *queueChange, scope *backlog.Scop
 	if body.Cursor.Given {
 		b, ok := q.openBytes(scope.App.ID, queueList, body.Cursor.Value)
 		if from = readStep(b, scope.App.ID); !ok || from == nil {
-			return comm.E("invalid_cursor")
+			return badCursor()
 		}
 	}
 	done, err := a.cfg.Backlog.Cancel(r.Context(), *scope, from)

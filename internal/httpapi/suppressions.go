@@ -105,7 +105,7 @@ func (q query) suppressions(app comm.ID) (f store.SuppressionFilter, limit int, 
 	}
 	if s, ok := q["cursor"]; ok {
 		if f.Before, ok = q.openSuppression(app, s); !ok {
-			return f, 0, comm.E("invalid_cursor")
+			return f, 0, badCursor()
 		}
 	}
 	return f, limit, nil

@@ -219,6 +219,9 @@ func (w *world) send(r *http.Request) answer {
 	}
 	_ = res.Body.Close()
 	out := answer{status: res.StatusCode, header: res.Header, raw: raw}
+	for _, wrong := range readContract(w.t).Answer(r.Method, r.URL.Path, out.status, res.Header.Get("Content-Type"), raw) {
+		w.t.Errorf("%s %s %d is not as the contract has it: %s", r.Method, r.URL.Path, out.status, wrong)
+	}
 	if kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); kind == "text/csv" || kind == "application/x-ndjson" {
 		return out
 	}

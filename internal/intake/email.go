@@ -20,6 +20,7 @@ const (
 	maxFiles       = 20
 	maxFileBytes   = 10 << 20 // all files of a message, decoded
 	maxFilename    = 255
+	maxMediaType   = 255
 )
 
 // safeHeaders may be set by an app beside those that begin with X-: nothing
@@ -97,7 +98,11 @@ func (p *prepared) parts() error {
 
 func (p *prepared) copies(q *Request) (err error) {
 	if len(q.CC.Value)+len(q.BCC.Value) > maxCopies {
-		return refuse("invalid_field", "cc", "cc and bcc take at most 50 addresses together")
+		field := "cc"
+		if len(q.BCC.Value) > len(q.CC.Value) {
+			field = "bcc"
+		}
+		return refuse("invalid_field", field, "cc and bcc take at most 50 addresses together")
 	}
 	if p.content.CC, err = addresses("cc", q.CC.Value); err != nil {
 		return err
@@ -179,8 +184,8 @@ func decodeFile(a *AttachmentOfRequest, path string) (comm.Attachment, error) {
 		return comm.Attachment{}, refuse("invalid_attachment", path+".filename", "must be a file name of 1 to 255 bytes without slashes and control characters")
 	}
 	kind, _, err := mime.ParseMediaType(a.ContentType.Value)
-	if err != nil || !strings.Contains(kind, "/") || !printable(a.ContentType.Value) {
-		return comm.Attachment{}, refuse("invalid_attachment", path+".contentType", "must be a media type such as application/pdf")
+	if err != nil || !strings.Contains(kind, "/") || !printable(a.ContentType.Value) || len(a.ContentType.Value) > maxMediaType {
+		return comm.Attachment{}, refuse("invalid_attachment", path+".contentType", "must be a media type such as application/pdf, of at most 255 characters")
 	}
 	if strings.HasPrefix(kind, "multipart/") || strings.HasPrefix(kind, "message/") {
 		return comm.Attachment{}, refuse("invalid_attachment", path+".contentType", "must not be multipart or message: such parts cannot be base64 (RFC 2046)")

@@ -107,7 +107,11 @@ func (s *Service) mint(ctx context.Context, app *comm.App, scopes comm.Scopes) (
 
 // AppNamed reads an app, as it is stored now, by its id or slug; not_found otherwise.
 func (s *Service) AppNamed(ctx context.Context, name string) (*comm.App, error) {
-	return store.AppNamed(ctx, s.cfg.Apps, name)
+	app, err := store.AppNamed(ctx, s.cfg.Apps, name)
+	if comm.IsKind(err, comm.Missing) {
+		return nil, comm.E("not_found", "There is no such app.").Field("app", "is not the id or slug of an app")
+	}
+	return app, err
 }
 
 // AppFilter narrows a list of apps. Zero values do not filter.
@@ -162,6 +166,10 @@ func checkRate(e *comm.Error, rate *int64) {
 
 // readScopes reads the scopes of a key; 0 when none are asked for.
 func readScopes(e *comm.Error, names []string, given bool) (scopes comm.Scopes) {
+	if most := len(comm.AllScopes.Names()); len(names) > most {
+		e.Field("scopes", fmt.Sprintf("has at most %d entries: each scope once", most))
+		return 0
+	}
 	for i, name := range names {
 		one, ok := comm.ParseScope(name)
 		if !ok {

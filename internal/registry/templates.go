@@ -95,7 +95,7 @@ func (s *Service) RollbackTemplate(ctx context.Context, app, id comm.ID, version
 }
 
 func noVersion(version int64, newest int) error {
-	return comm.E("not_found", "The template has no version %d: its newest is %d, and the newest %d are kept.", version, newest, MaxVersions)
+	return comm.E("not_found", "The template has no version %d: its newest is %d, and the newest %d are kept.", version, newest, MaxVersions).Field("version", "is not kept")
 }
 
 // editTemplate changes a template as it is stored now. change answers the next version's content, or nil when it stays.

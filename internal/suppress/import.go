@@ -169,9 +169,17 @@ func jsonLines(from io.Reader) lines {
 }
 
 // textLines reads the lines that hold anything, each valid until the next; the error is io.EOF at the end.
+// What stands in a line that the reader broke off in is not a line: half a number is another number.
 func textLines(from io.Reader) func() (line int, text []byte, err error) {
-	sc := bufio.NewScanner(from)
+	whole := &toItsEnd{from: from}
+	sc := bufio.NewScanner(whole)
 	sc.Buffer(make([]byte, 0, 4<<10), maxLine)
+	sc.Split(func(data []byte, atEOF bool) (int, []byte, error) {
+		if whole.broken && atEOF && bytes.IndexByte(data, '\n') < 0 {
+			return len(data), nil, nil
+		}
+		return bufio.ScanLines(data, atEOF)
+	})
 	line := 0
 	return func() (int, []byte, error) {
 		for sc.Scan() {
@@ -189,6 +197,19 @@ func textLines(from io.Reader) func() (line int, text []byte, err error) {
 			return line, nil, err
 		}
 	}
+}
+
+// toItsEnd is a reader that remembers whether it ended otherwise than at its end.
+type toItsEnd struct {
+	from   io.Reader
+	broken bool
+}
+
+// Read implements io.Reader.
+func (r *toItsEnd) Read(b []byte) (int, error) {
+	n, err := r.from.Read(b)
+	r.broken = err != nil && !errors.Is(err, io.EOF)
+	return n, err
 }
 
 // wrongHeader is the error of a file that does not begin with its columns.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,49 @@ func (s *slow) SuppressAll(_ context.Context, all []store.Suppression) (int, err
 	}
 	s.rows.Add(int64(len(all)))
 	return len(all), nil
+}
+
+// brokenOff is a file of which no more arrives.
+type brokenOff struct {
+	text *strings.Reader
+	err  error
+}
+
+func (b brokenOff) Read(p []byte) (int, error) {
+	n, err := b.text.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = b.err
+	}
+	return n, err
+}
+
+// TestHalfALineIsNoLine: the beginning of a number is another number. What is left of a line that a
+// connection broke off in is not taken, and is not said to be wrong.
+func TestHalfALineIsNoLine(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the connection broke off")
+	for name, c := range map[string]struct {
+		text   string
+		format Format
+		added  int
+	}{
+		"in a number":      {"channel,address\nSMS,233241234567\nSMS,2332412", CSV, 1},
+		"after a line":     {"channel,address\nSMS,233241234567\n", CSV, 1},
+		"in the header":    {"channel,addr", CSV, 0},
+		"in the first row": {"channel,address\nSMS,2332412", CSV, 0},
+		"in an object":     {good + "\n" + good[:20], JSONLines, 1},
+		"behind an object": {good + "\n" + good, JSONLines, 1},
+	} {
+		s := &slow{}
+		report, err := New(Config{Store: s}).Import(t.Context(), comm.ID{1}, brokenOff{strings.NewReader(c.text), gone}, c.format)
+		if !errors.Is(err, gone) || report.Added != c.added || report.Refused != 0 || int(s.rows.Load()) != c.added {
+			t.Errorf("%s: %+v %v, %d rows; want %d added", name, report, err, s.rows.Load(), c.added)
+		}
+		report, err = New(Config{Store: &slow{}}).Import(t.Context(), comm.ID{1}, strings.NewReader(good), JSONLines)
+		if err != nil || report.Added != 1 {
+			t.Errorf("a last line without its end: %+v %v", report, err)
+		}
+	}
 }
 
 func linesOf(n int, line string) string { return strings.Repeat(line+"\n", n) }

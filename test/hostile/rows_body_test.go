@@ -184,7 +184,7 @@ func bodyLines() []line {
 			})},
 		{number: 7, place: everyJSON, says: "a misspelt or made-up name (S11): 400 unknown_field", before: everything,
 			tries: everywhere(400, "unknown_field", func(good node) (out []string) {
-				for _, name := range []string{"schedualedAt", "appId", "attempts", "isAdmin", "__proto__", "constructor", "$where", "", "a.b"} {
+				for _, name := range []string{"schedualedAt", "appId", "status", "attempts", "providerName", "isAdmin", "__proto__", "constructor", "$where", "", "a.b"} {
 					out = append(out, object(good, quoted(name)+":1"))
 				}
 				return out

@@ -72,11 +72,16 @@ func headLines() []line {
 				k := a.key
 				return sets{{"X-API-Key": strings.ToUpper(k)}, {"X-API-Key": k[:len(k)-1]}, {"X-API-Key": k + "x"}, {"X-API-Key": k[:20] + " " + k[20:]}, {"X-API-Key": "\"" + k + "\""}, {"X-API-Key": k[:len(k)-2] + k[len(k)-1:] + k[len(k)-2:len(k)-1] + "_"}}
 			})},
-		{number: 22, place: "the query, of every endpoint of apps", says: "a key in the query: 401, and it is not logged", before: everything, tries: func(t *testing.T, a *tenant) (out []try) {
+		{number: 22, place: "the query, of every endpoint of apps", says: "a key in the query (or in the body): 401, and it is not logged", before: everything, tries: func(t *testing.T, a *tenant) (out []try) {
 			for _, name := range []string{"api_key", "apiKey", "key", "X-API-Key", "access_token", "token"} {
 				for _, x := range closed(func(*testing.T, *tenant) sets { return sets{{"X-API-Key": ""}} })(t, a) {
 					x.path += "?" + name + "=" + a.key
 					out = append(out, x)
+					if x.body != nil {
+						x.path, _, _ = strings.Cut(x.path, "?")
+						x.name, x.body = "in the body", []byte(object(parse(string(x.body)), quoted(name)+":"+quoted(a.key)))
+						out = append(out, x)
+					}
 				}
 			}
 			return out

@@ -63,7 +63,7 @@ func TestMethodsAndHeadersOfEveryPath(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/nothing", "/api/v1", "/api/v1/messages/", "//api/v1/app", "/api/../etc/passwd", "/%2e%2e/", "/debug/pprof/", "/debug/vars", "/metrics/../debug/pprof/", "/.git/config", "/api/v1/messages%00"} {
+	for _, path := range []string{"/nothing", "/api/v1", "/api/v1/messages/", "//api/v1/app", "/api/../etc/passwd", "/%2e%2e/", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap", "/debug/vars", "/metrics", "/metrics/../debug/pprof/", "/.git/config", "/api/v1/messages%00"} {
 		got := w.send(t, &request{method: "GET", path: path, header: a.headers(nil)})
 		if guarded(t, path, got); got.status != 404 {
 			t.Errorf("%s: %d %.200s", path, got.status, got.raw)

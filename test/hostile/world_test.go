@@ -20,6 +20,7 @@ import (
 	"github.com/commserver/commserver/internal/app"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/openapi"
 	"github.com/commserver/commserver/internal/provider/providertest"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/test/pgtest"
@@ -37,6 +38,7 @@ const (
 // world is the whole server on one database, with its listener and its dispatcher.
 type world struct {
 	base, addr string
+	contract   *openapi.Contract // what every answer is held against
 	client     *http.Client
 	log        providertest.Log
 	requests   atomic.Int64
@@ -51,7 +53,7 @@ type tenant struct {
 }
 
 // open starts the server on a new database of the kind.
-func open(t *testing.T, postgres bool) *world {
+func open(t *testing.T, postgres bool, more ...string) *world {
 	t.Helper()
 	ring, err := seal.GenerateRing("k1")
 	if err != nil {
@@ -62,7 +64,7 @@ func open(t *testing.T, postgres bool) *world {
 	if postgres {
 		env = append(env, "COMMS_DATABASE_URL="+pgtest.Database(t))
 	}
-	return start(t, env)
+	return start(t, append(env, more...))
 }
 
 // start starts the server with a configuration, on a port of its own.
@@ -72,7 +74,11 @@ func start(t *testing.T, env []string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{slots: make(chan struct{}, inFlight)}
+	contract, err := openapi.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{contract: contract, slots: make(chan struct{}, inFlight)}
 	ctx, stop := context.WithCancel(context.Background())
 	a, err := app.New(ctx, cfg, app.Options{Version: "test", Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
@@ -174,6 +180,9 @@ func (w *world) send(t *testing.T, q *request) answer {
 	out := answer{status: res.StatusCode, header: res.Header}
 	if out.raw, err = io.ReadAll(res.Body); err != nil {
 		t.Errorf("%s %.80s: the answer broke off: %v", q.method, q.path, err)
+	}
+	for _, wrong := range w.contract.Answer(q.method, path, out.status, res.Header.Get("Content-Type"), out.raw) {
+		t.Errorf("%s %.80s %d is not as the contract has it: %s", q.method, q.path, out.status, wrong)
 	}
 	if len(out.raw) > 0 && strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(out.raw, &out.body); err != nil {

@@ -20,7 +20,7 @@ func TestWhatIsRefusedForItsCapFailsNobodyElse(t *testing.T) {
 	capped, free := newApp(t, s), newApp(t, s)
 	plain := []store.Submission{submission(t, free, address(1)), keyed(t, free, "key"), submission(t, capped, address(2))}
 	sms := submission(t, capped, "233241234567")
-	sms.Channel, sms.Mode, sms.Segments, sms.SMSPerDay = comm.SMS, comm.Live, 1, 10
+	sms.Channel, sms.Mode, sms.Segments, sms.Caps = comm.SMS, comm.Live, 1, []comm.SMSCap{{PerDay: 10}}
 	// Such as one whose day cannot be locked in time.
 	sql(t, url, `CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'this day cannot be counted'; END $$`,
 		`CREATE TRIGGER refused BEFORE INSERT OR UPDATE ON sms_use FOR EACH ROW EXECUTE FUNCTION refused()`)
