@@ -67,6 +67,31 @@ func BenchmarkAccept(b *testing.B) {
 	}
 }
 
+// BenchmarkAcceptCapped accepts groups of 25 SMS of as many apps with so many caps each.
+func BenchmarkAcceptCapped(b *testing.B) {
+	const size = 25
+	for _, caps := range [][]comm.SMSCap{nil, {{PerDay: 1 << 30}}, {{PerDay: 1 << 30}, {Prefix: "1", PerDay: 1 << 30}, {Prefix: "1876", PerDay: 1 << 30}}} {
+		b.Run(fmt.Sprint(len(caps)), func(b *testing.B) {
+			w := newBenchWorld(b)
+			groups := make([][]store.Submission, b.N)
+			for i := range groups {
+				groups[i] = w.group(b, size)
+				for n := range groups[i] {
+					x := &groups[i][n]
+					x.Channel, x.Mode, x.Segments, x.Caps = comm.SMS, comm.Live, 1, caps
+				}
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for _, g := range groups {
+				_, err := w.s.Accept(b.Context(), g)
+				must(b, err)
+			}
+			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "msgs/s")
+		})
+	}
+}
+
 // BenchmarkTurn drains a backlog: each turn finishes the messages that the one
 // before started and starts the next ones.
 func BenchmarkTurn(b *testing.B) {
