@@ -166,9 +166,12 @@ func (x *limitsOf) names(got answer, p *place) bool {
 	if rest, found := strings.CutPrefix(want, "config."); found {
 		want = "config." + rest[strings.LastIndexByte(rest, '.')+1:]
 	}
+	plain := strings.NewReplacer("[", ".", "]", "") // a member whose name is a number is written as an item is
+	want = plain.Replace(want) + "."
 	for name := range fields {
+		name = plain.Replace(name) + "."
 		// an item of a list is named by its number, and a member whose name is wrong by that name
-		if name == want || strings.HasPrefix(name, want+"[") || strings.HasPrefix(name, want+".") || strings.HasPrefix(want, name+"[") || strings.HasPrefix(want, name+".") {
+		if strings.HasPrefix(name, want) || strings.HasPrefix(want, name) {
 			return true
 		}
 	}
