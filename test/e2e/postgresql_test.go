@@ -43,3 +43,19 @@ func TestTheFirstMinuteOnPostgreSQL(t *testing.T) {
 		t.Errorf("with an app there, a start prints:\n%s", out)
 	}
 }
+
+// TestAnotherKeyRingIsRefusedOnPostgreSQL (S49): a node whose keys are not those of the shared
+// database does not start, also where another key has the same name, and says what is wrong.
+func TestAnotherKeyRingIsRefusedOnPostgreSQL(t *testing.T) {
+	url, mine, others := pgtest.Database(t), newKeys(t, "k1"), newKeys(t, "k1", "k2")
+	env := func(ring string) []string {
+		return []string{"COMMS_DATABASE_URL=" + url, "COMMS_ADMIN_KEY=the-key-of-the-admin-0123456789abc", "COMMS_ADDR=localhost:0", "COMMS_ENCRYPTION_KEYS=" + ring}
+	}
+	serve(t, t.TempDir(), env(mine["k1"])...).stop()
+	for name, ring := range map[string]string{"the same name": others["k1"], "another name": others["k2"], "both": others["k2"] + "," + others["k1"]} {
+		if out, code := commserver(t, t.TempDir(), env(ring), "serve"); code == 0 || !strings.Contains(out, "COMMS_ENCRYPTION_KEYS") {
+			t.Errorf("%s: exit code %d: %s", name, code, out)
+		}
+	}
+	serve(t, t.TempDir(), env(mine["k1"]+","+others["k2"])...).stop() // a further key may be there
+}

@@ -26,7 +26,7 @@ func (x *limitsOf) set(base map[string]any, p *place, v any) any {
 	if p.in != "body" {
 		return base
 	}
-	steps := strings.Split(p.name, ".")
+	steps := strings.Split(strings.ReplaceAll(p.name, ".*", "."+p.member), ".")
 	if steps[0] == "config" && len(steps) == 3 { // the type is no part of the way
 		steps = []string{"config", steps[2]}
 	}

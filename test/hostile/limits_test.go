@@ -162,13 +162,16 @@ func (x *limitsOf) item(p *place, got answer) (answer, bool) {
 func (x *limitsOf) names(got answer, p *place) bool {
 	details, _ := got.body["details"].(map[string]any)
 	fields, _ := details["fields"].(map[string]any)
-	want := strings.NewReplacer("messages[].", "", "[]", "[0]", ".*", ".X-A", "Idempotency-Key", "idempotencyKey").Replace(p.name)
+	want := strings.NewReplacer("messages[].", "", "[]", "[0]", ".*", "."+p.member, "Idempotency-Key", "idempotencyKey").Replace(p.name)
 	if rest, found := strings.CutPrefix(want, "config."); found {
 		want = "config." + rest[strings.LastIndexByte(rest, '.')+1:]
 	}
+	plain := strings.NewReplacer("[", ".", "]", "") // a member whose name is a number is written as an item is
+	want = plain.Replace(want) + "."
 	for name := range fields {
+		name = plain.Replace(name) + "."
 		// an item of a list is named by its number, and a member whose name is wrong by that name
-		if name == want || strings.HasPrefix(name, want+"[") || strings.HasPrefix(name, want+".") || strings.HasPrefix(want, name+"[") || strings.HasPrefix(want, name+".") {
+		if strings.HasPrefix(name, want) || strings.HasPrefix(want, name) {
 			return true
 		}
 	}
@@ -264,7 +267,7 @@ func (x *limitsOf) named(p *place) func(n int) string {
 
 // nextCursor is of the first page of the operation's list.
 func (x *limitsOf) nextCursor() string {
-	q := x.compose(&place{"query", "limit", nil}, probe{value: "1"})
+	q := x.compose(&place{in: "query", name: "limit"}, probe{value: "1"})
 	got := x.a.w.send(x.t, q)
 	next := got.str("nextCursor")
 	if next == "" {

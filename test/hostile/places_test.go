@@ -15,6 +15,7 @@ type place struct {
 	// name is of a parameter, or the way through a body: tags[], headers.*, config.SMTP.host
 	name   string
 	schema map[string]any
+	member string // what a member is called where a way has a *
 }
 
 // last is the name that says what the value is.
@@ -23,7 +24,7 @@ func (p *place) last() string { return p.name[strings.LastIndexByte(p.name, '.')
 // places are all of an operation's, in their order.
 func places(c *openapi.Contract, o openapi.Operation) (out []place) {
 	for _, p := range o.Parameters() {
-		out = append(out, place{p["in"].(string), p["name"].(string), c.Resolve(openapi.Dig(p, "schema"))})
+		out = append(out, place{in: p["in"].(string), name: p["name"].(string), schema: c.Resolve(openapi.Dig(p, "schema"))})
 	}
 	if body := o.Body(); body != nil {
 		w := walker{c: c, of: openapi.Named(body)}
@@ -38,6 +39,7 @@ type walker struct {
 	c     *openapi.Contract
 	of    string // the body's schema
 	found []place
+	named string // what a member of the object that is open is called
 }
 
 func (w *walker) members(schema map[string]any, at string) {
@@ -49,12 +51,13 @@ func (w *walker) members(schema map[string]any, at string) {
 
 func (w *walker) value(schema map[string]any, at string) {
 	if schema["anyOf"] == nil {
-		w.found = append(w.found, place{"body", at, schema})
+		w.found = append(w.found, place{in: "body", name: at, schema: schema, member: w.named})
 	}
 	if items := openapi.Dig(schema, "items"); items != nil {
 		w.value(w.c.Resolve(items), at+"[]")
 	}
 	if values := openapi.Dig(schema, "additionalProperties"); values != nil {
+		w.named = memberName(schema, 0)
 		w.value(w.c.Resolve(values), at+".*")
 	}
 	if w.of == "ProviderConfigChange" && at == "config" { // whose fields are those of its type

@@ -114,17 +114,24 @@ const fewest = 2000
 // atOnce is how many lines run at a time.
 const atOnce = 4
 
-func run(t *testing.T, postgres bool) {
-	w := open(t, postgres)
+// furnish makes what the lines take to be there: the server's configurations, and another app, which it answers.
+func (w *world) furnish(t *testing.T) (other *tenant) {
+	t.Helper()
 	for _, config := range []string{`{"providerType":"SMTP","config":{"host":"mail.example.com"}}`, `{"providerType":"ARKESEL","config":{"apiKey":"none"}}`} {
 		if got := w.admin(t, "POST", "/api/admin/provider-configs", config); got.status != 201 {
 			t.Fatalf("%d %s", got.status, got.raw)
 		}
 	}
-	other := w.tenant(t, "other", "")
+	other = w.tenant(t, "other", "")
 	if got := other.do(t, "POST", "/api/v1/templates", `{"key":"theirs","channel":"SMS","body":"x"}`); got.status != 201 {
 		t.Fatalf("%d %s", got.status, got.raw)
 	}
+	return other
+}
+
+func run(t *testing.T, postgres bool) {
+	w := open(t, postgres)
+	other := w.furnish(t)
 	lines := table()
 	tried := make([]int, len(lines))
 	places := make(chan struct{}, atOnce)

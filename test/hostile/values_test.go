@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -79,7 +80,7 @@ func patterns() map[string]kind {
 		`^[!-~]*$`:                               {least: 1, make: ofLength("", "~"), wrong: []string{"a b", "é"}},
 		`^[A-Za-z0-9_-]+$`:                       {least: 1, wrong: []string{"é", "a b", "AAAA"}},
 		`^[a-z0-9]+(-[a-z0-9]+)*$`:               {least: 2, wrong: []string{"A-B", "a--b", "-ab", "ab-", "a_b"}},
-		`^[1-9][0-9]{0,14}$`:                     {least: 1, make: ofLength("", "1"), wrong: []string{"", "0", "1a", strings.Repeat("1", 16)}, most: 15},
+		prefixForm:                               {least: 1, make: ofLength("", "1"), wrong: []string{"", "0", "1a", strings.Repeat("1", 16)}, most: 15},
 		`^[!-9;-~]{1,76}$`:                       {least: 3, make: ofLength("X-", "A"), wrong: []string{"X-" + strings.Repeat("A", 75), "X-A:", "X- A"}, most: 76},
 		`^AC[0-9a-fA-F]{32}$`:                    {least: 34, make: func(int) string { return "AC" + sid }, wrong: []string{"AC" + sid[1:], "MG" + sid, "AC" + sid + "0"}},
 		`^(MG[0-9a-fA-F]{32})?$`:                 {least: 34, make: func(int) string { return "MG" + sid }, wrong: []string{"MG" + sid[1:], "AC" + sid}},
@@ -263,7 +264,7 @@ func wrongTypes(p *place) (out []any) {
 // numbers are the probes of how many items or members there may be; one is a good item.
 func (x *limitsOf) numbers(p *place) (out []probe, err error) {
 	if most, given := p.schema["maxItems"].(float64); given {
-		item := place{"body", p.name + "[]", x.c.Resolve(openapi.Dig(p.schema, "items"))}
+		item := place{in: "body", name: p.name + "[]", schema: x.c.Resolve(openapi.Dig(p.schema, "items"))}
 		list := func(n int) []any {
 			all := []any{}
 			for i := range n {
@@ -280,22 +281,41 @@ func (x *limitsOf) numbers(p *place) (out []probe, err error) {
 		members := func(n int) map[string]any {
 			all := map[string]any{}
 			for i := range n {
-				all[fmt.Sprint("X-", i)] = "x"
+				all[memberName(p.schema, i)] = goodMember(p.schema)
 			}
 			return all
 		}
 		out = append(out, probe{"most members", members(int(most)), true}, probe{"more members", members(int(most) + 1), false})
 	}
 	if names := openapi.Dig(p.schema, "propertyNames"); names != nil {
-		texts, err := x.texts(&place{"body", "name of a member", names})
+		texts, err := x.texts(&place{in: "body", name: "name of a member", schema: names})
 		if err != nil {
 			return nil, err
 		}
 		for _, v := range texts {
-			out = append(out, probe{"a name: " + v.what, map[string]any{v.value.(string): "x"}, v.taken})
+			out = append(out, probe{"a name: " + v.what, map[string]any{v.value.(string): goodMember(p.schema)}, v.taken})
 		}
 	}
 	return out, nil
+}
+
+// prefixForm is of the beginnings of numbers.
+const prefixForm = `^[1-9][0-9]{0,14}$`
+
+// memberName is a right name for the member number i of an object.
+func memberName(object map[string]any, i int) string {
+	if openapi.Dig(object, "propertyNames")["pattern"] == prefixForm {
+		return fmt.Sprint(100 + i)
+	}
+	return "X-" + strconv.Itoa(i)
+}
+
+// goodMember is a right value for one.
+func goodMember(object map[string]any) any {
+	if openapi.Dig(object, "additionalProperties")["type"] == "integer" {
+		return 1.0
+	}
+	return "x"
 }
 
 // goodItem is the item number i of a list that is right.
@@ -308,7 +328,7 @@ func goodItem(item *place, i int) any {
 	case item.schema["enum"] != nil:
 		words := item.schema["enum"].([]any)
 		return words[i%len(words)]
-	case item.last() == "smsPrefixes[]":
+	case item.schema["pattern"] == prefixForm:
 		return fmt.Sprint(100 + i)
 	case kinds()[item.last()].make != nil:
 		return fmt.Sprintf("a%d@example.com", i)
@@ -341,8 +361,6 @@ func put(into any, steps []string, v any) any {
 		object = map[string]any{}
 	}
 	switch {
-	case name == "*":
-		return map[string]any{"X-A": put(nil, steps[1:], v)}
 	case list:
 		var first any
 		if have, _ := object[name].([]any); len(have) > 0 {
