@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,31 +73,50 @@ func TestAStopDoesNotWaitForWaitingRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended, answered := make(chan error, 1), make(chan int, 1)
+	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, first.BaseURL+"/api/v1/sandbox/messages/wait?to=233241234567&timeout=50", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-App-ID", first.AppID)
-	req.Header.Set("X-API-Key", first.APIKey)
-	go func() {
+	wait := func(seconds int) (status int) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%s/api/v1/sandbox/messages/wait?to=233241234567&timeout=%d", first.BaseURL, seconds), nil)
+		if err != nil {
+			return 0
+		}
+		req.Header.Set("X-App-ID", first.AppID)
+		req.Header.Set("X-API-Key", first.APIKey)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
-			answered <- 0
-			return
+			return 0
 		}
 		_ = resp.Body.Close()
-		answered <- resp.StatusCode
-	}()
-	time.Sleep(500 * time.Millisecond)
+		return resp.StatusCode
+	}
+	const places = 32 // of an app
+	answers := make(chan int, places)
+	var stopping atomic.Bool
+	for range places {
+		go func() {
+			status := wait(50)
+			for status == http.StatusServiceUnavailable && !stopping.Load() { // the one that looks below had the place
+				status = wait(50)
+			}
+			answers <- status
+		}()
+	}
+	for wait(0) != http.StatusServiceUnavailable { // until all places are taken
+		time.Sleep(10 * time.Millisecond)
+	}
+	stopping.Store(true)
 	began := time.Now()
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if took, status := time.Since(began), <-answered; took > 10*time.Second || status != http.StatusServiceUnavailable {
-		t.Errorf("the stop took %v, and who waited was answered %d", took, status)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	for range places {
+		if status := <-answers; status != http.StatusServiceUnavailable {
+			t.Errorf("one that waited was answered %d", status)
+		}
 	}
 }
 

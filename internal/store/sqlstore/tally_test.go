@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -120,6 +121,24 @@ func TestCountsAndTopsSurviveTheirRows(t *testing.T) {
 	}
 	for n := range c.Encode() {
 		_, _ = store.DecodeCounts(c.Encode()[:n])
+	}
+	// The figures of messages are whole in the beginning of a row, however large they and whatever is beside them.
+	messages := 0
+	for _, ch := range comm.Channels() {
+		for counter := comm.CountAccepted; counter <= comm.WaitScheduled; counter++ {
+			c[store.CountKey{Channel: ch, Counter: counter}] = math.MaxInt64
+			if counter <= comm.CountCancelled {
+				messages++
+			}
+		}
+	}
+	err := store.EachMessageFigure(c.Encode()[:store.MessageBytes()], func(f store.Figure) {
+		if messages--; f.Counter > comm.CountCancelled || f.N != math.MaxInt64 {
+			t.Errorf("%+v", f)
+		}
+	})
+	if err != nil || messages != 0 {
+		t.Errorf("%d figures of messages are missing, %v", messages, err)
 	}
 	// 1000 apps of which five send a third of everything: they are found, and never shown with too much.
 	top, exact := store.Top{}, map[comm.ID]int64{}

@@ -42,7 +42,25 @@ func (w *world) counts(app comm.ID) (counts, waits store.Counts, top store.Top) 
 		}
 		w.must(top.Decode(p.Top))
 	}
+	w.sharesAgree(app, counts)
 	return counts, waits, top
+}
+
+// sharesAgree holds what is answered of messages alone to all that is counted.
+func (w *world) sharesAgree(app comm.ID, counts store.Counts) {
+	w.Helper()
+	lists, err := w.s.Shares(w.ctx, []comm.ID{app}, 0)
+	w.must(err)
+	got, want := store.Counts{}, maps.Clone(counts)
+	maps.DeleteFunc(want, func(k store.CountKey, _ int64) bool { return k.Counter > comm.CountCancelled })
+	for _, p := range lists[0] {
+		w.must(store.EachMessageFigure(p.Counts, func(f store.Figure) {
+			got[store.CountKey{Channel: f.Channel, Counter: f.Counter, Bucket: f.Bucket, Provider: string(f.Provider)}] += f.N
+		}))
+	}
+	if !maps.Equal(got, want) {
+		w.Fatalf("of messages alone %v has %v, of everything %v", app, got, counts)
+	}
 }
 
 func (w *world) foldAll() {
