@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -67,6 +68,9 @@ func (r *remote) preview(raw json.RawMessage) error {
 	}
 	if n == 0 {
 		return nil
+	}
+	if _, err := fmt.Fprintln(r.out.w); err != nil {
+		return err
 	}
 	return links.end()
 }

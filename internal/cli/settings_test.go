@@ -151,7 +151,7 @@ func TestWhatIsAsked(t *testing.T) {
 		{"message get c9", "GET /api/admin/messages/c9 ", `200 {"id":"c9","app":{"slug":"flow"},"status":"SENT"}`, "App     flow"},
 		{"message cancel c9", `PATCH /api/admin/messages/c9 {"action":"CANCEL"}`, `200 {"id":"c9","status":"CANCELLED"}`, "CANCELLED"},
 		{"suppression find a@example.com --channel EMAIL", "GET /api/admin/suppressions?address=a%40example.com&channel=EMAIL&limit=20 ", `200 {"data":[{"app":{"slug":"flow"},"address":"a@example.com"}],"nextCursor":null}`, "flow"},
-		{"message preview --app flow --to 233241234567 --body Hi", `POST /api/v1/messages/preview {"body":"Hi","channel":"SMS","to":"233241234567"}`, `200 {"channel":"SMS","sandbox":true,"body":"Hi","chain":{"level":"APP","tried":[{"place":1,"id":"c5","providerType":"TWILIO"}]}}`, "TWILIO"},
+		{"message preview --app flow --to 233241234567 --body Hi", `POST /api/v1/messages/preview {"body":"Hi","channel":"SMS","to":"233241234567"}`, `200 {"channel":"SMS","sandbox":true,"body":"Hi","chain":{"level":"APP","tried":[{"place":1,"id":"c5","providerType":"TWILIO"}]}}`, "Body     Hi\n\nPLACE"},
 		{"audit list --app flow --after 2026-07-03T10:00:00Z", "GET /api/admin/audit?after=2026-07-03T10%3A00%3A00Z&app=flow&limit=20 ", `200 {"data":[{"sequence":4,"action":"app_updated","target":"c1","detail":{"name":{"from":"Flow","to":"Flow 2"},"secrets":{"changed":true},"sandboxMode":{"from":true},"scopes":{"to":"SEND"},"channel":"SMS"}}],"nextCursor":null}`,
 			"app_updated       c1      channel=SMS name=Flow->Flow 2 sandboxMode=true-> scopes=SEND secrets\n"},
 		{"stats --admin --app flow --window 7d", "GET /api/admin/stats?app=flow&window=7d ",

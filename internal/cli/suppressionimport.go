@@ -40,7 +40,7 @@ func importSuppressionsCommand(s Streams) *cobra.Command {
 			in = f
 		}
 		if r.term.Err && !r.out.quiet {
-			bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(s.Err), progressbar.OptionSetDescription("import"), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
+			bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(s.Err), progressbar.OptionSetDescription("sent to the server"), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
 			defer func() { _ = bar.Finish() }() // only drawing
 			in = io.TeeReader(in, bar)
 		}

@@ -214,7 +214,7 @@ func (r *toItsEnd) Read(b []byte) (int, error) {
 
 // wrongHeader is the error of a file that does not begin with its columns.
 func wrongHeader() error {
-	return comm.E("invalid_import", "The first line must name the columns: channel, address and, if you like, reason and note.").With("line", 1)
+	return comm.E("invalid_import", "The first line must name the columns, with commas between them: channel, address and, if you like, reason and note.").With("line", 1)
 }
 
 // csvLines reads a record from each line. RFC 4180 lets a quoted field go on in the next
@@ -238,8 +238,13 @@ func csvLines(from io.Reader) (lines, error) {
 		return nil, wrongHeader()
 	}
 	place := map[string]int{}
-	for i, name := range header {
-		if _, twice := place[name]; twice || !slices.Contains(columns(), name) {
+	for i, field := range header {
+		at := slices.IndexFunc(columns(), func(name string) bool { return strings.EqualFold(name, strings.TrimSpace(field)) })
+		if at < 0 {
+			return nil, wrongHeader()
+		}
+		name := columns()[at]
+		if _, twice := place[name]; twice {
 			return nil, wrongHeader()
 		}
 		place[name] = i
@@ -262,8 +267,14 @@ func csvLines(from io.Reader) (lines, error) {
 		}
 		e := &Entry{}
 		for name, to := range map[string]*strictjson.Opt[string]{"channel": &e.Channel, "address": &e.Address, "reason": &e.Reason.Opt, "note": &e.Note.Opt} {
-			if i, ok := place[name]; ok && fields[i] != "" {
-				*to = strictjson.Opt[string]{Value: plain(fields[i]), Given: true}
+			i, ok := place[name]
+			if !ok || fields[i] == "" {
+				continue
+			}
+			*to = strictjson.Opt[string]{Value: plain(fields[i]), Given: true}
+			if name != "note" { // which is kept as it was written
+				to.Value = strings.TrimSpace(to.Value)
+				to.Given = to.Value != ""
 			}
 		}
 		return line, e, nil, nil

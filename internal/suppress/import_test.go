@@ -149,3 +149,39 @@ func TestAFileOfWrongLinesEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestListsAsSpreadsheetsWriteThem: names of columns in any case, spaces beside the commas; what people
+// wrote in a note stays as it was. A list parted by semicolons is told what is wrong with it.
+func TestListsAsSpreadsheetsWriteThem(t *testing.T) {
+	t.Parallel()
+	kept := &keeper{}
+	x := New(Config{Store: kept})
+	report, err := x.Import(t.Context(), comm.ID{1}, strings.NewReader("\xef\xbb\xbfChannel, Address ,REASON,Note, createdat\r\nEMAIL, ama@example.com , complaint, asked us ,2026\r\n SMS ,233241234567,,,\r\n"), CSV)
+	if err != nil || report.Added != 2 || report.Refused != 0 {
+		t.Fatalf("%+v %v", report, err)
+	}
+	if a, b := kept.all[0], kept.all[1]; a.Address != "ama@example.com" || a.Reason != comm.SuppressComplaint || a.Note != " asked us " || b.Channel != comm.SMS || b.Address != "233241234567" {
+		t.Errorf("%+v", kept.all)
+	}
+	for header, says := range map[string]string{
+		"channel;address":         "with commas between them",
+		"channel,Channel,address": "must name the columns",
+		"channel,address,mood":    "must name the columns",
+	} {
+		_, err := x.Import(t.Context(), comm.ID{1}, strings.NewReader(header+"\nEMAIL;a@example.com\n"), CSV)
+		if e, ok := errors.AsType[*comm.Error](err); !ok || e.Code != "invalid_import" || !strings.Contains(e.Text, says) {
+			t.Errorf("%s: %v", header, err)
+		}
+	}
+}
+
+// keeper keeps what is stored.
+type keeper struct {
+	store.Suppressions
+	all []store.Suppression
+}
+
+func (k *keeper) SuppressAll(_ context.Context, all []store.Suppression) (int, error) {
+	k.all = append(k.all, all...)
+	return len(all), nil
+}
