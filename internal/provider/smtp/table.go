@@ -90,6 +90,7 @@ func rules() []rule {
 
 		{name: "greylisting", at: []phase{rcptTo}, code: []string{"450", "451"}, status: []string{"2.0", "7.1"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
 		{name: "greylisting by name", at: deliverable, code: []string{"4"}, hint: []string{"greylist", "graylist", "grey-list", "gray-list"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
+		{name: "address later", at: []phase{rcptTo}, code: []string{"4"}, status: []string{"1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.10", "2."}, class: transient, works: true, what: "the recipient cannot take mail now"},
 		{name: "recipient later", at: []phase{rcptTo}, code: []string{"4"}, class: transient, what: "the server does not take the recipient now"},
 		{name: "unknown by words", at: []phase{rcptTo}, code: []string{"550", "551", "553"}, hint: unknownUser(), class: permanentMessage, hard: true, what: "the recipient does not exist"},
 		{name: "policy by words", at: []phase{rcptTo}, code: []string{"550", "551", "553"}, hint: policyWords(), class: permanentHere, what: "the server's policy refuses the mail"},

@@ -87,6 +87,8 @@ func TestReplyTable(t *testing.T) {
 		{rcptTo, "450 4.2.0 greylisted", transient, false, greylisted},
 		{rcptTo, "451 4.7.1 come again", transient, false, greylisted},
 		{rcptTo, "450 4.1.1 Greylisting in action", transient, false, greylisted},
+		{rcptTo, "450 4.1.2 Recipient address rejected: Domain not found", transient, false, 0},
+		{rcptTo, "450 4.1.8 Sender address rejected: Domain not found", transient, false, 0},
 		{rcptTo, "452 4.5.3 too many recipients", transient, false, 0},
 		{rcptTo, "451 4.3.0 local", transient, false, 0},
 		// RCPT without an enhanced code
@@ -134,6 +136,31 @@ func TestReplyTable(t *testing.T) {
 		}
 		if r.what == "" || r.hard && r.class != provider.PermanentMessage {
 			t.Errorf("row %q is not sound", r.name)
+		}
+	}
+}
+
+// TestARecipientThatWaitsIsNoFaultOfTheServer: whoever writes to addresses that cannot take mail now, such as in a domain whose
+// name servers do not answer, must not stop everybody else's mail through the same account.
+func TestARecipientThatWaitsIsNoFaultOfTheServer(t *testing.T) {
+	t.Parallel()
+	for line, works := range map[string]bool{
+		"450 4.1.2 <a@x.test>: Recipient address rejected: Domain not found": true,
+		"450 4.1.1 unverified address":                                       true,
+		"450 4.2.1 mailbox disabled for now":                                 true,
+		"452 4.2.2 over quota":                                               true,
+		"450 4.1.7 sender unverified":                                        false,
+		"450 4.1.8 Sender address rejected: Domain not found":                false,
+		"451 4.3.0 local error":                                              false,
+		"451 later":                                                          false,
+	} {
+		w := &wire{in: bufio.NewReaderSize(strings.NewReader(line+"\r\n"), maxReplyLine)}
+		r, err := w.reply()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := newFault(rcptTo, r, nil).asError(veil{}); got.Class != provider.Transient || got.Healthy != works {
+			t.Errorf("%q is %s, healthy %v", line, got.Class, got.Healthy)
 		}
 	}
 }
