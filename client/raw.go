@@ -42,7 +42,7 @@ type Request struct {
 	Into         io.Writer     // takes the answer of a success as it arrives; nil: Do answers it
 	Admin        bool          // for no app, with the administrator's key
 	Safe         bool          // repeating it cannot do harm
-	Timeout      time.Duration // of one try; 0: the client's, or none with Upload or Into
+	Timeout      time.Duration // of one try; 0: the client's, which with Into is for its beginning, or none with Upload
 }
 
 // Escape makes one part of a path of an identifier.
@@ -87,7 +87,17 @@ func (r *Raw) once(ctx context.Context, q Request, body []byte) (json.RawMessage
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	var head *time.Timer
+	if q.Into != nil && limit == 0 { // the answer may take long, its beginning may not
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		head = time.AfterFunc(r.c.o.Timeout, func() { cancel(context.DeadlineExceeded) })
+	}
 	res, err := r.send(ctx, q, body)
+	if head != nil && !head.Stop() && err != nil {
+		err = fmt.Errorf("call %s %s: %w", q.Method, q.Path, context.Cause(ctx))
+	}
 	if err != nil {
 		return nil, err
 	}

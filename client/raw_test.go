@@ -83,3 +83,33 @@ func TestRaw(t *testing.T) {
 		t.Error("an address without a scheme is taken")
 	}
 }
+
+// TestAStreamBeginsInTime: an answer that is streamed may take as long as it likes once it has begun.
+func TestAStreamBeginsInTime(t *testing.T) {
+	t.Parallel()
+	over := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			_, _ = io.WriteString(w, "begun,")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(300 * time.Millisecond)
+			_, _ = io.WriteString(w, "done")
+			return
+		}
+		<-over
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(over) })
+	r, err := NewRaw(Options{BaseURL: server.URL, Timeout: 100 * time.Millisecond}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	var into bytes.Buffer
+	if _, err := r.Do(t.Context(), Request{Method: "GET", Path: "/slow", Into: &into}); err != nil || into.String() != "begun,done" {
+		t.Errorf("%q %v", into.String(), err)
+	}
+	if _, err := r.Do(t.Context(), Request{Method: "GET", Path: "/never", Into: &into}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+}
