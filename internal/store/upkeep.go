@@ -203,6 +203,9 @@ type Persons interface {
 	UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (removed bool, err error)
 	// Returned lists addresses that were put back before an instant, of any app, in the order in which they were.
 	Returned(ctx context.Context, before comm.Micros, limit int) ([]Suppression, error)
+	// Recipient reads whom a message is to, in the form in which opt-outs are kept, without its content;
+	// "" when it was erased, not_found when the app has no such message.
+	Recipient(ctx context.Context, app, id comm.ID) (ch comm.Channel, address string, err error)
 	// HashKey answers the sealed key of the hashes, which is made if there is none.
 	HashKey(ctx context.Context, id comm.ID, made seal.Sealed) (seal.Sealed, error)
 }

@@ -268,7 +268,7 @@ func TestARetryBringsTheOptOutBack(t *testing.T) {
 	const to = "ama@example.org"
 	w.forgotten(a, to)
 	w.must(w.book.Return(t.Context(), a.ID, comm.Email, to))
-	id := w.message(a, comm.Content{To: "Ama@Example.org", Body: "x"}, true)
+	id := w.message(a, comm.Content{To: to, Body: "x"}, true)
 	w.later(20 * day)
 	_, _, err := w.s.Cancel(t.Context(), a.ID, id, "app")
 	w.must(err)

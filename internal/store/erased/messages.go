@@ -2,9 +2,7 @@ package erased
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -30,17 +28,9 @@ func (m messages) Retry(ctx context.Context, app, id comm.ID, actor string) (st 
 }
 
 func (m messages) returnRecipient(ctx context.Context, app, id comm.ID) error {
-	x, err := m.Message(ctx, app, id)
-	if err != nil || x.ContentGone {
-		return err // without its content it is not started
+	ch, address, err := m.book.store.Recipient(ctx, app, id)
+	if err != nil || address == "" {
+		return err // of one that was erased nothing is left to be started
 	}
-	key := x.To
-	if x.Channel == comm.Email {
-		email, err := address.ParseEmail(x.To)
-		if err != nil {
-			return fmt.Errorf("read the recipient of a message: %w", err)
-		}
-		key = email.Key
-	}
-	return m.book.Return(ctx, app, x.Channel, key)
+	return m.book.Return(ctx, app, ch, address)
 }

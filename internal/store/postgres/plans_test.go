@@ -72,6 +72,7 @@ func hotStatements() []hotStatement {
 		{"keys of a purge", sqlstore.AmongSQL(sqlstore.PostgreSQL())[3], nil, []use{content}},
 		{"open erasures", sqlstore.OpenErasuresSQL, nil, []use{{"erasures", "erasures_open", ""}}},
 		{"any erasure", sqlstore.AnyErasureSQL, nil, []use{{"erasures", "erasures_by_id", "id"}}},
+		{"recipient", sqlstore.RecipientSQL, nil, []use{statePK, content}},
 		{"returned", sqlstore.ReturnedSQL, nil, []use{{"suppressions", "suppressions_returned", "returned_at"}}},
 		{"deleted apps", sqlstore.DeletedAppsSQL, nil, []use{{"apps", "apps_deleted", "id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},

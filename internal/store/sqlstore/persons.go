@@ -166,6 +166,18 @@ func (c *Cold) Returned(ctx context.Context, before comm.Micros, limit int) ([]s
 	return list(ctx, c.db, "list addresses that were put back", scanSuppression, ReturnedSQL, int64(before), int64(limit))
 }
 
+// RecipientSQL is the statement of Recipient.
+const RecipientSQL = `SELECT s.channel, c.recipient FROM state s JOIN content c ON c.app_id = s.app_id AND c.id = s.id WHERE s.app_id = $1 AND s.id = $2`
+
+// Recipient implements store.Persons.
+func (c *Cold) Recipient(ctx context.Context, app, id comm.ID) (ch comm.Channel, address string, err error) {
+	err = c.db.Read(ctx, func(q Querier) error {
+		return q.QueryRowContext(ctx, RecipientSQL, c.d.ID(app), c.d.ID(id)).Scan(&ch, &address)
+	})
+	_, err = found(&ch, err, "read a recipient")
+	return ch, address, err
+}
+
 // HashKey implements store.Persons.
 func (c *Cold) HashKey(ctx context.Context, id comm.ID, made seal.Sealed) (seal.Sealed, error) {
 	var box []byte

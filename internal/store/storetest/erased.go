@@ -118,3 +118,20 @@ func addedMeanwhile(w *world) {
 		}
 	}
 }
+
+func recipients(w *world) {
+	a, b := w.app(true), w.app(true)
+	s := w.full(a, "recipient")
+	if ch, to, err := w.s.Recipient(w.ctx, a.ID, s.ID); err != nil || ch != s.Channel || to != s.Recipient {
+		w.Fatalf("%v %q %v", ch, to, err)
+	}
+	_, _, err := w.s.Recipient(w.ctx, b.ID, s.ID)
+	w.wantCode(err, "not_found")
+	w.searchable(s)
+	w.cancel(s)
+	_, err = w.s.Erase(w.ctx, a.ID, []comm.ID{s.ID}, store.Erasing{Actor: "app", Mask: "a***@example.org"})
+	w.must(err)
+	if _, to, err := w.s.Recipient(w.ctx, a.ID, s.ID); err != nil || to != "" {
+		w.Fatalf("%q %v", to, err)
+	}
+}

@@ -313,6 +313,7 @@ func personCases() []testCase {
 		{"an erasure is a job that is done once", erasureJob},
 		{"an opt-out outlives its address as a hash", erasedSuppression},
 		{"opt-outs that were put back are put away in their turn", returnedInOrder},
+		{"whom a message is to is known without its content", recipients},
 		{"who is added again has no hash and did not come back", addedAgain},
 		{"an address that is added while it is taken off is on the list, or its hash is kept", addedMeanwhile},
 		{"the key of hashes is made once", hashKey},
