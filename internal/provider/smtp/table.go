@@ -88,7 +88,7 @@ func rules() []rule {
 		{name: "policy", at: []phase{rcptTo}, code: []string{"5"}, status: []string{"7."}, class: permanentHere, what: "the server's policy refuses the mail"},
 		{name: "server or network", at: []phase{rcptTo}, code: []string{"5"}, status: []string{"0.", "3.", "4.", "5.", "6."}, class: permanentHere, what: "the server cannot deliver the mail"},
 
-		{name: "greylisting", at: []phase{rcptTo}, code: []string{"450", "451"}, status: []string{"2.0", "7.1"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
+		{name: "greylisting", at: deliverable, code: []string{"450", "451"}, status: []string{"2.0", "7.1"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
 		{name: "greylisting by name", at: deliverable, code: []string{"4"}, hint: []string{"greylist", "graylist", "grey-list", "gray-list"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
 		{name: "address later", at: []phase{rcptTo}, code: []string{"4"}, status: []string{"1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.10", "2."}, class: transient, works: true, what: "the recipient cannot take mail now"},
 		{name: "recipient later", at: []phase{rcptTo}, code: []string{"4"}, class: transient, what: "the server does not take the recipient now"},

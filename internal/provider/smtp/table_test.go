@@ -109,6 +109,7 @@ func TestReplyTable(t *testing.T) {
 		{final, "550 5.1.1 unknown after all", message, true, 0},
 		{final, "554 failed", here, false, 0},
 		{final, "451 4.3.0 not taken", transient, false, 0},
+		{final, "451 4.7.1 Try again later", transient, false, greylisted},
 		{final, "452 not taken", transient, false, 0},
 		{final, "450 not taken", transient, false, 0},
 		{data, "554 no valid recipients", here, false, 0},
@@ -144,7 +145,9 @@ func TestReplyTable(t *testing.T) {
 // name servers do not answer, must not stop everybody else's mail through the same account.
 func TestARecipientThatWaitsIsNoFaultOfTheServer(t *testing.T) {
 	t.Parallel()
-	for line, works := range map[string]bool{
+	for line, works := range map[string]bool{ // at RCPT, but for those that name their phase
+		"DATA 451 4.7.1 Try again later":                                     true, // a filter that reads the mail and greylists it
+		"DATA 451 4.3.0 not taken":                                           false,
 		"450 4.1.2 <a@x.test>: Recipient address rejected: Domain not found": true,
 		"450 4.1.1 unverified address":                                       true,
 		"450 4.2.1 mailbox disabled for now":                                 true,
@@ -154,12 +157,16 @@ func TestARecipientThatWaitsIsNoFaultOfTheServer(t *testing.T) {
 		"451 4.3.0 local error":                                              false,
 		"451 later":                                                          false,
 	} {
-		w := &wire{in: bufio.NewReaderSize(strings.NewReader(line+"\r\n"), maxReplyLine)}
+		at, said := rcptTo, line
+		if rest, ok := strings.CutPrefix(line, "DATA "); ok {
+			at, said = final, rest
+		}
+		w := &wire{in: bufio.NewReaderSize(strings.NewReader(said+"\r\n"), maxReplyLine)}
 		r, err := w.reply()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := newFault(rcptTo, r, nil).asError(veil{}); got.Class != provider.Transient || got.Healthy != works {
+		if got := newFault(at, r, nil).asError(veil{}); got.Class != provider.Transient || got.Healthy != works {
 			t.Errorf("%q is %s, healthy %v", line, got.Class, got.Healthy)
 		}
 	}
