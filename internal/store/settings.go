@@ -91,8 +91,8 @@ type DayUse struct {
 
 // Suppressions is the addresses that an app must not write to.
 type Suppressions interface {
-	// Suppress adds; added is false when it was there, which stays as it is. One with a Hash whose
-	// address was put back (comm.SuppressReturned) was not there.
+	// Suppress adds; added is false when it was there, which stays as it is. One with a Hash that
+	// was kept was not there: it is new.
 	Suppress(ctx context.Context, s Suppression) (added bool, err error)
 	// SuppressAll adds at most SuppressMost in one short transaction and answers how
 	// many were not there. Those that were stay as they are.

@@ -220,14 +220,17 @@ func (f *forgetting) paced(do func(ctx context.Context, app comm.ID) error) func
 	}
 }
 
-// mark keeps the hash of the address where it is on the app's list.
+// mark keeps the hash of the address where it is on the app's list. A call that was under way may have put it there just now.
 func (f *forgetting) mark(ctx context.Context, app comm.ID) error {
-	_, err := f.s.cfg.Store.Suppression(ctx, app, f.Channel, f.address)
+	listed, err := f.s.cfg.Store.Suppression(ctx, app, f.Channel, f.address)
 	if comm.IsKind(err, comm.Missing) {
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	if byApp := listed.Source == comm.SuppressByAPI || listed.Source == comm.SuppressByImport; byApp && listed.CreatedAt > f.CreatedAt {
+		return nil // as with messages: what the app brings after the erasure was asked for is new
 	}
 	if _, err := f.s.cfg.Store.ErasedSuppression(ctx, app, f.Channel, f.hash(app)); err != nil {
 		if !comm.IsKind(err, comm.Missing) {

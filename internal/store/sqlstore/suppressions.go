@@ -61,24 +61,31 @@ func (c *Cold) SuppressAll(ctx context.Context, all []store.Suppression) (added 
 	return added, nil
 }
 
-// replaceErased takes away what was kept of addresses that are about to be added: their hashes, and the
-// addresses that came back for a message. The hashes first: DropSuppression waits there.
+// replaceErased takes away what was kept of addresses that are about to be added: their hashes, and where there
+// is one the address too, so that what is added is new. The hashes first: DropSuppression waits there.
 func (c *Cold) replaceErased(ctx context.Context, q Querier, all []store.Suppression) error {
 	var h, l args
 	var hashes, listed []string
+	of := map[string]*store.Suppression{}
 	for i := range all {
 		if s := &all[i]; s.Hash != "" {
+			of[s.Hash] = s
 			hashes = append(hashes, "("+c.noID(h.add(c.d.ID(s.App)))+", CAST("+h.add(int64(s.Channel))+" AS integer), CAST("+h.add([]byte(s.Hash))+" AS "+c.d.BytesType+"))")
-			listed = append(listed, "("+c.noID(l.add(c.d.ID(s.App)))+", CAST("+l.add(int64(s.Channel))+" AS integer), CAST("+l.add(s.Address)+" AS text))")
 		}
 	}
 	if len(hashes) == 0 {
 		return nil
 	}
-	if _, err := q.ExecContext(ctx, c.d.deleteRows(`erased_suppressions`, []string{"app_id", "channel", "hash"}, hashes), h...); err != nil {
+	gone, err := collect(ctx, q, func(r Row, hash *[]byte) error { return r.Scan(hash) },
+		c.d.deleteRows(`erased_suppressions`, []string{"app_id", "channel", "hash"}, hashes)+` RETURNING hash`, h...)
+	if err != nil || len(gone) == 0 {
 		return err
 	}
-	_, err := q.ExecContext(ctx, c.d.deleteRows(`suppressions`, []string{"app_id", "channel", "address"}, listed)+` AND source = '`+comm.SuppressReturned+`'`, l...)
+	for _, hash := range gone {
+		s := of[string(hash)]
+		listed = append(listed, "("+c.noID(l.add(c.d.ID(s.App)))+", CAST("+l.add(int64(s.Channel))+" AS integer), CAST("+l.add(s.Address)+" AS text))")
+	}
+	_, err = q.ExecContext(ctx, c.d.deleteRows(`suppressions`, []string{"app_id", "channel", "address"}, listed), l...)
 	return err
 }
 
