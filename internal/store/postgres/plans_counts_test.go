@@ -9,6 +9,7 @@ import (
 // countStatements are those of what is counted: caps of SMS, and statistics.
 func countStatements() []hotStatement {
 	day := use{"sms_use", "sms_use_pkey", "app_id"}
+	period := use{"stats", "stats_pkey", "app_id span start"}
 	waiting := use{"tallies", "tallies_at", "at"}
 	return []hotStatement{
 		{"days of caps", lockUseSQL, nil, nil},        // it finds them as it inserts
@@ -19,6 +20,9 @@ func countStatements() []hotStatement {
 		{"any tally", anyTallySQL, nil, []use{waiting}},
 		{"take tallies", takeTalliesSQL, nil, []use{waiting}},
 		{"tallies", talliesSQL, nil, []use{waiting}},
+		{"periods to add to", statsAtSQL, nil, []use{period}},
+		{"periods", statsOfSQL, nil, []use{period}},
+		{"shares", sharesOfSQL, nil, []use{period}},
 		{"old periods", takeOldSQL, nil, []use{{"stats", "stats_age", "span start"}}},
 	}
 }

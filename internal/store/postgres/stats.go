@@ -33,9 +33,12 @@ const (
 	// takeTalliesSQL takes the oldest rows. Only who holds the lock deletes any.
 	takeTalliesSQL = `DELETE FROM tallies WHERE ctid = ANY (ARRAY(SELECT ctid FROM tallies WHERE at >= $1 ORDER BY at LIMIT $2)) RETURNING at, items, took`
 	talliesSQL     = `SELECT at, items, took FROM tallies WHERE at >= $1`
-	statsAtSQL     = `
+	// statsAtSQL and fromStats compare whole rows, which only the primary key can be searched by: a plan
+	// made while the table was empty may take stats_age, and then reads every app's row of a period for each app.
+	statsAtSQL = `
 SELECT s.app_id, s.span, s.start, s.counts, s.top FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS x (app_id, span, start)
-CROSS JOIN LATERAL (SELECT * FROM stats s WHERE s.app_id = x.app_id AND s.span = x.span AND s.start = x.start OFFSET 0) s`
+CROSS JOIN LATERAL (SELECT * FROM stats s WHERE (s.app_id, s.span, s.start) >= (x.app_id, x.span, x.start)
+	AND (s.app_id, s.span, s.start) <= (x.app_id, x.span, x.start) OFFSET 0) s`
 	// setStatsSQL writes rows. What is folded late must not bring rows of an app back that is removed already.
 	setStatsSQL = `
 INSERT INTO stats (app_id, span, start, counts, top)
@@ -47,7 +50,7 @@ RETURNING app_id, span, start, counts, top`
 	statsOfSQL  = `SELECT s.app_id, s.span, s.start, s.counts, s.top` + fromStats
 	sharesOfSQL = `SELECT s.app_id, s.span, s.start, substring(s.counts FROM 1 FOR $4), NULL::bytea` + fromStats
 	fromStats   = ` FROM unnest($1::uuid[]) AS x (app_id) CROSS JOIN unnest($2::bigint[]) AS y (span)
-CROSS JOIN LATERAL (SELECT * FROM stats s WHERE s.app_id = x.app_id AND s.span = y.span AND s.start >= $3 OFFSET 0) s`
+CROSS JOIN LATERAL (SELECT * FROM stats s WHERE (s.app_id, s.span, s.start) >= (x.app_id, y.span, $3) AND (s.app_id, s.span) <= (x.app_id, y.span) OFFSET 0) s`
 )
 
 // tallyAccepts is what these submissions count if they are stored.
