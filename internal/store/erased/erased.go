@@ -144,32 +144,40 @@ func (b *Book) Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, add
 		return on, err
 	}
 	s, err := b.kept(ctx, app, ch, address)
-	return s != nil, err
+	if err != nil || s != nil {
+		return s != nil, err
+	}
+	return b.Suppressions.Suppressed(ctx, app, ch, address) // it may have come back in between
 }
 
 // Suppression implements store.Suppressions. The address of one that is kept as a hash is the one that was asked for.
 func (b *Book) Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error) {
-	s, missing := b.Suppressions.Suppression(ctx, app, ch, address)
-	if !comm.IsKind(missing, comm.Missing) {
-		return s, missing
+	s, err := b.Suppressions.Suppression(ctx, app, ch, address)
+	if !comm.IsKind(err, comm.Missing) {
+		return s, err
 	}
-	s, err := b.kept(ctx, app, ch, address)
+	s, err = b.kept(ctx, app, ch, address)
 	if err != nil {
 		return nil, err
 	}
-	if s == nil {
-		return nil, missing
+	if s == nil { // it may have come back in between
+		return b.Suppressions.Suppression(ctx, app, ch, address)
 	}
 	s.Address = address
 	return s, nil
 }
 
-// SuppressedOf implements store.Suppressions. The list is asked first: an address leaves it once its hash is there.
+// SuppressedOf implements store.Suppressions. The list is asked first, for an address leaves it once its hash is there,
+// and again at last, for the hash goes when the address is added again.
 func (b *Book) SuppressedOf(ctx context.Context, app comm.ID, ch comm.Channel, addresses []string) ([]string, error) {
 	listed, err := b.Suppressions.SuppressedOf(ctx, app, ch, addresses)
 	if err != nil {
 		return nil, err
 	}
+	if has, err := b.has(ctx, app); err != nil || !has {
+		return listed, err
+	}
+	var neither []string
 	for _, address := range addresses {
 		if slices.Contains(listed, address) {
 			continue
@@ -180,9 +188,12 @@ func (b *Book) SuppressedOf(ctx context.Context, app comm.ID, ch comm.Channel, a
 		}
 		if s != nil {
 			listed = append(listed, address)
+		} else {
+			neither = append(neither, address)
 		}
 	}
-	return listed, nil
+	back, err := b.Suppressions.SuppressedOf(ctx, app, ch, neither) // it may have come back in between
+	return append(listed, back...), err
 }
 
 // Unsuppress implements store.Suppressions.
