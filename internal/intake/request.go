@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -112,13 +113,14 @@ func readScalar(d *jsontext.Decoder) (literal, value string, err error) {
 	return value, value, nil
 }
 
-// Metadata is the caller's correlation data, byte for byte.
+// Metadata is the caller's correlation data: numbers as they are written, and texts
+// without escapes that JSON does not need, so that what stands in them can be searched for.
 type Metadata struct {
 	Raw   string
 	Given bool
 }
 
-// UnmarshalJSONFrom keeps the object as it is written and checks its bounds.
+// UnmarshalJSONFrom keeps the object and checks its bounds.
 func (m *Metadata) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	value, err := d.ReadValue()
 	if err != nil {
@@ -126,6 +128,12 @@ func (m *Metadata) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	if why := checkMetadata(value); why != "" {
 		return comm.E("invalid_metadata").Field("metadata", why)
+	}
+	if bytes.IndexByte(value, '\\') >= 0 {
+		value = value.Clone()
+		if err := value.Format(); err != nil {
+			return err
+		}
 	}
 	m.Raw, m.Given = string(value), true
 	return nil
