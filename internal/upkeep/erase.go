@@ -119,7 +119,8 @@ func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error)
 	if err != nil {
 		return 0, err
 	}
-	if left := f.s.cfg.Settle - time.Duration(now-f.CreatedAt)*time.Microsecond; left > 0 {
+	// Since the stages before were done, not since the erasure was asked for: it may have waited for its turn, and the hash is as old as the first stage.
+	if left := f.s.cfg.Settle - time.Duration(now-f.UpdatedAt)*time.Microsecond; left > 0 {
 		return left, nil
 	}
 	// Once more: what was accepted when the erasure was asked for may have been stored, or

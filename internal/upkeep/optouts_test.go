@@ -12,7 +12,7 @@ import (
 // keep their address; the erasure, which may be of all apps, comes to its end.
 func TestWhoIsOptedOutAgainHoldsNoErasureUp(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config) { c.Settle = 50 * time.Millisecond })
+	w := newWorld(t, func(c *Config) { c.Settle = time.Second })
 	a, other := w.app(), w.app()
 	const to = "ama@example.org"
 	optOut := func(app comm.ID) {
@@ -71,5 +71,29 @@ func TestABounceDuringAnErasureLeavesNoAddress(t *testing.T) {
 	}
 	if on, err := w.book.Suppressed(t.Context(), a.ID, comm.Email, to); err != nil || !on || w.listed(a) != 0 {
 		t.Errorf("%v %v, %d listed", on, err, w.listed(a))
+	}
+}
+
+// TestAnErasureThatWaitedLetsItsHashBecomeKnown: however long ago the erasure was asked for, the address
+// stays on the list until every node must know that there is a hash.
+func TestAnErasureThatWaitedLetsItsHashBecomeKnown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *Config) { c.Settle = time.Second })
+	a := w.app()
+	const to = "ama@example.org"
+	_, err := w.book.Suppress(t.Context(), store.Suppression{App: a.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressManual, CreatedAt: comm.At(time.Now())})
+	w.must(err)
+	_, err = w.up.Erase(t.Context(), a.ID, comm.Email, to)
+	w.must(err)
+	w.later(time.Minute) // it waited for its turn
+	w.erasures()
+	if n := w.listed(a); n != 1 {
+		t.Fatalf("%d addresses are listed right after the hash was made", n)
+	}
+	for end := time.Now().Add(20 * time.Second); w.listed(a) > 0; time.Sleep(50 * time.Millisecond) {
+		w.erasures()
+		if time.Now().After(end) {
+			t.Fatal("the address stays on the list")
+		}
 	}
 }

@@ -38,14 +38,16 @@ func (h hand) give() {
 }
 
 // rest leaves the time after a step to others, lets the other hand do a step, and says when
-// to stop. n is of how many messages a transaction was that slices may learn from, 0 for any other step.
+// to stop. Reading alone, such as of an erasure that waits, is no work that could need to hurry. n is of how many messages a transaction was that slices may learn from, 0 for any other step.
 func (h hand) rest(ctx context.Context, n int, took time.Duration) error {
 	h.s.hurry(time.Now())
 	h.s.slice.Took(n, took)
 	if h.s.cfg.TransactionDone != nil {
 		h.s.cfg.TransactionDone(took)
 	}
-	return h.pause(ctx, h.s.slice.Pause(took))
+	err := h.pause(ctx, h.s.slice.Pause(took))
+	h.s.latest = time.Now()
+	return err
 }
 
 // pause leaves some time to others, lets the other hand do a step, and says when to stop.
@@ -58,7 +60,6 @@ func (h hand) pause(ctx context.Context, d time.Duration) error {
 		case <-ctx.Done():
 		}
 	}
-	h.s.latest = time.Now()
 	h.give()
 	h.take()
 	if err := ctx.Err(); err != nil {

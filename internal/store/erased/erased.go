@@ -30,6 +30,7 @@ import (
 type Store interface {
 	store.Suppressions
 	store.Persons
+	Now(ctx context.Context) (comm.Micros, error)
 	SealedAfter(ctx context.Context, c store.SealedColumn, app, id comm.ID, limit int) ([]store.SealedValue, error)
 }
 
@@ -236,5 +237,9 @@ func (b *Book) Return(ctx context.Context, app comm.ID, ch comm.Channel, address
 	if err != nil || s == nil {
 		return err
 	}
-	return b.store.ReturnSuppression(ctx, app, ch, address, b.Hash(app, ch, address), comm.At(b.now()))
+	at, err := b.store.Now(ctx) // which an erasure compares it with
+	if err != nil {
+		return err
+	}
+	return b.store.ReturnSuppression(ctx, app, ch, address, b.Hash(app, ch, address), at)
 }
