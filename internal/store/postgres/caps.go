@@ -95,6 +95,7 @@ func (s *Store) acceptCapped(ctx context.Context, subs []store.Submission, group
 				out[i].Use, out[i].Alarms = used[subs[i].App].Add(subs[i].Caps, int64(subs[i].Segments), now)
 			}
 		}
+		behindRate(subs, group, used, now, out)
 		return countUse(ctx, tx, used, now)
 	})
 	if err != nil {
@@ -123,6 +124,26 @@ func fitting(subs []store.Submission, group []int, known []bool, used map[comm.I
 		fit = append(fit, i)
 	}
 	return fit
+}
+
+// behindRate answers anew what fitting refused behind one that the rate then refused, which takes no place under
+// a cap. From that one on the rate refuses all of the app, so that used is what counted when it was their turn.
+// They do not count in the rate: it is used up without them.
+func behindRate(subs []store.Submission, group []int, used map[comm.ID]comm.SMSDays, now comm.Micros, out []store.Accepted) {
+	limited := map[comm.ID]store.Accepted{}
+	for _, i := range group {
+		sub := &subs[i]
+		first, behind := limited[sub.App]
+		switch {
+		case !behind && out[i].Result == store.RateLimited:
+			limited[sub.App] = out[i]
+		case behind && out[i].Result == store.QuotaExceeded:
+			over, use, exceeded := used[sub.App].Over(sub.Caps, int64(sub.Segments), now.Day())
+			if out[i] = first; exceeded {
+				out[i] = store.Accepted{Result: store.QuotaExceeded, Cap: over, Use: use}
+			}
+		}
+	}
 }
 
 // lockUse locks the days of the group's apps. Now is the database's time.
