@@ -3,8 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -38,7 +36,8 @@ ON CONFLICT (app_id) DO UPDATE SET day = excluded.day, used = excluded.used, usu
 // acceptMixed stores the submissions with a cap first and then the others as ever. If those
 // with a cap are refused nothing is stored yet, and the caller takes the group apart as it does
 // with any other, so that a row of theirs that cannot be locked costs nobody else's 202.
-func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group []int, fast bool, out []store.Accepted) (again []int, err error) {
+// Once they are stored the others fail one by one.
+func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group []int, done bool, out []store.Accepted) (again []int, err error) {
 	var plain, capped []int
 	for _, i := range group {
 		if len(subs[i].Caps) > 0 {
@@ -47,16 +46,13 @@ func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group 
 			plain = append(plain, i)
 		}
 	}
-	again, err = s.unlessHeld(ctx, subs, capped, out, func(part []int, wait time.Duration) ([]int, error) {
+	again, err = s.unlessHeld(ctx, subs, capped, done, out, func(part []int, wait time.Duration) ([]int, error) {
 		return s.acceptCapped(ctx, subs, part, wait, out)
 	})
 	if err != nil || len(plain) == 0 {
 		return again, err
 	}
-	more, err := s.acceptGroup(ctx, subs, plain, fast, out)
-	if err != nil && !errors.Is(err, store.ErrUncertain) {
-		return nil, fmt.Errorf("%w: %w", store.ErrUncertain, err) // those with a cap are stored already
-	}
+	more, err := s.acceptPlain(ctx, subs, plain, !done, true, out)
 	return append(again, more...), err
 }
 
