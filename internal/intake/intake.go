@@ -267,7 +267,11 @@ func (s *Service) answer(ctx context.Context, app *comm.App, p *prepared, got st
 		e.RetryAfter = max(1, r.Rate.Reset)
 		r.Err = e
 	case store.Busy:
-		r.Err = unavailable(errors.New("something of the app is locked in the database"))
+		r.Err = unavailable(errors.New("the database refuses messages of the app for now"))
+	case store.Uncertain:
+		if !s.stored(ctx, app, p) {
+			r.Err = unavailable(store.ErrUncertain)
+		}
 	case store.QuotaExceeded:
 		r.Err = quotaExceeded(p, got.Cap, got.Use, comm.At(s.cfg.Now()))
 	default:

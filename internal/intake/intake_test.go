@@ -26,8 +26,9 @@ type storage struct {
 	mu      sync.Mutex
 	groups  [][]store.Submission
 	fault   func(subs []store.Submission) error
-	held    map[comm.ID]bool // what Message finds
-	hold    chan struct{}    // when set, the first group waits for it
+	as      store.AcceptResult // of all of a group, when set
+	held    map[comm.ID]bool   // what Message finds
+	hold    chan struct{}      // when set, the first group waits for it
 
 	templates map[string]comm.Template
 	reads     int   // of templates
@@ -53,6 +54,9 @@ func (s *storage) Accept(_ context.Context, subs []store.Submission) ([]store.Ac
 	out := make([]store.Accepted, len(subs))
 	for i, sub := range subs {
 		out[i] = store.Accepted{Result: store.New, ID: sub.ID, Status: comm.Queued, Due: 1}
+		if s.as != 0 {
+			out[i] = store.Accepted{Result: s.as}
+		}
 	}
 	return out, nil
 }
@@ -254,30 +258,36 @@ func TestAFaultOfTheWholeStoreIsNotTriedOneByOne(t *testing.T) {
 	}
 }
 
-// TestALostCommitAnswerIsLookedUp: what is stored is answered 202, what is not 503.
+// TestALostCommitAnswerIsLookedUp: what is stored is answered 202, what is not 503, whether the outcome of the whole
+// group is unknown or that of these messages alone.
 func TestALostCommitAnswerIsLookedUp(t *testing.T) {
 	t.Parallel()
-	s := &storage{held: map[comm.ID]bool{}}
-	s.fault = func(subs []store.Submission) error {
-		for i, sub := range subs {
-			s.held[sub.ID] = i%2 == 0
+	for name, s := range map[string]*storage{"group": {}, "alone": {as: store.Uncertain}} {
+		s.held = map[comm.ID]bool{}
+		s.fault = func(subs []store.Submission) error {
+			for i, sub := range subs {
+				s.held[sub.ID] = i%2 == 0
+			}
+			if s.as != 0 {
+				return nil
+			}
+			return fmt.Errorf("commit: %w", store.ErrUncertain)
 		}
-		return fmt.Errorf("commit: %w", store.ErrUncertain)
-	}
-	in, pushed := service(t, s)
-	reqs := []Request{request(t, text("a")), request(t, text("b"))}
-	got := in.Accept(context.Background(), tenant(), reqs)
-	stored, lost := 0, 0
-	for _, r := range got {
-		switch {
-		case r.Err == nil && r.Status == comm.Queued && !r.ID.IsZero() && r.Segments == 1:
-			stored++
-		case codeOf(r.Err) == "unavailable":
-			lost++
+		in, pushed := service(t, s)
+		reqs := []Request{request(t, text("a")), request(t, text("b"))}
+		got := in.Accept(context.Background(), tenant(), reqs)
+		stored, lost := 0, 0
+		for _, r := range got {
+			switch {
+			case r.Err == nil && r.Status == comm.Queued && !r.ID.IsZero() && r.Segments == 1:
+				stored++
+			case codeOf(r.Err) == "unavailable":
+				lost++
+			}
 		}
-	}
-	if stored == 0 || stored+lost != 2 || pushed.n != stored {
-		t.Errorf("%+v, %d pushed", got, pushed.n)
+		if stored == 0 || stored+lost != 2 || pushed.n != stored {
+			t.Errorf("%s: %+v, %d pushed", name, got, pushed.n)
+		}
 	}
 }
 

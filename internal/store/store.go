@@ -101,7 +101,8 @@ type Intake interface {
 	// what the app has locked elsewhere is Busy, whatever it would be.
 	//
 	// An error means that none is stored (or ErrUncertain); one submission that
-	// cannot be stored makes the whole call fail: the caller isolates it.
+	// cannot be stored makes the whole call fail: the caller isolates it. Where others of
+	// the call are stored already, it is Busy or Uncertain, and the call does not fail.
 	Accept(ctx context.Context, subs []Submission) ([]Accepted, error)
 	// KnownKey looks an idempotency key up without counting anything, so that a
 	// replay is recognised before any check whose answer changes with time;
@@ -160,7 +161,8 @@ const (
 	Conflict
 	RateLimited
 	QuotaExceeded // over one of Submission.Caps: nothing is stored, and nothing counted
-	Busy          // somebody else holds what it counts in for too long: nothing is stored, and nothing counted
+	Busy          // it cannot be stored for now, while others of its call are: nothing is stored, and nothing counted
+	Uncertain     // as ErrUncertain says, of this one alone: others of its call have their answers
 )
 
 // Accepted answers one submission.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -26,11 +25,8 @@ func (s *Store) Accept(ctx context.Context, subs []store.Submission) ([]store.Ac
 		todo[i] = i
 	}
 	for round := 1; len(todo) > 0; round++ {
-		again, err := s.acceptDistinct(ctx, subs, todo, round == 1, out)
-		if err != nil && round > 1 && !errors.Is(err, store.ErrUncertain) {
-			// The first round is stored already; only stragglers are missing.
-			return nil, fmt.Errorf("%w: %w", store.ErrUncertain, err)
-		}
+		// After the first round only stragglers are missing: the others are stored already.
+		again, err := s.acceptDistinct(ctx, subs, todo, round > 1, out)
 		if err != nil {
 			return nil, err
 		}
@@ -48,8 +44,9 @@ type keyName struct {
 
 // acceptDistinct answers the submissions that todo names, and says which have to
 // be asked again: one whose key another node stored at the same instant, and
-// repeats of a key that the first one's answer does not settle.
-func (s *Store) acceptDistinct(ctx context.Context, subs []store.Submission, todo []int, fast bool, out []store.Accepted) (again []int, err error) {
+// repeats of a key that the first one's answer does not settle. Done says that
+// others of the call are stored already.
+func (s *Store) acceptDistinct(ctx context.Context, subs []store.Submission, todo []int, done bool, out []store.Accepted) (again []int, err error) {
 	first := make(map[keyName]int, len(todo))
 	group := make([]int, 0, len(todo))
 	var repeats []int
@@ -64,7 +61,7 @@ func (s *Store) acceptDistinct(ctx context.Context, subs []store.Submission, tod
 		}
 		group = append(group, i)
 	}
-	if again, err = s.acceptGroup(ctx, subs, group, fast, out); err != nil {
+	if again, err = s.acceptGroup(ctx, subs, group, done, out); err != nil {
 		return nil, err
 	}
 	for _, i := range repeats {
@@ -94,7 +91,7 @@ func repeatOf(lead, sub *store.Submission, a store.Accepted) (_ store.Accepted, 
 		return a, true
 	case store.Conflict:
 		return a, same
-	case store.Busy:
+	case store.Busy, store.Uncertain:
 		return a, true
 	default:
 		return a, false
@@ -104,12 +101,17 @@ func repeatOf(lead, sub *store.Submission, a store.Accepted) (_ store.Accepted, 
 // acceptGroup answers submissions with distinct keys: by the fast statement if all
 // of them can be expected to be new and within their rates, else by the one that
 // looks at each. It says which of them have to be looked at again.
-func (s *Store) acceptGroup(ctx context.Context, subs []store.Submission, group []int, fast bool, out []store.Accepted) (again []int, err error) {
+func (s *Store) acceptGroup(ctx context.Context, subs []store.Submission, group []int, done bool, out []store.Accepted) (again []int, err error) {
 	if slices.ContainsFunc(group, func(i int) bool { return len(subs[i].Caps) > 0 }) {
-		return s.acceptMixed(ctx, subs, group, fast, out)
+		return s.acceptMixed(ctx, subs, group, done, out)
 	}
+	return s.acceptPlain(ctx, subs, group, !done, done, out)
+}
+
+// acceptPlain is acceptGroup for those without a cap.
+func (s *Store) acceptPlain(ctx context.Context, subs []store.Submission, group []int, fast, done bool, out []store.Accepted) (again []int, err error) {
 	fast = fast && !plant.Active(plant.SelectThenInsert)
-	return s.unlessHeld(ctx, subs, group, out, func(part []int, wait time.Duration) ([]int, error) {
+	return s.unlessHeld(ctx, subs, group, done, out, func(part []int, wait time.Duration) ([]int, error) {
 		return s.acceptPart(ctx, subs, part, fast && !s.limited.any(subs, part), wait, out)
 	})
 }

@@ -3,8 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -38,7 +36,8 @@ ON CONFLICT (app_id) DO UPDATE SET day = excluded.day, used = excluded.used, usu
 // acceptMixed stores the submissions with a cap first and then the others as ever. If those
 // with a cap are refused nothing is stored yet, and the caller takes the group apart as it does
 // with any other, so that a row of theirs that cannot be locked costs nobody else's 202.
-func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group []int, fast bool, out []store.Accepted) (again []int, err error) {
+// Once they are stored the others fail one by one.
+func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group []int, done bool, out []store.Accepted) (again []int, err error) {
 	var plain, capped []int
 	for _, i := range group {
 		if len(subs[i].Caps) > 0 {
@@ -47,16 +46,13 @@ func (s *Store) acceptMixed(ctx context.Context, subs []store.Submission, group 
 			plain = append(plain, i)
 		}
 	}
-	again, err = s.unlessHeld(ctx, subs, capped, out, func(part []int, wait time.Duration) ([]int, error) {
+	again, err = s.unlessHeld(ctx, subs, capped, done, out, func(part []int, wait time.Duration) ([]int, error) {
 		return s.acceptCapped(ctx, subs, part, wait, out)
 	})
 	if err != nil || len(plain) == 0 {
 		return again, err
 	}
-	more, err := s.acceptGroup(ctx, subs, plain, fast, out)
-	if err != nil && !errors.Is(err, store.ErrUncertain) {
-		return nil, fmt.Errorf("%w: %w", store.ErrUncertain, err) // those with a cap are stored already
-	}
+	more, err := s.acceptPlain(ctx, subs, plain, !done, true, out)
 	return append(again, more...), err
 }
 
@@ -95,6 +91,7 @@ func (s *Store) acceptCapped(ctx context.Context, subs []store.Submission, group
 				out[i].Use, out[i].Alarms = used[subs[i].App].Add(subs[i].Caps, int64(subs[i].Segments), now)
 			}
 		}
+		behindRate(subs, group, used, now, out)
 		return countUse(ctx, tx, used, now)
 	})
 	if err != nil {
@@ -123,6 +120,26 @@ func fitting(subs []store.Submission, group []int, known []bool, used map[comm.I
 		fit = append(fit, i)
 	}
 	return fit
+}
+
+// behindRate answers anew what fitting refused behind one that the rate then refused, which takes no place under
+// a cap. From that one on the rate refuses all of the app, so that used is what counted when it was their turn.
+// They do not count in the rate: it is used up without them.
+func behindRate(subs []store.Submission, group []int, used map[comm.ID]comm.SMSDays, now comm.Micros, out []store.Accepted) {
+	limited := map[comm.ID]store.Accepted{}
+	for _, i := range group {
+		sub := &subs[i]
+		first, behind := limited[sub.App]
+		switch {
+		case !behind && out[i].Result == store.RateLimited:
+			limited[sub.App] = out[i]
+		case behind && out[i].Result == store.QuotaExceeded:
+			over, use, exceeded := used[sub.App].Over(sub.Caps, int64(sub.Segments), now.Day())
+			if out[i] = first; exceeded {
+				out[i] = store.Accepted{Result: store.QuotaExceeded, Cap: over, Use: use}
+			}
+		}
+	}
 }
 
 // lockUse locks the days of the group's apps. Now is the database's time.

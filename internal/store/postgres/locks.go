@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"strconv"
 	"sync"
@@ -52,41 +51,45 @@ func waitedInVain(ctx context.Context, err error) bool {
 // acceptTry stores a part of a group in one transaction that waits so long for each lock; 0: as long as the connection does.
 type acceptTry func(part []int, wait time.Duration) (again []int, err error)
 
-// unlessHeld stores a group by try. What has to wait for too long is answered Busy, and nothing of it is stored.
-func (s *Store) unlessHeld(ctx context.Context, subs []store.Submission, group []int, out []store.Accepted, try acceptTry) (again []int, err error) {
+// unlessHeld stores a group by try. What has to wait for too long is answered Busy, and nothing of it is stored. When done says
+// that others of the same call are stored already, or some of the group are, there is no error any more: see lateFault.
+func (s *Store) unlessHeld(ctx context.Context, subs []store.Submission, group []int, done bool, out []store.Accepted, try acceptTry) (again []int, err error) {
 	free, apart := s.held.sort(subs, group, out, time.Now())
-	anyStored := false
 	if len(free) > 0 {
 		again, err = try(free, 0)
 		switch {
 		case err == nil:
-			anyStored = true
+			done = true
 		case waitedInVain(ctx, err):
 			again, apart = nil, append(apart, byApp(subs, free)...)
+		case done:
+			again, apart = nil, append(apart, s.lateFault(ctx, err, subs, free, out)...)
 		default:
 			return nil, err
 		}
 	}
 	var inVain time.Duration
-	for _, part := range apart {
+	for n := 0; n < len(apart); n++ {
+		part := apart[n]
 		app, began := subs[part[0]].App, time.Now()
 		if inVain >= apartMost {
-			busy(part, out)
+			mark(part, out, store.Busy)
 			continue
 		}
 		more, err := try(part, s.held.patience(app))
 		switch {
 		case err == nil:
-			again, anyStored, inVain = append(again, more...), true, 0
+			again, done, inVain = append(again, more...), true, 0
 			s.held.release(app)
 		case waitedInVain(ctx, err):
 			inVain += time.Since(began)
-			busy(part, out)
+			mark(part, out, store.Busy)
 			if s.held.hold(app, time.Now()) {
 				s.log.Warn("messages of an app are refused for now: what they count in is locked in the database", "app", app.String(), "error", err)
 			}
-		case anyStored && !errors.Is(err, store.ErrUncertain):
-			return nil, fmt.Errorf("%w: %w", store.ErrUncertain, err) // others of the group are stored already
+		case done:
+			inVain += time.Since(began)
+			apart = append(apart, s.lateFault(ctx, err, subs, part, out)...)
 		default:
 			return nil, err
 		}
@@ -94,9 +97,27 @@ func (s *Store) unlessHeld(ctx context.Context, subs []store.Submission, group [
 	return again, nil
 }
 
-func busy(part []int, out []store.Accepted) {
+// lateFault settles a part that failed after others were stored, whose answers an error of the whole call would cost. It
+// answers what to try by itself: one row may be at fault, and costs its neighbours nothing. An outage meets all of them.
+func (s *Store) lateFault(ctx context.Context, err error, subs []store.Submission, part []int, out []store.Accepted) (apart [][]int) {
+	switch {
+	case errors.Is(err, store.ErrUncertain):
+		mark(part, out, store.Uncertain)
+	case len(part) > 1 && ctx.Err() == nil && (!store.Away(err) || store.Doubtful(err)):
+		if apart = byApp(subs, part); len(apart) == 1 {
+			apart = [][]int{part[:len(part)/2], part[len(part)/2:]}
+		}
+		return apart
+	default:
+		mark(part, out, store.Busy)
+	}
+	s.log.Warn("messages of an app are refused for now: others were stored, and these could not be", "app", subs[part[0]].App.String(), "messages", len(part), "error", err)
+	return nil
+}
+
+func mark(part []int, out []store.Accepted, as store.AcceptResult) {
 	for _, i := range part {
-		out[i] = store.Accepted{Result: store.Busy}
+		out[i] = store.Accepted{Result: as}
 	}
 }
 

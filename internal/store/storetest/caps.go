@@ -225,6 +225,39 @@ func acceptOneKeyAtTheEdge(w *world) {
 	}
 }
 
+// acceptCapBehindRate: what the rate refuses takes no place under a cap from those behind it, in one group as in several.
+func acceptCapBehindRate(w *world) {
+	w.wholeDay()
+	w.wholeMinute()
+	a, free := w.app(false), w.app(false)
+	caps := []comm.SMSCap{{PerDay: 4}, {Prefix: "233", PerDay: 4}}
+	one := func(key string, segments int) store.Submission {
+		s := w.prefixSMS(a, key, segments, caps...)
+		s.RatePerMinute = 2
+		return s
+	}
+	w.accept(one("before", 1)) // 3 segments are left in the day, and one message in the minute
+	subs := []store.Submission{
+		one("", 4), one("", 1), one("", 1), one("", 1), one("k", 1), one("before", 1), one("", 1), one("", 3), one("", 2),
+		w.prefixSMS(free, "", 4, caps...), w.prefixSMS(free, "", 1, caps...),
+	}
+	got, err := w.s.Accept(w.ctx, slices.Clone(subs))
+	w.must(err)
+	const n, r, q = store.New, store.RateLimited, store.QuotaExceeded
+	for i, want := range []store.AcceptResult{q, n, r, r, r, store.Replay, r, q, r, n, q} {
+		if got[i].Result != want {
+			w.Errorf("%d: %+v, want %d", i, got[i], want)
+		}
+		if want == r && (got[i].RateUsed <= subs[i].RatePerMinute || got[i].RateReset != got[1].RateReset) {
+			w.Errorf("%d: %+v", i, got[i])
+		}
+	}
+	if got[0].Use.Used != 1 || got[7].Use.Used != 2 || got[7].Cap != caps[0] || got[10].Use.Used != 4 {
+		w.Errorf("refused by what is not counted: %+v", got)
+	}
+	w.wantDays(a, map[string]int64{"": 2, "233": 2})
+}
+
 // wholeMinute waits for the next minute when this one is about to end.
 func (w *world) wholeMinute() {
 	const minute = comm.Micros(time.Minute / time.Microsecond)

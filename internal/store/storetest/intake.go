@@ -25,6 +25,7 @@ func intakeCases() []testCase {
 		{"over the day's cap of SMS nothing is stored or counted, replays still pass", acceptCap},
 		{"the cap is exact for many callers", acceptCapRace},
 		{"caps of prefixes hold together with the whole one", acceptPrefixCap},
+		{"what the rate refuses takes no place under a cap", acceptCapBehindRate},
 		{"of one key at the edge of a cap or rate one is new and the others are replays", acceptOneKeyAtTheEdge},
 		{"a group that cannot be stored stores none of it", acceptAllOrNothing},
 		{"a key can be looked up before anything is stored", knownKey},
