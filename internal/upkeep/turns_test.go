@@ -78,8 +78,7 @@ func (w *world) until(what string, holds func() bool) {
 	}
 }
 
-// asked is an erasure of an address in an app (nil: in all).
-// asked is an erasure, however many are open already.
+// asked is an erasure of an address in an app (nil: in all), however many are open already.
 func (w *world) asked(a *comm.App, to string) *store.Erasure {
 	w.Helper()
 	var app comm.ID
@@ -206,7 +205,7 @@ func TestReturnedOptOutsDoNotStarve(t *testing.T) {
 		w.must(w.s.DropSuppression(t.Context(), a.ID, comm.Email, to, hash(to), comm.At(time.Now())))
 		w.must(w.book.Return(t.Context(), a.ID, comm.Email, to))
 		if i < stuck { // its hash goes, as with an app of an older version
-			_, err := w.s.UnsuppressErased(t.Context(), a.ID, comm.Email, hash(to))
+			_, err := w.s.UnsuppressErased(t.Context(), a.ID, comm.Email, "", hash(to))
 			w.must(err)
 		}
 	}

@@ -64,6 +64,17 @@ func (c *Cold) OpenErasures(ctx context.Context, after comm.ID, limit int) ([]st
 	return list(ctx, c.db, "list erasures", scanErasure, OpenErasuresSQL, c.d.ID(after), int64(limit))
 }
 
+// OpenErasuresOfSQL is the statement of OpenErasuresOf.
+const OpenErasuresOfSQL = `SELECT count(*) FROM (SELECT 1 FROM erasures WHERE app_id = $1 AND finished_at = 0 LIMIT $2) x`
+
+// OpenErasuresOf implements store.Persons.
+func (c *Cold) OpenErasuresOf(ctx context.Context, app comm.ID, most int) (n int, err error) {
+	err = c.db.Read(ctx, func(q Querier) error {
+		return q.QueryRowContext(ctx, OpenErasuresOfSQL, c.d.ID(app), int64(most)).Scan(&n)
+	})
+	return n, wrap(err, "count erasures")
+}
+
 // SaveErasure implements store.Persons. A job that is done stays as it is.
 func (c *Cold) SaveErasure(ctx context.Context, e *store.Erasure) error {
 	err := c.db.Write(ctx, func(q Querier) error {
@@ -146,16 +157,21 @@ func (c *Cold) ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Chann
 	return wrap(err, "put an address back on the list")
 }
 
-// UnsuppressErased implements store.Persons.
-func (c *Cold) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (removed bool, err error) {
+// UnsuppressErased implements store.Persons. The hash goes first, as in holdHash: who puts the address back
+// meanwhile has done so before the address goes, or finds no hash any more.
+func (c *Cold) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte) (removed bool, err error) {
 	err = c.db.Write(ctx, func(q Querier) error {
-		n, err := affected(ctx, q, `DELETE FROM erased_suppressions WHERE app_id = $1 AND channel = $2 AND hash = $3`, c.d.ID(app), int64(ch), hash)
-		if removed = n > 0; err != nil || !removed {
+		hashes, err := affected(ctx, q, `DELETE FROM erased_suppressions WHERE app_id = $1 AND channel = $2 AND hash = $3`, c.d.ID(app), int64(ch), hash)
+		if err != nil {
+			return err
+		}
+		listed, err := affected(ctx, q, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3`, c.d.ID(app), int64(ch), address)
+		if removed = hashes+listed > 0; err != nil || !removed {
 			return err
 		}
 		return c.record(ctx, q, did{app, comm.AuditUnsuppressed, ch.String(), detail{}})
 	})
-	return removed && err == nil, wrap(err, "remove the hash of an address")
+	return removed && err == nil, wrap(err, "remove suppression")
 }
 
 // ReturnedSQL is the statement of Returned.
