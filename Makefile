@@ -9,11 +9,12 @@ SHELL := /bin/bash
 # SQLite's C, translated into Go, is not instrumented: what it shares it shares under locks
 # of ours and its driver's, which are, and it was two thirds of the time.
 RACE = -race '-gcflags=modernc.org/sqlite/lib=-race=false -d=checkptr=0'
-# The one that takes longest begins first, so that the others run beside it.
-LONGEST = github.com/commserver/commserver/internal/store/postgres
-PRODUCT = $(LONGEST) $(shell go list ./... | grep -v /test/ | grep -v '^$(LONGEST)$$')
-MEASURING = ./test/scale
-WHOLE = $(shell go list ./... | grep /test/ | grep -v /test/scale)
+# In each the one that takes longest begins first, so that the others run beside it.
+first = $(1) $(filter-out $(1),$(2))
+MODULE = github.com/commserver/commserver
+PRODUCT = $(call first,$(MODULE)/internal/store/postgres,$(shell go list ./... | grep -v /test/))
+WHOLE = $(call first,$(MODULE)/test/prove,$(shell go list ./... | grep /test/ | grep -v /test/scale))
+MEASURING = $(MODULE)/test/scale
 # Packages whose tests need no PostgreSQL.
 UNIT = $(shell go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v '/test/' | cut -d' ' -f1)
 SOURCES = $$(git ls-files --cached --others --exclude-standard '*.go')
