@@ -199,8 +199,9 @@ type Persons interface {
 	// ReturnSuppression puts the address on the app's list for what was kept of it, since when it was kept, or marks
 	// the one that is there: put back at that instant.
 	ReturnSuppression(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte, at comm.Micros) error
-	// UnsuppressErased removes what was kept; removed is false when there was nothing.
-	UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (removed bool, err error)
+	// UnsuppressErased takes the address off the app's list together with what was kept of it, so that nobody puts it
+	// back in between; removed is false when there was neither.
+	UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte) (removed bool, err error)
 	// Returned lists addresses that were put back before an instant, of any app, in the order in which they were.
 	Returned(ctx context.Context, before comm.Micros, limit int) ([]Suppression, error)
 	// Recipient reads whom a message is to, in the form in which opt-outs are kept, without its content;

@@ -206,7 +206,7 @@ func TestReturnedOptOutsDoNotStarve(t *testing.T) {
 		w.must(w.s.DropSuppression(t.Context(), a.ID, comm.Email, to, hash(to), comm.At(time.Now())))
 		w.must(w.book.Return(t.Context(), a.ID, comm.Email, to))
 		if i < stuck { // its hash goes, as with an app of an older version
-			_, err := w.s.UnsuppressErased(t.Context(), a.ID, comm.Email, hash(to))
+			_, err := w.s.UnsuppressErased(t.Context(), a.ID, comm.Email, "", hash(to))
 			w.must(err)
 		}
 	}

@@ -198,12 +198,7 @@ func (b *Book) SuppressedOf(ctx context.Context, app comm.ID, ch comm.Channel, a
 
 // Unsuppress implements store.Suppressions.
 func (b *Book) Unsuppress(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error) {
-	removed, err := b.Suppressions.Unsuppress(ctx, app, ch, address)
-	if err != nil {
-		return removed, err
-	}
-	hashed, err := b.store.UnsuppressErased(ctx, app, ch, b.Hash(app, ch, address))
-	return removed || hashed, err
+	return b.store.UnsuppressErased(ctx, app, ch, address, b.Hash(app, ch, address))
 }
 
 // Suppress implements store.Suppressions.

@@ -16,7 +16,8 @@ import (
 // counted is a store that counts how often it is asked about hashes.
 type counted struct {
 	*sqlite.Store
-	asked int
+	asked     int
+	meanwhile func() // happens just before a hash goes
 }
 
 func (c *counted) HasErased(ctx context.Context, app comm.ID) (bool, error) {
@@ -29,14 +30,17 @@ func (c *counted) ErasedSuppression(ctx context.Context, app comm.ID, ch comm.Ch
 	return c.Store.ErasedSuppression(ctx, app, ch, hash)
 }
 
-func (c *counted) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, hash []byte) (bool, error) {
+func (c *counted) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Channel, address string, hash []byte) (bool, error) {
 	c.asked++
-	return c.Store.UnsuppressErased(ctx, app, ch, hash)
+	if c.meanwhile != nil {
+		c.meanwhile()
+	}
+	return c.Store.UnsuppressErased(ctx, app, ch, address, hash)
 }
 
-// TestASliceOfAnImportIsOneQuestion: the hashes of a whole slice are looked for together, and those that are listed again go.
-func TestASliceOfAnImportIsOneQuestion(t *testing.T) {
-	t.Parallel()
+// opened is a Book on a store of its own, in which there is one app.
+func opened(t *testing.T) (*counted, *Book, *comm.App) {
+	t.Helper()
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -59,6 +63,46 @@ func TestASliceOfAnImportIsOneQuestion(t *testing.T) {
 	app := &comm.App{ID: comm.NewID(now), Slug: "one", Active: true, RatePerMinute: 1, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
 	_, err = s.CreateApp(ctx, app, nil)
 	must(err)
+	return c, book, app
+}
+
+// TestAnOptOutGoesAtOnce: who takes an address off is not undone by an accept that finds the hash a moment before it goes.
+func TestAnOptOutGoesAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	c, book, app := opened(t)
+	const to = "ama@example.org"
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := c.Suppress(ctx, store.Suppression{App: app.ID, Channel: comm.Email, Address: to, Reason: comm.SuppressComplaint, CreatedAt: app.CreatedAt})
+	must(err)
+	hash := book.Hash(app.ID, comm.Email, to)
+	must(c.EraseSuppression(ctx, app.ID, comm.Email, to, hash))
+	c.meanwhile = func() { must(book.Return(ctx, app.ID, comm.Email, to)) }
+	if removed, err := book.Unsuppress(ctx, app.ID, comm.Email, to); err != nil || !removed {
+		t.Fatalf("%v %v", removed, err)
+	}
+	if got, err := book.Suppression(ctx, app.ID, comm.Email, to); !comm.IsKind(err, comm.Missing) {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestASliceOfAnImportIsOneQuestion: the hashes of a whole slice are looked for together, and those that are listed again go.
+func TestASliceOfAnImportIsOneQuestion(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, book, app := opened(t)
+	s, now := c.Store, app.CreatedAt
 	var all []store.Suppression
 	for i := range store.SuppressMost {
 		ch := comm.Channels()[i%2]

@@ -100,15 +100,7 @@ func (a *args) add(v any) string {
 
 // Unsuppress implements store.Suppressions.
 func (c *Cold) Unsuppress(ctx context.Context, app comm.ID, ch comm.Channel, address string) (removed bool, err error) {
-	err = c.db.Write(ctx, func(q Querier) error {
-		n, err := affected(ctx, q, `DELETE FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3`,
-			c.d.ID(app), int64(ch), address)
-		if removed = n > 0; err != nil || !removed {
-			return err
-		}
-		return c.record(ctx, q, did{app, comm.AuditUnsuppressed, ch.String(), detail{}})
-	})
-	return removed && err == nil, wrap(err, "remove suppression")
+	return c.UnsuppressErased(ctx, app, ch, address, nil)
 }
 
 // Suppressed implements store.Suppressions.

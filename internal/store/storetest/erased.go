@@ -59,7 +59,7 @@ func erasedSuppression(w *world) {
 		w.Fatalf("%v %v", on, err)
 	}
 	for _, want := range []bool{true, false} {
-		if removed, err := w.s.UnsuppressErased(w.ctx, a.ID, comm.Email, hash); err != nil || removed != want {
+		if removed, err := w.s.UnsuppressErased(w.ctx, a.ID, comm.Email, to, hash); err != nil || removed != want {
 			w.Fatalf("%v %v", removed, err)
 		}
 	}
@@ -116,6 +116,47 @@ func addedMeanwhile(w *world) {
 		if got.Source == comm.SuppressReturned {
 			w.Fatalf("%+v, without a hash", got)
 		}
+	}
+}
+
+func removedMeanwhile(w *world) {
+	a := w.app(true)
+	hash := bytes.Repeat([]byte{1, 0}, 16)
+	const rounds = 60
+	for i := range rounds {
+		s := listed(a, fmt.Sprintf("ama%d@example.org", i), w.now()-hour)
+		hash[0] = byte(i)
+		_, err := w.s.Suppress(w.ctx, s)
+		w.must(err)
+		w.must(w.s.EraseSuppression(w.ctx, a.ID, comm.Email, s.Address, hash))
+		w.must(w.s.DropSuppression(w.ctx, a.ID, comm.Email, s.Address, hash, w.now()))
+		if i%2 == 0 {
+			w.must(w.s.ReturnSuppression(w.ctx, a.ID, comm.Email, s.Address, hash, w.now()))
+		}
+		var wg sync.WaitGroup
+		var errs [2]error
+		var removed bool
+		at := w.now()
+		wg.Go(func() { removed, errs[0] = w.s.UnsuppressErased(w.ctx, a.ID, comm.Email, s.Address, hash) })
+		wg.Go(func() { errs[1] = w.s.ReturnSuppression(w.ctx, a.ID, comm.Email, s.Address, hash, at) })
+		wg.Wait()
+		w.must(errors.Join(errs[:]...))
+		_, err = w.s.Suppression(w.ctx, a.ID, comm.Email, s.Address)
+		w.wantCode(err, "not_found")
+		_, err = w.s.ErasedSuppression(w.ctx, a.ID, comm.Email, hash)
+		w.wantCode(err, "not_found")
+		if !removed {
+			w.Fatal("there was nothing to take off")
+		}
+	}
+	noted := 0
+	for _, x := range w.chain() {
+		if x.Action == comm.AuditUnsuppressed && x.App == a.ID {
+			noted++
+		}
+	}
+	if noted != rounds {
+		w.Fatalf("%d opt-outs were taken off, says the audit log, want %d", noted, rounds)
 	}
 }
 

@@ -139,7 +139,7 @@ func returnedInOrder(w *world) {
 		return out
 	}
 	w.same(names(), []string{"user2@example.org of 1002", "user1@example.org of 1001", "user0@example.org of 1000"})
-	if removed, err := w.s.UnsuppressErased(w.ctx, a.ID, comm.Email, hash(2)); err != nil || !removed {
+	if removed, err := w.s.UnsuppressErased(w.ctx, a.ID, comm.Email, "", hash(2)); err != nil || !removed {
 		w.Fatalf("%v %v", removed, err)
 	}
 	w.must(w.s.ReturnSuppression(w.ctx, a.ID, comm.Email, address(2), hash(2), 9500)) // there is nothing to put back

@@ -316,6 +316,7 @@ func personCases() []testCase {
 		{"whom a message is to is known without its content", recipients},
 		{"who is added again has no hash and did not come back", addedAgain},
 		{"an address that is added while it is taken off is on the list, or its hash is kept", addedMeanwhile},
+		{"an opt-out that is taken off while its address is put back is gone", removedMeanwhile},
 		{"the key of hashes is made once", hashKey},
 	}
 }
