@@ -185,6 +185,8 @@ type Persons interface {
 	AnyErasure(ctx context.Context, id comm.ID) (*Erasure, error)
 	// OpenErasures pages through those that are not done, oldest first.
 	OpenErasures(ctx context.Context, after comm.ID, limit int) ([]Erasure, error)
+	// OpenErasuresOf counts the app's (zero: the server's) that are not done, up to most.
+	OpenErasuresOf(ctx context.Context, app comm.ID, most int) (int, error)
 	// SaveErasure writes how far a job is. With FinishedAt the address goes, and the audit log has an entry.
 	SaveErasure(ctx context.Context, e *Erasure) error
 	// EraseSuppression keeps the hash of an address that is on the app's list, beside it;

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// openOfApp is how many erasures of an app may be open: each looks through every content, and others' wait behind it.
+	// openOfApp is how many erasures of an app, or of the server, may be open: they follow one another, and each looks
+	// through every content. Nobody's wait behind them (atOnce).
 	openOfApp = 100
 	// pageOf is how many messages a page of a search holds.
 	pageOf = 100
@@ -49,18 +50,9 @@ func (s *Service) ask(ctx context.Context, app comm.ID, ch comm.Channel, text st
 
 // room refuses an erasure of an app that has too many open already. Those that are asked for at the same moment may be a few more.
 func (s *Service) room(ctx context.Context, app comm.ID) error {
-	open, err := s.cfg.Store.OpenErasures(ctx, comm.ID{}, openMost)
-	if err != nil {
+	n, err := s.cfg.Store.OpenErasuresOf(ctx, app, openOfApp)
+	if err != nil || n < openOfApp {
 		return err
-	}
-	n := 0
-	for i := range open {
-		if open[i].App == app {
-			n++
-		}
-	}
-	if n < openOfApp {
-		return nil
 	}
 	e := comm.E("unavailable", "%d erasures are under way already, which is the most at once; ask again when some have ended.", n)
 	e.RetryAfter = 60

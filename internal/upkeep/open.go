@@ -14,8 +14,8 @@ import (
 const (
 	// openMost is how many open erasures are looked at together, and counted for Status.
 	openMost = 1000
-	// atOnce is how many erasures are worked on by turns, of each app one: an app that asks
-	// for thousands, or for one of very many messages, does not keep those of others waiting.
+	// atOnce is how many erasures are worked on by turns, of each app one: an app that has as many open as
+	// it may (openOfApp), or one of very many messages, does not keep those of others waiting.
 	atOnce = 4
 )
 
@@ -100,7 +100,7 @@ func (d *desk) fails() bool {
 }
 
 // beginErasures begins with open erasures for which there is room. Each look is at another
-// part of them, so that one among very many is seen although those before it have not ended.
+// part of them, so that one behind those of very many apps is seen although they have not ended.
 func (s *Service) beginErasures(ctx context.Context) error {
 	d := s.desk
 	if d.full() {

@@ -487,11 +487,14 @@ func TestMessagesThatAreGoneHoldNobodyUp(t *testing.T) {
 	}
 }
 
-// No app fills the line: the erasures of others would wait behind its own.
+// No app fills the line, however many erasures of others are open before its own.
 func TestAnAppHasSomeErasuresOpenAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.app(), w.app()
+	a, b, others := w.app(), w.app(), w.app()
+	for range openMost {
+		w.asked(others, "ama@example.org")
+	}
 	for i := range openOfApp {
 		_, err := w.up.Erase(t.Context(), a.ID, comm.SMS, fmt.Sprintf("23324%07d", i))
 		w.must(err)

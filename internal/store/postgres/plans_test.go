@@ -71,6 +71,7 @@ func hotStatements() []hotStatement {
 		{"terms of a purge", sqlstore.AmongSQL(sqlstore.PostgreSQL())[2], nil, []use{{"terms", "terms_pkey", "app_id kind value id"}}},
 		{"keys of a purge", sqlstore.AmongSQL(sqlstore.PostgreSQL())[3], nil, []use{content}},
 		{"open erasures", sqlstore.OpenErasuresSQL, nil, []use{{"erasures", "erasures_open", ""}}},
+		{"open erasures of an app", sqlstore.OpenErasuresOfSQL, nil, []use{{"erasures", "erasures_open_of", "app_id"}}},
 		{"any erasure", sqlstore.AnyErasureSQL, nil, []use{{"erasures", "erasures_by_id", "id"}}},
 		{"recipient", sqlstore.RecipientSQL, nil, []use{statePK, content}},
 		{"returned", sqlstore.ReturnedSQL, nil, []use{{"suppressions", "suppressions_returned", "returned_at"}}},

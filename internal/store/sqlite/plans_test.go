@@ -157,6 +157,7 @@ func TestUpkeepSeeks(t *testing.T) {
 		sqlstore.RemovableSQL(d):    {"SEARCH s USING INDEX state_list (app_id=? AND status=?)", "SEARCH s USING INDEX state_captures (app_id=? AND status=?)", message},
 		sqlstore.OpenSQL(d):         {"SEARCH s USING COVERING INDEX state_sending (app_id=?)", "SEARCH s USING INDEX state_list (app_id=? AND status=?)"},
 		sqlstore.OpenErasuresSQL:    {"USING INDEX erasures_open (id>?)"},
+		sqlstore.OpenErasuresOfSQL:  {"USING COVERING INDEX erasures_open_of (app_id=?)"},
 		sqlstore.AnyErasureSQL:      {"SEARCH erasures USING INDEX erasures_by_id (id=?)"},
 		sqlstore.ReturnedSQL:        {"SEARCH suppressions USING INDEX suppressions_returned (returned_at<?)"},
 	} {

@@ -64,6 +64,17 @@ func (c *Cold) OpenErasures(ctx context.Context, after comm.ID, limit int) ([]st
 	return list(ctx, c.db, "list erasures", scanErasure, OpenErasuresSQL, c.d.ID(after), int64(limit))
 }
 
+// OpenErasuresOfSQL is the statement of OpenErasuresOf.
+const OpenErasuresOfSQL = `SELECT count(*) FROM (SELECT 1 FROM erasures WHERE app_id = $1 AND finished_at = 0 LIMIT $2) x`
+
+// OpenErasuresOf implements store.Persons.
+func (c *Cold) OpenErasuresOf(ctx context.Context, app comm.ID, most int) (n int, err error) {
+	err = c.db.Read(ctx, func(q Querier) error {
+		return q.QueryRowContext(ctx, OpenErasuresOfSQL, c.d.ID(app), int64(most)).Scan(&n)
+	})
+	return n, wrap(err, "count erasures")
+}
+
 // SaveErasure implements store.Persons. A job that is done stays as it is.
 func (c *Cold) SaveErasure(ctx context.Context, e *store.Erasure) error {
 	err := c.db.Write(ctx, func(q Querier) error {

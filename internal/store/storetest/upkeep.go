@@ -454,6 +454,14 @@ func erasureJob(w *world) {
 	if rest, err := w.s.OpenErasures(w.ctx, e.ID, 10); err != nil || len(rest) != 1 || rest[0].ID != server.ID {
 		w.Fatalf("%+v %v", rest, err)
 	}
+	for app, want := range map[comm.ID]int{a.ID: 1, {}: 1, w.app(true).ID: 0} {
+		if n, err := w.s.OpenErasuresOf(w.ctx, app, 10); err != nil || n != want {
+			w.Fatalf("%d are open, want %d, %v", n, want, err)
+		}
+	}
+	if n, err := w.s.OpenErasuresOf(w.ctx, a.ID, 0); err != nil || n != 0 {
+		w.Fatalf("%d were counted, want none, %v", n, err)
+	}
 	_, err = w.s.Erasure(w.ctx, w.app(true).ID, e.ID)
 	w.wantCode(err, "not_found")
 	_, err = w.s.Erasure(w.ctx, a.ID, server.ID)
@@ -478,6 +486,9 @@ func erasureJob(w *world) {
 	w.must(err)
 	if got.Sealed != nil || got.FinishedAt != now+9 || got.Erased != 1<<30 {
 		w.Fatalf("%+v", got)
+	}
+	if n, err := w.s.OpenErasuresOf(w.ctx, a.ID, 10); err != nil || n != 0 {
+		w.Fatalf("%d are open, want none, %v", n, err)
 	}
 	if open, err = w.s.OpenErasures(w.ctx, comm.ID{}, 10); err != nil || len(open) != 1 || open[0].ID != server.ID {
 		w.Fatalf("%+v %v", open, err)
