@@ -11,7 +11,8 @@ import (
 // erasures one wants to at a time, and they follow one another in the same way.
 //
 // Whoever waits longest at a gate is let through first: the runtime keeps those who wait to
-// send in order, and hands the place of one who leaves to the first of them.
+// send in order, and hands the place of one who leaves to the first of them. The language
+// does not promise that order; should a runtime give it up, TestHandsTakeTurns fails.
 type hand struct {
 	s     *Service
 	gates []chan struct{}

@@ -78,8 +78,7 @@ func (w *world) until(what string, holds func() bool) {
 	}
 }
 
-// asked is an erasure of an address in an app (nil: in all).
-// asked is an erasure, however many are open already.
+// asked is an erasure of an address in an app (nil: in all), however many are open already.
 func (w *world) asked(a *comm.App, to string) *store.Erasure {
 	w.Helper()
 	var app comm.ID
