@@ -30,7 +30,6 @@ type Store interface {
 	store.Upkeep
 	store.Persons
 	Now(ctx context.Context) (comm.Micros, error)
-	Message(ctx context.Context, app, id comm.ID) (*comm.Message, error)
 	Search(ctx context.Context, app comm.ID, f store.Filter) (store.Found, error)
 	Cancel(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.CancelResult, error)
 	AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error)
@@ -44,7 +43,6 @@ type Book interface {
 	Hash(app comm.ID, ch comm.Channel, address string) []byte
 	Forget(app comm.ID)
 	Return(ctx context.Context, app comm.ID, ch comm.Channel, address string) error
-	Suppressed(ctx context.Context, app comm.ID, ch comm.Channel, address string) (bool, error)
 	Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error)
 }
 
