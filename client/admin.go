@@ -267,8 +267,12 @@ type AuditVerdict struct {
 	Reason   string
 }
 
-// VerifyAudit checks the whole chain of the audit log, request after request.
-func (a *Admin) VerifyAudit(ctx context.Context) (*AuditVerdict, error) {
+// verifyTimeout is how long the server may check a part of the log.
+const verifyTimeout = time.Minute
+
+// VerifyAudit checks the whole chain of the audit log, request after request, up to the first entry that does not hold.
+// It tells progress, which may be nil, after each how many hold so far.
+func (a *Admin) VerifyAudit(ctx context.Context, progress func(checked int64)) (*AuditVerdict, error) {
 	out := &AuditVerdict{OK: true}
 	for query := (url.Values{}); ; {
 		var part struct {
@@ -284,7 +288,7 @@ func (a *Admin) VerifyAudit(ctx context.Context) (*AuditVerdict, error) {
 				Reason   string `json:"reason"`
 			} `json:"broken"`
 		}
-		if _, err := a.c.do(ctx, call{method: http.MethodGet, path: adminAudit + "/verify", query: query, admin: true, safe: true}, &part); err != nil {
+		if _, err := a.c.do(ctx, call{method: http.MethodGet, path: adminAudit + "/verify", query: query, admin: true, safe: true, timeout: verifyTimeout}, &part); err != nil {
 			return nil, err
 		}
 		out.OK, out.Checked = part.OK, out.Checked+part.Checked
@@ -294,7 +298,10 @@ func (a *Admin) VerifyAudit(ctx context.Context) (*AuditVerdict, error) {
 		if part.Broken != nil {
 			out.BrokenAt, out.Reason = part.Broken.Sequence, part.Broken.Reason
 		}
-		if part.NextAfter == nil {
+		if progress != nil {
+			progress(out.Checked)
+		}
+		if !part.OK || part.NextAfter == nil {
 			return out, nil
 		}
 		query.Set("after", strconv.FormatInt(*part.NextAfter, 10))

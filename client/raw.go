@@ -29,6 +29,13 @@ func NewRaw(o Options, admin string) (*Raw, error) {
 	return &Raw{c, admin}, nil
 }
 
+// Admin calls with the administrator's key, over the same connections.
+func (r *Raw) Admin() *Admin {
+	o := r.c.o
+	o.App, o.Key, o.AdminKey = "", "", r.admin
+	return &Admin{&Client{base: r.c.base, o: o}}
+}
+
 // Close ends idle connections.
 func (r *Raw) Close() { r.c.Close() }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +112,20 @@ func TestAStreamBeginsInTime(t *testing.T) {
 	}
 	if _, err := r.Do(t.Context(), Request{Method: "GET", Path: "/never", Into: &into}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestVerifyingTheAuditLog: parts are summed up, and the first that does not hold is the last that is asked for.
+func TestVerifyingTheAuditLog(t *testing.T) {
+	t.Parallel()
+	c, bodies, _ := scripted(t, Options{},
+		status(200, `{"ok":true,"checked":3,"nextAfter":3,"last":{"sequence":3,"hash":"ab"},"broken":null}`),
+		status(200, `{"ok":false,"checked":1,"nextAfter":9,"last":null,"broken":{"sequence":5,"reason":"the hash does not fit"}}`),
+		status(200, `{"ok":true,"checked":1,"nextAfter":null,"last":null,"broken":null}`))
+	var seen []int64
+	got, err := (&Raw{c: c}).Admin().VerifyAudit(t.Context(), func(n int64) { seen = append(seen, n) })
+	want := AuditVerdict{Checked: 4, Last: 3, LastHash: "ab", BrokenAt: 5, Reason: "the hash does not fit"}
+	if err != nil || *got != want || !slices.Equal(seen, []int64{3, 4}) || len(bodies()) != 2 {
+		t.Errorf("%+v %v, seen %v in %d calls", got, err, seen, len(bodies()))
 	}
 }

@@ -19,9 +19,6 @@ const (
 	callTime     = time.Second          // how long one call goes on
 	leastPause   = 2 * time.Millisecond // between two transactions, or as long as the last one took
 	longestPause = 50 * time.Millisecond
-	// late is how much before its row an id may be minted, and by how much another node's clock may be ahead. What is
-	// younger than the order by more is passed over without a transaction: clearing comes to its end however fast an app sends on.
-	late = 2 * time.Minute
 )
 
 // Step is where clearing an app stands: what was created until Until and lies behind After goes next.
@@ -114,7 +111,8 @@ func (s *Service) slice(ctx context.Context, at *Step, out *Cleared) (more bool,
 		return false, err
 	}
 	page := windows[0]
-	young := func(h store.Head) bool { return h.ID.Time() > at.Until.Add(late) }
+	// What is certainly younger than the order is passed over without a transaction: clearing comes to its end however fast an app sends on.
+	young := func(h store.Head) bool { return h.ID.Time() > at.Until.Add(comm.IDSlack) }
 	for heads := slices.DeleteFunc(slices.Clone(page), young); len(heads) > 0; {
 		begun := time.Now()
 		done, err := s.store.CancelQueued(ctx, at.Unit, heads, at.Until, store.ActorOf(ctx).Kind)

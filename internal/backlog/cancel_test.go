@@ -146,7 +146,7 @@ func TestClearingEndsThoughAnAppSendsOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ahead.Store(int64(2 * late)) // clearing has gone on for a while
+	w.ahead.Store(int64(2 * comm.IDSlack)) // clearing has gone on for a while
 	w.b.pause = func(context.Context, time.Duration) { w.fill(a, comm.Bulk, 2*sliceHeads) }
 	cancelled := 0
 	for step := (&Step{Until: now}); step != nil; {

@@ -4,10 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -56,17 +52,20 @@ func verifyAuditCommand(s Streams) *cobra.Command {
 			"Keep the last entry's number and hash elsewhere: if that entry has another hash later, the whole log was made anew.",
 		Example: "  commserver audit verify\n  commserver audit verify --json"}
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
-		seen := func(int64) {}
+		if err := r.administrator(); err != nil {
+			return err
+		}
+		var seen func(int64)
 		if r.term.Err && !r.out.quiet {
 			bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(s.Err), progressbar.OptionSetDescription("entries"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 			defer func() { _ = bar.Finish() }()       // only drawing
 			seen = func(n int64) { _ = bar.Set64(n) } // likewise
 		}
-		all, err := r.verifyAudit(ctx, seen)
+		all, err := r.raw.Admin().VerifyAudit(ctx, seen)
 		if err != nil {
-			return err
+			return r.explained(ctx, err)
 		}
-		raw, err := json.Marshal(all)
+		raw, err := json.Marshal(verdictOf(all))
 		if err != nil {
 			return fmt.Errorf("write the result: %w", err)
 		}
@@ -81,32 +80,25 @@ func verifyAuditCommand(s Streams) *cobra.Command {
 
 // auditVerdict is what was found, as the API says it of a part.
 type auditVerdict struct {
-	OK        bool            `json:"ok"`
-	Checked   int64           `json:"checked"`
-	NextAfter *int64          `json:"nextAfter,omitempty"`
-	Last      json.RawMessage `json:"last"`
-	Broken    json.RawMessage `json:"broken"`
+	OK      bool        `json:"ok"`
+	Checked int64       `json:"checked"`
+	Last    *auditPlace `json:"last"`
+	Broken  *auditPlace `json:"broken"`
 }
 
-// verifyAudit has the server check part after part, and answers the sum of all.
-func (r *remote) verifyAudit(ctx context.Context, seen func(checked int64)) (all auditVerdict, err error) {
-	for query := (url.Values{}); ; {
-		raw, err := r.call(ctx, client.Request{Method: http.MethodGet, Path: auditPath + "/verify", Query: query, Admin: true, Safe: true, Timeout: time.Minute})
-		if err != nil {
-			return all, err
-		}
-		var part auditVerdict
-		if err := json.Unmarshal(raw, &part); err != nil {
-			return all, fmt.Errorf("read the answer: %w", err)
-		}
-		part.Checked += all.Checked
-		if part.Last == nil || string(part.Last) == "null" {
-			part.Last = all.Last // of the part before
-		}
-		if all = part; !all.OK || all.NextAfter == nil {
-			return all, nil
-		}
-		seen(all.Checked)
-		query.Set("after", strconv.FormatInt(*all.NextAfter, 10))
+type auditPlace struct {
+	Sequence int64  `json:"sequence"`
+	Hash     string `json:"hash,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+func verdictOf(v *client.AuditVerdict) auditVerdict {
+	out := auditVerdict{OK: v.OK, Checked: v.Checked}
+	if v.Last != 0 {
+		out.Last = &auditPlace{Sequence: v.Last, Hash: v.LastHash}
 	}
+	if v.BrokenAt != 0 {
+		out.Broken = &auditPlace{Sequence: v.BrokenAt, Reason: v.Reason}
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -81,18 +82,16 @@ func cancelQueueCommand(s Streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		body := map[string]string{"action": "CANCEL", "app": doc.str("id"), "confirm": doc.str("slug")}
 		what := []string{"Cancel everything that waits of the app " + clean(doc.str("slug"))}
 		for _, name := range []string{"channel", "lane"} {
 			if value := flagText(cmd, name); value != "" {
-				body[name] = value
 				what = append(what, name+" "+value)
 			}
 		}
 		if err := r.confirm(strings.Join(what, ", ")); err != nil {
 			return err
 		}
-		return r.clearQueue(ctx, body)
+		return r.clearQueue(ctx, doc.str("id"), doc.str("slug"), flagText(cmd, "channel"), flagText(cmd, "lane"))
 	})
 	return cmd
 }
@@ -105,49 +104,35 @@ func bindScope(cmd *cobra.Command) {
 	}
 }
 
-// clearQueue calls until nothing is left to cancel, and prints the sum.
-func (r *remote) clearQueue(ctx context.Context, body map[string]string) error {
-	var bar *progressbar.ProgressBar
+// clearQueue cancels until nothing is left, and prints the sum: beside an error too, once anything was answered.
+func (r *remote) clearQueue(ctx context.Context, app, slug, channel, lane string) error {
+	answered := false
+	seen := func(client.QueueChanged) { answered = true }
 	if r.term.Err && !r.out.quiet {
-		bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(r.s.Err), progressbar.OptionSetDescription("cancelled"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+		bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(r.s.Err), progressbar.OptionSetDescription("cancelled"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 		defer func() { _ = bar.Finish() }() // only drawing
+		seen = func(so client.QueueChanged) {
+			answered = true
+			_ = bar.Set(so.Cancelled + so.MayHaveBeenSent) // only drawing
+		}
 	}
-	sums := map[string]int64{"cancelled": 0, "mayHaveBeenSent": 0}
-	for {
-		// The first call is the order: repeated, it would be another one, about what was accepted meanwhile too.
-		raw, err := r.call(ctx, client.Request{Method: http.MethodPost, Path: queuePath, Body: body, Admin: true, Safe: body["cursor"] != ""})
-		if err != nil {
-			return err
-		}
-		doc, err := read(raw)
-		if err != nil {
-			return err
-		}
-		for name := range sums {
-			n, err := jsonInt(doc.at(name))
-			if err != nil {
-				return err
-			}
-			sums[name] += n
-			doc[name] = sums[name]
-		}
-		if bar != nil {
-			_ = bar.Set64(sums["cancelled"] + sums["mayHaveBeenSent"]) // only drawing
-		}
-		if body["cursor"] = doc.str("nextCursor"); body["cursor"] != "" {
-			continue
-		}
-		if raw, err = json.Marshal(doc); err != nil {
-			return fmt.Errorf("read the answer: %w", err)
-		}
-		return r.out.one(raw, "cancelled", append([]column{{"Cancelled", "cancelled", plain}, {"Ended as perhaps sent", "mayHaveBeenSent", plain}}, movedColumns()...))
+	all, failed := r.raw.Admin().CancelQueue(ctx, app, slug, channel, lane, seen)
+	if failed != nil {
+		failed = r.explained(ctx, failed)
 	}
-}
-
-func jsonInt(v any) (int64, error) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return 0, fmt.Errorf("read the answer: %v is no number", v)
+	if !answered {
+		return failed
 	}
-	return n.Int64()
+	out := struct {
+		*client.QueueChanged
+		Next *string `json:"nextCursor"` // null at the end, as the API answers
+	}{QueueChanged: all}
+	if all.NextCursor != "" {
+		out.Next = &all.NextCursor
+	}
+	raw, err := json.Marshal(out)
+	if err != nil {
+		return errors.Join(failed, fmt.Errorf("write the result: %w", err))
+	}
+	return errors.Join(failed, r.out.one(raw, "cancelled", append([]column{{"Cancelled", "cancelled", plain}, {"Ended as perhaps sent", "mayHaveBeenSent", plain}}, movedColumns()...)))
 }

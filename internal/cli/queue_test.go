@@ -52,7 +52,8 @@ func TestClearingAQueueIsAskedForAndGoesOn(t *testing.T) {
 	}
 }
 
-// TestTheOrderToClearIsNotRepeated: the first call, which is the order, is made once; those that go on are repeated as any other.
+// TestTheOrderToClearIsNotRepeated: the first call, which is the order, is made once; those that go on are repeated as any other,
+// and if they fail it is told what was cancelled before.
 func TestTheOrderToClearIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	const app, queue = "GET /api/admin/apps/flow", "POST /api/admin/queue"
@@ -60,7 +61,8 @@ func TestTheOrderToClearIsNotRepeated(t *testing.T) {
 	for _, c := range []struct {
 		first string
 		posts int
-	}{{away, 1}, {`200 {"app":{"slug":"flow"},"queueState":"RUNNING","cancelled":2,"mayHaveBeenSent":1,"remaining":0,"atLeast":false,"nextCursor":"more"}`, 3}} {
+		out   string
+	}{{away, 1, ""}, {`200 {"app":{"slug":"flow"},"queueState":"RUNNING","cancelled":2,"mayHaveBeenSent":1,"remaining":0,"atLeast":false,"nextCursor":"more"}`, 3, "Cancelled              2\nEnded as perhaps sent  1\n"}} {
 		r := startRecorder(t, map[string]string{app: `200 {"id":"c1","slug":"flow"}`, queue: c.first})
 		posts := 0
 		r.seen = func() {
@@ -74,7 +76,7 @@ func TestTheOrderToClearIsNotRepeated(t *testing.T) {
 			}
 		}
 		got := run(t, []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=the-admin-key"}, nil, "queue", "cancel", "flow", "--yes")
-		if got.code == exitOK || posts < c.posts || c.posts == 1 && posts != 1 {
+		if got.code == exitOK || posts < c.posts || c.posts == 1 && posts != 1 || c.out == "" && got.out != "" || !strings.HasPrefix(got.out, c.out) || !strings.Contains(got.err, "away") {
 			t.Errorf("%d posts, %+v", posts, got)
 		}
 	}

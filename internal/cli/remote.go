@@ -266,9 +266,12 @@ func (s Streams) localAdminKey() (string, error) {
 
 // call asks the server. It says what to set where no key is known.
 func (r *remote) call(ctx context.Context, q client.Request) (json.RawMessage, error) {
+	if q.Admin {
+		if err := r.administrator(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
-	case q.Admin && r.id.AdminKey == "":
-		return nil, usagef("this is the administrator's; set COMMS_ADMIN_KEY or COMMS_ADMIN_KEY_FILE, give --admin-key-file, or run it in the folder where the server's data lies")
 	case !q.Admin && r.id.APIKey == "" && r.id.AdminKey == "":
 		return nil, usagef("no API key is known; set COMMS_APP_ID and COMMS_API_KEY, or add a profile with `commserver profile add`")
 	case !q.Admin && r.id.App == "":
@@ -281,17 +284,30 @@ func (r *remote) call(ctx context.Context, q client.Request) (json.RawMessage, e
 		}
 		return raw, nil
 	}
+	return nil, r.explained(ctx, err)
+}
+
+// administrator refuses a call of the administrator for which there is no key.
+func (r *remote) administrator() error {
+	if r.id.AdminKey == "" {
+		return usagef("this is the administrator's; set COMMS_ADMIN_KEY or COMMS_ADMIN_KEY_FILE, give --admin-key-file, or run it in the folder where the server's data lies")
+	}
+	return nil
+}
+
+// explained is the error of a call as people are told it: a server that was not reached is named.
+func (r *remote) explained(ctx context.Context, err error) error {
 	if _, refused := errors.AsType[*client.Error](err); refused || ctx.Err() != nil {
-		return nil, err
+		return err
 	}
 	if broken, ok := errors.AsType[*url.Error](err); ok {
-		return nil, &callError{url: r.id.URL, err: broken.Err} // without the address, which callError has
+		return &callError{url: r.id.URL, err: broken.Err} // without the address, which callError has
 	}
 	_, lost := errors.AsType[*net.OpError](err)
 	if broke := errors.Is(err, io.ErrUnexpectedEOF); broke || lost || errors.Is(err, context.DeadlineExceeded) {
-		return nil, &callError{url: r.id.URL, err: err, broke: broke || lost}
+		return &callError{url: r.id.URL, err: err, broke: broke || lost}
 	}
-	return nil, err
+	return err
 }
 
 // get reads one resource.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
+	"time"
 )
 
 // ID names an app, a message, a provider configuration or a node.
@@ -56,6 +57,11 @@ func NewID(at Micros) ID {
 		return compose(uint64(at.Millis()), hi, lo)
 	}
 }
+
+// IDSlack is more than a message's id and the message lie apart: the id is minted by the clock of the node that
+// takes the message, and the message created by the database's, when its transaction comes. Who passes by what
+// is younger or older for good goes by it. Lists allow less, which each of their pages pays for.
+const IDSlack = 2 * time.Minute
 
 // FirstID is the smallest ID of the millisecond of at: the bound that turns a
 // time filter into a range of ids.

@@ -128,7 +128,7 @@ func adminAuditThroughTheClient(t *testing.T, admin *client.Admin, app string) {
 	if got := strings.Join(actions, " "); got != "app_deleted key_revoked key_replaced key_created app_updated key_created app_created" {
 		t.Errorf("%s", got)
 	}
-	if v, err := admin.VerifyAudit(ctx); err != nil || !v.OK || v.Checked < 12 || v.BrokenAt != 0 || v.Last != v.Checked || len(v.LastHash) != 64 {
+	if v, err := admin.VerifyAudit(ctx, nil); err != nil || !v.OK || v.Checked < 12 || v.BrokenAt != 0 || v.Last != v.Checked || len(v.LastHash) != 64 {
 		t.Errorf("%+v %v", v, err)
 	}
 }

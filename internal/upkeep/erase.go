@@ -125,7 +125,7 @@ func (f *forgetting) stage(ctx context.Context) (waits time.Duration, err error)
 	if err := f.each(ctx, f.messages); err != nil {
 		return 0, err
 	}
-	f.Lane, f.Place = comm.ID{}, comm.FirstID(f.CreatedAt-comm.Micros(late.Microseconds()))
+	f.Lane, f.Place = comm.ID{}, comm.FirstID(f.CreatedAt.Add(-comm.IDSlack))
 	if err := f.mentions(ctx); err != nil {
 		return 0, err
 	}

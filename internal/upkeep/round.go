@@ -82,7 +82,7 @@ func account(t *store.Task, done int, took time.Duration) {
 
 // walk takes content, or whole messages, that are older than kept.
 func (s *Service) walk(ctx context.Context, kind store.WalkKind, kept time.Duration, t *store.Task) error {
-	w := store.Walk{Kind: kind, Now: t.StartedAt, Rest: s.cfg.Content.Microseconds(), Until: comm.FirstID(t.StartedAt - comm.Micros((kept + late).Microseconds()))}
+	w := store.Walk{Kind: kind, Now: t.StartedAt, Rest: s.cfg.Content.Microseconds(), Until: comm.FirstID(t.StartedAt.Add(-kept - comm.IDSlack))}
 	for {
 		w.Limit = s.slice.Size()
 		got, err := s.cfg.Store.WalkLater(ctx, w)

@@ -90,9 +90,6 @@ const (
 	least = 4
 	// poll is how often somebody looks whether there is an erasure to do.
 	poll = time.Second
-	// late is how much younger than its retention a message may be to be looked at: an id is
-	// minted before its row is stored, by another node's clock.
-	late = 2 * time.Minute
 )
 
 // Service does the work and answers what is asked about it. It is safe for concurrent use.

@@ -52,7 +52,7 @@ func newDoor(t *testing.T, s store.Store, ring *seal.Ring, now func() time.Time)
 			t.Error(err)
 		}
 	})
-	return &door{t, httpapi.New(httpapi.Config{Auth: keys, Intake: in, Registry: reg, Messages: s, PublicURL: "http://localhost:3008", Now: now, Log: log}).Handler()}
+	return &door{t, httpapi.New(httpapi.Config{Auth: keys, Intake: in, Registry: reg, Messages: book.Messages(s), PublicURL: "http://localhost:3008", Now: now, Log: log}).Handler()}
 }
 
 // file is a store on SQLite whose clock is the test's.

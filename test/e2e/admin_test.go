@@ -64,7 +64,7 @@ func TestTheFirstStartsAdminKey(t *testing.T) {
 	if got := strings.Join(actions, " "); got != "system:key_first_used admin:key_created system:key_created system:app_created" {
 		t.Errorf("%s", got)
 	}
-	if v, err := admin.VerifyAudit(ctx); err != nil || !v.OK {
+	if v, err := admin.VerifyAudit(ctx, nil); err != nil || !v.OK {
 		t.Errorf("%+v %v", v, err)
 	}
 	if err := admin.DeleteApp(ctx, "demo", "demo"); err != nil {

@@ -51,22 +51,11 @@ func (w *world) playExample(t *testing.T, o openapi.Operation, example map[strin
 	for _, slug := range []string{"one", "flowbase", "billing"} { // the apps that examples name
 		w.admin(t, "DELETE", "/api/admin/apps/"+slug+"?confirm="+slug, "")
 	}
-	a := w.tenant(t, "one", "")
-	everything(t, a)
-	must := func(got answer) string {
-		if got.status >= 300 {
-			t.Fatalf("%d %s", got.status, got.raw)
-		}
-		return got.str("id")
-	}
-	a.things["provider-configs"] = must(a.do(t, "POST", "/api/v1/provider-configs", nowhere))
-	a.things["erasures"] = must(a.do(t, "POST", "/api/v1/erasures", `{"address":"gone@example.com"}`))
-	server := must(w.admin(t, "POST", "/api/admin/provider-configs", nowhere))
 	key := map[string]string{"/api/v1/templates": "taken", "/api/v1/messages": "request-approved"}[o.Path]
 	if key == "" {
 		key = "of-the-example"
 	}
-	a.things["templates"] = must(a.do(t, "POST", "/api/v1/templates", `{"key":"`+key+`","channel":"SMS","body":"Hi {{firstName}}, request {{reference}} was approved."}`))
+	a := w.furnished(t, "one", `{"key":"`+key+`","channel":"SMS","body":"Hi {{firstName}}, request {{reference}} was approved."}`)
 	body, err := json.Marshal(example["value"])
 	if err != nil {
 		t.Fatal(err)
@@ -79,13 +68,13 @@ func (w *world) playExample(t *testing.T, o openapi.Operation, example map[strin
 	}
 	path := o.Path
 	if strings.HasPrefix(path, "/api/admin/provider-configs") {
-		path = strings.Replace(path, "{id}", server, 1)
+		path = strings.Replace(path, "{id}", a.things["server"], 1)
 	}
 	q := &request{method: o.Method, path: a.fill(path), body: body, header: with(a.doorOf(o), jsonType())}
 	if got := w.send(t, q); strconv.Itoa(got.status) != want {
 		t.Errorf("%d, documented %s: %s", got.status, want, got.raw)
 	}
-	w.admin(t, "DELETE", "/api/admin/provider-configs/"+server, "") // of which there may be a hundred
+	w.admin(t, "DELETE", "/api/admin/provider-configs/"+a.things["server"], "") // of which there may be a hundred
 }
 
 // doorOf is what an operation wants to be called with.

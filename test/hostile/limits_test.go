@@ -55,26 +55,36 @@ type limitsOf struct {
 	codes map[string]bool
 }
 
-// limited makes an app with two of everything that a list shows, and one of everything that a path names.
-func (w *world) limited(t *testing.T, slug string) *tenant {
+// furnished makes an app with one of everything that a path names; template is the one whose id goes there.
+func (w *world) furnished(t *testing.T, slug, template string) *tenant {
 	t.Helper()
 	a := w.tenant(t, slug, "")
 	a.fixtures(t)
 	everything(t, a)
-	must := func(got answer) string {
-		if got.status >= 300 {
-			t.Fatalf("%d %s", got.status, got.raw)
-		}
-		return got.str("id")
+	a.things["templates"] = a.do(t, "POST", "/api/v1/templates", template).made(t)
+	a.things["erasures"] = a.do(t, "POST", "/api/v1/erasures", `{"address":"gone@example.com"}`).made(t)
+	a.things["provider-configs"] = a.do(t, "POST", "/api/v1/provider-configs", nowhere).made(t)
+	a.things["server"] = w.admin(t, "POST", "/api/admin/provider-configs", nowhere).made(t)
+	return a
+}
+
+// made is the id of what was asked for.
+func (a answer) made(t *testing.T) string {
+	t.Helper()
+	if a.status >= 300 {
+		t.Fatalf("%d %s", a.status, a.raw)
 	}
-	a.things["templates"] = must(a.do(t, "POST", "/api/v1/templates", `{"key":"plain","channel":"EMAIL","subject":"s","body":"x"}`))
-	a.things["erasures"] = must(a.do(t, "POST", "/api/v1/erasures", `{"address":"gone@example.com"}`))
-	a.things["provider-configs"] = must(a.do(t, "POST", "/api/v1/provider-configs", nowhere))
-	a.things["server"] = must(w.admin(t, "POST", "/api/admin/provider-configs", nowhere))
+	return a.str("id")
+}
+
+// limited makes an app with two of everything that a list shows, and one of everything that a path names.
+func (w *world) limited(t *testing.T, slug string) *tenant {
+	t.Helper()
+	a := w.furnished(t, slug, `{"key":"plain","channel":"EMAIL","subject":"s","body":"x"}`)
 	a.keyOf(t, "READ")
 	for n := range 2 {
-		must(a.do(t, "POST", "/api/v1/suppressions", fmt.Sprintf(`{"channel":"EMAIL","address":"out%d@example.com"}`, n)))
-		a.things["capture"] = must(a.do(t, "POST", messagesURL, sms()))
+		a.do(t, "POST", "/api/v1/suppressions", fmt.Sprintf(`{"channel":"EMAIL","address":"out%d@example.com"}`, n)).made(t)
+		a.things["capture"] = a.do(t, "POST", messagesURL, sms()).made(t)
 		a.waitFor(t, a.things["capture"], "SENT")
 	}
 	return a

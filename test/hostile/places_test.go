@@ -110,10 +110,7 @@ func isLimited(schema map[string]any) bool {
 // TestEverythingThatARequestMayHoldHasItsLimit fails for a field or a parameter without one.
 func TestEverythingThatARequestMayHoldHasItsLimit(t *testing.T) {
 	t.Parallel()
-	c, err := openapi.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := readContract(t)
 	reasons, unused, seen := unlimited(), unlimited(), 0
 	for _, o := range c.Operations() {
 		twice := map[string]bool{}

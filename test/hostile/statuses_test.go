@@ -71,15 +71,6 @@ func TestEveryDocumentedStatusIsReached(t *testing.T) {
 	t.Logf("%d statuses of %d operations", n, len(operations))
 }
 
-func readContract(t *testing.T) *openapi.Contract {
-	t.Helper()
-	c, err := openapi.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 // operations calls f for every operation, with a request for it that is right, as a rule.
 func (w *world) operations(t *testing.T, a *tenant, f func(x *limitsOf, good *request)) {
 	t.Helper()

@@ -67,6 +67,15 @@ func open(t *testing.T, postgres bool, more ...string) *world {
 	return start(t, append(env, more...))
 }
 
+func readContract(t *testing.T) *openapi.Contract {
+	t.Helper()
+	c, err := openapi.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // start starts the server with a configuration, on a port of its own.
 func start(t *testing.T, env []string) *world {
 	t.Helper()
@@ -74,11 +83,7 @@ func start(t *testing.T, env []string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contract, err := openapi.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{contract: contract, slots: make(chan struct{}, inFlight)}
+	w := &world{contract: readContract(t), slots: make(chan struct{}, inFlight)}
 	ctx, stop := context.WithCancel(context.Background())
 	a, err := app.New(ctx, cfg, app.Options{Version: "test", Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {

@@ -24,7 +24,8 @@ func (p *pageArgs) add(v any, cast string) string {
 	return fmt.Sprintf("$%d::%s", len(p.args), cast)
 }
 
-// idsAhead is how far a node's clock may be ahead of the database's.
+// idsAhead is how far a node's clock may be ahead of the database's. A list up to an instant misses what is further ahead: comm.IDSlack would be
+// read and left out with each page.
 const idsAhead = 2 * time.Second
 
 // span adds what a filter's times and cursor admit: ids from low to high, and the

@@ -137,7 +137,7 @@ func (q *listQueries) of(f store.Filter, timed bool) *query {
 }
 
 // idsAhead is how far an id may be minted after its message is created: both go by
-// the clock of this process, so only as far as somebody sets that back.
+// the clock of this process, so only as far as somebody sets that back. It is a small part of comm.IDSlack.
 const idsAhead = 100 * time.Millisecond
 
 // merged makes SQLite merge the ranges, newest first. Status and channel are

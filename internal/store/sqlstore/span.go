@@ -12,8 +12,9 @@ import (
 // submission waited for its transaction; messages are created at the database's
 // clock in that transaction. So an id's time is usually a little before its
 // message's, by a busy minute at most, and after it only by as much as the
-// node's clock is ahead of the database's: that is up to the store.
-const idsBehind = time.Minute
+// node's clock is ahead of the database's: that is up to the store. Both are part
+// of comm.IDSlack.
+const idsBehind = comm.IDSlack / 2
 
 // Span is what a filter's times and cursor admit. The ids are a range that certainly
 // holds every such message; the created_at of each decides.
