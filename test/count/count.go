@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,11 +33,12 @@ type counter struct {
 	parents map[key]bool
 	builds  map[string][]string // import path -> what the compiler said
 	broken  []string            // packages that did not build, or ended outside a test
+	took    map[key]float64     // seconds of each test that is no subtest
 }
 
 func newCounter(out io.Writer) *counter {
 	return &counter{out: out, results: make(map[key]string), output: make(map[key][]string),
-		parents: make(map[key]bool), builds: make(map[string][]string)}
+		parents: make(map[key]bool), builds: make(map[string][]string), took: make(map[key]float64)}
 }
 
 // read takes the output of one run. Lines that are not JSON are passed on.
@@ -77,6 +79,9 @@ func (c *counter) add(e event) {
 			return
 		}
 		c.results[k] = e.Action
+		if !strings.Contains(e.Test, "/") {
+			c.took[k] = e.Elapsed
+		}
 		if e.Action == "pass" {
 			delete(c.output, k)
 		}
@@ -131,6 +136,21 @@ func (c *counter) failedBelow(parent key) bool {
 		}
 	}
 	return false
+}
+
+// showSlowest names the tests that the whole run waits for most: where to look when it takes too long.
+func (c *counter) showSlowest() {
+	const most, worth = 25, 5.0
+	slow := slices.SortedFunc(maps.Keys(c.took), func(a, b key) int { return cmp.Compare(c.took[b], c.took[a]) })
+	for i, k := range slow {
+		if i == most || c.took[k] < worth {
+			return
+		}
+		if i == 0 {
+			fmt.Fprintln(c.out, "the slowest tests:")
+		}
+		fmt.Fprintf(c.out, "%7.1fs  %s  %s\n", c.took[k], k.Test, k.Package)
+	}
 }
 
 // totals counts tests; a package that does not build or ends outside a test is one failure.

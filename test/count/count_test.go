@@ -60,6 +60,20 @@ func TestMain(m *testing.M) { m.Run(); println("leak found"); os.Exit(1) }`, "3 
 	}
 }
 
+// TestTheSlowestAreNamed: those that take five seconds or more, the slowest first, and no subtest.
+func TestTheSlowestAreNamed(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := newCounter(&out)
+	for test, seconds := range map[string]float64{"TestQuick": 4.9, "TestSlow": 5, "TestSlower": 60.25, "TestSlower/sub": 60} {
+		c.add(event{Action: "pass", Package: "m", Test: test, Elapsed: seconds})
+	}
+	c.showSlowest()
+	if want := "the slowest tests:\n   60.2s  TestSlower  m\n    5.0s  TestSlow  m\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
 func TestACommandThatCannotRunIsAFailure(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{

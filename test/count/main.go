@@ -1,5 +1,5 @@
 // Command count runs `go test -json` commands one after the other, prints a line
-// for each package and the output of each test that fails, and ends with the line
+// for each package and the output of each test that fails, names the slowest, and ends with the line
 // "N passed, N failed". It exits with 1 when a test failed, a package did not build
 // or no test ran at all.
 //
@@ -43,6 +43,7 @@ func run(ctx context.Context, args []string, out io.Writer) (ok bool, err error)
 		ok = ok && clean
 		err = errors.Join(err, runErr)
 	}
+	c.showSlowest()
 	passed, failed, skipped := c.totals()
 	// A command may fail without naming a test, for example by a wrong flag.
 	if !ok && failed == 0 {
