@@ -140,7 +140,7 @@ func readBody(w http.ResponseWriter, r *http.Request, to io.ReaderFrom, limit in
 // and HTTP/2 needs no such thing. It waits for nobody who does not send: the client may
 // be a stranger.
 func (a *API) letFinish(w http.ResponseWriter, r *http.Request, err error) {
-	const most, patience, atOnce = 2 * maxFiles, 10 * time.Second, 64
+	const most, patience, atOnce = 2 * maxImport, 10 * time.Second, 64
 	n := r.ContentLength
 	switch {
 	case n >= 0 && n <= 256<<10 || n > most: // nothing is left, or too much

@@ -80,6 +80,27 @@ func TestWhoSendsAllFirstGetsItsAnswer(t *testing.T) {
 	}
 }
 
+// TestAnImportThatIsTooLargeGetsItsAnswer: its length is known before anything is read, and more of it comes than of any other body.
+func TestAnImportThatIsTooLargeGetsItsAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	server := httptest.NewServer(w.api.Handler())
+	t.Cleanup(server.Close)
+	conn := dialed(t, server)
+	fmt.Fprintf(conn, "POST /api/v1/suppressions/import HTTP/1.1\r\nHost: x\r\nX-App-ID: %s\r\nX-API-Key: %s\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\n", one.app.Slug, one.key, 65<<20)
+	line := []byte(strings.Repeat("EMAIL,ama@example.com\n", 1<<10))
+	for sent := 0; sent < 65<<20; {
+		n, err := conn.Write(line[:min(len(line), 65<<20-sent)])
+		if sent += n; err != nil {
+			t.Fatalf("the server hung up after %d bytes: %v", sent, err)
+		}
+	}
+	if got := statusOf(t, conn); got != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d, want 413", got)
+	}
+}
+
 // TestRefusedAndSilentIsAnsweredSoon: a stranger who promises a body and sends none, or
 // next to none, holds a connection for two seconds, and none at all once it is over its rate.
 func TestRefusedAndSilentIsAnsweredSoon(t *testing.T) {
