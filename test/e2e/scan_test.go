@@ -6,7 +6,9 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/commserver/commserver/test/pgserver"
 )
 
 // scanned are bytes that were written somewhere, by the name of the place.
@@ -44,6 +48,9 @@ func (s scanned) holds(text string) (places []string) {
 func (s scanned) files(t *testing.T, dir string, but ...string) {
 	t.Helper()
 	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a server is at work there
+		}
 		if err != nil || info.IsDir() {
 			return err
 		}
@@ -52,13 +59,34 @@ func (s scanned) files(t *testing.T, dir string, but ...string) {
 				return nil
 			}
 		}
+		if !info.Mode().IsRegular() {
+			return nil
+		}
 		b, err := os.ReadFile(path)
-		s[info.Name()] = b
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		name, _ := filepath.Rel(dir, path)
+		s[name] = b
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// server reads what a PostgreSQL server has written, with the database of the URL on the disk: its files, its write-ahead log, what it said.
+func (s scanned) server(t *testing.T, srv *pgserver.Server, url string) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(t.Context())) }()
+	if _, err := c.Exec(t.Context(), `CHECKPOINT`); err != nil {
+		t.Fatal(err)
+	}
+	s.files(t, srv.Dir(), "password")
 }
 
 // vacuum rewrites a database that no server has open, and empties its log.

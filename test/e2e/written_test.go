@@ -16,13 +16,14 @@ import (
 )
 
 // TestNothingSecretIsWrittenDown uses most of what there is, with the log as talkative as it gets, and looks for
-// credentials and keys in the database, its log and a copy, and for those, bodies and addresses in what the server said.
+// credentials and keys in the database's files, its write-ahead log and a copy, and for those, bodies and addresses in what the server said.
 func TestNothingSecretIsWrittenDown(t *testing.T) {
 	ring, err := seal.GenerateRing("k1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := pgtest.Database(t)
+	srv := pgtest.Private(t)
+	url := srv.URL("postgres")
 	for name, env := range map[string][]string{"SQLite": nil, "PostgreSQL": {"COMMS_DATABASE_URL=" + url}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,6 +45,12 @@ func TestNothingSecretIsWrittenDown(t *testing.T) {
 					stored["after the stop: "+place] = b
 				}
 			} else {
+				stored.server(t, srv, url)
+				for _, part := range []string{"data/base/", "data/pg_wal/"} { // where the scan finds what it may
+					if !strings.Contains(strings.Join(stored.holds("ama@secret.example.com"), " "), part) {
+						t.Errorf("nothing is found below %s", part)
+					}
+				}
 				stored.tables(t, url)
 			}
 			_, key, _ := strings.Cut(ring.Reveal(), ":")

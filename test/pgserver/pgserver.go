@@ -118,6 +118,9 @@ func (s *Server) SocketURL(database string) string {
 	return "postgres:///" + url.PathEscape(database) + "?" + q.Encode()
 }
 
+// Dir is the folder of everything that the server writes: its data in data, and its log.
+func (s *Server) Dir() string { return s.root }
+
 // Restart stops the server in the given mode and starts it again on the same port.
 func (s *Server) Restart(ctx context.Context, mode Mode) error {
 	if err := s.run(ctx, "pg_ctl", "stop", "-D", s.path("data"), "-m", string(mode), "-w"); err != nil {
