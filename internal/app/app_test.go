@@ -16,24 +16,29 @@ import (
 	"github.com/commserver/commserver/internal/config"
 )
 
+// started is a server that runs until it is told to stop, what it said at its first start, and how its run ended.
+func started(t *testing.T, drain string) (a *App, first First, stop func(), ended chan error) {
+	t.Helper()
+	cfg, err := config.Load(config.Source{Env: []string{"COMMS_ADDR=localhost:0", "COMMS_DATA_DIR=" + t.TempDir(), drain}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	if a, err = New(ctx, cfg, Options{Version: "test", Log: slog.New(slog.DiscardHandler), OnFirst: func(f First) { first = f }}); err != nil {
+		t.Fatal(err)
+	}
+	ended = make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	return a, first, stop, ended
+}
+
 // A client that sends half a request and then nothing once held the dispatcher
 // up for a whole drain time, so that a stop took two of them.
 func TestASlowClientDoesNotDoubleTheDrain(t *testing.T) {
 	t.Parallel()
 	const drain = 4 * time.Second
-	cfg, err := config.Load(config.Source{Env: []string{"COMMS_ADDR=localhost:0", "COMMS_DATA_DIR=" + t.TempDir(), fmt.Sprintf("COMMS_DRAIN_TIMEOUT=%s", drain)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var first First
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	a, err := New(ctx, cfg, Options{Version: "test", Log: slog.New(slog.DiscardHandler), OnFirst: func(f First) { first = f }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
+	a, first, stop, ended := started(t, fmt.Sprintf("COMMS_DRAIN_TIMEOUT=%s", drain))
 
 	slow, err := net.Dial("tcp", a.Addr().String())
 	if err != nil {
@@ -62,19 +67,7 @@ func TestASlowClientDoesNotDoubleTheDrain(t *testing.T) {
 // A request that waits for a capture, for up to 50 seconds, once held a stop up for the whole drain time.
 func TestAStopDoesNotWaitForWaitingRequests(t *testing.T) {
 	t.Parallel()
-	cfg, err := config.Load(config.Source{Env: []string{"COMMS_ADDR=localhost:0", "COMMS_DATA_DIR=" + t.TempDir(), "COMMS_DRAIN_TIMEOUT=20s"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var first First
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	a, err := New(ctx, cfg, Options{Version: "test", Log: slog.New(slog.DiscardHandler), OnFirst: func(f First) { first = f }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
+	_, first, stop, ended := started(t, "COMMS_DRAIN_TIMEOUT=20s")
 	wait := func(seconds int) (status int) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%s/api/v1/sandbox/messages/wait?to=233241234567&timeout=%d", first.BaseURL, seconds), nil)
 		if err != nil {

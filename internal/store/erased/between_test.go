@@ -1,14 +1,11 @@
-package erased_test
+package erased
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 
 	"github.com/commserver/commserver/internal/comm"
-	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
-	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/store/sqlite"
 )
 
@@ -35,16 +32,9 @@ func TestWhoComesBackInBetweenIsFound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db")})
-	must(err)
-	t.Cleanup(func() { must(s.Close()) })
-	must(s.Migrate(ctx))
-	text, err := seal.GenerateRing("k1")
-	must(err)
-	ring, err := seal.ParseRing(text)
-	must(err)
+	s, ring := fresh(t)
 	m := &meanwhile{Store: s}
-	book, err := erased.Open(ctx, m, ring)
+	book, err := Open(ctx, m, ring)
 	must(err)
 	app, other := comm.NewID(1), "esi@example.org"
 	const to = "ama@example.org"

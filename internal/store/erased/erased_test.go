@@ -38,6 +38,26 @@ func (c *counted) UnsuppressErased(ctx context.Context, app comm.ID, ch comm.Cha
 	return c.Store.UnsuppressErased(ctx, app, ch, address, hash)
 }
 
+// fresh is an empty store and a ring of keys.
+func fresh(t *testing.T) (*sqlite.Store, *seal.Ring) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+	must(err)
+	t.Cleanup(func() { must(s.Close()) })
+	must(s.Migrate(t.Context()))
+	text, err := seal.GenerateRing("k1")
+	must(err)
+	ring, err := seal.ParseRing(text)
+	must(err)
+	return s, ring
+}
+
 // opened is a Book on a store of its own, in which there is one app.
 func opened(t *testing.T) (*counted, *Book, *comm.App) {
 	t.Helper()
@@ -48,14 +68,7 @@ func opened(t *testing.T) (*counted, *Book, *comm.App) {
 			t.Fatal(err)
 		}
 	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db")})
-	must(err)
-	t.Cleanup(func() { must(s.Close()) })
-	must(s.Migrate(ctx))
-	text, err := seal.GenerateRing("k1")
-	must(err)
-	ring, err := seal.ParseRing(text)
-	must(err)
+	s, ring := fresh(t)
 	c := &counted{Store: s}
 	book, err := Open(ctx, c, ring)
 	must(err)
