@@ -1,5 +1,7 @@
 package comm
 
+import "time"
+
 // App is the tenant: one application with its settings. Everything else belongs to one App.
 type App struct {
 	ID            ID
@@ -12,15 +14,17 @@ type App struct {
 	ShardSpread   int  // 1, or over how many shards a giant app is spread
 	QueuePaused   bool // nothing of the app starts; accepting goes on
 	QueueDraining bool // new messages are refused; what waits goes out
-	WebhookURL    string
-	WebhookSecret []byte // sealed; nil when none
-	AllowedFrom   []string
-	SMSPerDay     int      // segments of live SMS in a UTC day; 0: any number
-	SMSPrefixes   []string // beginnings of the numbers that live SMS may go to; empty: any
-	SMSPrefixCaps []SMSCap // of numbers that begin so, in the order of the prefixes, each at most once; 0: none
-	SMSDays       SMSDays  // as they were when the app was read; the accepts keep them, not the app's settings
-	CreatedAt     Micros
-	UpdatedAt     Micros
+	// The app's endpoint named DefaultEndpoint: see store.Endpoints.
+	WebhookURL     string
+	WebhookSecret  []byte // sealed; nil when none
+	WebhookVersion int    // of the endpoint, as it was read; 0 when none
+	AllowedFrom    []string
+	SMSPerDay      int      // segments of live SMS in a UTC day; 0: any number
+	SMSPrefixes    []string // beginnings of the numbers that live SMS may go to; empty: any
+	SMSPrefixCaps  []SMSCap // of numbers that begin so, in the order of the prefixes, each at most once; 0: none
+	SMSDays        SMSDays  // as they were when the app was read; the accepts keep them, not the app's settings
+	CreatedAt      Micros
+	UpdatedAt      Micros
 }
 
 // Mode is the mode that a message accepted now is pinned to.
@@ -88,6 +92,22 @@ type ProviderConfig struct {
 	Version   int // +1 at every change: senders are opened again
 	CreatedAt Micros
 	UpdatedAt Micros
+}
+
+// Settings of a configuration that are no fields of its type: until when the callback token before the last rotation is taken as well,
+// and when that rotation was. Both are instants as Micros writes them.
+const (
+	PreviousCallbackEndsAt = "previousCallbackEndsAt"
+	CallbackRotatedAt      = "callbackRotatedAt"
+)
+
+// PreviousCallbackEnd is until when the callback token before the last rotation is taken as well; 0: it is not.
+func (c *ProviderConfig) PreviousCallbackEnd() Micros {
+	at, err := time.Parse(millisLayout, c.Settings[PreviousCallbackEndsAt])
+	if err != nil {
+		return 0
+	}
+	return At(at)
 }
 
 // ProviderLimits are what an operator allows this configuration. Zero means no limit of that sort.

@@ -2,34 +2,38 @@ package comm
 
 // What an entry of the audit log reports. They are stored: never rename one.
 const (
-	AuditAppCreated      = "app_created"
-	AuditAppUpdated      = "app_updated"
-	AuditAppDeleted      = "app_deleted"
-	AuditKeyCreated      = "key_created"
-	AuditKeyReplaced     = "key_replaced"
-	AuditKeysRotated     = "keys_rotated"
-	AuditKeyRevoked      = "key_revoked"
-	AuditKeyFirstUsed    = "key_first_used"
-	AuditKeyRefused      = "key_refused"
-	AuditTooManyFailures = "too_many_failures"
-	AuditProviderCreated = "provider_created"
-	AuditProviderUpdated = "provider_updated"
-	AuditProviderDeleted = "provider_deleted"
-	AuditTemplateCreated = "template_created"
-	AuditTemplateUpdated = "template_updated"
-	AuditTemplateDeleted = "template_deleted"
-	AuditSuppressed      = "suppressions_added"
-	AuditUnsuppressed    = "suppression_removed"
-	AuditQueueCancelled  = "queue_cancelled"
-	AuditMessageCancel   = "message_cancelled"
-	AuditMessageRetry    = "message_retried"
-	AuditSettingSet      = "setting_set"
-	AuditSettingChanged  = "setting_changed"
-	AuditAppRemoved      = "app_removed"
-	AuditErasureStarted  = "erasure_requested"
-	AuditErasureDone     = "erasure_finished"
-	AuditPersonExported  = "person_exported"
-	AuditSMSAlarm        = "sms_alarm"
+	AuditAppCreated       = "app_created"
+	AuditAppUpdated       = "app_updated"
+	AuditAppDeleted       = "app_deleted"
+	AuditKeyCreated       = "key_created"
+	AuditKeyReplaced      = "key_replaced"
+	AuditKeysRotated      = "keys_rotated"
+	AuditKeyRevoked       = "key_revoked"
+	AuditKeyFirstUsed     = "key_first_used"
+	AuditKeyRefused       = "key_refused"
+	AuditTooManyFailures  = "too_many_failures"
+	AuditProviderCreated  = "provider_created"
+	AuditProviderUpdated  = "provider_updated"
+	AuditProviderDeleted  = "provider_deleted"
+	AuditTemplateCreated  = "template_created"
+	AuditTemplateUpdated  = "template_updated"
+	AuditTemplateDeleted  = "template_deleted"
+	AuditEndpointCreated  = "endpoint_created"
+	AuditEndpointUpdated  = "endpoint_updated"
+	AuditEndpointDisabled = "endpoint_disabled"
+	AuditEndpointDeleted  = "endpoint_deleted"
+	AuditSuppressed       = "suppressions_added"
+	AuditUnsuppressed     = "suppression_removed"
+	AuditQueueCancelled   = "queue_cancelled"
+	AuditMessageCancel    = "message_cancelled"
+	AuditMessageRetry     = "message_retried"
+	AuditSettingSet       = "setting_set"
+	AuditSettingChanged   = "setting_changed"
+	AuditAppRemoved       = "app_removed"
+	AuditErasureStarted   = "erasure_requested"
+	AuditErasureDone      = "erasure_finished"
+	AuditPersonExported   = "person_exported"
+	AuditSMSAlarm         = "sms_alarm"
 )
 
 // AuditActions is every action with its meaning.
@@ -47,11 +51,15 @@ var auditActions = [...]Word{
 	{AuditKeyRefused, "A key was refused because it has ended; at most once an hour and node for a key."},
 	{AuditTooManyFailures, "An address was over the limit of failed authentications; at most once an hour and node for an address."},
 	{AuditProviderCreated, "A provider configuration was created."},
-	{AuditProviderUpdated, "A provider configuration was changed."},
+	{AuditProviderUpdated, "A provider configuration was changed, or its callback token rotated (config.callbackRotatedAt)."},
 	{AuditProviderDeleted, "A provider configuration was deleted."},
 	{AuditTemplateCreated, "A template was created."},
 	{AuditTemplateUpdated, "A template was renamed, or got another version."},
 	{AuditTemplateDeleted, "A template was deleted."},
+	{AuditEndpointCreated, "A webhook endpoint was created. An app's webhookUrl, which is its endpoint named default, is a setting of the app when it is changed there."},
+	{AuditEndpointUpdated, "A webhook endpoint was changed, or its secret rotated."},
+	{AuditEndpointDisabled, "The server switched a webhook endpoint off."},
+	{AuditEndpointDeleted, "A webhook endpoint was deleted."},
 	{AuditSuppressed, "Addresses joined an app's opt-out list by a call or an import, of which each step has an entry. The log never holds the addresses."},
 	{AuditUnsuppressed, "An address was taken off an app's opt-out list."},
 	{AuditQueueCancelled, "The administrator began to cancel what waits of an app. Each message's log says what became of it."},

@@ -54,7 +54,7 @@ func statesDoc() string {
 		{"QUEUED", "accepted; waits for its time, its retry or its turn"},
 		{"SENDING", "one node has stored the start of an attempt; a provider call may be running"},
 		{"SENT", "a provider accepted it (the sandbox logger: `providerName: \"sandbox\"`)"},
-		{"DELIVERED", "a provider's report says that it arrived"},
+		{"DELIVERED", "a provider's report says that it arrived ([some recipients](sandbox.md#recipients-with-a-fixed-outcome) of the sandbox have it reported)"},
 		{"FAILED", "refused for good, retries exhausted, expired, or outcome unknown under policy FAIL; RETRY may reopen it"},
 		{"SUPPRESSED", "the recipient is on the app's opt-out list; no provider call was made after the check"},
 		{"CANCELLED", "cancelled before any provider could have accepted it; RETRY may reopen it"},

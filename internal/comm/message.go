@@ -88,6 +88,11 @@ const (
 	UnknownInGeneration
 	// UnknownEver: an attempt of any generation ended unknown (a FAILED message may have been sent).
 	UnknownEver
+	// FailureCorrectable: FAILED by a report that a later word of the provider may contradict.
+	FailureCorrectable
+	// RepeatOwed: the last attempt ended unknown at a provider that takes a repeat of it only once, so that the
+	// next attempt goes there before any other (promise 6). Every outcome says anew whether it is so.
+	RepeatOwed
 )
 
 // Has says whether all of want are set.
@@ -98,7 +103,9 @@ type Message struct {
 	State
 	Content
 	ContentGone bool // purged by retention or erasure
-	Events      []Event
+	// ContentUnread says that the content is there and this version cannot read it; ContentGone is set beside it.
+	ContentUnread bool
+	Events        []Event
 }
 
 // Event is one fact in a message's life, append only, written with the change it reports.
@@ -119,4 +126,6 @@ type Event struct {
 	Ref        string // the provider's id of the message
 	ErrorCode  string
 	Detail     string // redacted sentence for people
+	// ErrorText is State.ErrorText once the event has happened.
+	ErrorText string
 }

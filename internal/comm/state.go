@@ -38,6 +38,7 @@ const (
 	CauseBouncedAfterDelivery
 	CauseContentPurged
 	CauseErased
+	CauseReportNoted
 )
 
 var causeNames = names{
@@ -46,7 +47,7 @@ var causeNames = names{
 	12: "suppressed", 13: "cancelled", 14: "cancel_requested", 15: "cancelled_before_start", 16: "cancelled_after_clean_failure",
 	17: "no_provider", 18: "content_gone", 19: "outcome_unknown", 20: "internal_error", 21: "retry_requested", 22: "released",
 	23: "late_result", 24: "settled_by_proof", 25: "late_proof", 26: "report_delivered", 27: "report_failed",
-	28: "report_duplicate", 29: "report_out_of_order", 30: "complaint", 31: "bounced_after_delivery", 32: "content_purged", 33: "erased",
+	28: "report_duplicate", 29: "report_out_of_order", 30: "complaint", 31: "bounced_after_delivery", 32: "content_purged", 33: "erased", 34: "report_noted",
 }
 
 func (c Cause) String() string { return causeNames.of(uint8(c)) }
@@ -54,7 +55,7 @@ func (c Cause) String() string { return causeNames.of(uint8(c)) }
 // Causes lists every cause in the order of its stored value.
 func Causes() []Cause {
 	out := make([]Cause, 0, len(causeNames))
-	for c := CauseAccepted; c <= CauseErased; c++ {
+	for c := CauseAccepted; c <= CauseReportNoted; c++ {
 		out = append(out, c)
 	}
 	return out
@@ -96,11 +97,11 @@ func Edges() []Edge {
 		{"T13", Sending, Failed, CauseOutcomeUnknown, "worker, recovery", "outcome unknown and policy FAIL, horizon passed, or cancel wish"},
 		{"T14", Sending, Cancelled, CauseCancelledAfterCleanFailure, "worker", "cancel wish and the attempt certainly failed"},
 		{"T15", Sent, Delivered, CauseReportDelivered, "report", ""},
-		{"T16", Sent, Failed, CauseReportFailed, "report", "final negative report"},
+		{"T16", Sent, Failed, CauseReportFailed, "report", "negative report about the attempt that it was sent by"},
 		{"T17", Sending, Sent, CauseSettledByProof, "report, late worker", "an attempt of unknown outcome proved accepted; pending retry removed"},
 		{"T17", Queued, Sent, CauseSettledByProof, "report, late worker", "an attempt of unknown outcome proved accepted; pending retry removed"},
 		{"T18", Failed, Sent, CauseLateProof, "report, late worker", "FAILED came from outcome_unknown or exhausted after an unknown attempt"},
-		{"T18", Failed, Delivered, CauseLateProof, "report", "as above"},
+		{"T18", Failed, Delivered, CauseLateProof, "report", "as above, or from a report_failed that was said to be correctable"},
 		{"T19", Failed, Queued, CauseRetryRequested, "API, admin", "not expired; generation+1"},
 		{"T20", Cancelled, Queued, CauseRetryRequested, "API, admin", "not expired; generation+1"},
 	}

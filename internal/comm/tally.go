@@ -55,7 +55,7 @@ func counted(cause Cause, from, to Status) Counter {
 // attemptCounters is what an event that names a provider says of an attempt. What
 // is found out later (a proof) is counted when it is found out, and what was
 // counted before stays. An attempt that was given back unsent counts as started only.
-var attemptCounters = [CauseErased + 1]Counter{
+var attemptCounters = [CauseReportNoted + 1]Counter{
 	CauseAttemptStarted:             TriesStarted,
 	CauseProviderAccepted:           TriesSent,
 	CauseSettledByProof:             TriesSent,

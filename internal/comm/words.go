@@ -34,6 +34,8 @@ const (
 	WarnSuppressed  = "recipient_suppressed"
 	WarnUCS2        = "ucs2_forced"
 	WarnUnused      = "unused_variables"
+	WarnDown        = "provider_down"
+	WarnCredentials = "credentials_unavailable"
 )
 
 // Warning is something in an answer that is no error but should be known.
@@ -50,6 +52,8 @@ var warnings = [...]Word{
 	{WarnSuppressed, "The recipient is on the app's opt-out list: the message will end SUPPRESSED unless the entry is removed first."},
 	{WarnUCS2, "A few characters outside of the GSM alphabet make the SMS take more segments."},
 	{WarnUnused, "A preview was given values that the template has no placeholder for: a misspelt name, perhaps."},
+	{WarnDown, "Calls through the provider configuration fail, or its account does not work: messages take the next one of the chain, and wait where there is none. The text has the last answer's code."},
+	{WarnCredentials, "The credentials of the provider configuration cannot be opened, for a key of the server is missing: messages take the next one of the chain, and wait where there is none."},
 }
 
 // Why an address is on an app's suppressions.
