@@ -31,7 +31,7 @@ type Rule struct {
 	CountRound bool   // a round of only such answers counts towards the back-off
 	Unknown    bool   // the app's onUnknownOutcome decides
 	Breaker    bool   // counts as an error of the configuration's breaker
-	OpenNow    bool   // opens the breaker at once and warns the tenant
+	OpenNow    bool   // opens the breaker at once; the configuration says why in its warnings
 	Throttle   bool   // the configuration waits (Retry-After); the message loses nothing
 	Code       string // errorCode of an attempt that came to this
 	Meaning    string // of the code, for people

@@ -1,10 +1,13 @@
 package provider
 
 // CallbackToken is the name among a configuration's secrets under which the token
-// of its callback URL is kept, for types that report (Adapter.Reports). It is drawn
+// of its callback URL is kept, for types that report (Adapter.Reporting). It is drawn
 // when the configuration is made, survives changes and the rotation of keys, and is
 // no field: nobody can set it. Senders find it in their Settings.
 const CallbackToken = "callbackToken"
+
+// PreviousCallbackToken is the name of the token before it, which is taken until comm.ProviderConfig.PreviousCallbackEnd.
+const PreviousCallbackToken = "previousCallbackToken"
 
 // Lengths of what providers issue, in bytes, with room to spare.
 const (

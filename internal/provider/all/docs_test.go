@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/provider/all"
@@ -45,9 +46,9 @@ func TestDocsAreCurrent(t *testing.T) {
 
 func types() string {
 	var b strings.Builder
-	b.WriteString("\n| type | provider | channel | this version sends with it | reports to a callback URL |\n|---|---|---|---|---|\n")
+	b.WriteString("\n| type | provider | channel | this version sends with it | reports to a callback URL | a repeat is taken only once |\n|---|---|---|---|---|---|\n")
 	for _, a := range all.Adapters() {
-		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %s |\n", a.Type, strings.ToLower(a.Type), a.Title, a.Channel, yes(a.Open != nil), yes(a.Reports))
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %s | %s |\n", a.Type, strings.ToLower(a.Type), a.Title, a.Channel, yes(a.Open != nil), yes(a.Reports()), once(a.RepeatFor))
 	}
 	for _, a := range all.Adapters() {
 		fmt.Fprintf(&b, "\n### %s\n\n| field | value | about |\n|---|---|---|\n", a.Type)
@@ -57,6 +58,14 @@ func types() string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// once says for how long after the first attempt.
+func once(d time.Duration) string {
+	if d == 0 {
+		return yes(false)
+	}
+	return fmt.Sprintf("for %d hours", d/time.Hour)
 }
 
 func yes(b bool) string {

@@ -50,7 +50,7 @@ type SMTPScript struct {
 // ServeSMTP starts the server; scripts[i] is for the i-th connection. conf may be nil if no step is <tls>.
 func ServeSMTP(t testing.TB, conf *tls.Config, scripts ...string) *SMTPScript {
 	s := &SMTPScript{Hung: make(chan struct{}), t: t, tls: conf, scripts: scripts}
-	s.Dial = peer(t, func(c net.Conn) {
+	s.Dial = Peer(t, func(c net.Conn) {
 		s.mu.Lock()
 		n := s.conns
 		s.conns++

@@ -187,22 +187,22 @@ func (s Subject) secrets(c *comm.Content) []string {
 }
 
 func talkingPeer(t testing.TB, text string) Dialer {
-	return peer(t, func(c net.Conn) {
+	return Peer(t, func(c net.Conn) {
 		_, _ = io.WriteString(c, text)
 		_ = c.Close()
 	})
 }
 
 func silentPeer(t testing.TB) Dialer {
-	return peer(t, func(c net.Conn) {
+	return Peer(t, func(c net.Conn) {
 		_, _ = io.Copy(io.Discard, c)
 		_ = c.Close()
 	})
 }
 
-// peer listens until the test ends and serves each connection. Its serve
+// Peer listens until the test ends and serves each connection. The serve
 // functions end by themselves once the client has gone, at the latest with their deadline.
-func peer(t testing.TB, serve func(net.Conn)) Dialer {
+func Peer(t testing.TB, serve func(net.Conn)) Dialer {
 	t.Helper()
 	l := listen(t)
 	var all sync.WaitGroup

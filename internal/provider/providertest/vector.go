@@ -108,7 +108,7 @@ func (v *Vector) runSMTP(t *testing.T, a provider.Adapter) {
 	}
 }
 
-func (v *Vector) decode(t *testing.T, section string, into any) {
+func (v *Vector) decode(t testing.TB, section string, into any) {
 	t.Helper()
 	if text := v.Section(section); text != "" {
 		if err := json.Unmarshal([]byte(text), into); err != nil {
@@ -131,22 +131,25 @@ func outcome(r provider.Receipt, err error) map[string]string {
 	if e.HardBounce {
 		out["hard"] = "true"
 	}
+	if e.OptedOut {
+		out["opted out"] = "true"
+	}
 	if e.RetryAfter > 0 {
 		out["after"] = e.RetryAfter.String()
 	}
 	return out
 }
 
-// judge compares; ref, detail and text count only if the vector names them, everything else always.
+// judge compares with the section expect.
 func (v *Vector) judge(t *testing.T, got map[string]string) {
 	t.Helper()
-	want := map[string]string{}
-	for line := range strings.Lines(v.Section("expect")) {
-		key, value, ok := strings.Cut(strings.TrimSpace(line), ": ")
-		if ok {
-			want[key] = value
-		}
-	}
+	v.judgeAs(t, "expect", got)
+}
+
+// judgeAs compares; ref, detail and text count only if the section names them, everything else always.
+func (v *Vector) judgeAs(t *testing.T, section string, got map[string]string) {
+	t.Helper()
+	want := lines(v.Section(section))
 	if want["class"] == "" {
 		t.Fatal("the vector expects no class")
 	}

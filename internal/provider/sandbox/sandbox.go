@@ -3,10 +3,12 @@
 //
 // It promises to accept everything at once and to send nothing, except towards
 // recipients with a fixed outcome (Outcomes), by which integrators rehearse
-// refusals, retries and unknown outcomes. Its log lines hold the message's id,
-// the channel and a masked address, never content.
+// refusals, retries, unknown outcomes and delivery reports. What it will report of a
+// message it hands over before it answers that it accepted the message; for all other
+// recipients it calls nobody. Its log lines hold the message's id, the channel and a
+// masked address, never content.
 //
-// It keeps no copy of what it took and makes no delivery reports; both are
+// It keeps no copy of what it took, and neither stores nor applies reports; both are
 // other packages' work. It is not an adapter that a configuration can choose.
 package sandbox
 
@@ -43,7 +45,9 @@ type Outcome struct {
 	Hard     bool
 	Code     string // of the refusal
 	Text     string // of the refusal
-	// Now and Later explain the outcome to people: at once, and once delivery reports are rehearsed.
+	// Reports is what is reported of an accepted attempt a moment later, in this order: fate, words, and reason of a suppression.
+	Reports []provider.Report
+	// Now and Later explain the outcome to people: at once, and by what is reported.
 	Now, Later string
 }
 
@@ -51,13 +55,16 @@ type Outcome struct {
 func Outcomes() []Outcome {
 	return []Outcome{
 		{Name: "delivered", Number: NumberPrefix + "01", Class: provider.Accepted,
-			Now: "accepted: `SENT`", Later: "report: `DELIVERED`"},
+			Reports: []provider.Report{arrived()},
+			Now:     "accepted: `SENT`", Later: "`DELIVERED`"},
 		{Name: "failed", Number: NumberPrefix + "02", Class: provider.PermanentMessage, Code: "sandbox_failed", Text: "the sandbox refuses this recipient, as asked",
 			Now: "refused for good: `FAILED` after one attempt", Later: "none"},
 		{Name: "bounced", Number: NumberPrefix + "03", Class: provider.Accepted,
-			Now: "accepted: `SENT`", Later: "report: `FAILED`, the recipient is suppressed"},
+			Reports: []provider.Report{{Fate: provider.Undelivered, Suppress: comm.SuppressHardBounce, Code: "sandbox_bounced", Text: "the recipient does not exist, as asked"}},
+			Now:     "accepted: `SENT`", Later: "`FAILED` with `sandbox_bounced`; the recipient is suppressed (`hard_bounce`)"},
 		{Name: "complained", Number: NumberPrefix + "04", Class: provider.Accepted,
-			Now: "accepted: `SENT`", Later: "report: `DELIVERED`, then a complaint, the recipient is suppressed"},
+			Reports: []provider.Report{arrived(), {Fate: provider.Complained, Suppress: comm.SuppressComplaint, Text: "the recipient calls it spam, as asked"}},
+			Now:     "accepted: `SENT`", Later: "`DELIVERED`, then the event `complaint`; the recipient is suppressed (`complaint`)"},
 		{Name: "suppressed", Number: NumberPrefix + "05", Class: provider.PermanentMessage, Code: "sandbox_suppressed", Text: "the recipient is on the sandbox's own suppression list, as asked",
 			Now: "refused for good, as by a provider that keeps its own opt-out list: `FAILED` after one attempt", Later: "none"},
 		{Name: "retry", Number: NumberPrefix + "06", Class: provider.Transient, Attempts: 2, Code: "sandbox_retry", Text: "the sandbox is down for the first two attempts, as asked",
@@ -67,6 +74,10 @@ func Outcomes() []Outcome {
 		{Name: "unknown", Number: NumberPrefix + "08", Class: provider.Ambiguous, Code: "sandbox_unknown", Text: "nobody can tell whether the sandbox took the message, as asked",
 			Now: "every attempt ends without an answer, and `onUnknownOutcome` decides: `RETRY` repeats with growing pauses, `FAIL` ends `FAILED` with `outcome_unknown`", Later: "none"},
 	}
+}
+
+func arrived() provider.Report {
+	return provider.Report{Fate: provider.Delivered, Text: "the recipient took the message, as asked"}
 }
 
 // Find answers the fixed outcome of a recipient, if it has one.
@@ -92,15 +103,21 @@ func Find(channel comm.Channel, to string) (Outcome, bool) {
 	return Outcome{}, false
 }
 
-// Sender is the logger. It is safe for concurrent use and takes both channels.
-type Sender struct{ log *slog.Logger }
+// Keep stores what is to be reported of an app's message. Once it answers nil the report will come, whatever happens to this process.
+type Keep func(ctx context.Context, app comm.ID, report *provider.Callback) error
 
-// New makes a logger that writes to log; nil means nowhere.
-func New(log *slog.Logger) *Sender {
+// Sender is the logger. It is safe for concurrent use and takes both channels.
+type Sender struct {
+	log  *slog.Logger
+	keep Keep
+}
+
+// New makes a logger that writes to log; nil means nowhere. Without a keep nothing is reported.
+func New(log *slog.Logger, keep Keep) *Sender {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Sender{log: log}
+	return &Sender{log: log, keep: keep}
 }
 
 // Send implements provider.Sender.
@@ -116,6 +133,11 @@ func (s *Sender) Send(ctx context.Context, m *provider.Message) (provider.Receip
 	}
 	if fixed && o.Class != provider.Accepted && (o.Attempts == 0 || m.Attempt <= o.Attempts) {
 		return provider.Receipt{}, &provider.Error{Class: o.Class, Code: o.Code, Text: o.Text, HardBounce: o.Hard}
+	}
+	if len(o.Reports) > 0 && s.keep != nil {
+		if err := s.keep(ctx, m.App, reportOf(o, m)); err != nil {
+			return provider.Receipt{}, unkept(err)
+		}
 	}
 	id := m.ID.String()
 	if s.log.Enabled(ctx, slog.LevelInfo) {

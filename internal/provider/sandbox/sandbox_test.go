@@ -32,7 +32,7 @@ func send(t *testing.T, channel comm.Channel, to string, attempt int) (provider.
 	m := message(t, channel, to)
 	m.Attempt = attempt
 	begin := time.Now()
-	_, err := sandbox.New(nil).Send(t.Context(), m)
+	_, err := sandbox.New(nil, nil).Send(t.Context(), m)
 	took := time.Since(begin)
 	if err == nil {
 		return provider.Accepted, took
@@ -100,13 +100,13 @@ func TestObeysContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := sandbox.New(nil).Send(ctx, message(t, comm.Email, "slow@sandbox.commserver.test"))
+		_, err := sandbox.New(nil, nil).Send(ctx, message(t, comm.Email, "slow@sandbox.commserver.test"))
 		if e := provider.Classify(err); e.Class != provider.Transient || e.Code != "timeout" || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		gone, stop := context.WithCancel(t.Context())
 		stop()
-		_, err = sandbox.New(nil).Send(gone, message(t, comm.Email, "a@example.com"))
+		_, err = sandbox.New(nil, nil).Send(gone, message(t, comm.Email, "a@example.com"))
 		if e := provider.Classify(err); e.Class != provider.Transient || e.Code != "cancelled" {
 			t.Errorf("got %v", err)
 		}
@@ -116,7 +116,7 @@ func TestObeysContext(t *testing.T) {
 func TestLogHoldsNoContent(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	s := sandbox.New(slog.New(slog.NewTextHandler(&log, nil)))
+	s := sandbox.New(slog.New(slog.NewTextHandler(&log, nil)), nil)
 	r, err := s.Send(t.Context(), message(t, comm.Email, "ama.mensah@example.com"))
 	if err != nil || r.Ref != providertest.MessageID {
 		t.Errorf("%+v %v", r, err)
@@ -143,7 +143,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var table strings.Builder
-	table.WriteString("| email | SMS | now | with delivery reports |\n|---|---|---|---|\n")
+	table.WriteString("| email | SMS | at once | reported about a second later |\n|---|---|---|---|\n")
 	for _, o := range sandbox.Outcomes() {
 		fmt.Fprintf(&table, "| `%s@%s` | `%s` | %s | %s |\n", o.Name, sandbox.Domain, o.Number, o.Now, o.Later)
 	}
@@ -154,7 +154,7 @@ func TestDocs(t *testing.T) {
 
 // TestCheap bounds what a message costs: the sandbox must never be the limit.
 func TestCheap(t *testing.T) {
-	s := sandbox.New(nil)
+	s := sandbox.New(nil, nil)
 	m := message(t, comm.Email, "ama@example.com")
 	if n := testing.AllocsPerRun(1000, func() { _, _ = s.Send(context.Background(), m) }); n > 1 {
 		t.Errorf("%v allocations a message, want at most 1 (the id's text)", n)
@@ -162,7 +162,7 @@ func TestCheap(t *testing.T) {
 }
 
 func BenchmarkSend(b *testing.B) {
-	s := sandbox.New(slog.New(slog.NewTextHandler(&countingWriter{}, nil)))
+	s := sandbox.New(slog.New(slog.NewTextHandler(&countingWriter{}, nil)), nil)
 	m := message(b, comm.Email, "ama@example.com")
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

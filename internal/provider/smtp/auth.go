@@ -19,7 +19,7 @@ func (s *Sender) login(ctx context.Context, ses *session) *fault {
 	if !ses.encrypted && !loopback(ses.conn) {
 		return &fault{phase: startTLS, err: errNoTLS}
 	}
-	if err := ses.within(ctx, s.times.command); err != nil {
+	if err := ses.within(ctx, s.patience(ctx)); err != nil {
 		return &fault{phase: authentication, err: err}
 	}
 	mechanisms := []string{"PLAIN", "LOGIN", "CRAM-MD5"}

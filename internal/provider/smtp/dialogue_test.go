@@ -238,6 +238,103 @@ func TestContextInEveryPhase(t *testing.T) {
 	}
 }
 
+// TestHurryInEveryPhase: when the provider is known to be silent, what has not been sent yet goes elsewhere, and what may have been stays.
+func TestHurryInEveryPhase(t *testing.T) {
+	t.Parallel()
+	inData := openedOld + "C~ MAIL\nS: 250 ok\nC~ RCPT\nS: 250 ok\nC: DATA\n"
+	for name, script := range map[string]string{
+		"greeting": "<hang>",
+		"EHLO":     "S: 220 hi\n<hang>",
+		"MAIL":     openedOld + "<hang>",
+		"group":    opened + "<hang>",
+		"DATA":     inData + "<hang>",
+		"dot":      inData + "S: 354 go\n<mail>\n<hang>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := providertest.ServeSMTP(t, nil, script)
+			s := newSender(t, server.Dial)
+			const most = 2 * time.Second
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), most)
+			defer cancel()
+			hurry, give := context.WithCancel(t.Context())
+			defer give()
+			go func() {
+				<-server.Hung
+				give()
+			}()
+			m := greet(t)
+			m.Hurry = hurry
+			_, err := s.Send(ctx, m)
+			if name == "dot" {
+				wantError(t, err, provider.Ambiguous, "outcome_unknown")
+				if took := time.Since(begin); took < most-100*time.Millisecond { // the connection's deadline may come a moment before the context's
+					t.Errorf("it waited %v for the answer to the dot", took)
+				}
+				return
+			}
+			wantError(t, err, provider.Transient, "no_answer")
+			if ctx.Err() != nil {
+				t.Error("it waited")
+			}
+		})
+	}
+	t.Run("dial", func(t *testing.T) {
+		t.Parallel()
+		hurry, give := context.WithCancel(t.Context())
+		s := newSender(t, func(ctx context.Context, _, _ string) (net.Conn, error) {
+			give()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		m := greet(t)
+		m.Hurry = hurry
+		_, err := s.Send(t.Context(), m)
+		wantError(t, err, provider.Transient, "no_answer")
+	})
+	t.Run("a session that was used without haste is used again", func(t *testing.T) {
+		t.Parallel()
+		server := providertest.ServeSMTP(t, nil, opened+taken+taken+bye)
+		s := newSender(t, server.Dial)
+		hurry, give := context.WithCancel(t.Context())
+		for range 2 {
+			m := greet(t)
+			m.Hurry = hurry
+			if _, err := s.Send(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			give()
+			hurry, give = context.WithCancel(t.Context())
+		}
+		give()
+		_ = s.Close()
+		if server.Conns() != 1 {
+			t.Errorf("%d connections", server.Conns())
+		}
+	})
+}
+
+// TestOpeningInAHurry: where another provider could carry the mail, a server that takes connections and says nothing is not
+// waited for as long as RFC 5321 asks of those who have nobody else.
+func TestOpeningInAHurry(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{"greeting": "<hang>", "EHLO": "S: 220 hi\n<hang>"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSender(t, providertest.ServeSMTP(t, nil, script).Dial)
+			s.times.brisk = 200 * time.Millisecond
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			_, err := s.Send(provider.ConnectWithin(ctx, time.Second), greet(t))
+			wantError(t, err, provider.Transient, "timeout")
+			if ctx.Err() != nil {
+				t.Error("it waited")
+			}
+		})
+	}
+}
+
 // TestAnswerDuringCancel: the answer to the final dot counts if it is there, although the context ends meanwhile.
 func TestAnswerDuringCancel(t *testing.T) {
 	t.Parallel()

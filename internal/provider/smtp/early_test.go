@@ -17,6 +17,8 @@ import (
 
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/provider/providertest"
+	"github.com/commserver/commserver/internal/provider/reach"
+	"github.com/commserver/commserver/internal/provider/veil"
 )
 
 // pair is a session with the server's end of it in the test's hand, so that what
@@ -48,7 +50,7 @@ func newPair(t testing.TB, kind string) *pair {
 		conn = struct{ net.Conn }{conn}
 	}
 	const wait = time.Second // for answers that never come, should an early one not be noticed
-	p.session = &session{wire: newWire(conn), times: timeouts{wait, wait, wait, wait, wait, wait}}
+	p.session = &session{wire: newWire(conn), times: timeouts{wait, wait, wait, wait, wait, wait, wait}}
 	if p.peer, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +192,7 @@ func TestEarlyReplyInAPacketOfItsOwn(t *testing.T) {
 					if f == nil {
 						t.Fatal("taken for the answer")
 					}
-					wantError(t, f.asError(veil{}), provider.Transient, code)
+					wantError(t, f.asError(veil.Veil{}), provider.Transient, code)
 					p.drop()
 					if sent, _ := io.ReadAll(p.peer); len(sent) > 0 {
 						t.Errorf("sent nevertheless: %q", sent)
@@ -397,7 +399,7 @@ func TestLookKeepsTheDeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	if _, err := w.reply(); !timedOut(err) || time.Since(begin) > 10*time.Second {
+	if _, err := w.reply(); !reach.TimedOut(err) || time.Since(begin) > 10*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
 }

@@ -283,7 +283,7 @@ func TestRealServer(t *testing.T) {
 	if limit := workers * (1 + count/workers/maxMails + 2); conns > limit {
 		t.Errorf("%d connections for %d mails, want at most %d", conns, count, limit)
 	}
-	compareStored(t, server, s, messages, copies)
+	compareStored(t, server.stored(), s, messages, copies)
 	if rejects := server.log("reject", 1000) + server.log("panic", 1000); rejects != "" {
 		t.Errorf("the server complains: %s", rejects)
 	}
@@ -312,9 +312,8 @@ func sendAll(t *testing.T, s *Sender, messages []*provider.Message, workers int)
 }
 
 // compareStored takes every stored copy apart and ticks it off.
-func compareStored(t *testing.T, server *exim, s *Sender, messages []*provider.Message, copies int) {
+func compareStored(t *testing.T, files []string, s *Sender, messages []*provider.Message, copies int) {
 	t.Helper()
-	files := server.stored()
 	if len(files) != copies {
 		t.Errorf("%d copies stored, want %d", len(files), copies)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/mime"
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/provider/veil"
 )
 
 // Sender sends through one relay with one login. It is safe for concurrent use:
@@ -88,13 +89,13 @@ func (s *Sender) Send(ctx context.Context, m *provider.Message) (provider.Receip
 		}
 		buf = nil
 	}
-	j.release = func() { keep(); m.Release() }
+	j.release, j.hurry = func() { keep(); m.Release() }, m.Hurry
 	res, f := s.deliver(ctx, &j)
 	if buf != nil {
 		keep()
 	}
 	if f != nil {
-		e := f.interrupted(ctx).asError(s.veil(&j))
+		e := f.interrupted(ctx).hurried(j.hurry).asError(s.veil(&j))
 		// With copies, a refusal after the content may be about any of the recipients.
 		e.HardBounce = e.HardBounce && (f.phase == rcptTo || len(j.to) == 1)
 		return provider.Receipt{}, e
@@ -116,7 +117,7 @@ func (s *Sender) deliver(ctx context.Context, j *job) (result, *fault) {
 		ses.drop()
 		s.pool.dropIdle()
 	}
-	ses, f := s.connect(ctx)
+	ses, f := s.connect(ctx, j.hurry)
 	if f != nil {
 		return result{}, f
 	}
@@ -227,8 +228,8 @@ func badAddress(code, what string, err error) *provider.Error {
 
 // detail is the server's acceptance for people, and what became of the copies.
 func (s *Sender) detail(j *job, res *result) string {
-	said := s.veil(j).redact(res.reply.text)
-	out := strings.TrimSpace(res.reply.String() + " " + cut(said, 150))
+	said := s.veil(j).Redact(res.reply.text)
+	out := strings.TrimSpace(res.reply.String() + " " + veil.Cut(said, 150))
 	if n := len(res.refused); n > 0 {
 		codes := make([]string, 0, n)
 		for i := range res.refused {
@@ -238,20 +239,20 @@ func (s *Sender) detail(j *job, res *result) string {
 		}
 		out += fmt.Sprintf("; %d of %d copies refused (%s)", n, len(j.to)-1, strings.Join(codes, ", "))
 	}
-	return cut(out, maxText)
+	return veil.Cut(out, veil.MaxText)
 }
 
 // veil lists what must not appear in a text: credentials in the forms that a
 // server may echo, and the parts of addresses before the @ (whole addresses are
 // recognised by themselves).
-func (s *Sender) veil(j *job) veil {
-	var v veil
+func (s *Sender) veil(j *job) veil.Veil {
+	var v veil.Veil
 	if c := &s.config; c.username != "" {
-		v.secrets = []string{encode64("\x00" + c.username + "\x00" + c.password), encode64(c.password), encode64(c.username), c.password, c.username}
-		v.words = append(v.words, localPart(c.username))
+		v.Secrets = []string{encode64("\x00" + c.username + "\x00" + c.password), encode64(c.password), encode64(c.username), c.password, c.username}
+		v.Words = append(v.Words, localPart(c.username))
 	}
 	for _, a := range append([]string{j.from}, j.to...) {
-		v.words = append(v.words, localPart(a))
+		v.Words = append(v.Words, localPart(a))
 	}
 	return v
 }

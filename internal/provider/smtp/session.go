@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/commserver/commserver/internal/provider"
 )
 
 // session is one logged-in connection. One goroutine uses it at a time.
@@ -33,8 +35,9 @@ type extensions struct {
 }
 
 // connect opens a session: TCP, TLS, greeting, EHLO, AUTH.
-func (s *Sender) connect(ctx context.Context) (*session, *fault) {
-	ses, f := s.begin(ctx)
+// It gives up when hurry ends; nil: never.
+func (s *Sender) connect(ctx, hurry context.Context) (*session, *fault) {
+	ses, f := s.begin(ctx, hurry)
 	if f != nil && ses != nil {
 		ses.drop()
 		return nil, f
@@ -44,9 +47,13 @@ func (s *Sender) connect(ctx context.Context) (*session, *fault) {
 
 // begin is connect for a caller who looks at sessions that failed, too: the session
 // is nil only if there was no connection, and the caller ends it.
-func (s *Sender) begin(ctx context.Context) (*session, *fault) {
+func (s *Sender) begin(ctx, hurry context.Context) (*session, *fault) {
 	short, cancel := context.WithTimeout(ctx, s.times.connect)
 	defer cancel()
+	if hurry != nil {
+		stop := context.AfterFunc(hurry, cancel)
+		defer stop()
+	}
 	conn, err := s.dial(short, "tcp", s.config.target())
 	if err != nil {
 		return nil, &fault{phase: connecting, err: fmt.Errorf("dial: %w", err)}
@@ -58,16 +65,28 @@ func (s *Sender) begin(ctx context.Context) (*session, *fault) {
 		}
 	}
 	stop := ses.watch(ctx)
+	ses.under(hurry)
 	f := s.open(ctx, ses)
 	if !stop() && f == nil {
 		f = &fault{phase: hello, err: context.Cause(ctx)}
 	}
+	if !ses.unhurried() && f == nil {
+		f = &fault{phase: hello, err: errSilent}
+	}
 	return ses, f
+}
+
+// patience is how long a step of opening a session may take.
+func (s *Sender) patience(ctx context.Context) time.Duration {
+	if _, limited := provider.ConnectLimit(ctx); limited {
+		return min(s.times.command, s.times.brisk)
+	}
+	return s.times.command
 }
 
 // open speaks the dialogue up to AUTH.
 func (s *Sender) open(ctx context.Context, ses *session) *fault {
-	if err := ses.within(ctx, s.times.command); err != nil {
+	if err := ses.within(ctx, s.patience(ctx)); err != nil {
 		return &fault{phase: greeting, err: err}
 	}
 	r, err := ses.reply()
@@ -90,7 +109,7 @@ func (s *Sender) open(ctx context.Context, ses *session) *fault {
 
 // hello sends EHLO, or HELO to a server that does not know it.
 func (s *Sender) hello(ctx context.Context, ses *session) *fault {
-	if err := ses.within(ctx, s.times.command); err != nil {
+	if err := ses.within(ctx, s.patience(ctx)); err != nil {
 		return &fault{phase: hello, err: err}
 	}
 	name := s.ownName(ses.conn)
@@ -143,7 +162,7 @@ func (s *Sender) ownName(conn net.Conn) string {
 
 // upgrade sends STARTTLS and begins anew over TLS. Everything learnt in clear is forgotten.
 func (s *Sender) upgrade(ctx context.Context, ses *session) *fault {
-	if err := ses.within(ctx, s.times.command); err != nil {
+	if err := ses.within(ctx, s.patience(ctx)); err != nil {
 		return &fault{phase: startTLS, err: err}
 	}
 	r, err := ses.ask("STARTTLS")

@@ -19,6 +19,7 @@ type rule struct {
 	at     []phase  // nil: any
 	code   []string // basic codes or their first digits; nil: any
 	status []string // "subject.detail" or "subject."; nil: any, also none
+	bare   bool     // only without an enhanced status: what the basic code means by itself (RFC 5321, 4.2.3)
 	hint   []string // one of these is in the lower-cased text; nil: any text
 	class  provider.Class
 	hard   bool          // the recipient does not exist
@@ -50,6 +51,11 @@ func userRejects() []string {
 		"user rejects", "refused by recipient", "refused by the recipient"}
 }
 
+// slowDown are the words of a server that wants less at a time from this account: SMTP has no code for it.
+func slowDown() []string {
+	return []string{"rate limit", "ratelimit", "rate-limit", "message rate", "sending rate", "throttl", "slow down", "too fast", "too many messages", "too many mails", "too many emails"}
+}
+
 // rules is the table of replies by phase.
 func rules() []rule {
 	start := []phase{greeting, hello}
@@ -75,12 +81,15 @@ func rules() []rule {
 		{name: "daily limit", at: transaction, code: []string{"5"}, status: []string{"4.5", "7.708"}, class: account, what: "the account's sending limit is reached"},
 		{name: "sender blocked", at: transaction, code: []string{"5"}, status: []string{"1.8"}, hint: []string{"outbound"}, class: account, what: "the account is blocked for sending"},
 
+		{name: "slow down", at: transaction, code: []string{"4"}, status: []string{"0.", "3.", "4.", "5.", "7."}, hint: slowDown(), class: provider.RateLimited, after: waitBusy, what: "the server asks to send more slowly"},
+		{name: "slow down without status", at: transaction, code: []string{"4"}, bare: true, hint: slowDown(), class: provider.RateLimited, after: waitBusy, what: "the server asks to send more slowly"},
+		{name: "sender's domain later", at: transaction, code: []string{"4"}, status: []string{"1.7", "1.8"}, class: transient, works: true, what: "the server cannot check the sender's address now"},
 		{name: "sender later", at: []phase{mailFrom}, code: []string{"4"}, class: transient, what: "the server does not take the sender now"},
 		{name: "mail too large for MAIL", at: []phase{mailFrom}, code: []string{"5"}, status: []string{"3.4", "2.3"}, class: permanentHere, what: "the mail is too large for the server"},
 		{name: "sender refused", at: []phase{mailFrom}, code: []string{"5"}, class: permanentHere, what: "the server does not allow the sender"},
 
 		{name: "mailbox full", at: deliverable, code: []string{"4", "5"}, status: []string{"2.2"}, class: transient, after: waitFull, works: true, what: "the recipient's mailbox is full"},
-		{name: "no such recipient", at: deliverable, code: []string{"5"}, status: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"}, class: permanentMessage, hard: true, what: "the recipient does not exist"},
+		{name: "no such recipient", at: deliverable, code: []string{"5"}, status: provider.NoSuchAddress(), class: permanentMessage, hard: true, what: "the recipient does not exist"},
 		{name: "sender refused late", at: deliverable, code: []string{"5"}, status: []string{"1.7", "1.8"}, class: permanentHere, what: "the server does not allow the sender"},
 		{name: "too large", at: deliverable, code: []string{"5"}, status: []string{"3.4", "2.3"}, class: permanentHere, what: "the mail is too large"},
 		{name: "address fault", at: []phase{rcptTo}, code: []string{"5"}, status: []string{"1.", "2."}, class: permanentMessage, what: "the recipient cannot take mail"},
@@ -91,6 +100,7 @@ func rules() []rule {
 		{name: "greylisting", at: deliverable, code: []string{"450", "451"}, status: []string{"2.0", "7.1"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
 		{name: "greylisting by name", at: deliverable, code: []string{"4"}, hint: []string{"greylist", "graylist", "grey-list", "gray-list"}, class: transient, after: waitGreylist, works: true, what: "the server asks to come again later"},
 		{name: "address later", at: []phase{rcptTo}, code: []string{"4"}, status: []string{"1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.10", "2."}, class: transient, works: true, what: "the recipient cannot take mail now"},
+		{name: "mailbox later", at: []phase{rcptTo}, code: []string{"450"}, bare: true, class: transient, works: true, what: "the recipient cannot take mail now"},
 		{name: "recipient later", at: []phase{rcptTo}, code: []string{"4"}, class: transient, what: "the server does not take the recipient now"},
 		{name: "unknown by words", at: []phase{rcptTo}, code: []string{"550", "551", "553"}, hint: unknownUser(), class: permanentMessage, hard: true, what: "the recipient does not exist"},
 		{name: "policy by words", at: []phase{rcptTo}, code: []string{"550", "551", "553"}, hint: policyWords(), class: permanentHere, what: "the server's policy refuses the mail"},
@@ -106,7 +116,7 @@ func rules() []rule {
 }
 
 func (r *rule) matches(p phase, rep *reply) bool {
-	return hasPhase(r.at, p) && hasCode(r.code, rep.code) && hasStatus(r.status, rep.enhanced) && hasHint(r.hint, rep.text)
+	return hasPhase(r.at, p) && hasCode(r.code, rep.code) && (!r.bare || rep.enhanced.class == 0) && hasStatus(r.status, rep.enhanced) && hasHint(r.hint, rep.text)
 }
 
 func hasPhase(list []phase, p phase) bool {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/provider/veil"
 )
 
 // TestReplyTable sends every row of the table through the reader of replies
@@ -16,6 +17,7 @@ func TestReplyTable(t *testing.T) {
 	const (
 		message, here, account  = provider.PermanentMessage, provider.PermanentHere, provider.Account
 		transient, ambiguous    = provider.Transient, provider.Ambiguous
+		limited                 = provider.RateLimited
 		soon, greylisted, later = time.Minute, 5 * time.Minute, time.Hour
 	)
 	used := map[string]bool{}
@@ -36,6 +38,8 @@ func TestReplyTable(t *testing.T) {
 		{greeting, "554 no SMTP service here", account, false, 0},
 		{greeting, "554 5.7.1 blocked", account, false, 0},
 		{hello, "550 5.7.1 your address is listed", account, false, 0},
+		{hello, "554 5.7.1 your address is listed", account, false, 0},
+		{greeting, "550 5.7.1 blocked", account, false, 0},
 		{startTLS, "454 TLS not available", transient, false, 0},
 		{startTLS, "501 no parameters", account, false, 0},
 		// AUTH
@@ -56,6 +60,11 @@ func TestReplyTable(t *testing.T) {
 		{mailFrom, "451 local error", transient, false, 0},
 		{mailFrom, "552 5.3.4 size", here, false, 0},
 		{mailFrom, "501 5.5.4 syntax", here, false, 0},
+		{mailFrom, "500 no such command", here, false, 0},
+		{mailFrom, "502 not implemented", here, false, 0},
+		{mailFrom, "503 5.5.1 bad sequence", here, false, 0},
+		{mailFrom, "504 no such parameter", here, false, 0},
+		{mailFrom, "555 5.5.4 unknown parameter", here, false, 0},
 		{mailFrom, "550 5.4.5 daily user sending limit exceeded", account, false, 0},
 		{rcptTo, "550 5.7.708 access denied, traffic not accepted", account, false, 0},
 		{final, "550 5.1.8 access denied, bad outbound sender", account, false, 0},
@@ -79,6 +88,7 @@ func TestReplyTable(t *testing.T) {
 		{rcptTo, "550 5.7.1 refused", here, false, 0},
 		{rcptTo, "550 5.7.26 unauthenticated", here, false, 0},
 		{rcptTo, "554 5.7.1 relay access denied", here, false, 0},
+		{rcptTo, "550 5.7.515 access denied", here, false, 0},
 		{rcptTo, "550 5.7.1 blocked by the recipient", message, false, 0},
 		{rcptTo, "550 5.4.4 unable to route", here, false, 0},
 		{rcptTo, "550 5.3.0 other", here, false, 0},
@@ -89,6 +99,13 @@ func TestReplyTable(t *testing.T) {
 		{rcptTo, "450 4.1.1 Greylisting in action", transient, false, greylisted},
 		{rcptTo, "450 4.1.2 Recipient address rejected: Domain not found", transient, false, 0},
 		{rcptTo, "450 4.1.8 Sender address rejected: Domain not found", transient, false, 0},
+		{rcptTo, "451 4.7.1 Rate limit exceeded, try again later", limited, false, soon},
+		{rcptTo, "452 4.5.3 too many messages from this account", limited, false, soon},
+		{mailFrom, "450 4.7.0 sending too fast", limited, false, soon},
+		{mailFrom, "451 You are being throttled", limited, false, soon},
+		{final, "451 4.3.0 message rate exceeded", limited, false, soon},
+		{rcptTo, "450 4.2.1 this mailbox has a rate limit", transient, false, 0}, // the recipient's, not ours
+		{rcptTo, "450 mailbox busy", transient, false, 0},
 		{rcptTo, "452 4.5.3 too many recipients", transient, false, 0},
 		{rcptTo, "451 4.3.0 local", transient, false, 0},
 		// RCPT without an enhanced code
@@ -100,6 +117,10 @@ func TestReplyTable(t *testing.T) {
 		{rcptTo, "552 exceeded storage", transient, false, later},
 		{rcptTo, "554 transaction failed", here, false, 0},
 		{rcptTo, "503 bad sequence", here, false, 0},
+		{rcptTo, "500 no such command", here, false, 0},
+		{rcptTo, "502 not implemented", here, false, 0},
+		{rcptTo, "504 no such parameter", here, false, 0},
+		{rcptTo, "555 5.5.4 unknown parameter", here, false, 0},
 		// DATA and after it
 		{final, "550 5.7.1 spam", here, false, 0},
 		{final, "554 5.6.0 content", here, false, 0},
@@ -152,10 +173,14 @@ func TestARecipientThatWaitsIsNoFaultOfTheServer(t *testing.T) {
 		"450 4.1.1 unverified address":                                       true,
 		"450 4.2.1 mailbox disabled for now":                                 true,
 		"452 4.2.2 over quota":                                               true,
-		"450 4.1.7 sender unverified":                                        false,
-		"450 4.1.8 Sender address rejected: Domain not found":                false,
+		"450 4.1.7 sender unverified":                                        true,
+		"450 4.1.8 Sender address rejected: Domain not found":                true,
 		"451 4.3.0 local error":                                              false,
 		"451 later":                                                          false,
+		"450 mailbox busy":                                                   true, // the mailbox, says RFC 5321, and no status says otherwise
+		"450 4.3.2 not accepting now":                                        false,
+		"450 4.7.0 policy":                                                   false,
+		"452 too much":                                                       false,
 	} {
 		at, said := rcptTo, line
 		if rest, ok := strings.CutPrefix(line, "DATA "); ok {
@@ -166,7 +191,7 @@ func TestARecipientThatWaitsIsNoFaultOfTheServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := newFault(at, r, nil).asError(veil{}); got.Class != provider.Transient || got.Healthy != works {
+		if got := newFault(at, r, nil).asError(veil.Veil{}); got.Class != provider.Transient || got.Healthy != works {
 			t.Errorf("%q is %s, healthy %v", line, got.Class, got.Healthy)
 		}
 	}
@@ -213,6 +238,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+// FuzzReply: whatever a server says at whatever point, it has one meaning that keeps the promises of the class table.
 func FuzzReply(f *testing.F) {
 	f.Add("250-a\r\n250 2.0.0 b\r\n")
 	f.Fuzz(func(t *testing.T, in string) {
@@ -221,26 +247,34 @@ func FuzzReply(f *testing.F) {
 		if err == nil && (r.code < 200 || r.code > 599 || len(r.text) > maxReplyText+2*maxReplyLine) {
 			t.Errorf("code %d, text of %d", r.code, len(r.text))
 		}
-		judge(final, &r)
+		for p := connecting; p <= final; p++ {
+			e := newFault(p, r, err).asError(veil.Veil{Secrets: []string{"hunter22"}})
+			switch {
+			case e.Class <= provider.Accepted || e.Class > provider.Ambiguous:
+				t.Errorf("at %d: class %d", p, e.Class)
+			case e.Text == "" || len(e.Text) > veil.MaxText || strings.ContainsAny(e.Text, "\r\n@") || strings.Contains(strings.ToLower(e.Text), "hunter22"):
+				t.Errorf("at %d: text %q", p, e.Text)
+			case e.HardBounce && (e.Class != provider.PermanentMessage || r.code < 500 || p < rcptTo):
+				t.Errorf("at %d: %q suppresses", p, in)
+			case e.Class == provider.Ambiguous && p != final, p == final && e.Class == provider.Transient && r.code/100 != 4:
+				t.Errorf("at %d: %q is %s", p, in, e)
+			}
+		}
 	})
 }
 
-func TestRedact(t *testing.T) {
-	t.Parallel()
-	v := veil{secrets: []string{"hunter22", "bob"}, words: []string{"info", "ab"}}
-	for in, want := range map[string]string{
-		"<ama@example.com>: no":          "[address] no",
-		"pw HUNTER22x bobby":             "pw [hidden]x [hidden]by",
-		"User info unknown, information": "User [hidden] unknown, information",
-		"tab\tand\x00nul\r\nline":        "tab and nul line",
-		"bad \xff utf8":                  "bad utf8",
-		"ab stays":                       "ab stays",
-		"info":                           "[hidden]",
-	} {
-		if got := v.redact(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
+// FuzzExtensions: what a server says of itself is read or left, and never too much of it.
+func FuzzExtensions(f *testing.F) {
+	f.Add("mail.example\nSIZE 100\nAUTH=LOGIN PLAIN")
+	f.Fuzz(func(t *testing.T, in string) {
+		var e extensions
+		for line := range strings.Lines(in) {
+			e.learn(line)
 		}
-	}
+		if e.size < 0 || e.size > 0 && !e.sized || len(e.auth) > len(in) {
+			t.Errorf("%+v", e)
+		}
+	})
 }
 
 func TestDots(t *testing.T) {

@@ -18,6 +18,7 @@ type job struct {
 	mail mime.Mail
 	// release drops the mail once its end has been handed to the network: the answer may take minutes.
 	release func()
+	hurry   context.Context // ends when the mail should go elsewhere unless its end has been sent; nil: never
 }
 
 // result is an acceptance.
@@ -33,8 +34,9 @@ var errTooLarge = errors.New("the mail is larger than the server takes")
 // session is of no more use.
 func (ses *session) deliver(ctx context.Context, j *job, fresh bool) (result, *fault) {
 	stop := ses.watch(ctx)
+	ses.under(j.hurry)
 	defer func() {
-		if !stop() {
+		if calm := ses.unhurried(); !stop() || !calm {
 			ses.broken = true // the watcher may still be about to interrupt the connection
 		}
 	}()
@@ -249,6 +251,9 @@ func (ses *session) transmit(ctx context.Context, j *job) (reply, *fault) {
 	}
 	if r, err := ses.inStep(); err != nil || r.code != 0 {
 		return reply{}, newFault(content, r, err) // likewise
+	}
+	if !ses.unhurried() {
+		return reply{}, ses.lost(&fault{phase: content, err: errSilent})
 	}
 	if err := dots.end(); err != nil {
 		// The last octets were not handed over, so the server cannot have seen the end.

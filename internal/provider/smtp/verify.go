@@ -6,12 +6,13 @@ import (
 	"fmt"
 
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/provider/veil"
 )
 
 // Verify implements provider.Verifier: it connects, greets, encrypts, logs in, asks
 // for nothing (NOOP) and leaves. The session is its own and is not kept.
 func (s *Sender) Verify(ctx context.Context) []provider.Check {
-	ses, f := s.begin(ctx)
+	ses, f := s.begin(ctx, nil)
 	if f == nil {
 		f = s.noop(ctx, ses)
 	}
@@ -23,7 +24,7 @@ func (s *Sender) Verify(ctx context.Context) []provider.Check {
 			if e.Code != "" {
 				text += " (" + e.Code + ")"
 			}
-			out = append(out, provider.Check{Name: step.name, Detail: cut(text, maxText)})
+			out = append(out, provider.Check{Name: step.name, Detail: veil.Cut(text, veil.MaxText)})
 			break
 		}
 		out = append(out, provider.Check{Name: step.name, OK: true, Detail: step.good})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/provider/providertest"
+	"github.com/commserver/commserver/internal/provider/veil"
 )
 
 // told writes checks as one line: + passed, - failed.
@@ -77,7 +78,7 @@ func TestVerify(t *testing.T) {
 				t.Errorf("%s: %+v", told(got), got)
 			}
 			for _, check := range got {
-				if check.Detail == "" || len(check.Detail) > maxText {
+				if check.Detail == "" || len(check.Detail) > veil.MaxText {
 					t.Errorf("%s says %q", check.Name, check.Detail)
 				}
 			}

@@ -32,6 +32,7 @@ const (
 type timeouts struct {
 	connect time.Duration // DNS, TCP and TLS
 	command time.Duration // greeting, EHLO, AUTH, MAIL, RCPT
+	brisk   time.Duration // up to AUTH, where another provider could carry the mail: longer than servers wait to see who talks first
 	reused  time.Duration // first command on a reused session, which may be dead without a sign
 	data    time.Duration // DATA to 354
 	content time.Duration // writing the whole message
@@ -42,6 +43,7 @@ func defaultTimeouts() timeouts {
 	return timeouts{
 		connect: 30 * time.Second,
 		command: 5 * time.Minute,
+		brisk:   10 * time.Second,
 		reused:  30 * time.Second,
 		data:    2 * time.Minute,
 		content: 10 * time.Minute,
@@ -87,6 +89,8 @@ type wire struct {
 	below *lookout // conn, or what is below its TLS
 	in    *bufio.Reader
 	out   *bufio.Writer
+	hurry context.Context // see under
+	calm  func() bool
 }
 
 func newWire(conn net.Conn) *wire {
@@ -111,8 +115,30 @@ func (w *wire) within(ctx context.Context, d time.Duration) error {
 	if err := w.conn.SetDeadline(until); err != nil {
 		return err
 	}
-	// Cancelled before the line above: the watcher's deadline has just been overwritten.
+	// Ended before the line above: the watcher's deadline has just been overwritten.
+	if w.hurry != nil && w.hurry.Err() != nil && ctx.Err() == nil {
+		return errSilent
+	}
 	return ctx.Err()
+}
+
+// errSilent says that the message is to go elsewhere, because the server answers nobody.
+var errSilent = errors.New("the server answers nobody")
+
+// under interrupts everything until unhurried when hurry ends, if it is not nil.
+func (w *wire) under(hurry context.Context) {
+	if w.hurry = hurry; hurry != nil {
+		w.calm = w.watch(hurry)
+	}
+}
+
+// unhurried ends what under began. It answers false if the connection was interrupted, or is about to be.
+func (w *wire) unhurried() bool {
+	if w.hurry == nil {
+		return true
+	}
+	w.hurry = nil
+	return w.calm()
 }
 
 // watch interrupts reads and writes when ctx ends. stop answers false if it did.

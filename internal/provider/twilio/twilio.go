@@ -1,19 +1,39 @@
-// Package twilio knows the settings of Twilio, an SMS provider.
+// Package twilio is the adapter for Twilio, an SMS provider (twilio.com/docs/messaging/api).
 //
-// It promises that a configuration which it accepts is complete and well-formed.
-// It does not send yet: configurations are kept until it does.
+// It promises that each message names its callback URL, so that reports are understood
+// before Twilio's id is stored; that reports are believed only with Twilio's signature
+// over the exact public URL; and that a recipient who has opted out at Twilio, or whose
+// number cannot receive messages, is told as such. Twilio knows no idempotency key: a
+// lost answer stays unknown until a report settles it. A question cannot: it takes the id
+// that was lost with the answer, and among the messages to a number none is known as ours.
+//
+// It sends text alone, and buys, registers or configures nothing at Twilio.
 package twilio
 
 import (
 	"regexp"
+	"strings"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 )
 
-// Adapter is the Twilio adapter. It cannot send yet.
+// Adapter is the Twilio adapter.
 func Adapter() provider.Adapter {
-	return provider.Adapter{Type: "TWILIO", Title: "Twilio", Channel: comm.SMS, Reports: true, Fields: fields(), Check: check}
+	return provider.Adapter{Type: "TWILIO", Title: "Twilio", Channel: comm.SMS, Fields: fields(), Check: check,
+		Reporting: &provider.Reporting{
+			Verify: verifySignature,
+			Read:   readReports,
+			// To a received message Twilio sends whatever text comes back as an answer: this is none.
+			Ack: provider.Ack{Status: 200, ContentType: "text/xml", Body: "<Response/>"},
+			// Reports come by themselves unless the server's address is not a public one.
+			Asks: []time.Duration{5 * time.Minute, time.Hour, 24 * time.Hour},
+		},
+		Open: func(s provider.Settings, env provider.Env) (provider.Sender, error) {
+			return open(s, env)
+		},
+	}
 }
 
 func fields() []provider.Field {
@@ -45,4 +65,13 @@ func check(s provider.Settings) map[string]string {
 		faults["messagingServiceSid"] = "give senderId or messagingServiceSid, not both"
 	}
 	return faults
+}
+
+// reference is the form of Twilio's message ids that receipts and reports share; "" for what is none.
+func reference(sid string) string {
+	sid = strings.TrimSpace(sid)
+	if len(sid) < 3 || len(sid) > provider.MaxID || strings.ContainsFunc(sid, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return strings.ToUpper(sid[:2]) + strings.ToLower(sid[2:])
 }
