@@ -71,21 +71,28 @@ func (w *world) must(err error) {
 	}
 }
 
-// fill stores n configurations with their secret, and one app with a webhook secret, sealed by the ring.
+// fill stores n configurations with their secret, the first 50 at the server level and as many for each of some apps,
+// and one app with a webhook secret, sealed by the ring.
 func (w *world) fill(ring *seal.Ring, n int) (ids []comm.ID) {
 	w.Helper()
 	col := store.ProviderSecrets()
+	var owner comm.ID
 	for i := range n {
 		now := comm.At(time.Now())
-		c := &comm.ProviderConfig{ID: comm.NewID(now), Type: "SMTP", Channel: comm.Email, Name: "x", Active: true, Version: 1, CreatedAt: now, UpdatedAt: now}
+		if i > 0 && i%50 == 0 {
+			a := newApp()
+			_, err := w.s.CreateApp(w.Context(), a, nil)
+			w.must(err)
+			owner = a.ID
+		}
+		c := &comm.ProviderConfig{ID: comm.NewID(now), App: owner, Type: "SMTP", Channel: comm.Email, Name: "x", Active: true, Version: 1, CreatedAt: now, UpdatedAt: now}
 		v, err := ring.For(col.Purpose).Seal(fmt.Append(nil, "secret ", i), col.Place(c.App, c.ID))
 		w.must(err)
 		c.Secrets, c.KeyID = v.Box, v.KeyID
 		w.must(w.s.CreateProviderConfig(w.Context(), c))
 		ids = append(ids, c.ID)
 	}
-	now := comm.At(time.Now())
-	a := &comm.App{ID: comm.NewID(now), Slug: "a" + strings.ToLower(comm.NewID(now).String()), Name: "A", RatePerMinute: 1, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
+	a := newApp()
 	hooks := store.WebhookSecrets()
 	v, err := ring.For(hooks.Purpose).Seal([]byte("whsec"), hooks.Place(a.ID, a.ID))
 	w.must(err)
@@ -93,6 +100,11 @@ func (w *world) fill(ring *seal.Ring, n int) (ids []comm.ID) {
 	_, err = w.s.CreateApp(w.Context(), a, nil)
 	w.must(err)
 	return ids
+}
+
+func newApp() *comm.App {
+	now := comm.At(time.Now())
+	return &comm.App{ID: comm.NewID(now), Slug: "a" + strings.ToLower(comm.NewID(now).String()), Name: "A", RatePerMinute: 1, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}
 }
 
 func (w *world) rotation(ring *seal.Ring) Rotation {

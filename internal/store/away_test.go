@@ -41,6 +41,7 @@ func TestAway(t *testing.T) {
 		"sent, and failed":        {unsent(false), false},
 		"a statement is wrong":    {state("42601"), false},
 		"a statement cancelled":   {state("57014"), false},
+		"a lock is not available": {state("55P03"), false},
 		"the caller went":         {context.Canceled, false},
 		"anything else":           {errors.New("a bug"), false},
 		"ours":                    {comm.E("not_found"), false},

@@ -30,6 +30,8 @@ type Backlog interface {
 	// UnitsAfter lists the next units that have queue rows, in the order of shard, app,
 	// channel and lane, behind one of them: one seek for each.
 	UnitsAfter(ctx context.Context, after comm.Unit, limit int) ([]comm.Unit, error)
+	// UnitsOf lists an app's units in these shards that have queue rows, by shard, channel and lane: one question however many shards.
+	UnitsOf(ctx context.Context, app comm.ID, shards []comm.Shard) ([]comm.Unit, error)
 	// Depths counts the queue rows of units at the instant now, at most most of those
 	// that are due and as many of those that are not, in order.
 	Depths(ctx context.Context, units []comm.Unit, now comm.Micros, most int) ([]Depth, error)

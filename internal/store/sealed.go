@@ -35,15 +35,22 @@ func ProviderSecrets() SealedColumn {
 	return SealedColumn{Table: "provider_configs", Column: "secrets", KeyColumn: "key_id", App: "app_id", ID: "id", Purpose: "provider-config", Field: "secrets"}
 }
 
-// WebhookSecrets is the secrets that apps' webhooks are signed with.
+// WebhookSecrets is the secrets that webhook endpoints are signed with.
 func WebhookSecrets() SealedColumn {
-	return SealedColumn{Table: "apps", Column: "webhook_secret", App: "id", ID: "id", Stamp: "updated_at", Purpose: "webhook-secret", Field: "webhookSecret"}
+	return SealedColumn{Table: "endpoints", Column: "secret", App: "app_id", ID: "id", Stamp: "version", Purpose: "webhook-secret", Field: "webhookSecret"}
+}
+
+// PreviousWebhookSecrets is those that were rotated. Their place is the same, so that a rotation moves what is sealed as it is.
+func PreviousWebhookSecrets() SealedColumn {
+	c := WebhookSecrets()
+	c.Column = "previous"
+	return c
 }
 
 // SealedColumns is every column that holds sealed values. A test holds it against
 // the schema, so that none is forgotten when keys are rotated.
 func SealedColumns() []SealedColumn {
-	return []SealedColumn{ProviderSecrets(), WebhookSecrets(), ErasedAddresses(), HashKeys()}
+	return []SealedColumn{ProviderSecrets(), WebhookSecrets(), PreviousWebhookSecrets(), ErasedAddresses(), HashKeys()}
 }
 
 // SealedValue is one sealed value and where it stands.

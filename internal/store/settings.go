@@ -11,7 +11,7 @@ type Apps interface {
 	// AppByID and AppBySlug answer not_found when there is none.
 	AppByID(ctx context.Context, id comm.ID) (*comm.App, error)
 	AppBySlug(ctx context.Context, slug string) (*comm.App, error)
-	// AppsByID answers those of the apps that exist, each once, in no order.
+	// AppsByID answers those of the apps that exist, each once, in no order, without their webhooks and SMSDays.
 	AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error)
 	// AppList pages through all apps by id.
 	AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error)
@@ -21,7 +21,7 @@ type Apps interface {
 	// UpdateApp writes every field of a that can change if the app is still the one that was
 	// read: a.UpdatedAt is what is stored. It moves a.UpdatedAt on to at, or to the microsecond
 	// after the one before, so that every change has an instant of its own. Otherwise nothing is
-	// written and the error is a Conflict, or not_found.
+	// written and the error is a Conflict, or not_found. It is a Conflict as well if a.WebhookVersion is not what is stored.
 	UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 	// DeleteApp makes the app one that does not exist for every other method of Apps, ends its keys
 	// at the instant at and gives its slug back; not_found without it. No attempt of it starts
@@ -65,12 +65,17 @@ type KeyUse struct {
 	At      comm.Micros
 }
 
+// MaxProviderConfigs is how many configurations an app can have, and the server-level chain.
+const MaxProviderConfigs = 100
+
 // Providers is the configured accounts. A zero app means the server-level chain.
 type Providers interface {
 	// ProviderConfigs lists the configurations of these apps, those of one app
 	// together and in chain order (priority, then age).
 	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
 	ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error)
+	// CreateProviderConfig stores c. Errors: invalid_config when the app has MaxProviderConfigs already, which holds
+	// for those who create at the same time as well.
 	CreateProviderConfig(ctx context.Context, c *comm.ProviderConfig) error
 	// UpdateProviderConfig writes c if its stored version is c.Version, which it counts up; conflict otherwise, and also
 	// when secrets that were read under an old key were sealed again meanwhile: that counts no version up.

@@ -18,7 +18,8 @@ import (
 // later hour, later day; the zero app is all apps together.
 type Stats interface {
 	// Fold moves a bounded part of what transactions counted into rows, and merges
-	// a bounded number of rows that have become old. Any number of nodes may call it.
+	// a bounded number of rows that have become old. Any number of nodes may call it. What transactions
+	// counted and cannot be read is set aside: it stays in the database, and nothing else looks at it again.
 	Fold(ctx context.Context) (Folded, error)
 	// Periods lists what is counted of each of these apps from an instant on, in
 	// no order, what is not folded yet included, which may be in periods of its own beside the
@@ -32,9 +33,10 @@ type Stats interface {
 
 // Folded is what a call of Fold did.
 type Folded struct {
-	Rows int           // written
-	More bool          // there is more to fold now
-	Took time.Duration // how long others had to wait for it, where they do
+	Rows  int           // written
+	Aside int           // rows that were set aside
+	More  bool          // there is more to fold now
+	Took  time.Duration // how long others had to wait for it, where they do
 }
 
 // Spans of periods, and how long rows of them are kept before they are merged

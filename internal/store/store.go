@@ -38,6 +38,7 @@ type Store interface {
 	Apps
 	Keys
 	Providers
+	Endpoints
 	Suppressions
 	Settings
 	Templates
@@ -48,6 +49,10 @@ type Store interface {
 	Upkeep
 	Persons
 	Stats
+	Receipts
+	Feed
+	Deliveries
+	Alerts
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)
@@ -212,8 +217,8 @@ type Queue interface {
 	Overdue(ctx context.Context, shards []comm.Shard, horizon int64, limit int) ([]comm.State, error)
 	// Late files results whose shard was lost meanwhile, without fence: event
 	// late_result; a result that proves acceptance settles the message (T17,
-	// T18) and removes its pending retry. A result that this node filed before is
-	// left out, so that an uncertain answer may be repeated.
+	// T18) and removes its pending retry; one that settles nothing leaves UpdatedAt, from
+	// which a content's time is counted. A result that this node filed before is left out, so that an uncertain answer may be repeated.
 	Late(ctx context.Context, node string, results []LateResult) error
 	// SetHolds replaces the reasons that node gave for units that cannot send,
 	// so that any node can answer why a message waits.
@@ -269,14 +274,22 @@ type Start struct {
 	Failed     *Outcome
 	Provider   string
 	ProviderID comm.ID
+	Detail     string // of the event: which configuration that is, and why
 	// Live says that a real provider will be called: refused with ModeChanged
 	// unless the message and the app are live.
 	Live bool
+	// Elsewhere says that the caller knows of the repeat that the message owes to the configuration of its last
+	// attempt (comm.RepeatOwed) and takes another one for a reason; nothing is owed from then on. Without it a
+	// queued message that owes one is refused to every other configuration, with RepeatFirst.
+	Elsewhere bool
 	// Daily says that the configuration has a limit per day: if the attempt
 	// begins (Go), it counts on the UTC day of its event, in the same transaction.
 	// Owner is the app that the configuration belongs to, zero at the server level.
 	Daily bool
 	Owner comm.ID
+	// Careful refuses with Doubted a queued message of which an attempt of this generation ended unknown: a report that is stored
+	// may tell what became of it.
+	Careful bool
 }
 
 // Verdict is what attempt start found.
@@ -288,6 +301,8 @@ const (
 	Gone                // not in the expected state any more: forget it
 	Ended               // a check ended it (suppressed, cancelled, expired, content gone): stored
 	ModeChanged         // mode or activity of the app differ from what the caller believed: read the app again
+	RepeatFirst         // it owes a repeat to the configuration of its last attempt, which State names: nothing was written
+	Doubted             // Careful: nothing is stored; apply what providers have reported first
 )
 
 // Started answers one Start.
@@ -331,6 +346,10 @@ type Outcome struct {
 	ErrorCode  string
 	ErrorText  string // redacted; what the message shows
 	Detail     string // redacted; what the event shows
+	// Traced says that the provider reports later and names Ref then: it is kept so that Receipts finds the message. The
+	// newest message of a configuration's Ref counts. AskIn is in how many microseconds the provider is asked first; 0 = never.
+	Traced bool
+	AskIn  int64
 }
 
 // TurnResult answers a Turn, in order.
@@ -406,7 +425,8 @@ type Ownership struct {
 // Messages is reading and changing single messages for their app. A message
 // of another app does not exist.
 type Messages interface {
-	// Message reads one with content and events; not_found otherwise.
+	// Message reads one with content and events; not_found otherwise. Here and wherever else messages are read, one whose content cannot
+	// be read is as one whose content is gone, with ContentUnread set.
 	Message(ctx context.Context, app, id comm.ID) (*comm.Message, error)
 	// List reads a page, newest first, without events and without reading bodies it does not need.
 	List(ctx context.Context, app comm.ID, f Filter) ([]comm.Message, error)
@@ -435,6 +455,7 @@ type Filter struct {
 	// Of Search alone; a message must have all of them.
 	Recipient string // as in Submission
 	Terms     []Term
+	Captured  bool // only what the sandbox took
 }
 
 // Found is a page of Search.

@@ -123,6 +123,7 @@ type Mentioned struct {
 	Sequence  int
 	Recipient string
 	Payload   []byte
+	CreatedAt comm.Micros // by the database's clock, which the id's time may be ahead of
 }
 
 // Rewriting is a content to be put in the place of another.

@@ -30,6 +30,7 @@ import (
 type Store interface {
 	store.Suppressions
 	store.Persons
+	Wish(ctx context.Context, w store.Wish) (changed bool, err error)
 	Now(ctx context.Context) (comm.Micros, error)
 	SealedAfter(ctx context.Context, c store.SealedColumn, app, id comm.ID, limit int) ([]store.SealedValue, error)
 }
@@ -223,6 +224,18 @@ func (b *Book) SuppressAll(ctx context.Context, all []store.Suppression) (int, e
 		}
 	}
 	return b.Suppressions.SuppressAll(ctx, all)
+}
+
+// Wish is the store's, with what is kept of the address of a person who was erased.
+func (b *Book) Wish(ctx context.Context, w store.Wish) (changed bool, err error) {
+	has, err := b.has(ctx, w.App)
+	if err != nil {
+		return false, err
+	}
+	if has {
+		w.Hash = string(b.Hash(w.App, w.Channel, w.Address))
+	}
+	return b.store.Wish(ctx, w)
 }
 
 // Return puts an address that a message is about to be stored for back on the app's

@@ -217,7 +217,7 @@ func (s *Store) acceptOne(ctx context.Context, x *store.Submission, wait time.Du
 	args := []any{
 		[16]byte(x.ID), [16]byte(x.App), int16(x.Shard), int16(x.Channel), int16(x.Lane), int16(x.Mode), int16(x.OnUnknown), x.Node,
 		int64(x.ScheduledAt), x.TTL, hash, x.Fingerprint[:], x.Recipient, x.Payload, min(x.RatePerMinute, math.MaxInt32),
-		x.Bytes(), tallyAccepts([]store.Submission{*x}, []int{0}),
+		x.Bytes(), tallyAccepts([]store.Submission{*x}, []int{0}), int16(sqlstore.HomeOf(x.App)),
 	}
 	err = s.accept(ctx, wait, acceptOneSQL, args, func() { stored = false }, func(r *reader) {
 		stored = true
@@ -256,7 +256,7 @@ func acceptArgs(subs []store.Submission, group []int) []any {
 	id, app, a, shard := uuids(n), uuids(n), int4s(n), int2s(n)
 	channel, lane, mode, onUnknown := int2s(n), int2s(n), int2s(n), int2s(n)
 	node, scheduled, ttl, hash, fingerprint := texts(n), int8s(n), int8s(n), byteas(n), byteas(n)
-	recipient, payload, files, rate, size := texts(2*n), byteas(20*n), int2s(n), int4s(n), int8s(n)
+	recipient, payload, files, rate, size, home := texts(2*n), byteas(20*n), int2s(n), int4s(n), int8s(n), int2s(n)
 	fApp, fID, fN, fName, fType, fContent := uuids(0), uuids(0), int2s(0), texts(0), texts(0), byteas(0)
 	wApp, wKind, wValue, wID := uuids(0), int2s(0), texts(0), uuids(0)
 	for _, i := range group {
@@ -283,6 +283,7 @@ func acceptArgs(subs []store.Submission, group []int) []any {
 		files.i16(int16(len(x.Files)))
 		rate.i32(int32(min(x.RatePerMinute, math.MaxInt32)))
 		size.i64(x.Bytes())
+		home.i16(int16(sqlstore.HomeOf(x.App)))
 		for n, f := range x.Files {
 			fApp.id(x.App)
 			fID.id(x.ID)
@@ -300,7 +301,7 @@ func acceptArgs(subs []store.Submission, group []int) []any {
 	}
 	return []any{
 		id, app, a, shard, channel, lane, mode, onUnknown, node, scheduled, ttl, hash, fingerprint, recipient, payload, files, rate, size,
-		fApp, fID, fN, fName, fType, fContent, wApp, wKind, wValue, wID, tallyAccepts(subs, group),
+		fApp, fID, fN, fName, fType, fContent, wApp, wKind, wValue, wID, tallyAccepts(subs, group), home,
 	}
 }
 

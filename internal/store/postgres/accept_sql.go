@@ -4,12 +4,13 @@ import (
 	"strings"
 
 	"github.com/commserver/commserver/internal/plant"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
 // A group of submissions is stored in one statement. $1 to $18 are the submissions,
 // one array for each column; a is the place of the app among the group's distinct
 // apps in the order of their ids, hash is NULL without a key. $19 to $24 are the
-// attachments of all of them, $25 to $28 their terms, $29 what they count.
+// attachments of all of them, $25 to $28 their terms, $29 what they count, $30 the first shard of each one's app.
 //
 // Membership is asked as IN of a CTE inside IS TRUE or OR: that is a hashed
 // look-up, while a join of two CTEs would be a nested loop.
@@ -19,9 +20,9 @@ const (
 WITH t AS MATERIALIZED (SELECT ` + clock + ` AS now),
 x AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::smallint[], $5::smallint[], $6::smallint[], $7::smallint[], $8::smallint[],
-    $9::text[], $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[], $14::text[], $15::bytea[], $16::smallint[], $17::integer[], $18::bigint[])
+    $9::text[], $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[], $14::text[], $15::bytea[], $16::smallint[], $17::integer[], $18::bigint[], $30::smallint[])
     WITH ORDINALITY AS x (id, app, a, shard, channel, lane, mode, on_unknown,
-    node, scheduled, ttl, hash, fingerprint, recipient, payload, files, rate, bytes, ord))`
+    node, scheduled, ttl, hash, fingerprint, recipient, payload, files, rate, bytes, home, ord))`
 	// acceptRates counts in the rate of each app, in the order of their ids. A transaction
 	// that began in a minute and had to wait here for one of the next counts in its
 	// own (before): it must not set the count of the minute that has begun back.
@@ -43,7 +44,7 @@ iq AS (
   INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) SELECT n.shard, n.app, n.channel, n.lane, n.due, n.id, n.bytes FROM n),
 ie AS (
   INSERT INTO events (` + eventColumns + `)
-  SELECT n.app, n.id, 1, 1, 0, 1, (SELECT now FROM t), 1, 0, 0, n.node, '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM n),
+  SELECT n.app, n.id, 1, 1, 0, 1, (SELECT now FROM t), 1, 0, 0, n.node, '', '', '00000000-0000-0000-0000-000000000000', '', '', '', '' FROM n),
 f AS (
   INSERT INTO files (app_id, id, n, filename, content_type, content)
   SELECT f.app, f.id, f.n, f.filename, f.content_type, f.content
@@ -55,7 +56,10 @@ it AS (
   WHERE (w.id IN (SELECT n.id FROM n)) IS TRUE ON CONFLICT DO NOTHING),
 iy AS (
   INSERT INTO tallies (at, items, took)
-  SELECT (SELECT now FROM t), $29::bytea, CASE WHEN count(*) < cardinality($1) THEN array_agg((n.ord - 1)::integer * 2048) END FROM n HAVING count(*) > 0)`
+  SELECT (SELECT now FROM t), $29::bytea, CASE WHEN count(*) < cardinality($1) THEN array_agg((n.ord - 1)::integer * 2048) END FROM n HAVING count(*) > 0),
+io AS (
+  INSERT INTO outbox (xid, shard, at, items)
+  SELECT ` + sqlstore.CurrentXID + `, n.home, (SELECT now FROM t), string_agg(uuid_send(n.app) || uuid_send(n.id) || '\x00000001'::bytea, '') FROM n GROUP BY n.home)`
 )
 
 // acceptSQL is for the usual group, in which every key is new and no app is over its
@@ -111,9 +115,12 @@ iq AS (
   INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) SELECT $3, $2, $4, $5, n.due, $1, $16 FROM n),
 ie AS (
   INSERT INTO events (` + eventColumns + `)
-  SELECT $2, $1, 1, 1, 0, 1, n.now, 1, 0, 0, $8::text, '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM n),
+  SELECT $2, $1, 1, 1, 0, 1, n.now, 1, 0, 0, $8::text, '', '', '00000000-0000-0000-0000-000000000000', '', '', '', '' FROM n),
 iy AS (
-  INSERT INTO tallies (at, items) SELECT n.now, $17::bytea FROM n)
+  INSERT INTO tallies (at, items) SELECT n.now, $17::bytea FROM n),
+io AS (
+  INSERT INTO outbox (xid, shard, at, items)
+  SELECT ` + sqlstore.CurrentXID + `, $18::smallint, n.now, uuid_send($2) || uuid_send($1) || '\x00000001'::bytea FROM n)
 SELECT n.now, r.used, (SELECT true FROM suppressions p WHERE p.app_id = $2 AND p.channel = $4 AND p.address = $13),
   CASE WHEN r.used > $15::integer THEN refuse('ZS002', 'an app is over its rate', '') END
 FROM n CROSS JOIN r`

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,6 +25,18 @@ WITH RECURSIVE u AS (
     WHERE (q.shard, q.app_id, q.channel, q.lane) > (u.shard, u.app_id, u.channel, u.lane)
     ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT 1) n)
 SELECT u.shard, u.app_id, u.channel, u.lane FROM u LIMIT $5`
+
+	// unitsOfSQL steps likewise through the units of app $2 in each of some shards.
+	unitsOfSQL = `
+WITH RECURSIVE u AS (
+  SELECT n.* FROM unnest($1::smallint[]) AS l (shard) CROSS JOIN LATERAL (
+    SELECT q.shard, q.channel, q.lane FROM queue q WHERE q.shard = l.shard AND q.app_id = $2
+    ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT 1) n
+  UNION ALL
+  SELECT n.* FROM u CROSS JOIN LATERAL (
+    SELECT q.shard, q.channel, q.lane FROM queue q WHERE q.shard = u.shard AND q.app_id = $2 AND (q.channel, q.lane) > (u.channel, u.lane)
+    ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT 1) n)
+SELECT u.shard, u.channel, u.lane FROM u`
 
 	ofUnit      = `q.shard = a.shard AND q.app_id = a.app_id AND q.channel = a.channel AND q.lane = a.lane`
 	inUnitOrder = ` ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT `
@@ -55,6 +69,21 @@ func (s *Store) UnitsAfter(ctx context.Context, after comm.Unit, limit int) (out
 		return each(rows, err, func(r *reader) {
 			out = append(out, comm.Unit{Shard: comm.Shard(r.i16()), App: r.id(), Channel: comm.Channel(r.i16()), Lane: comm.Lane(r.i16())})
 		})
+	})
+	return out, err
+}
+
+// UnitsOf implements store.Backlog.
+func (s *Store) UnitsOf(ctx context.Context, app comm.ID, shards []comm.Shard) (out []comm.Unit, err error) {
+	err = s.read(ctx, "list units of an app", func(c *pgx.Conn) error {
+		out = out[:0]
+		rows, err := c.Query(ctx, unitsOfSQL, shardList(shards), sqlstore.UUID(app))
+		return each(rows, err, func(r *reader) {
+			out = append(out, comm.Unit{Shard: comm.Shard(r.i16()), App: app, Channel: comm.Channel(r.i16()), Lane: comm.Lane(r.i16())})
+		})
+	})
+	slices.SortFunc(out, func(a, b comm.Unit) int {
+		return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Lane, b.Lane))
 	})
 	return out, err
 }

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"sync"
@@ -94,7 +95,13 @@ func BenchmarkAcceptCapped(b *testing.B) {
 
 // BenchmarkTurn drains a backlog: each turn finishes the messages that the one
 // before started and starts the next ones.
-func BenchmarkTurn(b *testing.B) {
+func BenchmarkTurn(b *testing.B) { benchTurns(b, false) }
+
+// BenchmarkTurnReported is BenchmarkTurn for a type of provider that reports later: its ids are kept.
+func BenchmarkTurnReported(b *testing.B) { benchTurns(b, true) }
+
+func benchTurns(b *testing.B, traced bool) {
+	b.Helper()
 	for _, c := range []struct{ size, pipes int }{{1, 1}, {50, 1}, {500, 1}, {500, 2}} {
 		b.Run(fmt.Sprintf("%d by %d", c.size, c.pipes), func(b *testing.B) {
 			w := newBenchWorld(b)
@@ -106,7 +113,7 @@ func BenchmarkTurn(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for p := range c.pipes {
-				wg.Go(func() { w.drain(b, turns[p]) })
+				wg.Go(func() { w.drain(b, turns[p], traced) })
 			}
 			wg.Wait()
 			b.ReportMetric(float64(b.N*c.size)/b.Elapsed().Seconds(), "msgs/s")
@@ -127,7 +134,7 @@ func (w *benchWorld) backlog(b *testing.B, size int) store.Turn {
 	return startAll(b, w.s, "bench", w.leases, g, due)
 }
 
-func (w *benchWorld) drain(b *testing.B, turns []store.Turn) {
+func (w *benchWorld) drain(b *testing.B, turns []store.Turn, traced bool) {
 	var open []store.Finish
 	for _, t := range append(turns, store.Turn{Node: "bench"}) {
 		t.Finishes = open
@@ -152,9 +159,12 @@ func (w *benchWorld) drain(b *testing.B, turns []store.Turn) {
 				b.Errorf("verdict %d", x.Verdict)
 				return
 			}
-			u := t.Starts[i].Unit
+			u, ref := t.Starts[i].Unit, "ref"
+			if traced {
+				ref = "SM" + rand.Text()
+			}
 			open = append(open, store.Finish{App: u.App, ID: x.State.ID, Unit: u, From: comm.Sending, Attempt: x.State.Attempts, Epoch: x.State.Epoch,
-				Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: "sandbox", Ref: "ref", Detail: "accepted"}})
+				Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: "sandbox", Ref: ref, Detail: "accepted", Traced: traced}})
 		}
 	}
 }

@@ -20,7 +20,7 @@ const (
 	deadlockDetected     = "40P01"
 	planChanged          = "0A000" // a kept plan met a table that a migration has changed
 	lockNotAvailable     = "55P03" // not within lock_timeout
-	statementCancelled   = "57014" // by statement_timeout, as a rule
+	statementCancelled   = "57014" // by statement_timeout, by its caller, or by an administrator
 	turnRefused          = "ZS001" // by the fence: see refuse in the schema
 	groupRefused         = "ZS002" // by acceptSQL: an app is over its rate
 )
@@ -165,10 +165,20 @@ func (s *Store) readOnce(ctx context.Context, fn func(c *pgx.Conn) error) (lost 
 // coldDB is how sqlstore reaches the database.
 type coldDB struct{ s *Store }
 
-// Read implements sqlstore.DB.
+// Read implements sqlstore.DB. Settings, by which orders name their indexes, belong to the connection, or behind a pooler to a transaction.
 func (d coldDB) Read(ctx context.Context, fn func(sqlstore.Querier) error) error {
-	_ = ctx // each statement brings its own
-	return fn(d.s.cold)
+	if !d.s.pooled {
+		return fn(d.s.cold)
+	}
+	tx, err := d.s.cold.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if _, err = tx.ExecContext(ctx, localSettings(readSettings())); err == nil {
+		err = fn(tx)
+	}
+	_ = tx.Rollback() // it has written nothing
+	return err
 }
 
 // Write implements sqlstore.DB.

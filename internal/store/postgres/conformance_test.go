@@ -59,3 +59,15 @@ func TestMeanwhile(t *testing.T) {
 	storetest.RunMeanwhile(t, func(t *testing.T) store.Store { return opened(t, postgres.Options{URL: migrated(t)}) },
 		func(s store.Store) sqlstore.DB { return s.(*postgres.Store).Shared() }, sqlstore.PostgreSQL())
 }
+
+func TestDamaged(t *testing.T) {
+	t.Parallel()
+	storetest.RunDamaged(t, func(t *testing.T) store.Store { return opened(t, postgres.Options{URL: migrated(t)}) },
+		func(s store.Store) sqlstore.DB { return s.(*postgres.Store).Shared() }, sqlstore.PostgreSQL())
+}
+
+func TestForgotten(t *testing.T) {
+	t.Parallel()
+	storetest.RunForgotten(t, func(t *testing.T) store.Store { return opened(t, postgres.Options{URL: migrated(t)}) },
+		func(s store.Store) sqlstore.DB { return s.(*postgres.Store).Shared() }, sqlstore.PostgreSQL())
+}

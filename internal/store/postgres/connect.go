@@ -46,6 +46,17 @@ func acceptSettings() []setting {
 	return append(hotSettings(), setting{"lock_timeout", milliseconds(acceptWait)})
 }
 
+// turnWait is how long a turn waits for a lock: for an accept's, a CANCEL's or another node's until its commit as a rule. Where
+// somebody keeps a transaction open instead, the turn is refused and halved until the row that is locked stands aside (dispatch,
+// aside.go), which takes eight waits for the largest one; statement_timeout would bound each of them by five seconds only.
+// The server sets a timer when it begins to wait: a turn that need not wait pays nothing.
+const turnWait = 500 * time.Millisecond
+
+// turnSettings are for turns, all of which wait for one of them.
+func turnSettings() []setting {
+	return append(hotSettings(), setting{"lock_timeout", milliseconds(turnWait)})
+}
+
 // readSettings are for lists and look-ups. Nothing is sorted that an index can
 // answer in order: that is how a list names its index (see rangeSQL).
 func readSettings() []setting {
@@ -106,7 +117,7 @@ func (s *Store) openPools(ctx context.Context, base *pgxpool.Config) (err error)
 		conns    int32
 		settings []setting
 	}{
-		{&s.accepts, acceptConns, acceptSettings()}, {&s.turns, turnConns, hotSettings()},
+		{&s.accepts, acceptConns, acceptSettings()}, {&s.turns, turnConns, turnSettings()},
 		{&s.control, controlConns, hotSettings()}, {&s.reads, readConns, readSettings()},
 	} {
 		cfg := base.Copy()

@@ -28,6 +28,20 @@ WITH RECURSIVE u AS (
   WHERE u.recipient = $1::text)
 SELECT a.app_id, n.id FROM (SELECT u.app_id FROM u WHERE u.recipient = $1::text LIMIT $4::bigint) a LEFT JOIN LATERAL (
   SELECT w.id FROM content w WHERE ` + ofRecipient + ` AND w.app_id = a.app_id AND w.id >= $2::uuid AND w.id < $3::uuid ORDER BY w.id DESC ` + byList + ` LIMIT 1) n ON true`
+	// writersSQL steps from app to app likewise, behind one of them, and answers of each whether a message went through a
+	// configuration, and how many were looked at.
+	writersSQL = `
+WITH RECURSIVE u AS (
+  (SELECT w.recipient, w.app_id FROM content w WHERE w.recipient <> '' AND (w.recipient, w.app_id) > ($1::text, $2::uuid)` + inTheirOrder + `)
+  UNION ALL
+  SELECT n.recipient, n.app_id FROM u CROSS JOIN LATERAL (
+    SELECT w.recipient, w.app_id FROM content w WHERE w.recipient <> '' AND (w.recipient, w.app_id) > (u.recipient, u.app_id)` + inTheirOrder + `) n
+  WHERE u.recipient = $1::text)
+SELECT a.app_id, EXISTS (SELECT FROM apps p WHERE p.id = a.app_id AND p.deleted_at = 0) AND (n.through OR n.looked >= $5::bigint)
+FROM (SELECT u.app_id FROM u WHERE u.recipient = $1::text LIMIT $3::bigint) a CROSS JOIN LATERAL (
+  SELECT count(*) AS looked, coalesce(bool_or(s.provider_id = $4::uuid), false) AS through FROM (
+    SELECT w.app_id, w.id FROM content w WHERE ` + ofRecipient + ` AND w.app_id = a.app_id ORDER BY w.id DESC ` + byList + ` LIMIT $5::bigint) w
+  CROSS JOIN LATERAL (SELECT s.provider_id FROM state s WHERE s.app_id = w.app_id AND s.id = w.id OFFSET 0) s) n`
 	// toIDsSQL reads the newest messages of each of some apps to a recipient.
 	toIDsSQL = `
 SELECT l.app_id, n.id FROM unnest($5::uuid[]) AS l (app_id) CROSS JOIN LATERAL (
@@ -123,4 +137,28 @@ func allPageSQL(f store.Filter, x sqlstore.Span, refs []sqlstore.Ref, limit int)
 	// The ids are in order already, and a scan of arrays keeps it: it ends with the page.
 	return pageSQL(fmt.Sprintf(`SELECT l.app_id, l.id FROM %s WHERE (SELECT true FROM state s WHERE s.app_id = l.app_id AND s.id = l.id%s)
   AND (SELECT true FROM apps a WHERE a.id = l.app_id AND a.deleted_at = 0) LIMIT %s`, from, where, p.add(limit, "bigint")), "p.app_id"), p.args
+}
+
+// Writers implements store.Receipts.
+func (s *Store) Writers(ctx context.Context, config comm.ID, address string, after comm.ID, limit int) (apps []comm.ID, next comm.ID, err error) {
+	stepped := 0
+	err = s.read(ctx, "look for who wrote to an address", func(c *pgx.Conn) error {
+		apps, next, stepped = nil, comm.ID{}, 0
+		b := &pgx.Batch{}
+		b.Queue(writersSQL, address, sqlstore.UUID(after), limit, sqlstore.UUID(config), store.WriterDepth)
+		return s.batch(ctx, &session{Conn: c}, readSettings(), b, func(r pgx.BatchResults) error {
+			rows, err := r.Query()
+			return each(rows, err, func(r *reader) {
+				stepped++
+				app := r.id()
+				if next = app; r.flag() {
+					apps = append(apps, app)
+				}
+			})
+		})
+	})
+	if stepped < limit {
+		next = comm.ID{}
+	}
+	return apps, next, err
 }

@@ -1,9 +1,13 @@
 package postgres
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -55,5 +59,44 @@ func TestHeldAppsRest(t *testing.T) {
 	expect(group, nil)
 	if !h.hold(locked, now) {
 		t.Error("it was not forgotten")
+	}
+}
+
+// TestOnlyLocksHoldApps: a group whose statement took too long, or was cancelled in the database, is asked app by app as one that
+// waited for a lock, but no app is known to be locked for it; what its own caller cancelled is asked no more.
+func TestOnlyLocksHoldApps(t *testing.T) {
+	t.Parallel()
+	bad, good := comm.ID{1}, comm.ID{2}
+	subs := []store.Submission{{App: good}, {App: bad}, {App: good}}
+	for _, c := range []struct {
+		code string
+		held bool
+	}{{lockNotAvailable, true}, {statementCancelled, false}} {
+		s := &Store{log: slog.New(slog.DiscardHandler)}
+		var asked [][]int
+		try := func(part []int, _ time.Duration) ([]int, error) {
+			asked = append(asked, part)
+			if slices.Contains(part, 1) {
+				return nil, &store.RolledBack{Cause: &pgconn.PgError{SeverityUnlocalized: "ERROR", Code: c.code}}
+			}
+			return nil, nil
+		}
+		answers := make([]store.Accepted, len(subs))
+		again, err := s.unlessHeld(t.Context(), subs, []int{0, 1, 2}, false, answers, try)
+		if err != nil || again != nil || answers[0].Result == store.Busy || answers[1].Result != store.Busy || len(asked) != 3 {
+			t.Errorf("%s: %+v %v %v, asked for %v", c.code, answers, again, err, asked)
+		}
+		if s.held.apps[bad].resting != c.held || len(s.held.apps) > 1 {
+			t.Errorf("%s: held are %v", c.code, s.held.apps)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		s, asked = &Store{log: s.log}, nil
+		_, err = s.unlessHeld(ctx, subs, []int{0, 1, 2}, false, answers, func(part []int, wait time.Duration) ([]int, error) {
+			cancel()
+			return try(part, wait)
+		})
+		if err == nil || len(asked) != 1 {
+			t.Errorf("%s: after its caller went: %v, asked for %v", c.code, err, asked)
+		}
 	}
 }

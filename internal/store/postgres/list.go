@@ -156,23 +156,16 @@ func (s *Store) Captures(ctx context.Context, app comm.ID, f store.Filter) ([]co
 func (s *Store) page(ctx context.Context, what, sql string, args []any) (out []comm.Message, err error) {
 	err = s.read(ctx, what, func(c *pgx.Conn) error {
 		out = out[:0]
-		var bad error
 		b := &pgx.Batch{}
 		b.Queue(sql, args...)
-		err := s.batch(ctx, &session{Conn: c}, readSettings(), b, func(r pgx.BatchResults) error {
+		return s.batch(ctx, &session{Conn: c}, readSettings(), b, func(r pgx.BatchResults) error {
 			rows, err := r.Query()
 			return each(rows, err, func(r *reader) {
 				var m comm.Message
-				if err := readMessage(r, &m); err != nil {
-					bad = err
-				}
+				readMessage(r, &m)
 				out = append(out, m)
 			})
 		})
-		if err != nil {
-			return err
-		}
-		return bad
 	})
 	if err != nil {
 		return nil, err

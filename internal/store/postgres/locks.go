@@ -38,14 +38,21 @@ const waitSQL = `SELECT set_config('lock_timeout', $1, true)`
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// waitedInVain says that a transaction was rolled back because it waited too long.
-func waitedInVain(ctx context.Context, err error) bool {
+// waitedInVain says that a transaction was rolled back because it waited too long for a lock.
+func waitedInVain(ctx context.Context, err error) bool { return undoneBy(ctx, err, lockNotAvailable) }
+
+// stopped says that a transaction was rolled back because a statement took too long, or somebody cancelled it who is
+// not its caller. It may have waited for locks all the time, each for less than acceptWait, or for anything else: nothing
+// is known against its apps.
+func stopped(ctx context.Context, err error) bool { return undoneBy(ctx, err, statementCancelled) }
+
+func undoneBy(ctx context.Context, err error, code string) bool {
 	undone, ok := errors.AsType[*store.RolledBack](err)
 	if !ok || ctx.Err() != nil {
 		return false
 	}
 	refused, ok := errors.AsType[*pgconn.PgError](undone)
-	return ok && (refused.Code == lockNotAvailable || refused.Code == statementCancelled)
+	return ok && refused.Code == code
 }
 
 // acceptTry stores a part of a group in one transaction that waits so long for each lock; 0: as long as the connection does.
@@ -60,7 +67,7 @@ func (s *Store) unlessHeld(ctx context.Context, subs []store.Submission, group [
 		switch {
 		case err == nil:
 			done = true
-		case waitedInVain(ctx, err):
+		case waitedInVain(ctx, err), stopped(ctx, err):
 			again, apart = nil, append(apart, byApp(subs, free)...)
 		case done:
 			again, apart = nil, append(apart, s.lateFault(ctx, err, subs, free, out)...)
@@ -87,6 +94,10 @@ func (s *Store) unlessHeld(ctx context.Context, subs []store.Submission, group [
 			if s.held.hold(app, time.Now()) {
 				s.log.Warn("messages of an app are refused for now: what they count in is locked in the database", "app", app.String(), "error", err)
 			}
+		case stopped(ctx, err):
+			inVain += time.Since(began)
+			mark(part, out, store.Busy)
+			s.log.Warn("messages of an app are refused for now: storing them took too long, or was cancelled in the database", "app", app.String(), "error", err)
 		case done:
 			inVain += time.Since(began)
 			apart = append(apart, s.lateFault(ctx, err, subs, part, out)...)

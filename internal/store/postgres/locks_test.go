@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -186,5 +187,43 @@ func TestTheLoserOfAKeyAtTheEdgeIsAReplay(t *testing.T) {
 	end("COMMIT")
 	if out = <-done; len(out) != 2 || out[0].Result != store.RateLimited || out[1].Result != store.Replay || out[1].ID != k.ID {
 		t.Errorf("%+v", out)
+	}
+}
+
+// A message that somebody has locked costs a turn that it is in little, and others' turns nothing: who schedules finds it by halving.
+func TestALockedMessageHoldsATurnUpForLittle(t *testing.T) {
+	t.Parallel()
+	for _, pooled := range []bool{false, true} {
+		t.Run(fmt.Sprint("pooled ", pooled), func(t *testing.T) {
+			t.Parallel()
+			url := migrated(t)
+			s := opened(t, postgres.Options{URL: url, Pooled: pooled})
+			a := newApp(t, s)
+			subs := []store.Submission{submission(t, a, address(1)), submission(t, a, address(2))}
+			out, err := s.Accept(t.Context(), subs)
+			must(t, err)
+			due := []comm.Micros{out[0].Due, out[1].Due}
+			leases := own(t, s, "a", time.Minute)
+			turn := func(from, to int) (time.Duration, error) {
+				began := time.Now()
+				res, err := s.Turn(t.Context(), startAll(t, s, "a", leases, subs[from:to], due[from:to]))
+				if err == nil && res.Started[0].Verdict != store.Go {
+					t.Errorf("%+v", res.Started)
+				}
+				return time.Since(began), err
+			}
+			end := locked(t, url, `SELECT 1 FROM state WHERE id = '`+hexOf(subs[0].ID)+`' FOR UPDATE`)
+			took, err := turn(0, 2)
+			if undone, ok := errors.AsType[*store.RolledBack](err); !ok || store.Away(undone) || took > 3*time.Second { // the halving of it is dispatch's
+				t.Errorf("%v, after %v", err, took)
+			}
+			if _, err := turn(1, 2); err != nil {
+				t.Error("a turn without it:", err)
+			}
+			end("ROLLBACK")
+			if _, err := turn(0, 1); err != nil {
+				t.Error("afterwards:", err)
+			}
+		})
 	}
 }

@@ -32,12 +32,11 @@ func (s *Store) Message(ctx context.Context, app, id comm.ID) (*comm.Message, er
 		r := c.SendBatch(ctx, b)
 		defer func() { _ = r.Close() }() // whatever it says was said by the reads
 		rows, err := r.Query()
-		var bad error
-		if err := each(rows, err, func(r *reader) { found, bad = true, readMessage(r, &m) }); err != nil {
+		if err := each(rows, err, func(r *reader) {
+			found = true
+			readMessage(r, &m)
+		}); err != nil {
 			return err
-		}
-		if bad != nil {
-			return bad
 		}
 		rows, err = r.Query()
 		return each(rows, err, func(r *reader) {
@@ -58,15 +57,14 @@ func (s *Store) Message(ctx context.Context, app, id comm.ID) (*comm.Message, er
 	return &m, nil
 }
 
-// readMessage reads state, recipient and payload.
-func readMessage(r *reader, m *comm.Message) error {
+// readMessage reads state, recipient and payload. A content that cannot be read takes nothing of the rest with it.
+func readMessage(r *reader, m *comm.Message) {
 	r.state(&m.State)
 	recipient, payload := r.text(), r.next()
-	if payload == nil {
-		m.ContentGone, m.To = true, recipient
-		return nil
+	m.ContentUnread = payload != nil && store.DecodeContent(payload, &m.Content) != nil
+	if m.ContentGone = payload == nil || m.ContentUnread; m.ContentGone {
+		m.To = recipient
 	}
-	return store.DecodeContent(payload, &m.Content)
 }
 
 // Cancel implements store.Messages.
@@ -198,7 +196,7 @@ UPDATE state SET status = $3, updated_at = $4, due = $5, generation = $6, attemp
   flags = $12, provider = $13, provider_id = $14, provider_ref = $15, error_code = $16, error_text = $17, sent_at = $18, delivered_at = $19
 WHERE app_id = $1 AND id = $2`
 	insertEventSQL = `
-INSERT INTO events (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
+INSERT INTO events (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
 	deleteQueueSQL = `DELETE FROM queue WHERE shard = $1 AND app_id = $2 AND channel = $3 AND lane = $4 AND due = $5 AND id = $6`
 	insertQueueSQL = `INSERT INTO queue (shard, app_id, channel, lane, due, id, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 )
@@ -211,17 +209,30 @@ func queueChange(b *pgx.Batch, c *sqlstore.Change) {
 	a := &c.After
 	app, id := sqlstore.UUID(a.App), sqlstore.UUID(a.ID)
 	var tally sqlstore.Tally
+	var items []byte
 	b.Queue(updateStateSQL, app, id, int16(a.Status), int64(a.UpdatedAt), int64(a.Due), a.Generation, a.Attempts, a.Round, int64(a.RoundSince), a.Sequence, a.Epoch,
 		int32(a.Flags), a.Provider, sqlstore.UUID(a.ProviderID), a.ProviderRef, a.ErrorCode, a.ErrorText, int64(a.SentAt), int64(a.DeliveredAt))
 	for i := range c.Events {
 		e := &c.Events[i]
 		b.Queue(insertEventSQL, app, id, e.Sequence, int16(e.Type), int16(e.From), int16(e.To), int64(e.At), e.Generation, e.Attempt, e.Epoch, e.Node, e.Actor,
-			e.Provider, sqlstore.UUID(e.ProviderID), e.Ref, e.ErrorCode, e.Detail)
+			e.Provider, sqlstore.UUID(e.ProviderID), e.Ref, e.ErrorCode, e.Detail, e.ErrorText)
+		items = sqlstore.AppendRef(items, e.App, e.Message, e.Sequence)
 		tally.Event(a, e)
 	}
 	b.Queue(tallySQL, int64(tally.At), tally.Encode())
+	b.Queue(outboxSQL, int64(tally.At), items, int16(sqlstore.HomeOf(a.App)))
 	if c.Suppress != "" {
-		b.Queue(sqlstore.SuppressRecipient, int16(a.Channel), c.Suppress, int64(a.UpdatedAt), id, app)
+		b.Queue(sqlstore.SuppressRecipient, int16(a.Channel), c.Suppress, int64(c.At()), id, app, c.Within)
+	}
+	queueMoves(b, c)
+}
+
+// queueMoves adds what few changes need: the provider's id that is kept, and the queue row that goes or comes.
+func queueMoves(b *pgx.Batch, c *sqlstore.Change) {
+	a := &c.After
+	app, id := sqlstore.UUID(a.App), sqlstore.UUID(a.ID)
+	if t := c.Trace; t != nil {
+		b.Queue(keepTraceSQL, sqlstore.UUID(t.Provider), t.Ref, sqlstore.UUID(t.App), sqlstore.UUID(t.Message), t.Attempt, int64(t.At), int64(t.AskAt))
 	}
 	remove, removed, insert, inserted := c.QueueMove()
 	if removed {

@@ -15,7 +15,7 @@ func countStatements() []hotStatement {
 		{"days of caps", lockUseSQL, nil, nil},        // it finds them as it inserts
 		{"count days of caps", countUseSQL, nil, nil}, // likewise
 		{"known keys", keysThereSQL, nil, []use{{"idempotency", "idempotency_pkey", "app_id mode hash"}}},
-		{"app with its day", sqlstore.AppSQL, nil, []use{{"apps", "apps_pkey", "id"}, day}},
+		{"app with its day", sqlstore.AppSQL, nil, []use{{"apps", "apps_pkey", "id"}, {"endpoints", "endpoints_app_id_name_key", "app_id name"}, day}},
 		{"is the app there", aliveSQL, nil, []use{{"apps", "apps_pkey", "id"}}},
 		{"any tally", anyTallySQL, nil, []use{waiting}},
 		{"take tallies", takeTalliesSQL, nil, []use{waiting}},

@@ -55,6 +55,7 @@ func hotStatements() []hotStatement {
 		{"units", unitsSQL, nil, []use{{"queue", "queue_pkey", "shard"}, {"queue", "queue_pkey", "shard app_id channel lane"}}},
 		{"windows", windowsSQL, nil, []use{queue}},
 		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
+		{"apps without a provider", sqlstore.UnprovidedSQL, nil, []use{{"apps", "apps_pkey", "id"}, {"provider_configs", "provider_configs_pkey", "app_id"}}},
 		{"keys", sqlstore.KeyPageSQL, nil, []use{{"api_keys", "api_keys_pkey", "app_id id"}}},
 		{"audit chain", sqlstore.AuditChainSQL, nil, []use{{"audit", "audit_pkey", "sequence"}}},
 		{"audit", sqlstore.AuditListSQL()[0], nil, []use{{"audit", "audit_pkey", "sequence"}}},
@@ -83,7 +84,8 @@ func hotStatements() []hotStatement {
 		{"versions", sqlstore.TemplateVersionsSQL, nil, []use{{"template_versions", "template_versions_pkey", "app_id template_id"}}},
 		{"version", sqlstore.TemplateVersionSQL, nil, []use{{"template_versions", "template_versions_pkey", "app_id template_id version"}}},
 		{"sealed values", sqlstore.SealedAfterSQL(store.ProviderSecrets()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id id"}}},
-		{"sealed values of apps", sqlstore.SealedAfterSQL(store.WebhookSecrets()), nil, []use{{"apps", "apps_pkey", "id"}}},
+		{"sealed values of endpoints", sqlstore.SealedAfterSQL(store.WebhookSecrets()), nil, []use{{"endpoints", "endpoints_pkey", "app_id id"}}},
+		{"endpoints", sqlstore.EndpointsSQL, nil, []use{{"endpoints", "endpoints_app_id_name_key", "app_id"}}},
 		// The index holds nothing but attempts under way: even the whole of it is little.
 		{"orphans", orphansSQL, nil, []use{{"state", "state_sending", ""}}},
 		{"overdue", overdueSQL, []any{shardList([]comm.Shard{1, 2}), 1, 10}, []use{{"state", "state_expiring", "shard expires_at"}, {"state", "state_retried", "shard round_since"}}},
@@ -93,6 +95,7 @@ func hotStatements() []hotStatement {
 		{"update", updateStateSQL, nil, []use{statePK}},
 		{"take a queue row away", deleteQueueSQL, nil, []use{queue}},
 	}
+	out = append(out, receiptStatements()...)
 	for _, f := range []struct {
 		name   string
 		filter store.Filter
@@ -116,7 +119,7 @@ func hotStatements() []hotStatement {
 	}
 	out = append(out, hotStatement{"suppressions in order", sqlstore.SuppressionsAfterSQL, []any{sqlstore.UUID(id), 1, "a", 1000}, []use{{"suppressions", "suppressions_pkey", "app_id channel address"}}})
 	byRecipient, terms := use{"content", "content_recipient", "app_id recipient id"}, use{"terms", "terms_pkey", "app_id kind value id"}
-	f := store.Filter{Recipient: "user7@example.org", Terms: []store.Term{{Kind: store.TagTerm, Value: "all"}}, Status: comm.Failed, Channel: comm.Email, CreatedAfter: 1, Limit: 20}
+	f := store.Filter{Recipient: "user7@example.org", Terms: []store.Term{{Kind: store.TagTerm, Value: "all"}}, Status: comm.Failed, Channel: comm.Email, CreatedAfter: 1, Limit: 20, Captured: true}
 	sources, _ := searchSources(id, f)
 	for i, uses := range [][]use{{byRecipient}, {terms}, {list}} {
 		out = append(out, hotStatement{fmt.Sprint("search source ", i), sources[i].sql, sources[i].args, uses})
@@ -134,10 +137,12 @@ func hotStatements() []hotStatement {
 		hotStatement{"app of a message", appOfSQL, []any{sqlstore.UUID(id)}, []use{newest}},
 		hotStatement{"newest of all", newestSQL, []any{low, high, 2000}, []use{newest}},
 		hotStatement{"apps of a recipient", toHeadsSQL, []any{"user7@example.org", low, high, 10001}, []use{toRecipient, byRecipient, {"content", "content_recipient", "recipient app_id"}}},
+		hotStatement{"who wrote to a person", writersSQL, []any{"user7@example.org", sqlstore.UUID(comm.ID{}), 200, sqlstore.UUID(id), 200}, []use{statePK, {"content", "content_recipient", "recipient app_id"}, {"apps", "apps_pkey", "id"}}},
 		hotStatement{"newest of a recipient", toIDsSQL, []any{"user7@example.org", low, high, 200, one}, []use{byRecipient}},
 		hotStatement{"page of all", allPage, allArgs, []use{statePK, content, {"apps", "apps_pkey", "id"}}},
 		hotStatement{"whose list", sqlstore.SuppressedBySQL, []any{"a@example.org", 0, sqlstore.UUID(comm.ID{}), 127, 100}, []use{{"suppressions", "suppressions_address", "address channel app_id"}}},
 		hotStatement{"units of all", unitsAfterSQL, nil, []use{{"queue", "queue_pkey", "shard app_id channel lane"}}},
+		hotStatement{"units of an app", unitsOfSQL, nil, []use{{"queue", "queue_pkey", "shard app_id"}, {"queue", "queue_pkey", "shard app_id channel lane"}}},
 		hotStatement{"depths", depthsSQL, nil, []use{{"queue", "queue_pkey", "shard app_id channel lane due"}, {"holds", "holds_pkey", "app_id channel lane shard"}, statePK}},
 		hotStatement{"queue rows", queueRowsSQL, nil, []use{{"queue", "queue_pkey", ""}}},
 		hotStatement{"under way", underWaySQL, nil, []use{{"state", "state_sending", ""}}}, // nothing but attempts under way
@@ -145,6 +150,29 @@ func hotStatements() []hotStatement {
 	)
 	sql, args := capturesSQL(id, store.Filter{Limit: 20, Status: comm.Sent})
 	return append(out, hotStatement{"captures", sql, args, []use{statePK, captures, content}})
+}
+
+// receiptStatements are those of what providers report.
+func receiptStatements() []hotStatement {
+	statePK, events := use{"state", "state_pkey", "app_id id"}, use{"events", "events_pkey", "app_id message_id"}
+	refs := use{"refs", "refs_pkey", "provider_id ref"}
+	return []hotStatement{
+		{"keep what ids stand for", traceSQL, nil, []use{statePK}},
+		{"stored requests", receivedSQL, nil, []use{{"receipts", "receipts_pkey", "id"}}},
+		{"take requests", takeReceiptsSQL, nil, []use{{"receipts", "receipts_pkey", "id"}}},
+		{"take parked reports", takeParkedSQL, nil, []use{{"parked", "parked_pkey", "id"}}},
+		{"parked reports", parkedSQL, nil, []use{{"parked", "parked_due", "due"}}},
+		{"what an id stands for", tracedSQL, nil, []use{refs}},
+		{"who started an attempt", startedBySQL, nil, []use{events}},
+		{"lock what is reported", lockStatesSQL, nil, []use{statePK}},
+		{"logs of what is reported", toldLogsSQL, nil, []use{events}},
+		{"change what is reported", changeStatesSQL, nil, []use{statePK}},
+		{"suppress who is reported", suppressSQL, nil, []use{{"content", "content_pkey", "app_id id"}}},
+		{"questions", questionsSQL, nil, []use{{"refs", "refs_ask", "ask_at"}, statePK}},
+		{"ask later", askSQL, nil, []use{refs}},
+		{"ids of removed messages", sqlstore.DropTracesSQL(sqlstore.PostgreSQL()), nil, []use{events, refs}},
+		{"a callback's configuration", sqlstore.AnyProviderSQL, nil, []use{{"provider_configs", "provider_configs_by_id", "id"}, {"apps", "apps_pkey", "id"}}},
+	}
 }
 
 // TestPlans asserts that every hot statement goes by exactly the index that is
@@ -179,17 +207,17 @@ func TestPlans(t *testing.T) {
 		run(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = off)`)
 	}
 	t.Run("empty", func(t *testing.T) { checkPlans(t, s) })
-	run(append(seed(1, 200000), seedCounts(1, 200000)...)...)
+	run(slices.Concat(seed(1, 200000), seedCounts(1, 200000), seedFeed(1, 200000))...)
 	t.Run("large, without statistics", func(t *testing.T) { checkPlans(t, s) })
 	run(`ANALYZE`)
 	t.Run("large, analyzed", func(t *testing.T) { checkPlans(t, s) })
 	t.Run("pages of large and small apps", func(t *testing.T) { checkPages(t, plain) })
 	run(`TRUNCATE `+strings.Join(bigTables(), ", "), `VACUUM ANALYZE`)
 	t.Run("vacuumed while empty", func(t *testing.T) { checkPlans(t, s) })
-	run(append(seed(1, 1), seedCounts(1, 1)...)...)
+	run(slices.Concat(seed(1, 1), seedCounts(1, 1), seedFeed(1, 1))...)
 	run(`VACUUM ANALYZE`)
 	t.Run("vacuumed with one message", func(t *testing.T) { checkPlans(t, s) })
-	run(append(seed(2, 100000), seedCounts(2, 100000)...)...)
+	run(slices.Concat(seed(2, 100000), seedCounts(2, 100000), seedFeed(2, 100000))...)
 	t.Run("grown since", func(t *testing.T) { checkPlans(t, s) })
 }
 
@@ -234,7 +262,7 @@ func buffersOf(t *testing.T, c *pgx.Conn, sql string, args []any) int64 {
 }
 
 func bigTables() []string {
-	return append(countTables(), "apps", "provider_configs", "suppressions", "content", "terms", "files", "state", "queue", "idempotency", "events", "templates", "template_versions")
+	return append(slices.Concat(countTables(), feedTables()), "apps", "provider_configs", "suppressions", "content", "terms", "files", "state", "queue", "idempotency", "events", "templates", "template_versions", "refs", "receipts", "parked")
 }
 
 // seed fills the messages from first to last of 20 apps, one of which has nine tenths of them.
@@ -245,7 +273,7 @@ func seed(first, last int) []string {
 	from := ` FROM ` + series + ` i`
 	const final = `CASE WHEN i % 50 = 0 THEN 5 WHEN i % 4 = 0 THEN 1 WHEN i % 997 = 0 THEN 2 ELSE 3 END`
 	return []string{
-		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', NULL, '', 1, 1, 0, 0 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
+		`INSERT INTO apps SELECT ('00000000-0000-0000-0000-0000000000' || lpad(to_hex(i), 2, '0'))::uuid, 'app' || i, 'App', 1, 1, 0, 600, 1, 0, '', 1, 1, 0, 0 FROM generate_series(0, 19) i ON CONFLICT DO NOTHING`,
 		`INSERT INTO provider_configs SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2), 12, '0'))::uuid, ` + id + `, 'SMTP', 1, 'Mail', 100, 1, '{}', NULL, '', 0, 0, 0, 0, 1, i, i` + from + ` WHERE i <= 20000`,
 		`INSERT INTO templates SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 200), 12, '0'))::uuid, ` + id + `, 'key' || i, 1 + i % 2, 'T', 1, 's', 'b', '', i, i, i` + from + ` WHERE i <= 20000`,
 		`INSERT INTO template_versions SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(i / 2000), 12, '0'))::uuid, ('00000000-0000-0000-0001-' || lpad(to_hex(i / 10), 12, '0'))::uuid, 1 + i % 10, 's', 'b', '', i` + from + ` WHERE i <= 50000`,
@@ -256,6 +284,9 @@ func seed(first, last int) []string {
 			'00000000-0000-0000-0000-000000000000', 'ref', '', '', CASE WHEN i % 3 = 0 THEN i ELSE 0 END, 0, 500` + from,
 		`INSERT INTO queue SELECT i % 64, ` + app + `, 1 + i % 2, 1, i, ` + id + `, 500` + from + ` WHERE ` + final + ` < 3`,
 		`INSERT INTO idempotency SELECT ` + app + `, 1, decode(md5(i::text), 'hex'), ` + id + `, 'f'` + from,
+		`INSERT INTO refs SELECT '00000000-0000-0000-0000-000000000007', 'ref' || i, ` + app + `, ` + id + `, 1, i, CASE WHEN i % 5 = 0 THEN i ELSE 0 END, 0` + from,
+		`INSERT INTO receipts SELECT ` + id + `, ` + app + `, '00000000-0000-0000-0000-000000000007', 'TWILIO', i, 'POST', '', '', 'body'` + from + ` WHERE i <= 20000`,
+		`INSERT INTO parked SELECT ` + id + `, ` + app + `, '00000000-0000-0000-0000-000000000007', 'twilio', 'ref' || i, ` + id + `, 1, 3, 0, '', '', '', i, i` + from + ` WHERE i <= 20000`,
 		`INSERT INTO events SELECT ` + app + `, ` + id + `, n, 1, 0, 1, i, 1, 0, 0, 'node', '', '', '00000000-0000-0000-0000-000000000000', '', '', '' FROM ` + series + ` i, generate_series(1, 3) n`,
 	}
 }
@@ -272,7 +303,7 @@ func checkPlans(t *testing.T, s *Store) {
 	}
 	defer reads.Release()
 	for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
-		for _, h := range append(hotStatements(), countStatements()...) {
+		for _, h := range slices.Concat(hotStatements(), countStatements(), feedStatements()) {
 			if mode == "force_custom_plan" && h.args == nil {
 				continue // NULLs make a custom plan of nothing; these run on kept plans
 			}

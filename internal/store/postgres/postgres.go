@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -181,20 +182,43 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return err
 	}
 	m := sqlstore.Migrator{Dialect: sqlstore.PostgreSQL(), Begin: s.beginMigration, List: list, Now: func() comm.Micros { return now }}
-	ran, err := m.Run(ctx)
-	if len(ran) > 0 {
-		s.log.Info("database schema changed", "steps", ran)
+	waiting := outage.Report{Log: s.log, Level: slog.LevelWarn, Failing: "a change of the database schema waits for a lock: another node changes it, or a transaction has been open for long (see pg_stat_activity)",
+		Works: "the lock for a change of the database schema was free"}
+	for pause := migrationPause; ; pause = min(2*pause, migrationPauseMost) {
+		ran, err := m.Run(ctx)
+		if len(ran) > 0 {
+			s.log.Info("database schema changed", "steps", ran)
+		}
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != lockNotAvailable {
+			waiting.Worked()
+			return err
+		}
+		waiting.Failed(err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return err
 }
 
-// beginMigration opens a transaction that may take long.
+const (
+	// migrationWait is how long a step waits for a lock: whoever wants to read or write the table meanwhile waits behind it.
+	migrationWait = 2 * time.Second
+	// migrationPause is how long those may go on before the step is tried again; twice as long each time, up to the most.
+	migrationPause     = 2 * time.Second
+	migrationPauseMost = 30 * time.Second
+)
+
+// beginMigration opens a transaction that may take long, but waits for no lock for long: an older version may run beside this one.
 func (s *Store) beginMigration(ctx context.Context) (sqlstore.Tx, error) {
 	tx, err := s.cold.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tx.ExecContext(ctx, `SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)`); err != nil {
+	if _, err := tx.ExecContext(ctx, `SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true), set_config('lock_timeout', $1, true)`,
+		milliseconds(migrationWait)); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
 	return tx, nil

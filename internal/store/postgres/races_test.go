@@ -10,6 +10,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/postgres"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 	"github.com/commserver/commserver/test/pgtest"
 )
 
@@ -214,5 +215,35 @@ func TestDatabaseSwitchesDurabilityOff(t *testing.T) {
 		if got != "on" {
 			t.Errorf("pooled %v: synchronous_commit = %s", pooled, got)
 		}
+	}
+}
+
+// Who folds while an app is removed still sees it: rows of statistics do not outlive it for that.
+func TestFoldingBringsNoRemovedAppBack(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	s := opened(t, postgres.Options{URL: url})
+	a := newApp(t, s)
+	now, err := s.Now(t.Context())
+	must(t, err)
+	must(t, s.DeleteApp(t.Context(), a.ID, now))
+	// What another node folds, up to its commit.
+	end := locked(t, url, `SELECT pg_try_advisory_xact_lock(`+sqlstore.FoldLock+`)`,
+		`INSERT INTO stats (app_id, span, start, counts) SELECT id, 60000000, 0, '' FROM apps WHERE id = '`+hexOf(a.ID)+`'`)
+	done := make(chan error, 1)
+	go func() {
+		for {
+			out, err := s.RemoveApp(t.Context(), a.ID, now+1, 100)
+			if err != nil || out.Gone {
+				done <- err
+				return
+			}
+		}
+	}()
+	eventually(t, "the removal waits, or has ended", func() bool { return len(done) > 0 || waiting(t, url) })
+	end("COMMIT")
+	must(t, <-done)
+	if n := scalar(t, url, `SELECT count(*) FROM stats WHERE app_id = '`+hexOf(a.ID)+`'`); n != 0 {
+		t.Errorf("%d rows of statistics are left", n)
 	}
 }

@@ -92,7 +92,7 @@ func (r *reader) event(e *comm.Event) {
 	e.From, e.To, e.At = comm.Status(r.i16()), comm.Status(r.i16()), r.micros()
 	e.Generation, e.Attempt, e.Epoch = r.i32(), r.i32(), r.i64()
 	e.Node, e.Actor, e.Provider, e.ProviderID = r.text(), r.text(), r.text(), r.id()
-	e.Ref, e.ErrorCode, e.Detail = r.text(), r.text(), r.text()
+	e.Ref, e.ErrorCode, e.Detail, e.ErrorText = r.text(), r.text(), r.text(), r.text()
 }
 
 // each calls fn for every row and closes rows.

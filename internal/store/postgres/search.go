@@ -57,6 +57,9 @@ func (p *pageArgs) rowFilter(f store.Filter, x sqlstore.Span) (where string) {
 	if f.Channel != 0 {
 		where += ` AND s.channel + 0 = ` + p.add(int16(f.Channel), "smallint")
 	}
+	if f.Captured {
+		where += ` AND s.provider || '' = 'sandbox' AND s.sent_at + 0 <> 0` // nor that on captures
+	}
 	if x.Timed {
 		where += ` AND s.created_at >= ` + p.add(int64(x.From), "bigint") + ` AND s.created_at < ` + p.add(int64(x.To), "bigint")
 	}

@@ -26,12 +26,17 @@ const (
 // tallySQL stores what a change counts for certain; $1 is its time.
 const tallySQL = `INSERT INTO tallies (at, items) VALUES ($1, $2)`
 
+// outboxSQL lists events of an app; $1 is their time, $2 sqlstore.AppendRef of each, $3 the app's first shard.
+const outboxSQL = `INSERT INTO outbox (xid, shard, at, items) VALUES (` + sqlstore.CurrentXID + `, $3, $1, $2)`
+
 const (
 	// foldLockSQL lets one node fold at a time; the others have nothing to do meanwhile.
-	foldLockSQL = `SELECT pg_try_advisory_xact_lock(7307216202), ` + wallClock
+	foldLockSQL = `SELECT pg_try_advisory_xact_lock(` + sqlstore.FoldLock + `), ` + wallClock
 	anyTallySQL = `SELECT at FROM tallies WHERE at >= $1 ORDER BY at LIMIT 1`
 	// takeTalliesSQL takes the oldest rows. Only who holds the lock deletes any.
 	takeTalliesSQL = `DELETE FROM tallies WHERE ctid = ANY (ARRAY(SELECT ctid FROM tallies WHERE at >= $1 ORDER BY at LIMIT $2)) RETURNING at, items, took`
+	setAsideSQL    = `INSERT INTO tallies (at, items, took) VALUES ($1, $2, $3)`
+	keepAsideSQL   = `INSERT INTO stats (app_id, span, start, counts, top) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`
 	talliesSQL     = `SELECT at, items, took FROM tallies WHERE at >= $1`
 	// statsAtSQL and fromStats compare whole rows, which only the primary key can be searched by: a plan
 	// made while the table was empty may take stats_age, and then reads every app's row of a period for each app.
@@ -215,37 +220,47 @@ func (s *Store) Fold(ctx context.Context) (out store.Folded, err error) {
 
 // foldTallied moves what the oldest tallies count into rows, and answers how many it took.
 func foldTallied(ctx context.Context, tx pgx.Tx, from comm.Micros, most int, out *store.Folded) (n int, err error) {
-	ledger := sqlstore.Ledger{}
+	ledger, aside := sqlstore.Ledger{}, &pgx.Batch{}
 	rows, err := tx.Query(ctx, takeTalliesSQL, int64(from), most)
-	if err := eachTally(rows, err, func(at comm.Micros, items []byte, took []int32) error {
+	err = eachTally(rows, err, func(at comm.Micros, items []byte, took []int32) {
 		n++
-		return ledger.Tally(at, items, took, nil)
-	}); err != nil || n == 0 {
+		if ledger.Tally(at, items, took, nil) != nil {
+			aside.Queue(setAsideSQL, int64(sqlstore.AsideAt(at)), bytes.Clone(items), took)
+		}
+	})
+	if err == nil {
+		err = sendAll(ctx, tx, aside)
+	}
+	if err != nil {
 		return n, err
 	}
-	out.Rows, out.More = len(ledger), n == most
-	return n, addStats(ctx, tx, ledger)
+	out.Rows, out.Aside, out.More = len(ledger), aside.Len(), n == most
+	if len(ledger) == 0 {
+		return n, nil
+	}
+	return n, addStats(ctx, tx, ledger, out)
 }
 
-// eachTally calls fn for every row of tallies.
-func eachTally(rows pgx.Rows, err error, fn func(at comm.Micros, items []byte, took []int32) error) error {
-	var bad error
-	err = each(rows, err, func(r *reader) {
+// keepAside keeps a row of statistics that cannot be read where nobody looks for it. The memory of its columns is used again.
+func keepAside(b *pgx.Batch, k sqlstore.PeriodKey, counts, top []byte) {
+	b.Queue(keepAsideSQL, sqlstore.UUID(k.App), int64(sqlstore.AsideAt(k.Span)), int64(k.Start), bytes.Clone(counts), bytes.Clone(top))
+}
+
+// eachTally calls fn for every row of tallies. The memory of items is used again.
+func eachTally(rows pgx.Rows, err error, fn func(at comm.Micros, items []byte, took []int32)) error {
+	return each(rows, err, func(r *reader) {
 		at, items := r.micros(), r.next()
 		var took []int32
 		if raw := r.next(); raw != nil {
 			took = int4sOf(raw)
 		}
-		if err := fn(at, items, took); err != nil && bad == nil {
-			bad = err
-		}
+		fn(at, items, took)
 	})
-	return errors.Join(err, bad)
 }
 
 // addStats adds a ledger to the rows that are stored.
-func addStats(ctx context.Context, tx pgx.Tx, ledger sqlstore.Ledger) error {
-	keys := ledger.Keys()
+func addStats(ctx context.Context, tx pgx.Tx, ledger sqlstore.Ledger, out *store.Folded) error {
+	keys, aside := ledger.Keys(), &pgx.Batch{}
 	n := len(keys)
 	app, span, start := uuids(n), int8s(n), int8s(n)
 	for _, k := range keys {
@@ -254,9 +269,18 @@ func addStats(ctx context.Context, tx pgx.Tx, ledger sqlstore.Ledger) error {
 		start.i64(int64(k.Start))
 	}
 	rows, err := tx.Query(ctx, statsAtSQL, app, span, start)
-	if err := readStats(rows, err, ledger.Stored); err != nil {
+	err = readStats(rows, err, func(k sqlstore.PeriodKey, counts, top []byte) {
+		if ledger.Stored(k, counts, top) != nil {
+			keepAside(aside, k, counts, top)
+		}
+	})
+	if err == nil {
+		err = sendAll(ctx, tx, aside)
+	}
+	if err != nil {
 		return err
 	}
+	out.Aside += aside.Len()
 	counts, top := byteas(n), byteas(n)
 	for _, k := range keys {
 		c, packed := ledger[k].Encode()
@@ -272,37 +296,35 @@ func addStats(ctx context.Context, tx pgx.Tx, ledger sqlstore.Ledger) error {
 }
 
 // readStats calls add for rows of statistics, whose memory is used again.
-func readStats(rows pgx.Rows, err error, add func(k sqlstore.PeriodKey, counts, top []byte) error) error {
-	var bad error
-	err = each(rows, err, func(r *reader) {
-		k := sqlstore.PeriodKey{App: r.id(), Span: r.micros(), Start: r.micros()}
-		if err := add(k, r.next(), r.next()); err != nil && bad == nil {
-			bad = err
-		}
+func readStats(rows pgx.Rows, err error, add func(k sqlstore.PeriodKey, counts, top []byte)) error {
+	return each(rows, err, func(r *reader) {
+		add(sqlstore.PeriodKey{App: r.id(), Span: r.micros(), Start: r.micros()}, r.next(), r.next())
 	})
-	return errors.Join(err, bad)
 }
 
 // mergeOld merges rows that have become old into those of the next span, or removes the oldest, and answers how many it took.
 func mergeOld(ctx context.Context, tx pgx.Tx, now comm.Micros, most int, out *store.Folded) (n int, err error) {
 	for _, step := range sqlstore.Aging(now) {
-		fine, coarse := sqlstore.Ledger{}, sqlstore.Ledger{}
+		fine, coarse, aside := sqlstore.Ledger{}, sqlstore.Ledger{}, &pgx.Batch{}
 		rows, err := tx.Query(ctx, takeOldSQL, int64(step.Span), int64(step.Before), most)
-		if err := readStats(rows, err, func(k sqlstore.PeriodKey, counts, top []byte) error {
+		err = readStats(rows, err, func(k sqlstore.PeriodKey, counts, top []byte) {
 			n++
-			if step.Into == 0 {
-				return nil // nobody reads it any more
+			if step.Into != 0 && fine.Stored(k, counts, top) != nil { // else nobody reads it any more
+				keepAside(aside, k, counts, top)
 			}
-			return fine.Stored(k, counts, top)
-		}); err != nil {
+		})
+		if err == nil {
+			err = sendAll(ctx, tx, aside)
+		}
+		if err != nil {
 			return n, err
 		}
 		if n == 0 {
 			continue
 		}
-		*out = store.Folded{Rows: n, More: true}
+		*out = store.Folded{Rows: n, Aside: aside.Len(), More: true}
 		coarse.Coarse(fine, step.Into)
-		return n, addStats(ctx, tx, coarse)
+		return n, addStats(ctx, tx, coarse, out)
 	}
 	return n, nil
 }
@@ -337,9 +359,8 @@ func (s *Store) periods(ctx context.Context, of string, apps []comm.ID, from com
 		defer func() { _ = tx.Rollback(ctx) }() // it has only read
 		ledger, stored := sqlstore.Ledger{}, sqlstore.Periods{}
 		rows, err := tx.Query(ctx, of, append([]any{id, span, int64(from)}, more...)...)
-		if err := readStats(rows, err, func(k sqlstore.PeriodKey, counts, top []byte) error {
+		if err := readStats(rows, err, func(k sqlstore.PeriodKey, counts, top []byte) {
 			stored.Append(k, bytes.Clone(counts), bytes.Clone(top))
-			return nil
 		}); err != nil {
 			return err
 		}
@@ -348,11 +369,10 @@ func (s *Store) periods(ctx context.Context, of string, apps []comm.ID, from com
 			return err
 		}
 		rows, err = tx.Query(ctx, talliesSQL, int64(s.folding.from(now)))
-		err = eachTally(rows, err, func(at comm.Micros, items []byte, took []int32) error {
-			if at < from {
-				return nil
+		err = eachTally(rows, err, func(at comm.Micros, items []byte, took []int32) {
+			if at >= from {
+				_ = ledger.Tally(at, items, took, want) // what cannot be read is set aside when it is folded
 			}
-			return ledger.Tally(at, items, took, want)
 		})
 		out = stored.Lists(apps, ledger)
 		return err

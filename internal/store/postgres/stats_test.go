@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -94,5 +95,45 @@ func TestAnOldSnapshotDoesNotSlowStatistics(t *testing.T) {
 	// Looking everywhere once, the first time, is what is allowed; each round would do so twice. Plans may look a little, too.
 	if n := read("idx_tup_read"); n < dead || n > 10*dead {
 		t.Errorf("%d scans stepped over %d rows, of which %d were folded long ago", read("idx_scan"), n, dead)
+	}
+}
+
+// Tallies that cannot be read stay in the database, set aside, and what was counted before and after them is folded.
+func TestATallyThatCannotBeReadIsSetAside(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	s := opened(t, postgres.Options{URL: url})
+	a := newApp(t, s)
+	acceptOne(t, s, submission(t, a, address(1)))
+	now := comm.At(time.Now())
+	sql(t, url, fmt.Sprintf(`INSERT INTO tallies (at, items, took) VALUES (%d, '\xff01', NULL), (%d, (SELECT items FROM tallies LIMIT 1), '{4096}')`, now, now+1))
+	acceptOne(t, s, submission(t, a, address(2)))
+	report := func(when string) {
+		t.Helper()
+		lists, err := s.Periods(t.Context(), []comm.ID{a.ID}, 0)
+		must(t, err)
+		n := int64(0)
+		for _, p := range lists[0] {
+			counts, err := store.DecodeCounts(p.Counts)
+			must(t, err)
+			n += counts[store.CountKey{Channel: comm.Email, Counter: comm.CountAccepted}]
+		}
+		if n != 2 {
+			t.Errorf("%s: %d are counted, want 2", when, n)
+		}
+	}
+	report("before")
+	f, err := postgres.FoldAnew(t.Context(), s)
+	if err != nil || f.Aside != 2 || f.Rows == 0 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	report("after")
+	acceptOne(t, s, submission(t, a, address(3))) // they are met once
+	if f, err := postgres.FoldAnew(t.Context(), s); err != nil || f.Aside != 0 {
+		t.Errorf("%+v, %v", f, err)
+	}
+	whole := fmt.Sprintf(`SELECT count(*) FROM tallies WHERE at = %d AND items = '\xff01' AND took IS NULL OR at = %d AND took = '{4096}'`, -1-now, -2-now)
+	if n := scalar(t, url, whole); n != 2 || scalar(t, url, `SELECT count(*) FROM tallies`) != 2 {
+		t.Errorf("%d rows are aside", n)
 	}
 }

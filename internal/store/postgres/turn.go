@@ -14,6 +14,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/sqlstore"
 )
 
 // Turn implements store.Queue: content, fence, finishes and starts in one round trip.
@@ -25,13 +26,13 @@ func (s *Store) Turn(ctx context.Context, t store.Turn) (store.TurnResult, error
 	var res store.TurnResult
 	finishes, starts := finishOrder(t.Finishes), startOrder(t.Starts)
 	queued := s.turnStatements(&t, epochs, finishes, starts)
-	also := extras{bounces: slices.ContainsFunc(t.Finishes, isBounce), days: slices.ContainsFunc(t.Starts, isDaily)}
+	also := extras{traces: slices.ContainsFunc(t.Finishes, isTraced), bounces: slices.ContainsFunc(t.Finishes, isBounce), days: slices.ContainsFunc(t.Starts, isDaily)}
 	err = s.write(ctx, s.turns, "record a turn", func(c *session) error {
 		res = store.TurnResult{Finished: make([]bool, len(t.Finishes)), Started: make([]store.Started, len(t.Starts))}
 		for i := range res.Started {
 			res.Started[i].Verdict = store.Gone
 		}
-		return s.batch(ctx, c, hotSettings(), queued, func(r pgx.BatchResults) error { return readTurn(r, finishes, starts, also, &res) })
+		return s.batch(ctx, c, turnSettings(), queued, func(r pgx.BatchResults) error { return readTurn(r, &t, finishes, starts, also, &res) })
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == turnRefused {
@@ -123,6 +124,9 @@ func (s *Store) turnStatements(t *store.Turn, epochs map[comm.Shard]int64, finis
 			b.Queue(s.finish, args...)
 		}
 	}
+	if args := traceArgs(t, finishes); args != nil {
+		b.Queue(traceSQL, args...)
+	}
 	if args := bounceArgs(t, finishes); args != nil {
 		b.Queue(bounceSQL, args...)
 	}
@@ -145,10 +149,10 @@ func isRequeue(f store.Finish) bool { return f.Want.To == comm.Queued }
 func isRetry(x store.Start) bool { return x.Attempt > 0 && x.Failed != nil }
 
 // extras are the statements that few turns have.
-type extras struct{ bounces, days bool }
+type extras struct{ traces, bounces, days bool }
 
 // readTurn reads the answers to turnStatements.
-func readTurn(r pgx.BatchResults, finishes, starts []int, also extras, res *store.TurnResult) error {
+func readTurn(r pgx.BatchResults, t *store.Turn, finishes, starts []int, also extras, res *store.TurnResult) error {
 	if len(starts) > 0 {
 		rows, err := r.Query()
 		if err := each(rows, err, func(r *reader) { readContent(r, &res.Started[starts[r.i64()-1]]) }); err != nil {
@@ -165,18 +169,24 @@ func readTurn(r pgx.BatchResults, finishes, starts []int, also extras, res *stor
 			return err
 		}
 	}
-	if also.bounces {
-		if _, err := r.Exec(); err != nil {
-			return err
+	for _, more := range []bool{also.traces, also.bounces} {
+		if more {
+			if _, err := r.Exec(); err != nil {
+				return err
+			}
 		}
 	}
 	if len(starts) > 0 {
 		rows, err := r.Query()
 		if err := each(rows, err, func(r *reader) {
-			x := &res.Started[r.i32()]
-			changed := r.i32() == 1
+			i := r.i32()
+			x, changed := &res.Started[i], r.i32() == 1
 			r.state(&x.State)
-			switch {
+			switch start := &t.Starts[i]; {
+			case !changed && start.Careful && start.Attempt == 0 && x.State.Flags.Has(comm.UnknownInGeneration):
+				x.Verdict, x.State = store.Doubted, comm.State{}
+			case !changed && sqlstore.OwesRepeat(&x.State, start):
+				x.Verdict = store.RepeatFirst
 			case !changed:
 				x.Verdict = store.ModeChanged
 			case x.State.Status == comm.Sending:
@@ -254,7 +264,7 @@ func (l *outcomes) args() []any {
 // finishArgs makes the arrays of finishSQL.
 func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
 	n := len(finishes)
-	app, id, shard, from, attempt, expected, ord := uuids(n), uuids(n), int2s(n), int2s(n), int4s(n), int8s(n), int4s(n)
+	app, id, shard, from, attempt, expected, ord, home := uuids(n), uuids(n), int2s(n), int2s(n), int4s(n), int8s(n), int4s(n), int2s(n)
 	want := newOutcomes(n)
 	for _, i := range finishes {
 		f := &t.Finishes[i]
@@ -271,12 +281,13 @@ func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
 		}
 		want.add(&f.Want)
 		ord.i32(int32(i))
+		home.i16(int16(sqlstore.HomeOf(f.App)))
 		alternatives = alternatives || f.IfCancelled != nil
 	}
 	args = append([]any{t.Node, app, id, shard, from, attempt, expected}, want.args()...)
 	args = append(args, ord)
 	if !alternatives {
-		return append(args, tallyFinishes(t.Finishes)), false
+		return append(args, tallyFinishes(t.Finishes), home), false
 	}
 	has, other := int2s(n), newOutcomes(n)
 	for _, i := range finishes {
@@ -288,15 +299,15 @@ func finishArgs(t *store.Turn, finishes []int) (args []any, alternatives bool) {
 			other.add(&store.Outcome{})
 		}
 	}
-	return append(append(append(args, has), other.args()...), tallyFinishes(t.Finishes)), true
+	return append(append(append(args, has), other.args()...), tallyFinishes(t.Finishes), home), true
 }
 
 // startArgs makes the arrays of startSQL.
 func startArgs(t *store.Turn, epochs map[comm.Shard]int64, starts []int) (args []any, anyFailed bool) {
 	n := len(starts)
 	app, id, shard, channel, lane, due := uuids(n), uuids(n), int2s(n), int2s(n), int2s(n), int8s(n)
-	attempt, epoch, lease, provider, providerID, live, ord := int4s(n), int8s(n), int8s(n), texts(n), uuids(n), int2s(n), int4s(n)
-	failed := newOutcomes(0)
+	attempt, epoch, lease, provider, providerID, asks, ord, said := int4s(n), int8s(n), int8s(n), texts(n), uuids(n), int2s(n), int4s(n), texts(n)
+	home, elsewhere, failed := int2s(n), int2s(n), newOutcomes(0)
 	anyFailed = slices.ContainsFunc(t.Starts, isRetry)
 	for _, i := range starts {
 		x := &t.Starts[i]
@@ -311,8 +322,11 @@ func startArgs(t *store.Turn, epochs map[comm.Shard]int64, starts []int) (args [
 		lease.i64(epochs[x.Unit.Shard])
 		provider.text(x.Provider)
 		providerID.id(x.ProviderID)
-		live.i16(bit(x.Live))
+		asks.i16(bit(x.Live) | bit(x.Careful && x.Attempt == 0)<<1)
+		said.text(x.Detail)
 		ord.i32(int32(i))
+		home.i16(int16(sqlstore.HomeOf(x.Unit.App)))
+		elsewhere.i16(bit(x.Elsewhere))
 		switch {
 		case !anyFailed:
 		case isRetry(*x):
@@ -321,11 +335,11 @@ func startArgs(t *store.Turn, epochs map[comm.Shard]int64, starts []int) (args [
 			failed.add(&store.Outcome{})
 		}
 	}
-	args = []any{t.Node, app, id, shard, channel, lane, due, attempt, epoch, lease, provider, providerID, live, ord}
+	args = []any{t.Node, app, id, shard, channel, lane, due, attempt, epoch, lease, provider, providerID, asks, ord, said}
 	if anyFailed {
 		args = append(args, failed.cause, failed.set, failed.provider, failed.providerID, failed.ref, failed.code, failed.errText, failed.extra)
 	}
-	return append(args, tallyStarts(t.Starts)), anyFailed
+	return append(args, tallyStarts(t.Starts), home, elsewhere), anyFailed
 }
 
 func bit(b bool) int16 {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -14,6 +15,7 @@ var (
 	// The first unit that may follow, in this shard or a later one: see qUnit.
 	qNextUnit = &query{`SELECT shard, app_id, channel, lane FROM queue WHERE (shard, app_id, channel, lane) >= (?, ?, ?, ?)
 		ORDER BY shard, app_id, channel, lane, due, id LIMIT 1`}
+	qUnitOf   = &query{`SELECT channel, lane FROM queue WHERE shard = ? AND app_id = ? AND (channel, lane) >= (?, ?) ORDER BY channel, lane, due, id LIMIT 1`}
 	qDepthDue = &query{`SELECT count(*), sum(bytes) FROM (SELECT bytes FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due <= ?
 		ORDER BY due, id LIMIT ?)`}
 	qDepthLater = &query{`SELECT count(*), sum(bytes) FROM (SELECT bytes FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due > ?
@@ -38,6 +40,31 @@ func (s *Store) UnitsAfter(ctx context.Context, after comm.Unit, limit int) (out
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list units: %w", err)
+	}
+	return out, nil
+}
+
+// UnitsOf implements store.Backlog: one seek per unit and shard.
+func (s *Store) UnitsOf(ctx context.Context, app comm.ID, shards []comm.Shard) (out []comm.Unit, err error) {
+	shards = slices.Compact(slices.Sorted(slices.Values(shards)))
+	err = s.readers.with(ctx, func(r *raw) error {
+		out = nil
+		for _, shard := range shards {
+			for u := (comm.Unit{Shard: shard, App: app}); ; out = append(out, u) {
+				row, err := r.one(qUnitOf, int64(shard), app[:], int64(u.Channel), int64(u.Lane)+1)
+				if err != nil {
+					return err
+				}
+				if row == nil {
+					break
+				}
+				u.Channel, u.Lane = comm.Channel(num(row[0])), comm.Lane(num(row[1]))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list units of an app: %w", err)
 	}
 	return out, nil
 }

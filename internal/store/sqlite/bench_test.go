@@ -3,6 +3,7 @@
 package sqlite_test
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -32,6 +33,7 @@ type bench struct {
 	apps   []comm.App
 	leases []store.Lease
 	units  []*benchUnit
+	traced bool // the provider reports later: its ids are kept
 
 	before usage // the measurement
 }
@@ -199,16 +201,27 @@ func (w *bench) turn(fin []store.Finish, starts []store.Start) []store.Finish {
 		if r.Started[i].Verdict != store.Go {
 			w.b.Fatalf("verdict %d", r.Started[i].Verdict)
 		}
+		ref := "ref-0123456789abcdef"
+		if w.traced {
+			ref = "SM" + rand.Text()
+		}
 		fin = append(fin, store.Finish{App: st.App, ID: st.ID, Unit: starts[i].Unit, From: comm.Sending, Attempt: st.Attempts, Epoch: st.Epoch,
-			Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: "smtp", ProviderID: w.apps[0].ID, Ref: "ref-0123456789abcdef", Detail: "250 2.0.0 Ok: queued"}})
+			Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: "smtp", ProviderID: w.apps[0].ID, Ref: ref, Detail: "250 2.0.0 Ok: queued", Traced: w.traced}})
 	}
 	return fin
 }
 
 // BenchmarkTurn drains a backlog: the finishes of one group and the starts of the next are one turn.
-func BenchmarkTurn(b *testing.B) {
+func BenchmarkTurn(b *testing.B) { benchTurns(b, false) }
+
+// BenchmarkTurnReported is BenchmarkTurn for a type of provider that reports later.
+func BenchmarkTurnReported(b *testing.B) { benchTurns(b, true) }
+
+func benchTurns(b *testing.B, traced bool) {
+	b.Helper()
 	const size = 500
 	w := newBench(b)
+	w.traced = traced
 	w.fill(b.N, 1000)
 	w.begin()
 	var fin []store.Finish

@@ -14,15 +14,16 @@ var (
 	qStateUpdate = &query{`UPDATE state SET status = ?, updated_at = ?, due = ?, generation = ?, attempts = ?, round = ?, round_since = ?, sequence = ?,
 		epoch = ?, flags = ?, provider = ?, provider_id = ?, provider_ref = ?, error_code = ?, error_text = ?, sent_at = ?, delivered_at = ?
 		WHERE id = ? AND app_id = ? AND sequence = ?`}
-	qEventInsert = &query{`INSERT INTO events (` + sqlstore.EventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`}
+	qEventInsert = &query{`INSERT INTO events (` + sqlstore.EventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`}
+	qTrace       = &query{`INSERT INTO refs (` + sqlstore.TraceColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, 0)` + sqlstore.TraceAgain}
 	qSuppressTo  = &query{sqlstore.SuppressRecipient}
 	qQueueDelete = &query{`DELETE FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due = ? AND id = ?`}
 
 	// The two changes that nearly every message goes through, with the columns that they touch alone.
-	qStarted = &query{`UPDATE state SET status = 2, updated_at = ?, attempts = ?, round_since = ?, sequence = ?, epoch = ?, provider = ?,
+	qStarted = &query{`UPDATE state SET status = 2, updated_at = ?, attempts = ?, round_since = ?, sequence = ?, epoch = ?, flags = ?, provider = ?,
 		provider_id = ?, provider_ref = '' WHERE id = ? AND app_id = ? AND sequence = ? AND NOT EXISTS (SELECT 1 FROM suppressions p
 		WHERE p.app_id = state.app_id AND p.channel = state.channel AND p.address = ?)`}
-	qStartedEvent = &query{`INSERT INTO events (` + sqlstore.EventColumns + `) VALUES (?, ?, ?, 2, 1, 2, ?, ?, ?, ?, ?, '', ?, ?, '', '', '')`}
+	qStartedEvent = &query{`INSERT INTO events (` + sqlstore.EventColumns + `) VALUES (?, ?, ?, 2, 1, 2, ?, ?, ?, ?, ?, '', ?, ?, '', '', ?, ?)`}
 	qSent         = &query{`UPDATE state SET status = 3, updated_at = ?, due = 0, round = ?, sequence = ?, flags = ?, provider = ?, provider_id = ?,
 		provider_ref = ?, error_code = '', error_text = '', sent_at = ? WHERE id = ? AND app_id = ? AND sequence = ?`}
 )
@@ -71,14 +72,19 @@ func write(r *raw, c *sqlstore.Change) error {
 	for i := range c.Events {
 		e := &c.Events[i]
 		if _, err := r.run(qEventInsert, e.App[:], e.Message[:], int64(e.Sequence), int64(e.Type), int64(e.From), int64(e.To), int64(e.At),
-			int64(e.Generation), int64(e.Attempt), e.Epoch, e.Node, e.Actor, e.Provider, e.ProviderID[:], e.Ref, e.ErrorCode, e.Detail); err != nil {
+			int64(e.Generation), int64(e.Attempt), e.Epoch, e.Node, e.Actor, e.Provider, e.ProviderID[:], e.Ref, e.ErrorCode, e.Detail, e.ErrorText); err != nil {
 			return fmt.Errorf("write event: %w", err)
 		}
-		r.tally.Event(&c.After, e)
+		logged(r, &c.After, e)
 	}
 	a := &c.After
+	if t := c.Trace; t != nil {
+		if _, err := r.run(qTrace, t.Provider[:], t.Ref, t.App[:], t.Message[:], int64(t.Attempt), int64(t.At), int64(t.AskAt)); err != nil {
+			return fmt.Errorf("keep the provider's id: %w", err)
+		}
+	}
 	if c.Suppress != "" {
-		if _, err := r.run(qSuppressTo, int64(a.Channel), c.Suppress, int64(a.UpdatedAt), a.ID[:], a.App[:]); err != nil {
+		if _, err := r.run(qSuppressTo, int64(a.Channel), c.Suppress, int64(c.At()), a.ID[:], a.App[:], c.Within); err != nil {
 			return fmt.Errorf("suppress the recipient: %w", err)
 		}
 	}
@@ -129,17 +135,17 @@ func isSent(c *sqlstore.Change) bool {
 // one that the change was made from and the recipient is not suppressed.
 func writeStart(r *raw, c *sqlstore.Change, recipient string) (written bool, err error) {
 	a := &c.After
-	n, err := r.run(qStarted, int64(a.UpdatedAt), int64(a.Attempts), int64(a.RoundSince), int64(a.Sequence), a.Epoch, a.Provider, a.ProviderID[:],
+	n, err := r.run(qStarted, int64(a.UpdatedAt), int64(a.Attempts), int64(a.RoundSince), int64(a.Sequence), a.Epoch, int64(a.Flags), a.Provider, a.ProviderID[:],
 		a.ID[:], a.App[:], int64(c.Before.Sequence), recipient)
 	if err != nil || n != 1 {
 		return false, err
 	}
 	e := &c.Events[0]
 	_, err = r.run(qStartedEvent, e.App[:], e.Message[:], int64(e.Sequence), int64(e.At), int64(e.Generation), int64(e.Attempt), e.Epoch, e.Node,
-		e.Provider, e.ProviderID[:])
+		e.Provider, e.ProviderID[:], e.Detail, e.ErrorText)
 	if err != nil {
 		return false, fmt.Errorf("write event: %w", err)
 	}
-	r.tally.Event(a, e)
+	logged(r, a, e)
 	return true, nil
 }

@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -15,6 +17,8 @@ var (
 	qNewest = &query{`SELECT app_id, id FROM state WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3`}
 	// From app to app of those that a word was written for.
 	qNextApp   = &query{`SELECT app_id FROM terms WHERE kind = ?1 AND value = ?2 AND app_id > ?3 ORDER BY app_id LIMIT 1`}
+	qSentBy    = &query{`SELECT 1 FROM state WHERE id = ? AND app_id = ? AND provider_id = ?`}
+	qLately    = &query{`SELECT 1 FROM content WHERE rowid > ? AND recipient = ? LIMIT 1`}
 	qStateFits = &query{`SELECT status, channel, created_at FROM state WHERE id = ? AND app_id = ?`}
 )
 
@@ -163,4 +167,74 @@ func (x *everyone) fits(ref sqlstore.Ref) (bool, error) {
 		x.alive[ref.App] = alive
 	}
 	return alive, nil
+}
+
+// Writers implements store.Receipts.
+func (s *Store) Writers(ctx context.Context, config comm.ID, address string, after comm.ID, limit int) (apps []comm.ID, next comm.ID, err error) {
+	err = s.readers.with(ctx, func(r *raw) error {
+		return r.in(func() error {
+			apps, next = nil, after
+			if lately, err := acceptedLately(r, address); err != nil || lately {
+				return cmp.Or(err, errLately)
+			}
+			for range limit {
+				row, err := r.one(qNextApp, int64(recipientTerm), address, next[:])
+				if err != nil || row == nil {
+					next = comm.ID{}
+					return err
+				}
+				next = idOf(row[0])
+				wrote, err := wroteThrough(r, config, address, next)
+				if err != nil {
+					return err
+				}
+				if wrote {
+					apps = append(apps, next)
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, comm.ID{}, fmt.Errorf("look for who wrote to an address: %w", err)
+	}
+	return apps, next, nil
+}
+
+// errLately says that messages to an address were accepted a moment ago, and are not found by it yet.
+var errLately = errors.New("messages to the address are not indexed yet")
+
+// acceptedLately says whether a message to an address waits to be indexed.
+func acceptedLately(r *raw, address string) (bool, error) {
+	row, err := r.one(qMark, indexMark)
+	if err != nil {
+		return false, err
+	}
+	at := int64(0)
+	if row != nil {
+		if _, err := fmt.Sscanf(text(row[0]), "%d ", &at); err != nil {
+			return false, fmt.Errorf("read the mark: %w", err)
+		}
+	}
+	row, err = r.one(qLately, at, address)
+	return row != nil, err
+}
+
+// wroteThrough says whether an app wrote to an address through a configuration, as far as it can be seen.
+func wroteThrough(r *raw, config comm.ID, address string, app comm.ID) (bool, error) {
+	alive, err := r.one(qAlive, app[:])
+	if err != nil || alive == nil {
+		return false, err
+	}
+	all := sqlstore.SpanOf(store.Filter{}, idsAhead)
+	ids, err := idsOf(r, qByTerm, []value{app[:], all.Low[:], all.High[:], int64(store.WriterDepth), int64(recipientTerm), address})
+	if err != nil {
+		return false, err
+	}
+	for _, id := range ids {
+		if row, err := r.one(qSentBy, id[:], app[:], config[:]); err != nil || row != nil {
+			return row != nil, err
+		}
+	}
+	return len(ids) >= store.WriterDepth, nil
 }

@@ -184,14 +184,9 @@ func termsFrom(r *raw, at int64, after string) (terms []term, mark string, n int
 		}
 		if payload := blob(v[4]); payload != nil {
 			var c comm.Content
-			if err := store.DecodeContent(payload, &c); err != nil {
-				return err
-			}
-			for _, tag := range c.Tags {
-				terms = append(terms, term{app, id, store.Term{Kind: store.TagTerm, Value: tag}})
-			}
-			if c.TemplateKey != "" {
-				terms = append(terms, term{app, id, store.Term{Kind: store.TemplateTerm, Value: c.TemplateKey}})
+			_ = store.DecodeContent(payload, &c) // what cannot be read has no words, and keeps no other message from being found
+			for _, word := range store.ContentTerms(&c) {
+				terms = append(terms, term{app, id, word})
 			}
 		}
 		return nil

@@ -42,7 +42,7 @@ func (s *Store) Message(ctx context.Context, app, id comm.ID) (*comm.Message, er
 	return m, nil
 }
 
-// message reads one without events; nil when the app has no such message.
+// message reads one without events; nil when the app has no such message. A content that cannot be read takes nothing of the rest with it.
 func message(r *raw, app, id comm.ID) (*comm.Message, error) {
 	row, err := r.one(qMessage, id[:], app[:])
 	if err != nil || row == nil {
@@ -50,21 +50,22 @@ func message(r *raw, app, id comm.ID) (*comm.Message, error) {
 	}
 	m := &comm.Message{State: stateRow(app, id, row)}
 	payload := row[len(row)-1]
-	if m.ContentGone = payload == nil; m.ContentGone {
+	m.ContentUnread = payload != nil && store.DecodeContent(blob(payload), &m.Content) != nil
+	if m.ContentGone = payload == nil || m.ContentUnread; m.ContentGone {
 		shown, err := r.one(qShown, id[:], app[:])
 		if shown != nil {
 			m.To = text(shown[0])
 		}
 		return m, err
 	}
-	return m, store.DecodeContent(blob(payload), &m.Content)
+	return m, nil
 }
 
 func eventRow(v []value) comm.Event {
 	return comm.Event{
 		App: idOf(v[0]), Message: idOf(v[1]), Sequence: int(num(v[2])), Type: comm.Cause(num(v[3])), From: comm.Status(num(v[4])),
 		To: comm.Status(num(v[5])), At: comm.Micros(num(v[6])), Generation: int(num(v[7])), Attempt: int(num(v[8])), Epoch: num(v[9]),
-		Node: text(v[10]), Actor: text(v[11]), Provider: text(v[12]), ProviderID: idOf(v[13]), Ref: text(v[14]), ErrorCode: text(v[15]), Detail: text(v[16]),
+		Node: text(v[10]), Actor: text(v[11]), Provider: text(v[12]), ProviderID: idOf(v[13]), Ref: text(v[14]), ErrorCode: text(v[15]), Detail: text(v[16]), ErrorText: text(v[17]),
 	}
 }
 

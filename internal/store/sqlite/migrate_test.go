@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlstore"
 )
@@ -148,6 +150,13 @@ func TestWordsSurviveTheirNewOrder(t *testing.T) {
 	if err := s.migrate(t.Context(), list[:at]); err != nil {
 		t.Fatal(err)
 	}
+	sql := func(text string) { // accepting lists what it writes in a table that came later
+		t.Helper()
+		if err := s.Write(t.Context(), func(q sqlstore.Querier) error { _, err := q.ExecContext(t.Context(), text); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sql(`CREATE TABLE outbox (at INTEGER, items BLOB)`)
 	subs := []store.Submission{submission(), submission(), submission()}
 	subs[2].App = subs[0].App
 	if _, err := s.Accept(t.Context(), subs); err != nil {
@@ -166,6 +175,7 @@ func TestWordsSurviveTheirNewOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sql(`DROP TABLE outbox`)
 	if err := s.migrate(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +187,57 @@ func TestWordsSurviveTheirNewOrder(t *testing.T) {
 	}
 	if _, err := s.Accept(t.Context(), []store.Submission{submission()}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What apps had as their webhooks they have as endpoints, with the secret where it can be opened.
+func TestAWebhookBecomesAnEndpoint(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "old.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	list := steps(t)
+	at := slices.IndexFunc(list, func(m sqlstore.Migration) bool { return strings.HasPrefix(m.Name, "0014_") })
+	if err := s.migrate(t.Context(), list[:at]); err != nil {
+		t.Fatal(err)
+	}
+	insert := func(slug, address string, secret []byte) comm.ID {
+		id := comm.NewID(1)
+		if err := s.Write(t.Context(), func(q sqlstore.Querier) error {
+			_, err := q.ExecContext(t.Context(), `INSERT INTO apps (id, slug, name, active, sandbox, on_unknown, rate_per_minute, shard_spread, queue_paused, webhook_url, webhook_secret,
+				allowed_from, created_at, updated_at) VALUES ($1, $2, '', 1, 1, 0, 1, 1, 0, $3, $4, '[]', 5, 6)`, id[:], slug, address, secret)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	secret := seal.Sealed{KeyID: "k", Box: []byte{0, 1, 255}}
+	full, remembered, none := insert("full", "https://hooks.example.com/in", secret.Pack()), insert("remembered", "", secret.Pack()), insert("none", "", nil)
+	if err := s.migrate(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[comm.ID]string{full: "https://hooks.example.com/in", remembered: "", none: ""} {
+		a, err := s.AppByID(t.Context(), id)
+		if err != nil || a.WebhookURL != want || (a.WebhookSecret == nil) != (id == none) {
+			t.Errorf("%+v, want %q, %v", a, want, err)
+		}
+	}
+	e, err := s.Endpoint(t.Context(), full, full)
+	if err != nil || e.Name != comm.DefaultEndpoint || !e.Active || e.CreatedAt != 5 || e.UpdatedAt != 6 {
+		t.Errorf("%+v %v", e, err)
+	}
+	values, err := s.SealedAfter(t.Context(), store.WebhookSecrets(), comm.ID{}, comm.ID{}, 10)
+	if err != nil || len(values) != 2 {
+		t.Fatalf("%+v %v", values, err)
+	}
+	for _, v := range values {
+		old := seal.Place{App: v.App.String(), Record: v.App.String(), Field: "webhookSecret"} // where the secret was sealed to
+		if at := store.WebhookSecrets().Place(v.App, v.ID); at != old || v.Value.KeyID != "k" {
+			t.Errorf("%+v is at %+v, and was sealed to %+v", v, at, old)
+		}
 	}
 }
 

@@ -45,6 +45,7 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 		{"folded tallies", qTalliesGone, []string{"SEARCH tallies USING INTEGER PRIMARY KEY (rowid<?)"}},
 		{"period", qStat, []string{"SEARCH stats " + primary + "app_id=? AND span=? AND start=?)"}},
 		{"periods", qStatsOf, []string{"SEARCH stats " + primary + "app_id=? AND span=? AND start>?)"}},
+		{"shares", qSharesOf, []string{"SEARCH stats_shares " + primary + "app_id=? AND span=? AND start>?)"}},
 		{"old periods", qStatsOld, []string{"INDEX stats_age (span=? AND start<?)", "SEARCH s " + primary + "app_id=? AND span=? AND start=?)"}},
 		{"state", qState, []string{"SEARCH s " + primary + "id=? AND app_id=?)"}},
 		{"state update", qStateUpdate, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
@@ -71,9 +72,28 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 		{"app of a message", qAppOf, []string{"SEARCH state " + primary + "id=?)"}},
 		{"newest of all", qNewest, []string{"SEARCH state " + primary + "id>? AND id<?)"}},
 		{"next app of a word", qNextApp, []string{"SEARCH terms " + primary + "kind=? AND value=? AND app_id>?)"}},
+		{"accepted lately", qLately, []string{"SEARCH content USING INTEGER PRIMARY KEY (rowid>?)"}},
+		{"sent by", qSentBy, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
 		{"does it fit", qStateFits, []string{"SEARCH state " + primary + "id=? AND app_id=?)"}},
 		{"is it deleted", qAlive, []string{"SEARCH apps " + primary + "id=?)"}},
 		{"next unit of all", qNextUnit, []string{"SEARCH queue " + primary + "(shard,app_id,channel,lane)>(?,?,?,?))"}},
+		{"next unit of an app", qUnitOf, []string{"SEARCH queue " + primary + "shard=? AND app_id=? AND (channel,lane)>(?,?))"}},
+		{"what an id stands for", qTraced, []string{"SEARCH refs " + primary + "provider_id=? AND ref=?)"}},
+		{"what an attempt is known by", qKnownBy, []string{"SEARCH events USING INDEX sqlite_autoindex_events_1 (message_id=?)"}},
+		{"who started an attempt", qStartedBy, []string{"SEARCH events USING INDEX sqlite_autoindex_events_1 (message_id=?)"}},
+		{"stored requests", qReceived, []string{"SEARCH receipts USING INDEX sqlite_autoindex_receipts_1 (id>?)"}},
+		{"take a request", qReceiptDelete, []string{"SEARCH receipts USING INDEX sqlite_autoindex_receipts_1 (id=?)"}},
+		{"parked reports", qParked, []string{"SEARCH parked USING INDEX parked_due (due<?)"}},
+		{"take a parked report", qParkedDelete, []string{"SEARCH parked " + primary + "id=?)"}},
+		{"questions", qQuestions, []string{"SEARCH r USING INDEX refs_ask (ask_at<?)", "SEARCH s " + primary + "id=? AND app_id=?)"}},
+		{"ask later", qAsk, []string{"SEARCH refs " + primary + "provider_id=? AND ref=?)"}},
+		{"row of the outbox", qOutboxRow, []string{"SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"}},
+		{"end of a feed", qFeedHead, []string{"SEARCH feed USING COVERING INDEX sqlite_autoindex_feed_1 (app_id=?)"}},
+		{"feed", qFeedRows, []string{"SEARCH feed USING INDEX sqlite_autoindex_feed_1 (app_id=? AND last>?)"}},
+		{"endpoints with something due", &query{sqlstore.DueEndpointsSQL}, []string{"SEARCH deliveries USING INDEX deliveries_due ((shard,endpoint_id)>(?,?))"}},
+		{"deliveries that are due", &query{sqlstore.DueDeliveriesSQL}, []string{"SEARCH deliveries USING INDEX deliveries_due (shard=? AND endpoint_id=? AND due<?)"}},
+		{"record an attempt", &query{sqlstore.RecordSQL}, []string{"SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (app_id=? AND endpoint_id=? AND id=?)"}},
+		{"old deliveries", &query{sqlstore.OldDeliveriesSQL}, []string{"SEARCH deliveries USING INDEX deliveries_age (created_at<?)"}},
 		{"node", qNode, []string{"SEARCH nodes " + primary + "node=?)"}},
 	} {
 		got := plan(t, s, c.q.text)
@@ -85,6 +105,48 @@ func TestEveryHotStatementSeeks(t *testing.T) {
 		if strings.Contains(got, "TEMP B-TREE") || strings.Contains(got, "SCAN") && c.q != qOrphans && c.q != qStatsOld { // a few rows that were sought first
 			t.Errorf("%s:\n%s", c.name, got)
 		}
+	}
+}
+
+// The figures that reports of all apps read are cut by triggers, whose texts are constants.
+func TestSharesHoldTheFiguresOfMessages(t *testing.T) {
+	t.Parallel()
+	s, cuts := opened(t), 0
+	err := s.readers.with(t.Context(), func(r *raw) error {
+		q := &query{`SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'stats' AND instr(sql, 'substr')`}
+		defer r.forget(q)
+		return r.each(q, nil, func(v []value) error {
+			if cuts++; !strings.Contains(text(v[0]), fmt.Sprintf("substr(NEW.counts, 1, %d)", store.MessageBytes())) {
+				t.Errorf("not the first %d bytes: %s", store.MessageBytes(), text(v[0]))
+			}
+			return nil
+		})
+	})
+	if err != nil || cuts != 2 {
+		t.Errorf("%d triggers cut, %v", cuts, err)
+	}
+}
+
+// A page of an endpoint's deliveries is a range of an index in the order of the page; those of a message are sought by it.
+func TestListsOfDeliveriesSeek(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	id := comm.NewID(1)
+	for want, f := range map[string]store.DeliveryFilter{
+		"sqlite_autoindex_deliveries_1 (app_id=? AND endpoint_id=?)":          {},
+		"sqlite_autoindex_deliveries_1 (app_id=? AND endpoint_id=? AND id<?)": {Before: id},
+		"deliveries_done (app_id=? AND endpoint_id=? AND id<?)":               {State: store.DeliveryDone, Before: id},
+		"deliveries_open (app_id=? AND endpoint_id=? AND state=? AND id<?)":   {State: store.DeliveryExhausted, Before: id},
+		"deliveries_message (message_id=? AND app_id=?)":                      {Message: id},
+	} {
+		f.Limit = 100
+		got := plan(t, s, numbered.ReplaceAllString(sqlstore.DeliveriesSQL(sqlstore.SQLite(), f), "?"))
+		if !strings.Contains(got, "SEARCH deliveries USING INDEX "+want) || strings.Contains(got, "TEMP B-TREE") && f.Message.IsZero() { // of a message there are few
+			t.Errorf("%+v: want %q in\n%s", f, want, got)
+		}
+	}
+	if got := plan(t, s, numbered.ReplaceAllString(sqlstore.NextEndpointSQL, "?")); !strings.Contains(got, "SEARCH deliveries USING COVERING INDEX sqlite_autoindex_deliveries_1 ((app_id,endpoint_id)>(?,?))") || strings.Contains(got, "TEMP B-TREE") {
+		t.Error(got)
 	}
 }
 
@@ -106,6 +168,24 @@ func TestCountsAreBounded(t *testing.T) {
 	}
 }
 
+// What is shared and hot for providers' reports.
+func TestReportsSeek(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	for text, want := range map[string][]string{
+		sqlstore.AnyProviderSQL: {"SEARCH provider_configs USING INDEX provider_configs_by_id (id=?)", "SEARCH a USING PRIMARY KEY (id=?)"},
+		sqlstore.DropTracesSQL(sqlstore.SQLite()): {"SEARCH refs USING PRIMARY KEY (provider_id=? AND ref=?)",
+			"SEARCH e USING INDEX sqlite_autoindex_events_1 (message_id=?)"},
+	} {
+		got := plan(t, s, numbered.ReplaceAllString(text, "?"))
+		for _, part := range want {
+			if !strings.Contains(got, part) {
+				t.Errorf("want %q in\n%s", part, got)
+			}
+		}
+	}
+}
+
 // numbered are the parameters of shared SQL.
 var numbered = regexp.MustCompile(`\$\d`)
 
@@ -117,6 +197,11 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 		sqlstore.AppsByIDSQL(sqlstore.SQLite()):        "SEARCH apps USING PRIMARY KEY (id=?)",
 		sqlstore.AppSQL:                                "SEARCH u USING PRIMARY KEY (app_id=?)",
 		sqlstore.ProviderConfigsSQL(sqlstore.SQLite()): "SEARCH provider_configs USING PRIMARY KEY (app_id=?)",
+		sqlstore.EndpointsSQL:                          "SEARCH endpoints USING INDEX sqlite_autoindex_endpoints_2 (app_id=?)",
+		sqlstore.EndpointsOfSQL(sqlstore.SQLite()):     "SEARCH e USING INDEX sqlite_autoindex_endpoints_2 (app_id=?)",
+		sqlstore.TroublesSQL(sqlstore.SQLite()):        "SEARCH endpoint_troubles USING PRIMARY KEY (app_id=?)",
+		sqlstore.LeftSQL(1):                            "SEARCH d USING INDEX sqlite_autoindex_deliveries_1 (app_id=? AND endpoint_id=? AND id<?)",
+		sqlstore.DropForeignSQL:                        "SEARCH d USING INDEX sqlite_autoindex_deliveries_1 (app_id=? AND endpoint_id=? AND id=?)",
 		sqlstore.TemplateByKeySQL:                      "SEARCH templates USING INDEX sqlite_autoindex_templates_2 (app_id=? AND key=?)",
 		sqlstore.TemplateListSQL(false, false):         "SEARCH templates USING INDEX sqlite_autoindex_templates_1 (app_id=? AND id<?)",
 		sqlstore.TemplateListSQL(true, false):          "SEARCH templates USING INDEX sqlite_autoindex_templates_1 (app_id=? AND id<?)",
@@ -133,6 +218,13 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 		got := plan(t, s, numbered.ReplaceAllString(text, "?"))
 		if !strings.Contains(got, want) || strings.Contains(got, "SCAN ") && !strings.Contains(got, "SCAN json_each") || strings.Contains(got, "TEMP B-TREE") && strings.Contains(text, "template_versions") {
 			t.Errorf("%s: want %q in\n%s", text, want, got)
+		}
+	}
+	// A page of them begins where the last one ended.
+	got := plan(t, s, numbered.ReplaceAllString(sqlstore.UnprovidedSQL, "?"))
+	for _, want := range []string{"SEARCH a USING PRIMARY KEY (id>?)", "SEARCH p USING PRIMARY KEY (app_id=?)", "USE TEMP B-TREE FOR LAST TERM OF ORDER BY"} {
+		if !strings.Contains(got, want) || strings.Contains(got, "SCAN a") {
+			t.Errorf("apps without a provider: want %q in\n%s", want, got)
 		}
 	}
 }

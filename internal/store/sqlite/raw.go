@@ -19,7 +19,9 @@ const busyWait = 5 * time.Second
 type raw struct {
 	conn  *lite.Conn
 	stmts map[*query]*stmt
-	tally sqlstore.Tally // the writer's: what the transaction under way has counted
+	// The writer's: what the transaction under way has counted, and the events that it wrote.
+	tally  sqlstore.Tally
+	outbox []byte
 }
 
 // query is the text of a hot statement, prepared once for each connection.

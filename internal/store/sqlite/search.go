@@ -13,7 +13,7 @@ var (
 	qByTerm = &query{`SELECT id FROM terms WHERE app_id = ?1 AND id >= ?2 AND id < ?3 AND kind = ?5 AND value = ?6 ORDER BY id DESC LIMIT ?4`}
 	// What a candidate's rows must say.
 	qFits = &query{`SELECT 1 FROM state WHERE id = ?1 AND app_id = ?2 AND (?3 = 0 OR status = ?3) AND (?4 = 0 OR channel = ?4)
-		AND created_at >= ?5 AND created_at < ?6`}
+		AND created_at >= ?5 AND created_at < ?6 AND (?7 = 0 OR provider = 'sandbox' AND sent_at <> 0)`}
 	qHasTerm = &query{`SELECT 1 FROM terms WHERE app_id = ?2 AND kind = ?3 AND value = ?4 AND id = ?1`}
 )
 
@@ -89,7 +89,11 @@ func idsOf(r *raw, q *query, args []value) (ids []comm.ID, err error) {
 
 // fits says whether a message of the app passes every filter.
 func fits(r *raw, app, id comm.ID, f store.Filter, span sqlstore.Span) (bool, error) {
-	row, err := r.one(qFits, id[:], app[:], int64(f.Status), int64(f.Channel), int64(span.From), int64(span.To))
+	captured := int64(0)
+	if f.Captured {
+		captured = 1
+	}
+	row, err := r.one(qFits, id[:], app[:], int64(f.Status), int64(f.Channel), int64(span.From), int64(span.To), captured)
 	for _, term := range f.Terms {
 		if err == nil && row != nil {
 			row, err = r.one(qHasTerm, id[:], app[:], int64(term.Kind), term.Value)

@@ -74,3 +74,6 @@ func (d *disk) present() error {
 	}
 	return nil
 }
+
+// Free is the room that is left where the database is, in bytes; known is false when nobody can tell.
+func (s *Store) Free() (bytes uint64, known bool) { return freeBytes(filepath.Dir(s.path)) }

@@ -26,22 +26,25 @@ const (
 
 var (
 	qTally       = &query{`INSERT INTO tallies (at, items) VALUES (?, ?)`}
-	qTallies     = &query{`SELECT id, at, items FROM tallies ORDER BY id LIMIT ?`}
-	qTalliesGone = &query{`DELETE FROM tallies WHERE id <= ?`}
+	qOutbox      = &query{`INSERT INTO outbox (at, items) VALUES (?, ?)`}
+	qTallies     = &query{`SELECT id, at, items FROM tallies WHERE at >= 0 ORDER BY id LIMIT ?`} // the others were set aside
+	qTalliesGone = &query{`DELETE FROM tallies WHERE id <= ? AND at >= 0`}
+	qTallyAside  = &query{`UPDATE tallies SET at = ? WHERE id = ?`}
 	qTallyRest   = &query{`UPDATE tallies SET items = ? WHERE id = ?`}
 	qStat        = &query{`SELECT counts, top FROM stats WHERE app_id = ? AND span = ? AND start = ?`}
 	// What is folded late must not bring rows of an app back that is removed already.
 	qStatSet = &query{`INSERT INTO stats (app_id, span, start, counts, top) SELECT ?1, ?2, ?3, ?4, ?5
 		WHERE ?1 = zeroblob(16) OR EXISTS (SELECT 1 FROM apps WHERE id = ?1)
 		ON CONFLICT (app_id, span, start) DO UPDATE SET counts = excluded.counts, top = excluded.top`}
+	qStatAside  = &query{`INSERT INTO stats (app_id, span, start, counts, top) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`}
 	qStatDelete = &query{`DELETE FROM stats WHERE app_id = ? AND span = ? AND start = ?`}
 	qStatsOld   = &query{`SELECT s.app_id, s.start, s.counts, s.top FROM (SELECT app_id, span, start FROM stats INDEXED BY stats_age WHERE span = ? AND start < ? ORDER BY start, app_id LIMIT ?) o
 		JOIN stats s ON s.app_id = o.app_id AND s.span = o.span AND s.start = o.start`}
 	qStatsOf  = &query{`SELECT start, counts, top FROM stats WHERE app_id = ? AND span = ? AND start >= ?`}
-	qSharesOf = &query{fmt.Sprintf(`SELECT start, substr(counts, 1, %d), NULL FROM stats WHERE app_id = ? AND span = ? AND start >= ?`, store.MessageBytes())}
+	qSharesOf = &query{`SELECT start, counts, NULL FROM stats_shares WHERE app_id = ? AND span = ? AND start >= ?`} // kept by triggers
 )
 
-// writeTally stores what the transaction under way has counted.
+// writeTally stores what the transaction under way has counted, and which events it wrote.
 func writeTally(r *raw) error {
 	if r.tally.Empty() {
 		return nil
@@ -49,11 +52,21 @@ func writeTally(r *raw) error {
 	if _, err := r.run(qTally, int64(r.tally.At), r.tally.Encode()); err != nil {
 		return fmt.Errorf("store what is counted: %w", err)
 	}
+	if _, err := r.run(qOutbox, int64(r.tally.At), r.outbox); err != nil {
+		return fmt.Errorf("list events in the outbox: %w", err)
+	}
 	return nil
 }
 
-// counted counts the event of a message's acceptance.
+// logged notes an event that was written: it is counted, and its place in the feed is to be found.
+func logged(r *raw, after *comm.State, e *comm.Event) {
+	r.tally.Event(after, e)
+	r.outbox = sqlstore.AppendRef(r.outbox, e.App, e.Message, e.Sequence)
+}
+
+// counted is logged for the event of a message's acceptance.
 func counted(r *raw, sub *store.Submission, now comm.Micros) {
+	r.outbox = sqlstore.AppendRef(r.outbox, sub.App, sub.ID, 1)
 	r.tally.Add(sqlstore.TallyItem{App: sub.App, Channel: sub.Channel, Cause: comm.CauseAccepted, To: comm.Queued}, now)
 }
 
@@ -110,18 +123,27 @@ func foldTallied(r *raw, rows int) (out store.Folded, err error) {
 	ledger, size, n := sqlstore.Ledger{}, 0, 0
 	var gone, last int64
 	var rest []byte
-	err = r.each(qTallies, []value{int64(foldTallies)}, func(v []value) (err error) {
+	var aside [][2]int64 // id and time
+	err = r.each(qTallies, []value{int64(foldTallies)}, func(v []value) error {
 		if rest != nil || len(ledger) > rows || size >= foldBytes {
 			out.More = true
 			return errStop
 		}
-		items := blob(v[2])
+		items, at := blob(v[2]), comm.Micros(num(v[1]))
 		n, gone, last, size = n+1, last, num(v[0]), size+len(items)
-		rest, err = ledger.TallyUpTo(rows, comm.Micros(num(v[1])), items)
-		return err
+		var unreadable error
+		if rest, unreadable = ledger.TallyUpTo(rows, at, items); unreadable != nil {
+			aside = append(aside, [2]int64{last, int64(sqlstore.AsideAt(at))})
+		}
+		return nil
 	})
 	if err != nil && !errors.Is(err, errStop) || n == 0 {
 		return out, err
+	}
+	for _, x := range aside {
+		if _, err := r.run(qTallyAside, x[1], x[0]); err != nil {
+			return out, err
+		}
 	}
 	if rest == nil {
 		gone = last
@@ -131,16 +153,24 @@ func foldTallied(r *raw, rows int) (out store.Folded, err error) {
 	if _, err := r.run(qTalliesGone, gone); err != nil {
 		return out, err
 	}
-	out.Rows, out.More = len(ledger), out.More || rest != nil || n == foldTallies
-	return out, addStats(r, ledger)
+	out.Rows, out.Aside, out.More = len(ledger), len(aside), out.More || rest != nil || n == foldTallies
+	err = addStats(r, ledger, &out)
+	return out, err
+}
+
+// keepAside keeps a row of statistics that cannot be read where nobody looks for it.
+func keepAside(r *raw, k sqlstore.PeriodKey, counts, top value, out *store.Folded) error {
+	out.Aside++
+	_, err := r.run(qStatAside, k.App[:], int64(sqlstore.AsideAt(k.Span)), int64(k.Start), counts, top)
+	return err
 }
 
 // addStats adds a ledger to the rows that are stored.
-func addStats(r *raw, ledger sqlstore.Ledger) error {
+func addStats(r *raw, ledger sqlstore.Ledger, out *store.Folded) error {
 	for _, k := range ledger.Keys() {
 		row, err := r.one(qStat, k.App[:], int64(k.Span), int64(k.Start))
-		if err == nil && row != nil {
-			err = ledger.Stored(k, blob(row[0]), blob(row[1]))
+		if err == nil && row != nil && ledger.Stored(k, blob(row[0]), blob(row[1])) != nil {
+			err = keepAside(r, k, row[0], row[1], out)
 		}
 		if err != nil {
 			return err
@@ -168,7 +198,10 @@ func mergeOld(r *raw, now comm.Micros, rows int) (out store.Folded, err error) {
 			if step.Into == 0 {
 				return nil // nobody reads it any more
 			}
-			return fine.Stored(k, blob(v[2]), blob(v[3]))
+			if fine.Stored(k, blob(v[2]), blob(v[3])) != nil {
+				return keepAside(r, k, v[2], v[3], &out)
+			}
+			return nil
 		})
 		if err != nil {
 			return out, err
@@ -182,7 +215,9 @@ func mergeOld(r *raw, now comm.Micros, rows int) (out store.Folded, err error) {
 			}
 		}
 		coarse.Coarse(fine, step.Into)
-		return store.Folded{Rows: len(keys), More: true}, addStats(r, coarse)
+		out.Rows, out.More = len(keys), true
+		err = addStats(r, coarse, &out)
+		return out, err
 	}
 	return out, nil
 }
@@ -216,11 +251,10 @@ func (s *Store) periods(ctx context.Context, of *query, apps []comm.ID, from com
 				}
 			}
 			err := r.each(qTallies, []value{int64(-1)}, func(v []value) error {
-				at := comm.Micros(num(v[1]))
-				if at < from {
-					return nil
+				if at := comm.Micros(num(v[1])); at >= from {
+					_ = ledger.Tally(at, blob(v[2]), nil, want) // what cannot be read is set aside when it is folded
 				}
-				return ledger.Tally(at, blob(v[2]), nil, want)
+				return nil
 			})
 			out = stored.Lists(apps, ledger)
 			return err

@@ -265,3 +265,86 @@ func fill(t *testing.T, path string, subs []store.Submission, at comm.Micros, co
 		t.Fatal(err)
 	}
 }
+
+// A tally that cannot be read stays where it is, set aside, and what was counted before and after it is folded.
+func TestATallyThatCannotBeReadIsSetAside(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "comm.db")
+	open := func() *sqlite.Store {
+		s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+		if err == nil {
+			err = s.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	now := comm.At(time.Now())
+	app := comm.NewID(now)
+	accept := func(s *sqlite.Store) {
+		t.Helper()
+		id := comm.NewID(now)
+		sub := store.Submission{App: app, ID: id, Channel: comm.Email, Mode: comm.Sandbox, Node: "n", Recipient: "a@example.org", Payload: []byte("{}"), RatePerMinute: 1000}
+		if out, err := s.Accept(t.Context(), []store.Submission{sub}); err != nil || out[0].Result != store.New {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	raw := func(statement string) (n int) {
+		t.Helper()
+		db, err := sql.Open("sqlite", path)
+		if err == nil {
+			err = db.QueryRowContext(t.Context(), statement).Scan(&n)
+		}
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	s := open()
+	if _, err := s.CreateApp(t.Context(), &comm.App{ID: app, Slug: "a", Name: "A", Active: true, RatePerMinute: 1000, ShardSpread: 1, CreatedAt: now, UpdatedAt: now}, nil); err != nil {
+		t.Fatal(err)
+	}
+	accept(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw(fmt.Sprintf(`INSERT INTO tallies (at, items) VALUES (%d, x'ff01') RETURNING id`, now))
+	s = open()
+	accept(s)
+	report := func(when string) {
+		t.Helper()
+		lists, err := s.Periods(t.Context(), []comm.ID{app}, 0)
+		if err != nil {
+			t.Fatal(when, err)
+		}
+		n := int64(0)
+		for _, p := range lists[0] {
+			counts, _ := figures(t, p)
+			n += counts[store.CountKey{Channel: comm.Email, Counter: comm.CountAccepted}]
+		}
+		if n != 2 {
+			t.Errorf("%s: %d are counted, want 2", when, n)
+		}
+	}
+	report("before")
+	aside := 0
+	for more := true; more; {
+		f, err := s.Fold(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		more, aside = f.More, aside+f.Aside
+	}
+	report("after")
+	accept(s) // it is met once
+	if f, err := s.Fold(t.Context()); err != nil || aside != 1 || f.Aside != 0 {
+		t.Errorf("%d set aside, then %+v, %v", aside, f, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := raw(fmt.Sprintf(`SELECT count(*) FROM tallies WHERE at = %d AND items = x'ff01'`, -1-now)); n != 1 || raw(`SELECT count(*) FROM tallies`) != 1 {
+		t.Errorf("%d rows are aside", n)
+	}
+}

@@ -270,6 +270,7 @@ func (w *writer) cold(o *op) error {
 // begin begins a transaction, in which nothing is counted yet.
 func (w *writer) begin() error {
 	w.raw.tally.Reset()
+	w.raw.outbox = w.raw.outbox[:0]
 	if err := w.exec(qImmediate); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -48,7 +48,7 @@ func (d Dialect) updateRows(table, set string, columns, rows []string) string {
 	}
 	same := make([]string, len(columns))
 	for i, c := range columns {
-		same[i] = table + `.` + c + ` = x.column` + string('1'+rune(i))
+		same[i] = table + `.` + c + ` = x.column` + strconv.Itoa(i+1)
 	}
 	return `UPDATE ` + table + ` SET ` + set + ` FROM (VALUES ` + strings.Join(rows, ", ") + `) x WHERE ` + strings.Join(same, ` AND `)
 }

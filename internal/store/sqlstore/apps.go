@@ -10,13 +10,16 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 )
 
-const appColumns = `id, slug, name, active, sandbox, on_unknown, rate_per_minute, shard_spread, queue_paused, webhook_url, ` +
-	`webhook_secret, allowed_from, created_at, updated_at, queue_draining, sms_per_day, sms_prefixes, sms_prefix_caps`
+const appColumns = `id, slug, name, active, sandbox, on_unknown, rate_per_minute, shard_spread, queue_paused, ` +
+	`allowed_from, created_at, updated_at, queue_draining, sms_per_day, sms_prefixes, sms_prefix_caps`
 
-// appRead is what scanApp reads: the app, and what is counted of it.
-const appRead = appColumns + `, coalesce((SELECT u.day FROM sms_use u WHERE u.app_id = apps.id), 0), coalesce((SELECT u.used FROM sms_use u WHERE u.app_id = apps.id), 0), ` +
+// appRead is what scanApp reads: the app, its webhook, and what is counted of it.
+const appRead = appColumns + `, coalesce((SELECT e.url` + ofDefault + `), ''), (SELECT e.secret` + ofDefault + `), coalesce((SELECT e.version` + ofDefault + `), 0), ` +
+	`coalesce((SELECT u.day FROM sms_use u WHERE u.app_id = apps.id), 0), coalesce((SELECT u.used FROM sms_use u WHERE u.app_id = apps.id), 0), ` +
 	`coalesce((SELECT u.usual FROM sms_use u WHERE u.app_id = apps.id), 0), coalesce((SELECT u.alarm_at FROM sms_use u WHERE u.app_id = apps.id), 0), ` +
 	`coalesce((SELECT u.prefixes FROM sms_use u WHERE u.app_id = apps.id), '{}')`
+
+const ofDefault = ` FROM endpoints e WHERE e.app_id = apps.id AND e.name = '` + comm.DefaultEndpoint + `'`
 
 // AppSQL is the statement of AppByID.
 const AppSQL = `SELECT ` + appRead + ` FROM apps WHERE id = $1 AND deleted_at = 0`
@@ -37,9 +40,9 @@ func (c *Cold) app(ctx context.Context, query string, arg any) (*comm.App, error
 	return found(a, err, "read app")
 }
 
-// AppsByIDSQL is the statement of AppsByID, which is for sending: what is counted of the apps is left out.
+// AppsByIDSQL is the statement of AppsByID, which is for sending: the apps' webhooks and what is counted of them are left out.
 func AppsByIDSQL(d Dialect) string {
-	return `SELECT ` + appColumns + `, 0, 0, 0, 0, '{}' FROM apps WHERE id ` + d.Among + ` AND deleted_at = 0`
+	return `SELECT ` + appColumns + `, '', NULL, 0, 0, 0, 0, 0, '{}' FROM apps WHERE id ` + d.Among + ` AND deleted_at = 0`
 }
 
 // AppsByID implements store.Apps.
@@ -59,13 +62,17 @@ func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created
 	if err != nil {
 		return false, err
 	}
+	webhook := 0
 	err = c.db.Write(ctx, func(q Querier) error {
 		created = false
 		n, err := affected(ctx, q, `INSERT INTO apps (`+appColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (slug) DO NOTHING`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (slug) DO NOTHING`,
 			c.d.ID(a.ID), a.Slug, a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
-			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, lists.allowed, int64(a.CreatedAt), int64(a.UpdatedAt), flag(a.QueueDraining), int64(a.SMSPerDay), lists.prefixes, lists.caps)
+			int64(a.ShardSpread), flag(a.QueuePaused), lists.allowed, int64(a.CreatedAt), int64(a.UpdatedAt), flag(a.QueueDraining), int64(a.SMSPerDay), lists.prefixes, lists.caps)
 		if err != nil || n == 0 {
+			return err
+		}
+		if webhook, err = c.putDefault(ctx, q, &comm.App{}, a, a.CreatedAt); err != nil {
 			return err
 		}
 		more, err := c.keepCanaryOf(ctx, q, a.WebhookSecret)
@@ -84,6 +91,9 @@ func (c *Cold) CreateApp(ctx context.Context, a *comm.App, k *comm.Key) (created
 	if err != nil {
 		return false, fmt.Errorf("create app: %w", err)
 	}
+	if created {
+		a.WebhookVersion = webhook
+	}
 	return created, nil
 }
 
@@ -94,6 +104,7 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 		return err
 	}
 	at = max(at, a.UpdatedAt+1)
+	webhook := 0
 	err = c.db.Write(ctx, func(q Querier) error {
 		var was comm.App
 		err := scanApp(q.QueryRowContext(ctx, AppSQL, c.d.ID(a.ID)), &was)
@@ -101,14 +112,20 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 			return err
 		}
 		n, err := affected(ctx, q, `UPDATE apps SET name = $2, active = $3, sandbox = $4, on_unknown = $5, rate_per_minute = $6,
-			shard_spread = $7, queue_paused = $8, webhook_url = $9, webhook_secret = $10, allowed_from = $11, updated_at = $12, sms_per_day = $14, sms_prefixes = $15, queue_draining = $16, sms_prefix_caps = $17
-			WHERE id = $1 AND updated_at = $13 AND deleted_at = 0`,
+			shard_spread = $7, queue_paused = $8, allowed_from = $9, updated_at = $10, sms_per_day = $12, sms_prefixes = $13, queue_draining = $14, sms_prefix_caps = $15
+			WHERE id = $1 AND updated_at = $11 AND deleted_at = 0`,
 			c.d.ID(a.ID), a.Name, flag(a.Active), flag(a.Sandbox), int64(a.OnUnknown), int64(a.RatePerMinute),
-			int64(a.ShardSpread), flag(a.QueuePaused), a.WebhookURL, a.WebhookSecret, lists.allowed, int64(at), int64(a.UpdatedAt), int64(a.SMSPerDay), lists.prefixes, flag(a.QueueDraining), lists.caps)
+			int64(a.ShardSpread), flag(a.QueuePaused), lists.allowed, int64(at), int64(a.UpdatedAt), int64(a.SMSPerDay), lists.prefixes, flag(a.QueueDraining), lists.caps)
 		if err == nil && n == 0 {
 			return whyNotUpdated(ctx, q, "app", `apps WHERE id = $1 AND deleted_at = 0`, c.d.ID(a.ID))
 		}
 		if err != nil {
+			return err
+		}
+		if a.WebhookVersion != was.WebhookVersion {
+			return errWebhookChanged()
+		}
+		if webhook, err = c.putDefault(ctx, q, &was, a, at); err != nil {
 			return err
 		}
 		more, err := c.keepCanaryOf(ctx, q, a.WebhookSecret)
@@ -120,7 +137,7 @@ func (c *Cold) UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 	if err != nil {
 		return wrap(err, "update app")
 	}
-	a.UpdatedAt = at
+	a.UpdatedAt, a.WebhookVersion = at, webhook
 	return nil
 }
 
@@ -176,8 +193,8 @@ func scanApp(r Row, a *comm.App) error {
 	var counted string
 	var use comm.SMSUse
 	err := r.Scan((*ID)(&a.ID), &a.Slug, &a.Name, &a.Active, &a.Sandbox, &a.OnUnknown, &a.RatePerMinute, &a.ShardSpread,
-		&a.QueuePaused, &a.WebhookURL, &a.WebhookSecret, &lists.allowed, &a.CreatedAt, &a.UpdatedAt, &a.QueueDraining,
-		&a.SMSPerDay, &lists.prefixes, &lists.caps, &use.Day, &use.Used, &use.Usual, &use.AlarmAt, &counted)
+		&a.QueuePaused, &lists.allowed, &a.CreatedAt, &a.UpdatedAt, &a.QueueDraining, &a.SMSPerDay, &lists.prefixes, &lists.caps,
+		&a.WebhookURL, &a.WebhookSecret, &a.WebhookVersion, &use.Day, &use.Used, &use.Usual, &use.AlarmAt, &counted)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,15 @@ func (c *Cold) record(ctx context.Context, q Querier, what ...did) error {
 	return c.append(ctx, q, entries)
 }
 
+// over says whether an app has more rows in a table than it may, those of this transaction among them. It comes after
+// the entry in the audit log, behind which writers follow one another until they commit: whoever counted before
+// that would not see what others insert meanwhile, and two could pass where there is room for one.
+func (c *Cold) over(ctx context.Context, q Querier, table string, app comm.ID, most int) (bool, error) {
+	var have int
+	err := q.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE app_id = $1`, c.d.ID(app)).Scan(&have)
+	return have > most, err
+}
+
 const auditColumns = `sequence, at, actor, actor_name, address, request, app_id, action, target, detail, previous, hash`
 
 // append chains entries to the log. The row of audit_head makes those who append

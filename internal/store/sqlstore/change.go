@@ -15,12 +15,17 @@ type Change struct {
 	Before, After comm.State
 	Events        []comm.Event
 	Suppress      string // why the recipient joins the app's suppressions; "" = it does not
+	Within        string // how the recipient must begin for that
+	Trace         *Trace // what a later report names the message by; nil = nothing new
 }
 
+// At is when the last of its events happened; there must be one.
+func (c *Change) At() comm.Micros { return c.Events[len(c.Events)-1].At }
+
 // SuppressRecipient adds to an app's suppressions of channel $1, for the reason
-// $2 at $3, the recipient of message $4 of app $5, unless it is there.
+// $2 at $3, the recipient of message $4 of app $5, if it begins with $6, unless it is there.
 const SuppressRecipient = `INSERT INTO suppressions (app_id, channel, address, reason, created_at)
-SELECT c.app_id, $1, c.recipient, $2, $3 FROM content c WHERE c.id = $4 AND c.app_id = $5 AND c.recipient <> ''
+SELECT c.app_id, $1, c.recipient, $2, $3 FROM content c WHERE c.id = $4 AND c.app_id = $5 AND c.recipient <> '' AND substr(c.recipient, 1, length($6)) = $6
 ON CONFLICT (app_id, channel, address) DO NOTHING`
 
 // queuedAt answers the due of the queue row that must exist afterwards; ok is false when there must be none.
@@ -45,6 +50,7 @@ func (c *Change) log(from comm.Status, now comm.Micros, e comm.Event) {
 	s.UpdatedAt = now
 	e.App, e.Message, e.Sequence = s.App, s.ID, s.Sequence
 	e.From, e.To, e.At, e.Generation, e.Epoch = from, s.Status, now, s.Generation, s.Epoch
+	e.ErrorText = s.ErrorText
 	c.Events = append(c.Events, e)
 }
 
@@ -97,10 +103,11 @@ func Finish(s *comm.State, f *store.Finish, node string, now comm.Micros) (c Cha
 	}
 	c = Change{Before: *s, After: *s, Suppress: f.Suppress}
 	enter(&c.After, o.To, o.Due, now)
-	c.After.Round, c.After.Flags = o.Round, s.Flags|o.Set
+	c.After.Round, c.After.Flags = o.Round, s.Flags&^comm.RepeatOwed|o.Set
 	c.After.ErrorCode, c.After.ErrorText = o.ErrorCode, o.ErrorText
 	tried(&c.After, o)
 	c.log(s.Status, now, eventOf(o, node, attempt))
+	c.trace(o, attempt, now)
 	return c, true
 }
 
@@ -127,14 +134,23 @@ func Start(s *comm.State, st *store.Start, b Begin) (Change, store.Verdict) {
 		Suppressed: b.Suppressed, ContentGone: b.ContentGone, Expired: s.ExpiresAt != 0 && b.Now >= s.ExpiresAt,
 		Cancelled: s.Flags.Has(comm.CancelWanted), Unknown: s.Flags.Has(comm.UnknownInGeneration), Continuing: continuing,
 	}.End()
-	if to == comm.None && (b.Refused || st.Live && s.Mode != comm.Live) {
+	switch {
+	case to != comm.None:
+	case st.Careful && !continuing && s.Flags.Has(comm.UnknownInGeneration):
+		return Change{}, store.Doubted
+	case OwesRepeat(s, st):
+		return Change{Before: *s, After: *s}, store.RepeatFirst
+	case b.Refused || st.Live && s.Mode != comm.Live:
 		return Change{}, store.ModeChanged
 	}
 	c := Change{Before: *s, After: *s}
 	a := &c.After
+	if st.Elsewhere {
+		a.Flags &^= comm.RepeatOwed
+	}
 	if continuing && st.Failed != nil {
 		a.ErrorCode, a.ErrorText = st.Failed.ErrorCode, st.Failed.ErrorText
-		a.Flags |= st.Failed.Set
+		a.Flags = a.Flags&^comm.RepeatOwed | st.Failed.Set
 		c.log(s.Status, b.Now, eventOf(st.Failed, b.Node, st.Attempt))
 	}
 	if to != comm.None {
@@ -153,8 +169,13 @@ func Start(s *comm.State, st *store.Start, b Begin) (Change, store.Verdict) {
 		a.RoundSince = b.Now
 	}
 	a.Provider, a.ProviderID, a.ProviderRef = st.Provider, st.ProviderID, ""
-	c.log(s.Status, b.Now, comm.Event{Type: comm.CauseAttemptStarted, Attempt: a.Attempts, Node: b.Node, Provider: st.Provider, ProviderID: st.ProviderID})
+	c.log(s.Status, b.Now, comm.Event{Type: comm.CauseAttemptStarted, Attempt: a.Attempts, Node: b.Node, Provider: st.Provider, ProviderID: st.ProviderID, Detail: st.Detail})
 	return c, store.Go
+}
+
+// OwesRepeat says that the message has to go back to the configuration of its last attempt, and the start leads to another.
+func OwesRepeat(s *comm.State, st *store.Start) bool {
+	return st.Attempt == 0 && !st.Elsewhere && s.Flags.Has(comm.RepeatOwed) && s.ProviderID != st.ProviderID
 }
 
 // Stale says that the queue row of a head is not the row's own: it must go.
@@ -204,10 +225,18 @@ func Retry(s *comm.State, contentGone bool, actor string, now comm.Micros) (Chan
 	enter(a, comm.Queued, max(now, s.ScheduledAt), now)
 	a.Generation++
 	a.Round, a.RoundSince = 0, 0
-	a.Flags &^= comm.CancelWanted | comm.UnknownInGeneration
+	a.Flags &^= comm.CancelWanted | comm.UnknownInGeneration | comm.RepeatOwed
 	a.ErrorCode, a.ErrorText = "", ""
 	c.log(s.Status, now, comm.Event{Type: comm.CauseRetryRequested, Actor: actor})
 	return c, result
+}
+
+// onlyOnce takes back that the recipient may have got the message twice: it is proved that the provider took it, and nobody
+// else was given it.
+func onlyOnce(a *comm.State) {
+	if a.Attempts == 1 && a.Generation == 1 {
+		a.Flags &^= comm.PossibleDuplicate
+	}
 }
 
 // Late files a result whose shard was lost (T17, T18 when it proves acceptance).
@@ -224,6 +253,8 @@ func Late(s *comm.State, log []comm.Event, r *store.LateResult, node string, now
 	}
 	c.Suppress = r.Suppress
 	c.log(s.Status, now, e)
+	c.After.UpdatedAt = s.UpdatedAt // what is only filed is no change of the message, and does not keep its content for longer
+	c.trace(&r.Outcome, r.Attempt, now)
 	cause, settles := comm.ProofSettles(s)
 	if !r.Accepted || !settles {
 		return c
@@ -231,6 +262,7 @@ func Late(s *comm.State, log []comm.Event, r *store.LateResult, node string, now
 	a := &c.After
 	enter(a, comm.Sent, 0, now)
 	a.Flags |= r.Outcome.Set
+	onlyOnce(a)
 	a.ErrorCode, a.ErrorText = "", ""
 	tried(a, &r.Outcome)
 	e.Type = cause

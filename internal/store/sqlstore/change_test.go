@@ -109,6 +109,9 @@ func TestLateFollowsTheStateMachine(t *testing.T) {
 				t.Fatalf("%+v", c.Events)
 			}
 			_, settles := comm.ProofSettles(&s)
+			if updated := c.After.UpdatedAt; (accepted && settles) != (updated == now) || updated != now && updated != s.UpdatedAt {
+				t.Fatalf("%s accepted %v: updated at %d, before at %d", s.Status, accepted, updated, s.UpdatedAt)
+			}
 			if settled := accepted && settles; settled != (len(c.Events) == 2) || settled && (c.After.Status != comm.Sent || c.After.SentAt != now || c.After.ProviderRef != "new") {
 				t.Fatalf("%s accepted %v: %+v", s.Status, accepted, c.After)
 			}

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -76,6 +77,25 @@ func origin(address string) any {
 	return u.Scheme + "://" + u.Host
 }
 
+func endpointFacts(e *comm.Endpoint) facts {
+	f := facts{
+		"name": shown(e.Name), "url": {e.URL, origin(e.URL)}, "secret": hidden(string(e.Secret)), "statuses": shown(joined(e.Events)), "channels": shown(joined(e.Channels)),
+		"tags": hidden(strings.Join(e.Tags, "\n")), "isActive": shown(e.Active), "disabled": shown(e.Disabled),
+	}
+	if e.PreviousUntil != 0 {
+		f["previousSecretEndsAt"] = shown(e.PreviousUntil.String())
+	}
+	return f
+}
+
+func joined[T fmt.Stringer](list []T) string {
+	words := make([]string, len(list))
+	for i, v := range list {
+		words[i] = v.String()
+	}
+	return strings.Join(words, " ")
+}
+
 func keyFacts(k *comm.Key) facts {
 	f := facts{"name": shown(k.Name), "prefix": shown(k.Prefix), "scopes": shown(k.Scopes.String()), "provisioned": shown(k.Provisioned)}
 	if k.ExpiresAt != 0 {
@@ -92,7 +112,7 @@ func providerFacts(p *comm.ProviderConfig) facts {
 	}
 	for name, value := range p.Settings {
 		switch name {
-		case "host", "port", "secure":
+		case "host", "port", "secure", comm.PreviousCallbackEndsAt, comm.CallbackRotatedAt:
 			f["config."+name] = shown(value)
 		default: // perhaps an address, or a name that goes with a password
 			f["config."+name] = hidden(value)

@@ -56,7 +56,7 @@ func (c *Cold) erase(ctx context.Context, q Querier, g *traces, e store.Erasing)
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	if _, err := q.ExecContext(ctx, c.d.updateAmong(`events`, `detail = ''`, `message_id`)+` AND detail <> ''`, c.d.IDs(ids), c.d.ID(g.app)); err != nil {
+	if _, err := q.ExecContext(ctx, c.d.updateAmong(`events`, `detail = '', error_text = ''`, `message_id`)+` AND (detail <> '' OR error_text <> '')`, c.d.IDs(ids), c.d.ID(g.app)); err != nil {
 		return 0, err
 	}
 	if err := c.logAll(ctx, q, g.app, ids, now, comm.CauseErased, e.Actor); err != nil {
@@ -66,6 +66,9 @@ func (c *Cold) erase(ctx context.Context, q Querier, g *traces, e store.Erasing)
 		return 0, err
 	}
 	if _, err := q.ExecContext(ctx, c.d.updateAmong(`content`, `recipient = '', shown = $3`, `id`), c.d.IDs(ids), c.d.ID(g.app), e.Mask); err != nil {
+		return 0, err
+	}
+	if err := c.dropTold(ctx, q, g.app, ids); err != nil {
 		return 0, err
 	}
 	g = g.of(ids)
@@ -87,7 +90,7 @@ func MentionsSQL(d Dialect, ofApp bool) (sizes, holding string) {
 	from := ` FROM content c WHERE c.id > $1` + where + ` ORDER BY c.id LIMIT $2`
 	// The sequence is read with the content that it belongs to: what is made of an older one is refused by it.
 	return `SELECT coalesce(` + size + `, 0)` + from, `SELECT x.app_id, x.id, CASE WHEN ` + d.Find(`lower(`+d.Text(`x.payload`)+`)`, text) + ` > 0 THEN x.payload END, x.recipient,
-		coalesce((SELECT s.sequence FROM state s WHERE s.app_id = x.app_id AND s.id = x.id), 0)
+		coalesce((SELECT s.sequence FROM state s WHERE s.app_id = x.app_id AND s.id = x.id), 0), coalesce((SELECT s.created_at FROM state s WHERE s.app_id = x.app_id AND s.id = x.id), 0)
 		FROM (SELECT c.app_id, c.id, ` + payload + `, c.recipient` + from + `) x`
 }
 
@@ -113,7 +116,7 @@ func (c *Cold) Mentions(ctx context.Context, m store.Mention) (found []store.Men
 	}
 	fit := within(large, m.Bytes)
 	rows, err := list(ctx, c.db, "look through contents", func(r Row, x *store.Mentioned) error {
-		return r.Scan((*ID)(&x.App), (*ID)(&x.ID), &x.Payload, &x.Recipient, &x.Sequence)
+		return r.Scan((*ID)(&x.App), (*ID)(&x.ID), &x.Payload, &x.Recipient, &x.Sequence, &x.CreatedAt)
 	}, holding, ask(fit, m.Text)...)
 	if err != nil {
 		return nil, next, err
@@ -177,6 +180,9 @@ func (c *Cold) rewrite(ctx context.Context, q Querier, x *store.Rewriting, e sto
 		hash = x.KeyHash
 	}
 	if _, err := q.ExecContext(ctx, `UPDATE content SET payload = $3, key_hash = coalesce(key_hash, CAST($4 AS `+c.d.BytesType+`)) WHERE id = $1 AND app_id = $2 AND payload IS NOT NULL`, id, app, x.Payload, hash); err != nil {
+		return false, err
+	}
+	if err := c.dropTold(ctx, q, x.App, ids); err != nil {
 		return false, err
 	}
 	var drop []termRow

@@ -46,7 +46,8 @@ func (l Ledger) Of(k PeriodKey) *LedgerRow {
 	return p
 }
 
-// Tally adds a row of tallies, of the apps that want names, all of them if it is nil, and of all together.
+// Tally adds a row of tallies, of the apps that want names, all of them if it is nil, and of all together. An error says
+// that the row cannot be read; nothing is added then, by TallyUpTo neither.
 func (l Ledger) Tally(at comm.Micros, row []byte, took []int32, want map[comm.ID]bool) error {
 	start := at - at%store.Minute
 	err := ReadTally(row, took, func(it *TallyItem, n int64) {
@@ -110,16 +111,25 @@ func (l Ledger) count(k PeriodKey, it *TallyItem, n int64) {
 	}
 }
 
-// Stored adds a row as it is stored.
+// Stored adds a row as it is stored. An error says that it cannot be read; nothing is added then, and it is to be kept aside, under the span that AsideAt
+// makes of its own.
 func (l Ledger) Stored(k PeriodKey, counts, top []byte) error {
+	if err := store.EachFigure(counts, func(store.Figure) {}); err != nil {
+		return err
+	}
+	if k.App.IsZero() {
+		if err := (store.Top{}).Decode(top); err != nil {
+			return err
+		}
+	}
 	p := l.Of(k)
-	err := store.EachFigure(counts, func(f store.Figure) {
+	_ = store.EachFigure(counts, func(f store.Figure) { // it can be read
 		p.Counts[store.CountKey{Channel: f.Channel, Counter: f.Counter, Bucket: f.Bucket, Provider: string(f.Provider)}] += f.N
 	})
-	if err == nil && p.Top != nil {
-		err = p.Top.Decode(top)
+	if p.Top != nil {
+		_ = p.Top.Decode(top) // likewise
 	}
-	return err
+	return nil
 }
 
 // Coarse adds another ledger's rows, each to the span that contains it.

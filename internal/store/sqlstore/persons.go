@@ -96,6 +96,10 @@ func (c *Cold) EraseSuppression(ctx context.Context, app comm.ID, ch comm.Channe
 		_, err := q.ExecContext(ctx, `INSERT INTO erased_suppressions (app_id, channel, hash, reason, source, created_at)
 			SELECT app_id, channel, CAST($4 AS `+c.d.BytesType+`), reason, source, created_at FROM suppressions WHERE app_id = $1 AND channel = $2 AND address = $3 ON CONFLICT DO NOTHING`,
 			c.d.ID(app), int64(ch), address, hash)
+		if err != nil {
+			return err
+		}
+		_, err = q.ExecContext(ctx, `DELETE FROM wishes WHERE app_id = $1 AND channel = $2 AND address = $3`, c.d.ID(app), int64(ch), address)
 		return err
 	})
 	return wrap(err, "keep the hash of an address")

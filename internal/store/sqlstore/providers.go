@@ -53,7 +53,14 @@ func (c *Cold) CreateProviderConfig(ctx context.Context, p *comm.ProviderConfig)
 		if err != nil {
 			return err
 		}
-		return c.changed(ctx, q, did{p.App, comm.AuditProviderCreated, p.ID.String(), differ(nil, providerFacts(p))}, more...)
+		if err := c.changed(ctx, q, did{p.App, comm.AuditProviderCreated, p.ID.String(), differ(nil, providerFacts(p))}, more...); err != nil {
+			return err
+		}
+		over, err := c.over(ctx, q, `provider_configs`, p.App, store.MaxProviderConfigs)
+		if err == nil && over {
+			return comm.E("invalid_config", "An app has at most %d provider configurations.", store.MaxProviderConfigs)
+		}
+		return err
 	})
 	return wrap(err, "create provider configuration")
 }

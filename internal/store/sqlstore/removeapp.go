@@ -25,28 +25,40 @@ func Tables() []Table {
 	return []Table{
 		{Name: "idempotency", Key: "app_id, mode, hash"},
 		{Name: "suppressions", Key: "app_id, channel, address"},
+		{Name: "wishes", Key: "app_id, channel, address"},
 		{Name: "erased_suppressions", Key: "app_id, channel, hash"},
 		{Name: "template_versions", Key: "app_id, template_id, version"},
 		{Name: "templates", Key: "app_id, id"},
 		{Name: "provider_days", Key: "app_id, provider_id"},
 		{Name: "provider_configs", Key: "app_id, id"},
+		{Name: "provider_troubles", Key: "app_id, id, node"},
+		{Name: "endpoints", Key: "app_id, id"},
 		{Name: "api_keys", Key: "app_id, id"},
 		{Name: "erasures", Key: "app_id, id"},
 		{Name: "rates", Key: "app_id"},
 		{Name: "sms_use", Key: "app_id"},
 		{Name: "stats", Key: "app_id, span, start"},
+		{Name: "deliveries", Key: "app_id, endpoint_id, id"},
+		{Name: "endpoint_troubles", Key: "app_id, endpoint_id"},
+		{Name: "feed", Key: "app_id, last"},
 		{Name: "holds", Key: "app_id, channel, lane, shard"},
+		{Name: "stats_shares", By: "a trigger, with the rows of stats; on SQLite alone"},
 		{Name: "state", By: "the walks Purge and Remove; messages of deleted apps first"},
 		{Name: "content", By: "its message"},
 		{Name: "files", By: "its message"},
 		{Name: "events", By: "its message"},
 		{Name: "terms", By: "its message: with its content, its recipient with the message (on SQLite an app's own cannot be found without reading all)"},
-		{Name: "tallies", By: "Fold, after seconds"},
+		{Name: "refs", By: "its message"},
+		{Name: "receipts", By: "Apply, after moments, whatever becomes of the app"},
+		{Name: "parked", By: "Apply, after 72 hours at most, whatever becomes of the app"},
+		{Name: "tallies", By: "Fold, after seconds; what it cannot read stays, set aside"},
+		{Name: "outbox", By: "Stamp, in less than a second; what cannot be read stays, set aside"},
 		{Name: "queue", By: "the end of its message; a stale row by the start that meets it"},
 		{Name: "apps", By: "RemoveApp, last"},
 		{Name: "upkeep_marks", By: "RemoveApp"},
 		{Name: "upkeep_later", By: "WalkLater, when it is due"},
 		{Name: "upkeep_tasks", By: "nobody: a row for each task"},
+		{Name: "alerts", By: "TrimAlerts, a month after the all-clear"},
 		{Name: "nodes", By: "heartbeats, a month after the lease"},
 		{Name: "shards", By: "nobody: a row for each shard"},
 		{Name: "settings", By: "nobody: few"},
@@ -136,6 +148,11 @@ func (c *Cold) removeRest(ctx context.Context, q Querier, app comm.ID, limit int
 	var open int
 	if err := q.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT * FROM (`+OpenSQL(c.d)+`) y LIMIT 1) x`, c.d.ID(app)).Scan(&open); err != nil || open > 0 {
 		return err
+	}
+	if c.d.Unfolded != "" {
+		if _, err := q.ExecContext(ctx, c.d.Unfolded); err != nil {
+			return err
+		}
 	}
 	for _, t := range Tables() {
 		if t.Key == "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/commserver/commserver/internal/comm"
 )
@@ -32,6 +33,23 @@ func (id *ID) Scan(src any) error {
 	return fmt.Errorf("an id cannot be read from %T", src)
 }
 
+// small makes a number of one byte a destination for Scan. A number that a byte does not hold, which no version has written, is read as 255, which no version
+// knows: the rows beside it are read all the same.
+type small[T ~uint8] struct{ to *T }
+
+// Scan implements sql.Scanner.
+func (s small[T]) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("a number cannot be read from %T", src)
+	}
+	if n < 0 || n > math.MaxUint8 {
+		n = math.MaxUint8
+	}
+	*s.to = T(n)
+	return nil
+}
+
 var errBadUUID = errors.New("a stored id is neither 16 bytes nor a uuid")
 
 func (id *ID) parse(s string) error {
@@ -53,4 +71,4 @@ const StateColumns = `app_id, id, shard, channel, lane, mode, on_unknown, status
 
 // EventColumns are the columns of table events in the order in which the stores read and write them.
 const EventColumns = `app_id, message_id, sequence, type, from_status, to_status, at, generation, attempt, epoch, node, actor, ` +
-	`provider, provider_id, ref, error_code, detail`
+	`provider, provider_id, ref, error_code, detail, error_text`

@@ -20,7 +20,7 @@ func Sources(f store.Filter, timed bool) (budget int, states bool) {
 	if f.Recipient != "" {
 		words++
 	}
-	if words == 1 && !states && !timed {
+	if words == 1 && !states && !timed && !f.Captured {
 		return min(f.Limit+1, SearchBudget), false
 	}
 	return SearchBudget, states

@@ -50,6 +50,12 @@ type Dialect struct {
 	// Hold follows a SELECT whose row nobody else may change until the transaction ends; ""
 	// when the transaction keeps all others out.
 	Hold string
+	// Unfolded is run before rows of statistics go with their app: until the transaction ends nobody folds any, who would
+	// still see the app and bring them back. "" as for Lock.
+	Unfolded string
+	// Untold is run before deliveries are erased with what they tell: until the transaction ends nobody stores more of the shard
+	// $1. "" as for Lock.
+	Untold string
 	// Now is the database's clock as an expression, in microseconds.
 	Now string
 	// IDType and BytesType are what a parameter is cast to where its type cannot be told from its place.
@@ -58,6 +64,10 @@ type Dialect struct {
 	Text func(column string) string
 	// Find is where in a text another one begins, 0 for nowhere.
 	Find func(text, part string) string
+	// By follows a table that is to be read by an index, where that can be said.
+	By func(index string) string
+	// Outbox lists events: $1 the time, $2 AppendRef of each, $3 the shard where the table has one.
+	Outbox string
 	// OneLane says that the rows of messages are in the order of their ids, whatever the app.
 	OneLane bool
 }
@@ -73,24 +83,39 @@ func SQLite() Dialect {
 		Now:   `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
 
 		IDType: "blob", BytesType: "blob", OneLane: true,
-		Text: func(column string) string { return `CAST(` + column + ` AS TEXT)` },
-		Find: func(text, part string) string { return `instr(` + text + `, ` + part + `)` },
+		Text:   func(column string) string { return `CAST(` + column + ` AS TEXT)` },
+		By:     func(index string) string { return ` INDEXED BY ` + index },
+		Outbox: `INSERT INTO outbox (at, items) VALUES ($1, $2)`,
+		Find:   func(text, part string) string { return `instr(` + text + `, ` + part + `)` },
 	}
 }
+
+// FoldLock is the number of the lock that PostgreSQL's node holds that folds statistics.
+const FoldLock = `7307216202`
+
+// ToldLock is the first number of the locks of shards, on PostgreSQL, that who makes deliveries shares and who erases takes alone.
+const ToldLock = `73072`
+
+// CurrentXID is the transaction under way as PostgreSQL numbers it.
+const CurrentXID = `pg_current_xact_id()::text::bigint`
 
 // PostgreSQL keeps ids as uuid. Its runners wait for each other by a lock of the transaction.
 func PostgreSQL() Dialect {
 	return Dialect{
-		ID:    func(id comm.ID) any { return UUID(id) },
-		IDs:   func(ids []comm.ID) any { return `{` + texts(ids, ``, UUID) + `}` },
-		Among: `= ANY ($1::uuid[])`,
-		Now:   `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
-		Lock:  `SELECT pg_advisory_xact_lock(7307216201)`,
-		Hold:  ` FOR UPDATE`,
+		ID:       func(id comm.ID) any { return UUID(id) },
+		IDs:      func(ids []comm.ID) any { return `{` + texts(ids, ``, UUID) + `}` },
+		Among:    `= ANY ($1::uuid[])`,
+		Now:      `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
+		Lock:     `SELECT pg_advisory_xact_lock(7307216201)`,
+		Unfolded: `SELECT pg_advisory_xact_lock(` + FoldLock + `)`,
+		Hold:     ` FOR UPDATE`,
+		Untold:   `SELECT pg_advisory_xact_lock(` + ToldLock + `, $1::integer)`,
 
 		IDType: "uuid", BytesType: "bytea",
-		Text: func(column string) string { return `convert_from(` + column + `, 'UTF8')` },
-		Find: func(text, part string) string { return `strpos(` + text + `, ` + part + `)` },
+		Text:   func(column string) string { return `convert_from(` + column + `, 'UTF8')` },
+		By:     func(string) string { return `` },
+		Outbox: `INSERT INTO outbox (xid, shard, at, items) VALUES (` + CurrentXID + `, $3, $1, $2)`,
+		Find:   func(text, part string) string { return `strpos(` + text + `, ` + part + `)` },
 	}
 }
 
@@ -121,8 +146,8 @@ func UUID(id comm.ID) string {
 	return string(b[:])
 }
 
-// Cold is the roles store.Apps, store.Keys, store.Providers, store.Suppressions,
-// store.Settings, store.Templates, store.Audit, store.Sealed, store.Upkeep and store.Persons on a DB. Stores embed it. It is safe for concurrent use.
+// Cold is the roles store.Apps, store.Keys, store.Providers, store.Endpoints, store.Suppressions,
+// store.Settings, store.Templates, store.Audit, store.Alerts, store.Sealed, store.Upkeep and store.Persons on a DB. Stores embed it. It is safe for concurrent use.
 type Cold struct {
 	db     DB
 	d      Dialect

@@ -191,7 +191,7 @@ func (r *tallyReader) byte() byte {
 }
 
 // ReadTally calls add for what a row of tallies counts. Took is the row's second
-// half; nil when each item came true.
+// half; nil when each item came true. Of a row that cannot be read nothing is added.
 func ReadTally(row []byte, took []int32, add func(it *TallyItem, n int64)) error {
 	r := &tallyReader{b: row}
 	kind := Expectation(r.byte())
@@ -219,12 +219,12 @@ func ReadTally(row []byte, took []int32, add func(it *TallyItem, n int64)) error
 	var orders [][2]int
 	for kind != Certain && len(r.b) > 0 && !r.bad {
 		o := [2]int{int(r.number()), int(r.number()) - 1}
-		if o[0] >= len(items) || o[1] >= len(items) {
+		if o[0] < 0 || o[0] >= len(items) || o[1] < -1 || o[1] >= len(items) { // a number may be past what an int holds
 			return errTally
 		}
 		orders = append(orders, o)
 	}
-	if r.bad {
+	if r.bad || kind != Certain && !takes(kind, orders, took) {
 		return errTally
 	}
 	for i := range items {
@@ -232,14 +232,25 @@ func ReadTally(row []byte, took []int32, add func(it *TallyItem, n int64)) error
 			add(&items[i], counts[i])
 		}
 	}
-	if kind == Certain {
-		return nil
+	if kind != Certain {
+		expected(kind, items, orders, took, add)
 	}
-	return expected(kind, items, orders, took, add)
+	return nil
 }
 
-// expected counts what came true.
-func expected(kind Expectation, items []TallyItem, orders [][2]int, took []int32, add func(it *TallyItem, n int64)) error {
+// takes says whether everything that came true was expected.
+func takes(kind Expectation, orders [][2]int, took []int32) bool {
+	for _, v := range took {
+		n, code := int(v/orderBits), v%orderBits
+		if v < 0 || n >= len(orders) || kind == Finishes && code&elseCode != 0 && orders[n][1] < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// expected counts what came true, which takes has looked at.
+func expected(kind Expectation, items []TallyItem, orders [][2]int, took []int32, add func(it *TallyItem, n int64)) {
 	if took == nil {
 		for _, o := range orders {
 			add(&items[o[0]], 1)
@@ -247,22 +258,16 @@ func expected(kind Expectation, items []TallyItem, orders [][2]int, took []int32
 				add(&items[o[1]], 1)
 			}
 		}
-		return nil
+		return
 	}
 	for _, v := range took {
 		n, code := int(v/orderBits), v%orderBits
-		if v < 0 || n >= len(orders) {
-			return errTally
-		}
 		it, second := items[orders[n][0]], orders[n][1]
 		switch {
 		case kind == Starts && code != 0:
 			cause := comm.Cause(code)
 			it = TallyItem{App: it.App, Channel: it.Channel, Cause: cause, From: it.From, To: endOf(cause, it.From)}
 		case kind == Finishes && code&elseCode != 0:
-			if second < 0 {
-				return errTally
-			}
 			it = items[second]
 		}
 		if kind == Finishes {
@@ -273,8 +278,11 @@ func expected(kind Expectation, items []TallyItem, orders [][2]int, took []int32
 			add(&items[second], 1)
 		}
 	}
-	return nil
 }
+
+// AsideAt is the time of a row of tallies that was set aside because it cannot be read, or the span of one of statistics: before all times, so that
+// nobody who looks for rows from an instant on meets it again. Its own inverse.
+func AsideAt(at comm.Micros) comm.Micros { return -1 - at }
 
 // endOf is the status that a start's check leads to.
 func endOf(cause comm.Cause, from comm.Status) comm.Status {

@@ -1,10 +1,12 @@
 package sqlstore
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -74,8 +76,18 @@ func TestADamagedTallyIsAnError(t *testing.T) {
 	if ReadTally(whole[:len(whole)/2], nil, func(*TallyItem, int64) {}) == nil {
 		t.Error("half a row was read")
 	}
-	if ReadTally(whole, []int32{9 * orderBits}, func(*TallyItem, int64) {}) == nil {
-		t.Error("an item that does not exist was read")
+	added := 0
+	add := func(*TallyItem, int64) { added++ }
+	for name, took := range map[string][]int32{"an item that does not exist": {0, 9 * orderBits}, "an outcome that does not exist": {0, orderBits + elseCode}, "no item": {0, -1}} {
+		if ReadTally(whole, took, add) == nil || added > 0 {
+			t.Errorf("%s was read, %d were added", name, added)
+		}
+	}
+	for _, order := range [][2]uint64{{1 << 63, 0}, {0, 1 << 63}} {
+		row := binary.AppendUvarint(binary.AppendUvarint(slices.Clip(whole), order[0]), order[1])
+		if ReadTally(row, nil, add) == nil || added > 0 {
+			t.Errorf("an item at %d was read, %d were added", order, added)
+		}
 	}
 }
 

@@ -44,13 +44,6 @@ func TemplateListSQL(byChannel, byKey bool) string {
 func (c *Cold) CreateTemplate(ctx context.Context, t *comm.Template, most int) error {
 	v := &t.Current
 	err := c.db.Write(ctx, func(q Querier) error {
-		var have int
-		if err := q.QueryRowContext(ctx, `SELECT count(*) FROM templates WHERE app_id = $1`, c.d.ID(t.App)).Scan(&have); err != nil {
-			return err
-		}
-		if have >= most {
-			return comm.E("too_many_templates", "An app has at most %d templates; delete one first.", most)
-		}
 		n, err := affected(ctx, q, `INSERT INTO templates (`+templateColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 			ON CONFLICT (app_id, key) DO NOTHING`, c.d.ID(t.App), c.d.ID(t.ID), t.Key, int64(t.Channel), t.Name, int64(v.Version),
 			v.Subject, v.Body, v.Text, int64(v.CreatedAt), int64(t.CreatedAt), int64(t.UpdatedAt))
@@ -63,7 +56,14 @@ func (c *Cold) CreateTemplate(ctx context.Context, t *comm.Template, most int) e
 		if err := c.insertVersion(ctx, q, t, v); err != nil {
 			return err
 		}
-		return c.record(ctx, q, did{t.App, comm.AuditTemplateCreated, t.ID.String(), detail{}.with("key", t.Key)})
+		if err := c.record(ctx, q, did{t.App, comm.AuditTemplateCreated, t.ID.String(), detail{}.with("key", t.Key)}); err != nil {
+			return err
+		}
+		over, err := c.over(ctx, q, `templates`, t.App, most)
+		if err == nil && over {
+			return comm.E("too_many_templates", "An app has at most %d templates; delete one first.", most)
+		}
+		return err
 	})
 	return wrap(err, "create template")
 }

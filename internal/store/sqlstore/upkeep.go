@@ -233,10 +233,17 @@ func (c *Cold) noID(place string) string { return `CAST(` + place + ` AS ` + c.d
 
 // logAll writes an event that changes no state, for rows whose sequence was just counted up.
 func (c *Cold) logAll(ctx context.Context, q Querier, app comm.ID, ids []comm.ID, now int64, cause comm.Cause, actor string) error {
-	_, err := q.ExecContext(ctx, `INSERT INTO events (`+EventColumns+`)
+	var items []byte
+	logged, err := collect(ctx, q, func(r Row, e *store.EventRef) error { return r.Scan((*ID)(&e.Message), &e.Sequence) }, `INSERT INTO events (`+EventColumns+`)
 		`+c.d.selectAmong(`s.app_id, s.id, s.sequence, CAST($3 AS integer), s.status, s.status, CAST($4 AS bigint), s.generation, 0, s.epoch, '', CAST($5 AS text), '', `+
-		c.noID("$6")+`, '', '', ''`, `state`), c.d.IDs(ids), c.d.ID(app), int64(cause), now, actor, c.d.ID(comm.ID{}))
-	return err
+		c.noID("$6")+`, '', '', '', s.error_text`, `state`)+` RETURNING message_id, sequence`, c.d.IDs(ids), c.d.ID(app), int64(cause), now, actor, c.d.ID(comm.ID{}))
+	if err != nil {
+		return err
+	}
+	for _, e := range logged {
+		items = AppendRef(items, app, e.Message, e.Sequence)
+	}
+	return c.tell(ctx, q, app, now, items)
 }
 
 // empty takes the content of messages, and keeps what their idempotency keys are stored by.
@@ -256,6 +263,9 @@ func (c *Cold) removeMessages(ctx context.Context, q Querier, g *traces, conditi
 	ids, err := collect(ctx, q, func(r Row, id *comm.ID) error { return r.Scan((*ID)(id)) },
 		c.d.deleteAmong(`state`, `id`)+` AND status + 0 > 2`+condition+` RETURNING id`, append([]any{c.d.IDs(g.ids), c.d.ID(g.app)}, more...)...)
 	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	if err := c.dropTraces(ctx, q, g.app, ids); err != nil {
 		return 0, err
 	}
 	for _, text := range []string{c.d.deleteAmong(`events`, `message_id`), c.d.deleteAmong(`files`, `id`), c.d.deleteAmong(`content`, `id`)} {

@@ -61,6 +61,13 @@ func (w *world) every(ctx context.Context) []string {
 	c.Priority = 2
 	w.must(w.s.UpdateProviderConfig(ctx, c))
 	w.must(w.s.DeleteProviderConfig(ctx, a.ID, c.ID))
+	e := endpoint(a.ID, "of the log", now)
+	w.must(w.s.CreateEndpoint(ctx, e))
+	e.Name = "renamed"
+	w.must(w.s.UpdateEndpoint(ctx, e))
+	_, err := w.s.SwitchOff(ctx, e, comm.EndpointGone)
+	w.must(err)
+	w.must(w.s.DeleteEndpoint(ctx, a.ID, e.ID))
 	t := newTemplate(a.ID, "of-the-log")
 	w.must(w.s.CreateTemplate(ctx, t, 10))
 	next := t.Current
@@ -78,7 +85,7 @@ func (w *world) every(ctx context.Context) []string {
 		w.must(err)
 	}
 	setting := "setting of " + a.Slug
-	_, err := w.s.InitSetting(ctx, setting, "v")
+	_, err = w.s.InitSetting(ctx, setting, "v")
 	w.must(err)
 	_, err = w.s.SwapSetting(ctx, setting, "v", "w")
 	w.must(err)
@@ -86,10 +93,10 @@ func (w *world) every(ctx context.Context) []string {
 		w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: action, Target: k.ID.String(), Detail: `{}`}}))
 	}
 	w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: comm.AuditPersonExported, Target: a.ID.String(), Detail: `{}`}}))
-	e := &store.Erasure{App: a.ID, ID: comm.NewID(now), Channel: comm.SMS, Sealed: &seal.Sealed{KeyID: "k"}, Actor: comm.ActorApp, Stage: store.ErasureMarked, CreatedAt: now}
-	w.must(w.s.CreateErasure(ctx, e))
-	e.FinishedAt = now
-	w.must(w.s.SaveErasure(ctx, e))
+	x := &store.Erasure{App: a.ID, ID: comm.NewID(now), Channel: comm.SMS, Sealed: &seal.Sealed{KeyID: "k"}, Actor: comm.ActorApp, Stage: store.ErasureMarked, CreatedAt: now}
+	w.must(w.s.CreateErasure(ctx, x))
+	x.FinishedAt = now
+	w.must(w.s.SaveErasure(ctx, x))
 	w.must(w.s.DeleteApp(ctx, a.ID, now))
 	for range 30 {
 		_, err := w.s.RemoveApp(ctx, a.ID, now+1<<30, 10)
@@ -97,6 +104,7 @@ func (w *world) every(ctx context.Context) []string {
 	}
 	return []string{comm.AuditAppCreated, comm.AuditAppUpdated, comm.AuditKeyCreated, comm.AuditKeyReplaced, comm.AuditKeysRotated, comm.AuditKeyRevoked, comm.AuditKeyFirstUsed,
 		comm.AuditProviderCreated, comm.AuditProviderUpdated, comm.AuditProviderDeleted,
+		comm.AuditEndpointCreated, comm.AuditEndpointUpdated, comm.AuditEndpointDisabled, comm.AuditEndpointDeleted,
 		comm.AuditTemplateCreated, comm.AuditTemplateUpdated, comm.AuditTemplateUpdated, comm.AuditTemplateDeleted, comm.AuditSuppressed, comm.AuditUnsuppressed,
 		comm.AuditSettingSet, comm.AuditSettingChanged, comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry, comm.AuditSMSAlarm, comm.AuditPersonExported, comm.AuditErasureStarted, comm.AuditErasureDone, comm.AuditAppDeleted, comm.AuditAppRemoved}
 }

@@ -14,6 +14,7 @@ func everywhereCases() []testCase {
 		{"messages of all apps are found by every filter, page after page, and none of a deleted app", allMessages},
 		{"the apps that have an address on their list are found", suppressedBy},
 		{"units follow one another over all shards", unitsInOrder},
+		{"an app's units are found in the shards that are asked for", unitsOfApp},
 		{"depths are counted up to a bound", depths},
 		{"what is queued is cancelled, and nothing else", cancelSlices},
 		{"what was asked for again after the order is not cancelled", cancelRetried},
@@ -167,6 +168,46 @@ func unitsInOrder(w *world) {
 		if !slices.Equal(got, want) {
 			w.Fatalf("%d at a time: %v, want %v", limit, got, want)
 		}
+	}
+}
+
+// An app that is spread has units in many shards, among those of other apps; those of a shard that was not asked for are left out.
+func unitsOfApp(w *world) {
+	a, b := w.app(true), w.app(true)
+	var want []comm.Unit
+	for shard := comm.Shard(3); shard < comm.ShardCount; shard += 7 {
+		for _, lane := range []comm.Lane{comm.Critical, comm.Bulk} {
+			for range 2 {
+				w.one(a, func(s *store.Submission) { s.Shard, s.Lane = shard, lane })
+				if lane == comm.Critical || shard%2 == 0 {
+					s := w.one(a, func(s *store.Submission) {
+						s.Shard, s.Lane, s.Channel, s.Recipient = shard, lane, comm.SMS, "233241234567"
+					})
+					want = append(want, unitOf(s))
+				}
+				want = append(want, comm.Unit{Shard: shard, App: a.ID, Channel: comm.Email, Lane: lane})
+				w.one(b, func(s *store.Submission) { s.Shard, s.Lane = shard, lane })
+			}
+		}
+	}
+	want = slices.CompactFunc(slices.SortedFunc(slices.Values(want), orderUnits), func(a, b comm.Unit) bool { return a == b })
+	last := want[len(want)-1].Shard
+	var shards []comm.Shard // in no order
+	for shard := range comm.Shard(comm.ShardCount) {
+		if shard != last {
+			shards = append([]comm.Shard{shard}, shards...)
+		}
+	}
+	want = slices.DeleteFunc(want, func(u comm.Unit) bool { return u.Shard == last })
+	got, err := w.s.UnitsOf(w.ctx, a.ID, shards)
+	if err != nil || !slices.Equal(got, want) {
+		w.Fatalf("%v, want %v, %v", got, want, err)
+	}
+	if got, err = w.s.UnitsOf(w.ctx, comm.NewID(1), shards); err != nil || len(got) != 0 {
+		w.Fatalf("of an app that has none: %v %v", got, err)
+	}
+	if got, err = w.s.UnitsOf(w.ctx, a.ID, nil); err != nil || len(got) != 0 {
+		w.Fatalf("in no shard: %v %v", got, err)
 	}
 }
 

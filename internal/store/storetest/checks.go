@@ -11,7 +11,9 @@ func checkCases() []testCase {
 	return []testCase{
 		{"live needs a live message and a live, active app", modeCheck},
 		{"an inactive app starts nothing, sandbox included", inactiveCheck},
+		{"a repeat that is owed goes first", repeatCheck},
 		{"a suppression stops the next attempt", suppressionCheck},
+		{"a careful start of a message in doubt stores nothing", carefulCheck},
 		{"attempt start as comm.Check says", checkMatrix},
 	}
 }
@@ -128,6 +130,96 @@ func modeCheck(w *world) {
 		w.Fatalf("%+v", m.State)
 	}
 	w.start(inLive)
+}
+
+// repeatCheck: what may have been taken by one configuration goes to no other unless the caller knows of it.
+func repeatCheck(w *world) {
+	w.own()
+	a := w.app(false)
+	s := w.one(a)
+	first, second := comm.NewID(w.now()), comm.NewID(w.now())
+	to := func(config comm.ID) store.Start {
+		st := w.startOf(s)
+		st.Provider, st.ProviderID, st.Live = "resend", config, true
+		return st
+	}
+	wants := func(st store.Start, verdict store.Verdict, owed bool) {
+		w.Helper()
+		got := w.turn(nil, []store.Start{st}).Started[0]
+		m := w.message(s)
+		if got.Verdict != verdict || m.Flags.Has(comm.RepeatOwed) != owed || got.State != m.State {
+			w.Fatalf("verdict %d, %+v; the message is %+v", got.Verdict, got.State, m.State)
+		}
+	}
+	ends := func(attempt int, set comm.Flags) {
+		w.Helper()
+		o := unknownOutcome(w.now() + 1)
+		o.Set |= set
+		o.Provider, o.ProviderID = "", comm.ID{}
+		if !w.turn([]store.Finish{w.finishOf(s, attempt, o)}, nil).Finished[0] {
+			w.Fatalf("refused")
+		}
+		w.waitPast(o.Due)
+	}
+	wants(to(first), store.Go, false)
+	ends(1, comm.RepeatOwed)
+	events := len(w.message(s).Events)
+	wants(to(second), store.RepeatFirst, true)
+	a.Sandbox = true // the debt is told before the mode
+	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
+	wants(to(second), store.RepeatFirst, true)
+	a.Sandbox = false
+	w.must(w.s.UpdateApp(w.ctx, a, w.now()))
+	if m := w.message(s); len(m.Events) != events || m.Status != comm.Queued || !w.queued(s) {
+		w.Fatalf("a refused start wrote something: %+v", m.State)
+	}
+	wants(to(first), store.Go, true) // until its outcome says otherwise
+	ends(2, comm.RepeatOwed)
+	past := to(second)
+	past.Elsewhere = true
+	wants(past, store.Go, false)
+	ends(3, 0)
+	wants(to(first), store.Go, false) // nothing is owed
+	ends(4, comm.RepeatOwed)
+	wants(to(first), store.Go, true)
+	next := to(second) // the round goes on after a refusal
+	next.Attempt, next.Epoch, next.Failed = 5, w.leases[s.Shard].Epoch, &store.Outcome{Cause: comm.CauseAttemptFailed, ErrorCode: "403"}
+	wants(next, store.Go, false)
+	ends(6, 0)
+	wants(to(first), store.Go, false)
+	if !w.turn([]store.Finish{w.finishOf(s, 7, store.Outcome{To: comm.Failed, Cause: comm.CauseOutcomeUnknown, Set: comm.UnknownInGeneration | comm.RepeatOwed})}, nil).Finished[0] {
+		w.Fatalf("refused")
+	}
+	_, result, err := w.s.Retry(w.ctx, s.App, s.ID, "app")
+	w.must(err)
+	if m := w.message(s); result != comm.RetryDone || m.Flags.Has(comm.RepeatOwed) {
+		w.Fatalf("a RETRY, which has another key, owes a repeat: %d, %+v", result, m.State)
+	}
+}
+
+// carefulCheck starts with care what is in doubt, what is not, what a check ends, and what goes on with its round.
+func carefulCheck(w *world) {
+	w.own()
+	a := w.app(false)
+	careful := func(s store.Submission) store.Start { st := w.startOf(s); st.Careful = true; return st }
+	fresh, doubted, ended := w.one(a), w.one(a), w.one(a)
+	for _, s := range []store.Submission{doubted, ended} {
+		w.start(s)
+		w.turn([]store.Finish{w.finishOf(s, 1, unknownOutcome(w.now()+1))}, nil)
+	}
+	_, err := w.s.Suppress(w.ctx, store.Suppression{App: a.ID, Channel: ended.Channel, Address: ended.Recipient, Reason: "manual", CreatedAt: w.now()})
+	w.must(err)
+	before := w.message(doubted)
+	res := w.turn(nil, []store.Start{careful(doubted), careful(ended), careful(fresh)}).Started
+	if res[0].Verdict != store.Doubted || res[1].Verdict != store.Ended || res[2].Verdict != store.Go {
+		w.Fatalf("%+v", res)
+	}
+	if m := w.message(doubted); m.State != before.State || !w.queued(doubted) || len(m.Events) != len(before.Events) {
+		w.Fatalf("%+v", m.State)
+	}
+	if res := w.turn(nil, []store.Start{w.startOf(doubted)}).Started[0]; res.Verdict != store.Go {
+		w.Fatalf("%+v", res)
+	}
 }
 
 func inactiveCheck(w *world) {

@@ -23,6 +23,7 @@ func coldCases() []testCase {
 		{"suppressions are idempotent and exact", suppressions},
 		{"a setting is initialised once", settings},
 		{"apps page by id", appPages},
+		{"an app has a bounded number of configurations", fullOfConfigs},
 		{"many apps are read at once with their configurations", manyApps},
 	}
 }
@@ -275,6 +276,50 @@ func providerConfigs(w *world) {
 	w.wantCode(w.s.DeleteProviderConfig(w.ctx, a.ID, first.ID), "not_found")
 	_, err = w.s.ProviderConfig(w.ctx, a.ID, first.ID)
 	w.wantCode(err, "not_found")
+}
+
+// fullOfConfigs: whoever creates at the same time finds room for one, for an app and for the server-level chain.
+func fullOfConfigs(w *world) {
+	for _, app := range []comm.ID{w.app(false).ID, {}} {
+		now := w.now()
+		for i := range store.MaxProviderConfigs - 1 {
+			w.must(w.s.CreateProviderConfig(w.ctx, config(app, fmt.Sprint(i), 1, now)))
+		}
+		made := w.atOnce("invalid_config", func(i int) error {
+			return w.s.CreateProviderConfig(w.ctx, config(app, fmt.Sprint("late ", i), 1, now))
+		})
+		list, err := w.s.ProviderConfigs(w.ctx, app)
+		w.must(err)
+		if made != 1 || len(list) != store.MaxProviderConfigs {
+			w.Fatalf("%d of them were created, there are %d", made, len(list))
+		}
+		w.must(w.s.DeleteProviderConfig(w.ctx, app, list[0].ID))
+		w.must(w.s.CreateProviderConfig(w.ctx, config(app, "again", 1, now)))
+	}
+	log, err := w.s.AuditList(w.ctx, store.AuditFilter{Action: comm.AuditProviderCreated, Limit: 1000})
+	w.must(err)
+	if n := len(log.Entries); n != 2*(store.MaxProviderConfigs+1) {
+		w.Fatalf("%d entries in the audit log: one that was refused left its own", n)
+	}
+}
+
+// atOnce calls fn eight times at once and answers how many succeed; the others must fail with a code.
+func (w *world) atOnce(code string, fn func(i int) error) (succeeded int) {
+	w.Helper()
+	errs := make([]error, 8)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { errs[i] = fn(i) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err == nil {
+			succeeded++
+			continue
+		}
+		w.wantCode(err, code)
+	}
+	return succeeded
 }
 
 func suppressions(w *world) {

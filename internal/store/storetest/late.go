@@ -39,7 +39,7 @@ func lateQueued(w *world) {
 	s := w.unknownQueued(a)
 	w.must(w.s.Late(w.ctx, "node-old", []store.LateResult{lateAccepted(s, 1)}))
 	m := w.message(s)
-	if m.Status != comm.Sent || m.SentAt == 0 || m.ProviderRef != "late-ref" || m.Due != 0 || w.queued(s) {
+	if m.Status != comm.Sent || m.SentAt == 0 || m.ProviderRef != "late-ref" || m.Due != 0 || w.queued(s) || m.Flags.Has(comm.PossibleDuplicate) {
 		w.Fatalf("%+v", m.State)
 	}
 	log := causes(m)
@@ -111,12 +111,24 @@ func lateRefusal(w *world) {
 	s := w.unknownQueued(a)
 	r := lateAccepted(s, 1)
 	r.Accepted, r.Outcome = false, store.Outcome{To: comm.Failed, Cause: comm.CauseProviderRejected, ErrorCode: "550", Detail: "550 no"}
+	r.Suppress = comm.SuppressHardBounce
 	foreign := r
 	foreign.App = comm.NewID(comm.At(time.Now()))
+	before := w.message(s).UpdatedAt
+	for w.now() < before+comm.Micros(5*time.Millisecond/time.Microsecond) { // than which no clock of SQL is coarser
+	}
 	w.must(w.s.Late(w.ctx, "node-old", []store.LateResult{r, foreign}))
 	m := w.message(s)
 	if last := m.Events[len(m.Events)-1]; m.Status != comm.Queued || last.Type != comm.CauseLateResult || last.ErrorCode != "550" || last.Attempt != 1 || !w.queued(s) {
 		w.Fatalf("%+v %v", m.State, causes(m))
+	}
+	last := m.Events[len(m.Events)-1]
+	if m.UpdatedAt != before || last.At <= before {
+		w.Fatalf("updated at %d, before at %d, filed at %d", m.UpdatedAt, before, last.At)
+	}
+	// It says that there is no such mailbox, since when it was filed.
+	if listed, err := w.s.Suppression(w.ctx, a.ID, s.Channel, s.Recipient); err != nil || listed.CreatedAt != last.At {
+		w.Fatalf("%+v %v", listed, err)
 	}
 }
 

@@ -155,7 +155,7 @@ func resealedApp(w *world) {
 	w.wantKind(w.s.UpdateApp(w.ctx, &before, w.now()), comm.Conflict)
 	got, err := w.s.AppByID(w.ctx, a.ID)
 	w.must(err)
-	if v := seal.Unpack(got.WebhookSecret); v.KeyID != "k2" || !bytes.Equal(v.Box, boxes()[2]) || got.Name != a.Name || got.UpdatedAt != a.UpdatedAt+1 {
+	if v := seal.Unpack(got.WebhookSecret); v.KeyID != "k2" || !bytes.Equal(v.Box, boxes()[2]) || got.Name != a.Name || got.WebhookVersion != a.WebhookVersion+1 {
 		w.Fatalf("%+v", got)
 	}
 }
@@ -299,6 +299,11 @@ func canariesOfColumns(w *world) {
 		store.WebhookSecrets().Name(): func(v seal.Sealed) error {
 			app.WebhookSecret = v.Pack()
 			return w.s.UpdateApp(w.ctx, app, w.now())
+		},
+		store.PreviousWebhookSecrets().Name(): func(v seal.Sealed) error {
+			e := endpoint(app.ID, "rotated", w.now())
+			e.Secret, e.Previous = nil, v.Pack()
+			return w.s.CreateEndpoint(w.ctx, e)
 		},
 		store.ErasedAddresses().Name(): func(v seal.Sealed) error {
 			now := w.now()

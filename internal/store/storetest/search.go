@@ -14,6 +14,7 @@ func searchCases() []testCase {
 		{"every filter finds what has all of it, newest first", searchFilters},
 		{"pages stay stable while rows arrive", searchStable},
 		{"what is looked at is bounded, and pages lead to all of it", searchBounded},
+		{"a capture is found behind any number of newer messages to its recipient", searchCaptured},
 		{"of submissions of one call only those that are stored are found", searchStored},
 	}
 }
@@ -271,5 +272,39 @@ func searchStored(w *world) {
 		if got, _ := w.search(a.ID, f); !slices.Equal(got, want) {
 			w.Fatalf("%+v: %v, want %v", f, got, want)
 		}
+	}
+}
+
+func searchCaptured(w *world) {
+	a := w.app(true)
+	w.own()
+	const to = "ama@example.org"
+	toAma := func(s *store.Submission) { s.Recipient = to }
+	var taken []comm.ID
+	for range 2 {
+		s := w.one(a, toAma)
+		w.start(s)
+		w.turn([]store.Finish{w.finishOf(s, 1, sentOutcome())}, nil)
+		taken = append(taken, s.ID)
+	}
+	other := w.one(a) // to somebody else
+	w.start(other)
+	w.turn([]store.Finish{w.finishOf(other, 1, sentOutcome())}, nil)
+	var last store.Submission
+	for range 30 {
+		last = w.one(a, toAma)
+	}
+	w.searchable(last)
+	newestFirst(taken)
+	f := store.Filter{Recipient: to, Captured: true, CreatedAfter: 1}
+	for _, limit := range []int{1, 10} {
+		f.Limit = limit
+		if got, _ := w.search(a.ID, f); !slices.Equal(got, taken) {
+			w.Fatalf("%d at a time: %v, want %v", limit, got, taken)
+		}
+	}
+	f.CreatedAfter, f.Limit = 0, 1
+	if got, err := w.s.Search(w.ctx, a.ID, f); err != nil || len(got.Messages) != 1 || got.Messages[0].State.ID != taken[0] {
+		w.Fatalf("%+v %v", got, err)
 	}
 }

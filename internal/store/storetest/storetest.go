@@ -38,11 +38,15 @@ func Run(t *testing.T, open Opener) {
 		{"Ownership", ownershipCases()},
 		{"Overdue", overdueCases()},
 		{"Late", lateCases()},
+		{"Receipts", receiptCases()},
+		{"Tagged", taggedCases()},
+		{"Left", leftCases()},
 		{"Messages", messageCases()},
 		{"Lists", listCases()},
 		{"Search", searchCases()},
 		{"Everywhere", everywhereCases()},
 		{"Cold", coldCases()},
+		{"Endpoints", endpointCases()},
 		{"Templates", templateCases()},
 		{"Tenancy", tenancyCases()},
 		{"Audit", auditCases()},
@@ -50,6 +54,10 @@ func Run(t *testing.T, open Opener) {
 		{"Upkeep", upkeepCases()},
 		{"Persons", personCases()},
 		{"Stats", statsCases()},
+		{"Feed", feedCases()},
+		{"Alerts", alertCases()},
+		{"Deliveries", deliveryCases()},
+		{"Damaged", damagedCases()},
 		{"Isolation", isolationCases()},
 		{"Walk", walkCases()},
 	} {
@@ -298,6 +306,7 @@ func (w *world) message(s store.Submission) *comm.Message {
 	m, err := w.s.Message(w.ctx, s.App, s.ID)
 	w.must(err)
 	w.checkLog(m)
+	w.showsAsItIs(m)
 	return m
 }
 

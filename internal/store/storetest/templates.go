@@ -79,6 +79,14 @@ func templateRoundTrip(w *world) {
 	third.ID, third.Key = comm.NewID(now), "third"
 	w.wantCode(w.s.CreateTemplate(w.ctx, &third, 2), "too_many_templates")
 	w.must(w.s.CreateTemplate(w.ctx, &third, 3))
+	made := w.atOnce("too_many_templates", func(i int) error { // there is room for one
+		late := third
+		late.ID, late.Key = comm.NewID(now), fmt.Sprint("late", i)
+		return w.s.CreateTemplate(w.ctx, &late, 4)
+	})
+	if made != 1 {
+		w.Fatalf("%d templates were created where there is room for one", made)
+	}
 }
 
 func templateKeys(w *world) {

@@ -32,7 +32,7 @@ func sentLife(w *world) {
 	s := w.one(a)
 	pc := comm.NewID(comm.At(time.Now()))
 	st := w.startOf(s)
-	st.Provider, st.ProviderID, st.Live = "smtp", pc, true
+	st.Provider, st.ProviderID, st.Detail, st.Live = "smtp", pc, "Main relay", true
 	res := w.turn(nil, []store.Start{st})
 	got := res.Started[0]
 	if got.Verdict != store.Go || got.State.Status != comm.Sending || got.State.Attempts != 1 || got.State.Epoch != w.leases[s.Shard].Epoch || got.State.RoundSince == 0 || string(got.Payload) != string(s.Payload) {
@@ -58,7 +58,7 @@ func sentLife(w *world) {
 		w.Fatal("a sent message has a queue row")
 	}
 	e := m.Events[1]
-	if e.Type != comm.CauseAttemptStarted || e.Attempt != 1 || e.Provider != "smtp" || e.ProviderID != pc || e.Node != w.node || e.Epoch != got.State.Epoch {
+	if e.Type != comm.CauseAttemptStarted || e.Attempt != 1 || e.Provider != "smtp" || e.ProviderID != pc || e.Detail != "Main relay" || e.Node != w.node || e.Epoch != got.State.Epoch {
 		w.Fatalf("%+v", e)
 	}
 	if e = m.Events[2]; e.Type != comm.CauseProviderAccepted || e.Attempt != 1 || e.Ref != "queue-id-7" || e.Detail != "250 ok" {

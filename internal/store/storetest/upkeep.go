@@ -222,6 +222,7 @@ func removeApp(w *world) {
 		s := w.full(a, "of an app")
 		w.must(w.s.CreateProviderConfig(w.ctx, config(a.ID, "mine", 1, w.now())))
 		w.must(w.s.CreateTemplate(w.ctx, newTemplate(a.ID, "welcome"), 10))
+		w.must(w.s.CreateEndpoint(w.ctx, endpoint(a.ID, "mine", w.now())))
 		w.must(w.s.AddKey(w.ctx, key(a.ID, a.Slug)))
 		_, err := w.s.Suppress(w.ctx, store.Suppression{App: a.ID, Channel: comm.Email, Address: "kofi@example.org", Reason: comm.SuppressManual, CreatedAt: w.now()})
 		w.must(err)
@@ -262,7 +263,7 @@ func removeApp(w *world) {
 		_, _, err := w.s.Cancel(w.ctx, gone.ID, list[i].State.ID, comm.ActorAdmin)
 		w.must(err)
 	}
-	if done, rows := sweep(); !done || rows < 9 {
+	if done, rows := sweep(); !done || rows < 10 {
 		w.Fatalf("%v %d", done, rows)
 	}
 	if ids, err := w.s.DeletedApps(w.ctx, comm.ID{}, 10); err != nil || len(ids) != 0 {
@@ -273,6 +274,12 @@ func removeApp(w *world) {
 	}
 	if configs, err := w.s.ProviderConfigs(w.ctx, gone.ID); err != nil || len(configs) != 0 {
 		w.Fatalf("%v %v", configs, err)
+	}
+	if hooks, err := w.s.Endpoints(w.ctx, gone.ID); err != nil || len(hooks) != 0 {
+		w.Fatalf("%v %v", hooks, err)
+	}
+	if hooks, err := w.s.Endpoints(w.ctx, stays.ID); err != nil || len(hooks) != 1 {
+		w.Fatalf("%v %v", hooks, err)
 	}
 	if got, err := w.s.RemoveApp(w.ctx, gone.ID, w.now()+hour, 10); err != nil || got.Rows != 0 || got.Gone {
 		w.Fatalf("%+v %v", got, err)
@@ -411,6 +418,9 @@ func mentions(w *world) {
 	got := look(a.ID, 1)
 	if len(got) != 1 || got[0].ID != names.ID || got[0].App != a.ID || got[0].Recipient != names.Recipient || !bytes.Equal(got[0].Payload, names.Payload) {
 		w.Fatalf("%+v", got)
+	}
+	if at := w.message(names).CreatedAt; at == 0 || got[0].CreatedAt != at {
+		w.Fatalf("created at %d, want %d", got[0].CreatedAt, at)
 	}
 	head := w.head(names)
 	payload, err := store.EncodeContent(&comm.Content{To: names.Recipient, Body: "Write to a***@example.org, ŋ", Tags: []string{"of ***"}})

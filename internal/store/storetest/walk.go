@@ -206,7 +206,7 @@ func (m *model) opFinish() string {
 	if x.flags.Has(comm.CancelWanted) {
 		want = alt
 	}
-	x.status, x.flags, x.events = want.To, x.flags|want.Set, x.events+1
+	x.status, x.flags, x.events = want.To, x.flags&^comm.RepeatOwed|want.Set, x.events+1
 	return "finish " + want.Cause.String()
 }
 
@@ -246,7 +246,7 @@ func (m *model) opRetry() string {
 	}
 	if want == comm.RetryDone {
 		x.status, x.generation, x.events = comm.Queued, x.generation+1, x.events+1
-		x.flags &^= comm.CancelWanted | comm.UnknownInGeneration
+		x.flags &^= comm.CancelWanted | comm.UnknownInGeneration | comm.RepeatOwed
 	}
 	return "retry"
 }
@@ -272,6 +272,9 @@ func (m *model) opLate() string {
 	x.events++
 	if _, settles := comm.ProofSettles(&comm.State{Status: x.status, Flags: x.flags}); settles && r.Accepted {
 		x.status, x.events = comm.Sent, x.events+1
+		if x.attempts == 1 && x.generation == 1 {
+			x.flags &^= comm.PossibleDuplicate // its only attempt
+		}
 	}
 	return "late"
 }
@@ -312,7 +315,7 @@ func (m *model) opRestart() string {
 		if x.events++; x.flags.Has(comm.CancelWanted) {
 			x.status, x.flags = comm.Failed, x.flags|alt.Set
 		} else {
-			x.status, x.flags = comm.Queued, x.flags|f.Want.Set
+			x.status, x.flags = comm.Queued, x.flags&^comm.RepeatOwed|f.Want.Set
 		}
 	}
 	return "restart"
