@@ -46,13 +46,16 @@ func floors() map[string]int {
 		"internal/store/...":    2,
 
 		// Engines: the rules. They meet only in the store, plus a wake-up signal.
+		"internal/alert":    3,
 		"internal/auth":     3,
 		"internal/backlog":  3,
 		"internal/dispatch": 3,
+		"internal/feed":     3,
 		"internal/intake":   3,
 		"internal/keyring":  3,
 		"internal/receipt":  3,
 		"internal/registry": 3,
+		"internal/simulate": 3, // stands in for providers; it knows no adapter
 		"internal/trial":    3,
 		"internal/stats":    3,
 		"internal/suppress": 3,
@@ -116,9 +119,10 @@ func libraries() []library {
 		{"modernc.org/sqlite", []string{"internal/store/sqlite", "internal/bench"}, "SQLite without C, so that one static binary is enough"},
 		{"zombiezen.com/go/sqlite", []string{"internal/store/sqlite"}, "the same SQLite below database/sql, for the hot path: a turn for two thirds of the processor time"},
 		{"github.com/wneessen/go-mail", []string{"internal/bench"}, "the bare mail loop that the product is measured beside"},
-		{"github.com/emersion/go-smtp", []string{"internal/prove", "internal/bench"}, "the receiving end of the crash and load programs"},
+		{"github.com/emersion/go-smtp", []string{"internal/simulate"}, "the simulator's relays, which the crash program uses"},
+		{"github.com/emersion/go-sasl", []string{"internal/simulate"}, "go-smtp's type of a server's side of AUTH"},
 		{"github.com/nyaruka/phonenumbers", []string{"internal/address"}, "libphonenumber's numbering plans"},
-		{"github.com/go-json-experiment/json", []string{"internal/strictjson", "internal/httpapi", "internal/intake", "internal/store", "internal/suppress", "internal/upkeep"}, "strict JSON: duplicate and unknown names, invalid UTF-8, canonical form"},
+		{"github.com/go-json-experiment/json", []string{"internal/strictjson", "internal/feed", "internal/httpapi", "internal/intake", "internal/store", "internal/suppress", "internal/upkeep"}, "strict JSON: duplicate and unknown names, invalid UTF-8, canonical form"},
 		{"github.com/spf13/cobra", []string{"internal/cli"}, "commands, completion and manual pages"},
 		{"github.com/spf13/pflag", []string{"internal/cli"}, "the flags of cobra"},
 		{"golang.org/x/net", []string{"internal/address", "internal/mime", "internal/provider/smtp"}, "internationalised domains; a tolerant HTML reader for the text part of mail"},
@@ -148,12 +152,12 @@ func standardOnly() []string {
 }
 
 // testSupport are the packages below test/ that tests of the product may import.
-func testSupport() []string { return []string{"test/pgserver", "test/pgtest"} }
+func testSupport() []string { return []string{"test/pgserver", "test/pgtest", "test/reports"} }
 
 // secretHandlers make or check secrets and ids that must not be guessed.
 func secretHandlers() []string {
 	return []string{"internal/apikey", "internal/auth", "internal/comm", "internal/config", "internal/console", "internal/httpapi",
-		"internal/intake", "internal/seal", "internal/signature", "client"}
+		"internal/intake", "internal/receipt", "internal/seal", "internal/signature", "client"}
 }
 
 // dialers may open connections without the guard: the guard itself, and clients

@@ -62,8 +62,10 @@ func tree(t *testing.T) []pkg {
 	return all
 }
 
-var readTree = sync.OnceValues(func() ([]pkg, error) {
-	const root = "../.."
+var readTree = sync.OnceValues(func() ([]pkg, error) { return readModule("../..", "") })
+
+// readModule reads the packages of the module in a folder; before stands before their paths.
+func readModule(root, before string) ([]pkg, error) {
 	sources := make(map[string]string)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -86,7 +88,7 @@ var readTree = sync.OnceValues(func() ([]pkg, error) {
 			if err != nil {
 				return err
 			}
-			sources[filepath.ToSlash(inside)] = string(text)
+			sources[before+filepath.ToSlash(inside)] = string(text)
 		}
 		return nil
 	})
@@ -94,7 +96,7 @@ var readTree = sync.OnceValues(func() ([]pkg, error) {
 		return nil, fmt.Errorf("read the source tree: %w", err)
 	}
 	return parse(sources)
-})
+}
 
 func exists(path string) bool {
 	_, err := os.Stat(path)

@@ -23,6 +23,7 @@ import (
 // Store is what a Service reads and clears.
 type Store interface {
 	store.Backlog
+	Units(ctx context.Context, shards []comm.Shard) ([]store.Wake, error)
 	Windows(ctx context.Context, asks []store.Ask) ([][]store.Head, error)
 	AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error)
 	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
@@ -230,20 +231,8 @@ func (s *Service) firstOf(ctx context.Context, u comm.Unit, found []comm.Unit, a
 }
 
 // unitsOf lists an app's units that hold anything, by shard, channel and lane.
-func (s *Service) unitsOf(ctx context.Context, app *comm.App) (all []comm.Unit, err error) {
-	most := len(comm.Channels())*comm.LaneCount + 1
-	for _, shard := range slices.Sorted(slices.Values(comm.ShardsOf(app.ID, app.ShardSpread))) {
-		found, err := s.store.UnitsAfter(ctx, comm.Unit{Shard: shard, App: app.ID}, most)
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range found {
-			if u.Shard == shard && u.App == app.ID {
-				all = append(all, u)
-			}
-		}
-	}
-	return all, nil
+func (s *Service) unitsOf(ctx context.Context, app *comm.App) ([]comm.Unit, error) {
+	return s.store.UnitsOf(ctx, app.ID, comm.ShardsOf(app.ID, app.ShardSpread))
 }
 
 // count counts units, those of one app, channel and lane in different shards together.

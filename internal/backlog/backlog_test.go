@@ -197,3 +197,32 @@ func TestClearingGoesOnAfterAnInterruption(t *testing.T) {
 		t.Errorf("%+v %v", notes, err)
 	}
 }
+
+// asking counts the questions about units.
+type asking struct {
+	Store
+	units int
+}
+
+func (s *asking) UnitsOf(ctx context.Context, app comm.ID, shards []comm.Shard) ([]comm.Unit, error) {
+	s.units++
+	return s.Store.UnitsOf(ctx, app, shards)
+}
+
+func (s *asking) UnitsAfter(ctx context.Context, after comm.Unit, limit int) ([]comm.Unit, error) {
+	s.units++
+	return s.Store.UnitsAfter(ctx, after, limit)
+}
+
+// An app is one question, over however many shards it is spread.
+func TestASpreadAppIsOneQuestion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app(comm.ShardCount)
+	w.fill(a, comm.Normal, 100)
+	s := &asking{Store: w.s}
+	v, err := New(s).View(t.Context(), Filter{Scope: Scope{App: a}, Apps: 10})
+	if err != nil || len(v.Units) != 1 || v.Units[0].Due != 100 || s.units != 1 {
+		t.Errorf("%d questions, %+v, %v", s.units, v, err)
+	}
+}

@@ -241,8 +241,7 @@ func earliest(all []Exclusion) (first Condition) {
 	return first
 }
 
-// Order answers the active configurations of a channel as the chain tries them:
-// pinned ones first, then lower priority, then age, then id.
+// Order answers the active configurations of a channel as the chain tries them.
 func Order(configs []comm.ProviderConfig, ch comm.Channel) []*comm.ProviderConfig {
 	var out []*comm.ProviderConfig
 	for i := range configs {
@@ -250,16 +249,19 @@ func Order(configs []comm.ProviderConfig, ch comm.Channel) []*comm.ProviderConfi
 			out = append(out, c)
 		}
 	}
-	slices.SortFunc(out, func(a, b *comm.ProviderConfig) int {
-		if a.Limits.Pinned != b.Limits.Pinned {
-			if a.Limits.Pinned {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.CreatedAt, b.CreatedAt), a.ID.Compare(b.ID))
-	})
+	slices.SortFunc(out, Compare)
 	return out
+}
+
+// Compare is the order of a chain: pinned ones first, then lower priority, then age, then id.
+func Compare(a, b *comm.ProviderConfig) int {
+	if a.Limits.Pinned != b.Limits.Pinned {
+		if a.Limits.Pinned {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.CreatedAt, b.CreatedAt), a.ID.Compare(b.ID))
 }
 
 // inactive lists what Order leaves out for a channel because it is switched off.

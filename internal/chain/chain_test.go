@@ -184,6 +184,9 @@ func TestWaitingFor(t *testing.T) {
 		{name: "scheduled again after a cancel", s: comm.State{Status: comm.Queued, Due: 200, ScheduledAt: 200, Attempts: 1}, word: WaitSchedule, till: 200},
 		{name: "held until after its end", s: comm.State{Status: comm.Queued, Due: 50, ExpiresAt: 140}, hold: WaitDown, until: 150, word: WaitDown},
 		{name: "due", s: comm.State{Status: comm.Queued, Due: 100}, word: WaitTurn},
+		{name: "owes a repeat", s: comm.State{Status: comm.Queued, Due: 100, Attempts: 1, Flags: comm.RepeatOwed}, word: WaitRepeat},
+		{name: "owes a repeat, later", s: comm.State{Status: comm.Queued, Due: 200, Attempts: 1, Flags: comm.RepeatOwed}, word: WaitRetry, till: 200},
+		{name: "owes a repeat, held", s: comm.State{Status: comm.Queued, Due: 100, Attempts: 1, Flags: comm.RepeatOwed}, hold: WaitAppPaused, word: WaitAppPaused},
 		{name: "held", s: comm.State{Status: comm.Queued, Due: 100}, hold: WaitThrottled, until: 150, word: WaitThrottled, till: 150},
 		{name: "held, stale end", s: comm.State{Status: comm.Queued, Due: 50}, hold: WaitThrottled, until: 60, word: WaitThrottled},
 	} {

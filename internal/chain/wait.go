@@ -11,14 +11,15 @@ const (
 	WaitAppPaused   = "app_paused"
 	WaitQueuePaused = "queue_paused"
 	WaitThrottled   = "provider_throttled"
-	WaitDown        = "provider_down"
+	WaitDown        = comm.WarnDown
 	WaitRate        = "provider_rate"
 	WaitBusy        = "provider_busy"
 	WaitMemory      = "server_busy"
-	WaitCredentials = "credentials_unavailable"
+	WaitCredentials = comm.WarnCredentials
 	WaitAdapter     = "provider_unsupported"
 	WaitOff         = comm.WarnProviderOff
 	WaitCannotSend  = comm.WarnCannotSend
+	WaitRepeat      = "repeat"
 )
 
 // WaitReason is one row of the vocabulary.
@@ -34,11 +35,12 @@ var waitReasons = [...]WaitReason{
 	{WaitSchedule, "It waits for its scheduled time."},
 	{WaitRetry, "The last attempt failed; the next one starts at the time shown."},
 	{WaitTurn, "It is due and waits for its turn."},
+	{WaitRepeat, "A provider that may have taken it already, and takes it only once, is asked again before another one is tried."},
 	{WaitAppPaused, "The app is switched off; its messages wait until it is active again."},
 	{WaitQueuePaused, "An operator paused the app's queue."},
 	{WaitThrottled, "The provider asked us to slow down."},
-	{WaitDown, "The provider fails too often or refuses the account; it is tried again from time to time."},
-	{WaitRate, "The configured rate of the provider is used up for now."},
+	{WaitDown, "The provider fails too often, does not answer or refuses the account; it is tried again from time to time."},
+	{WaitRate, "The configured rate of the provider, per second or per day, is used up for now."},
 	{WaitBusy, "All connections that the provider configuration allows are in use."},
 	{WaitMemory, "This server has as many bytes of large messages under way as COMMS_MAX_BYTES_IN_FLIGHT allows."},
 	{WaitCredentials, "The provider's credentials cannot be read; check the encryption keys."},
@@ -77,6 +79,8 @@ func WaitingFor(s *comm.State, hold string, until, now comm.Micros) (word string
 			until = 0 // the stored reason is about to be replaced
 		}
 		return hold, before(s.ExpiresAt, until)
+	case s.Flags.Has(comm.RepeatOwed):
+		return WaitRepeat, 0
 	}
 	return WaitTurn, 0
 }

@@ -87,10 +87,23 @@ type Config struct {
 	RetryHorizon time.Duration
 	// RetrySchedule holds the pauses between rounds; the last one repeats. Never empty.
 	RetrySchedule []time.Duration
+	// ReceiptTimeout is after how long without a provider's report a sent message counts as unconfirmed.
+	ReceiptTimeout time.Duration
 	// RetainContent is how long content is kept after the final state.
 	RetainContent time.Duration
 	// RetainMessages is how long message rows and idempotency keys are kept.
 	RetainMessages time.Duration
+
+	// AlertWebhookURL and AlertWebhookSecret say where alerts are posted; the first is not set for nowhere.
+	AlertWebhookURL, AlertWebhookSecret seal.Secret
+	// AlertEmail is who gets alerts by mail; empty for nobody.
+	AlertEmail string
+	// AlertPatience is how long at most something must be wrong until it is told, and well until it is over.
+	AlertPatience time.Duration
+	// AlertWaiting is how long a message may be due without being started.
+	AlertWaiting time.Duration
+	// AlertFreeSpace is the room on SQLite's disk, in bytes, below which there is an alert.
+	AlertFreeSpace int64
 
 	settings []Setting
 }

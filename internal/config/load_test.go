@@ -43,6 +43,7 @@ func TestDefaults(t *testing.T) {
 		{"limits", c.MaxInFlight == 512 && c.MaxBytesInFlight == 128<<20 && c.CriticalReserve == 10 && c.AuthFailuresPerMinute == 20},
 		{"retries", c.RetryHorizon == 24*time.Hour && slices.Equal(c.RetrySchedule, []time.Duration{
 			5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour})},
+		{"receipts", c.ReceiptTimeout == 72*time.Hour},
 		{"retention", c.RetainContent == 30*24*time.Hour && c.RetainMessages == 400*24*time.Hour},
 		{"fallback", c.LiveFallback == FallbackSandbox},
 		{"logs", c.LogLevel == slog.LevelInfo && c.LogFormat == LogAuto},
@@ -126,6 +127,14 @@ func TestRefusals(t *testing.T) {
 		{"unknown file form", []string{"COMMS_ADMINKEY_FILE=x"}, "COMMS_ADMINKEY_FILE", "did you mean COMMS_ADMIN_KEY_FILE?"},
 		{"unknown", []string{"COMMS_COLOUR_OF_THE_SKY=x"}, "COMMS_COLOUR_OF_THE_SKY", "unset it"},
 		{"a port that is not a link", []string{"COMMS_PORT=3008"}, "COMMS_PORT", "no such option"},
+		{"alerts to a private network", []string{"COMMS_ALERT_WEBHOOK_URL=https://127.0.0.1/in"}, "COMMS_ALERT_WEBHOOK_URL", "COMMS_ALLOW_PRIVATE_TARGETS"},
+		{"alerts to no URL", []string{"COMMS_ALERT_WEBHOOK_URL=nowhere"}, "COMMS_ALERT_WEBHOOK_URL", "https://alerts.example.com/in"},
+		{"alerts in the clear", []string{"COMMS_ALERT_WEBHOOK_URL=http://alerts.example.com/in"}, "COMMS_ALERT_WEBHOOK_URL", "https://"},
+		{"a secret that signs nothing", []string{"COMMS_ALERT_WEBHOOK_SECRET=" + goodKey}, "COMMS_ALERT_WEBHOOK_SECRET", "set both"},
+		{"a short secret of alerts", []string{"COMMS_ALERT_WEBHOOK_SECRET=short", "COMMS_ALERT_WEBHOOK_URL=https://a.example.com/"}, "COMMS_ALERT_WEBHOOK_SECRET", "at least 16"},
+		{"alerts to no address", []string{"COMMS_ALERT_EMAIL=on call"}, "COMMS_ALERT_EMAIL", "oncall@example.com"},
+		{"impatient alerts", []string{"COMMS_ALERT_WAITING=1s"}, "COMMS_ALERT_WAITING", "10s"},
+		{"no amount of space", []string{"COMMS_ALERT_FREE_SPACE=much"}, "COMMS_ALERT_FREE_SPACE", "MiB"},
 		{"address without port", []string{"COMMS_ADDR=localhost"}, "COMMS_ADDR", "host:port"},
 		{"port too large", []string{"COMMS_ADDR=localhost:70000"}, "COMMS_ADDR", "0 to 65535"},
 		{"named port", []string{"COMMS_INTERNAL_ADDR=localhost:http"}, "COMMS_INTERNAL_ADDR", "0 to 65535"},
@@ -160,6 +169,7 @@ func TestRefusals(t *testing.T) {
 		{"duration without unit", []string{"COMMS_LEASE=10"}, "COMMS_LEASE", "with a unit"},
 		{"half a day", []string{"COMMS_RETAIN_CONTENT=1.5d"}, "COMMS_RETAIN_CONTENT", "with a unit"},
 		{"negative drain", []string{"COMMS_DRAIN_TIMEOUT=-1s"}, "COMMS_DRAIN_TIMEOUT", "from 0s to 10m"},
+		{"impatient with receipts", []string{"COMMS_RECEIPT_TIMEOUT=1s"}, "COMMS_RECEIPT_TIMEOUT", "from 1m to 365d"},
 		{"endless horizon", []string{"COMMS_RETRY_HORIZON=31d"}, "COMMS_RETRY_HORIZON", "from 1s to 30d"},
 		{"days that overflow", []string{"COMMS_RETAIN_MESSAGES=4000000000d"}, "COMMS_RETAIN_MESSAGES", "with a unit"},
 		{"no memory for attempts", []string{"COMMS_MAX_BYTES_IN_FLIGHT=1KiB"}, "COMMS_MAX_BYTES_IN_FLIGHT", "from 16 MiB"},
@@ -297,8 +307,9 @@ func TestEveryOptionHasEveryForm(t *testing.T) {
 		"DATABASE_URL": "postgres://u@db/c", "DATABASE_DIRECT_URL": "postgres://u@direct/c", "ADMIN_KEY": goodKey,
 		"PROVISIONING_KEY": otherKey, "ENCRYPTION_KEYS": goodRing, "AUTH_FAILURES_PER_MINUTE": "7", "ROLE": "api",
 		"DEFAULT_REGION": "KE", "LIVE_FALLBACK": "fail", "ALLOW_PRIVATE_TARGETS": "192.168.0.0/16", "MAX_IN_FLIGHT": "3", "MAX_BYTES_IN_FLIGHT": "64MiB",
-		"CRITICAL_RESERVE": "4", "RETRY_SCHEDULE": "1s,2s", "RETRY_HORIZON": "5h", "DRAIN_TIMEOUT": "6s", "LEASE": "30s",
-		"HEARTBEAT": "9s", "RETAIN_CONTENT": "8d", "RETAIN_MESSAGES": "90d", "LOG_LEVEL": "warn", "LOG_FORMAT": "text",
+		"CRITICAL_RESERVE": "4", "RETRY_SCHEDULE": "1s,2s", "RETRY_HORIZON": "5h", "RECEIPT_TIMEOUT": "71h", "DRAIN_TIMEOUT": "6s", "LEASE": "30s",
+		"HEARTBEAT": "9s", "RETAIN_CONTENT": "8d", "RETAIN_MESSAGES": "90d", "ALERT_WEBHOOK_URL": "https://alerts.example.com/in", "ALERT_WEBHOOK_SECRET": goodKey,
+		"ALERT_EMAIL": "oncall@example.com", "ALERT_WAITING": "3m", "ALERT_PATIENCE": "4s", "ALERT_FREE_SPACE": "2GiB", "LOG_LEVEL": "warn", "LOG_FORMAT": "text",
 	}
 	var env, fileEnv []string
 	flags := make(map[string]string)

@@ -70,7 +70,7 @@ func (o Option) Usage() string {
 func Options() []Option {
 	var all []Option
 	for _, group := range [][]Option{
-		listening(), storage(), secrets(), behaviour(), dispatching(), retention(), logging(),
+		listening(), storage(), secrets(), behaviour(), dispatching(), retention(), alerting(), logging(),
 	} {
 		all = append(all, group...)
 	}
@@ -165,7 +165,7 @@ func dispatching() []Option {
 			Help: "Content and attachments of large messages (64 KiB and more) that one node holds in memory for attempts, until they are handed over. Above it large messages wait (`server_busy`) while small ones of other apps, channels and lanes go on.",
 			set:  bytes(func(c *Config) *int64 { return &c.MaxBytesInFlight }, 16<<20, 1<<40)},
 		{Name: "CRITICAL_RESERVE", Group: group, Type: "percent", Default: "10",
-			Help: "Share of `COMMS_MAX_IN_FLIGHT` and `COMMS_MAX_BYTES_IN_FLIGHT` that only CRITICAL messages may use.",
+			Help: "Share of `COMMS_MAX_IN_FLIGHT` and `COMMS_MAX_BYTES_IN_FLIGHT`, and of each provider configuration's `ratePerDay` and `maxConcurrency`, that only CRITICAL messages may use.",
 			set:  number(func(c *Config) *int { return &c.CriticalReserve }, 0, 90)},
 		{Name: "RETRY_SCHEDULE", Group: group, Type: "durations", Default: "5s,30s,2m,10m,30m,1h",
 			Help: "Pauses between rounds of attempts after transient results, each varied by 20 %. The last one repeats.",
@@ -173,6 +173,9 @@ func dispatching() []Option {
 		{Name: "RETRY_HORIZON", Group: group, Type: "duration", Default: "24h",
 			Help: "How long a message without `ttlSeconds` is retried before it ends FAILED, from its first attempt on. One that was never tried waits.",
 			set:  duration(func(c *Config) *dur { return &c.RetryHorizon }, second, 30*day)},
+		{Name: "RECEIPT_TIMEOUT", Group: group, Type: "duration", Default: "72h",
+			Help: "How long after SENT a provider that reports may take to say what became of a message, before the message is shown as `unconfirmed`. Its status stays.",
+			set:  duration(func(c *Config) *dur { return &c.ReceiptTimeout }, minute, 365*day)},
 		{Name: "DRAIN_TIMEOUT", Group: group, Type: "duration", Default: "25s",
 			Help: "How long running attempts may go on after SIGTERM. What has not answered by then has an unknown outcome.",
 			set:  duration(func(c *Config) *dur { return &c.DrainTimeout }, 0, 10*minute)},

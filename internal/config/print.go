@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -28,6 +29,25 @@ func Print(w io.Writer, c Config, kept ...Setting) error {
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("print configuration: %w", err)
+	}
+	return nil
+}
+
+// PrintJSON writes the same as one JSON document per line; what is not set is null.
+func PrintJSON(w io.Writer, c Config, kept ...Setting) error {
+	e := json.NewEncoder(w)
+	for _, s := range c.inForce(kept) {
+		row := struct {
+			Option string  `json:"option"`
+			Value  *string `json:"value"`
+			From   string  `json:"from"`
+		}{Option: s.Name, From: s.From}
+		if s.Value != "" {
+			row.Value = &s.Value
+		}
+		if err := e.Encode(row); err != nil {
+			return fmt.Errorf("print configuration: %w", err)
+		}
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ func rules(c Config) Problems {
 	if c.AdminKey != "" && c.AdminKey == c.ProvisioningKey {
 		refuse("COMMS_PROVISIONING_KEY", "it equals COMMS_ADMIN_KEY; setup jobs must not hold the admin key, so give them one of their own")
 	}
+	all = append(all, alertRules(c)...)
 	return append(all, databaseRules(c)...)
 }
 

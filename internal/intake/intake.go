@@ -57,6 +57,11 @@ type Listed interface {
 	Return(ctx context.Context, app comm.ID, ch comm.Channel, address string) error
 }
 
+// Health knows which provider configurations do not work, as the nodes say that send with them.
+type Health interface {
+	TroublesOf(ctx context.Context, app comm.ID) ([]store.ProviderTrouble, error)
+}
+
 // Config is what a Service needs.
 type Config struct {
 	Listed    Listed
@@ -64,6 +69,7 @@ type Config struct {
 	Look      Looker
 	Configs   Configs
 	Templates Templates
+	Health    Health // nil: every provider works as far as a preview knows
 	Phones    address.Phones
 	Node      string         // this process, for the event log
 	Fallback  chain.Fallback // what a live app without any provider does

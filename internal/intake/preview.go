@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
@@ -69,7 +70,11 @@ func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Prev
 		out.Warnings = append(out.Warnings, suppressedWarning())
 	}
 	var own []comm.ProviderConfig
-	if out.Chain, own, err = s.picked(ctx, app, p.sub.Mode, p.sub.Channel); err != nil {
+	condition, err := s.condition(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	if out.Chain, own, err = s.picked(ctx, app, p.sub.Mode, p.sub.Channel, condition); err != nil {
 		return nil, err
 	}
 	out.LeftOut = out.Chain.LeftOut(own, p.sub.Channel)
@@ -80,6 +85,29 @@ func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Prev
 		out.Content.Text = mime.TextOf(out.Content.Body)
 	}
 	return out, nil
+}
+
+// condition is how the configurations that an app may send with fare now.
+func (s *Service) condition(ctx context.Context, app *comm.App) (func(*comm.ProviderConfig) chain.Condition, error) {
+	ill := map[comm.ID]string{}
+	for _, owner := range []comm.ID{app.ID, {}} {
+		if s.cfg.Health == nil {
+			break
+		}
+		all, err := s.cfg.Health.TroublesOf(ctx, owner)
+		if err != nil {
+			return nil, unavailable(fmt.Errorf("read the health of providers: %w", err))
+		}
+		for i := range all {
+			ill[all[i].ID] = all[i].Reason
+		}
+	}
+	return func(c *comm.ProviderConfig) chain.Condition {
+		if c.Limits.Pinned && ill[c.ID] == chain.WaitDown {
+			return chain.Condition{} // it is called all the same
+		}
+		return chain.Condition{Reason: ill[c.ID]}
+	}, nil
 }
 
 // OwnSender is the sender that a configuration uses when a message names none, "" for none.

@@ -56,17 +56,18 @@ func (s *Service) Hindrance(ctx context.Context, app *comm.App, ch comm.Channel)
 
 // chain is what a live message of the app's channel would be sent with.
 func (s *Service) chain(ctx context.Context, app *comm.App, ch comm.Channel) (chain.Chain, error) {
-	picked, _, err := s.picked(ctx, app, comm.Live, ch)
+	picked, _, err := s.picked(ctx, app, comm.Live, ch, nil)
 	return picked, err
 }
 
-// picked is what a message of the mode would be sent with, and the app's own configurations, of which it was picked.
-func (s *Service) picked(ctx context.Context, app *comm.App, mode comm.Mode, ch comm.Channel) (chain.Chain, []comm.ProviderConfig, error) {
+// picked is what a message of the mode would be sent with in this condition of the providers (nil: all work), and the app's own
+// configurations, of which it was picked.
+func (s *Service) picked(ctx context.Context, app *comm.App, mode comm.Mode, ch comm.Channel, condition func(*comm.ProviderConfig) chain.Condition) (chain.Chain, []comm.ProviderConfig, error) {
 	own, server, err := s.chains.of(ctx, app.ID)
 	if err != nil {
 		return chain.Chain{}, nil, unavailable(fmt.Errorf("read the provider configurations: %w", err))
 	}
-	return chain.Pick(chain.Input{App: app, Mode: mode, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback, CannotSend: s.cfg.CannotSend}), own, nil
+	return chain.Pick(chain.Input{App: app, Mode: mode, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback, CannotSend: s.cfg.CannotSend, Condition: condition}), own, nil
 }
 
 // allowedFrom compares with the operator's list: an address, a domain (with or without @) or an SMS sender id.

@@ -45,7 +45,7 @@ func Read() (*Contract, error) {
 	names := slices.Sorted(maps.Keys(Dig(c.Doc, "paths")))
 	slices.SortStableFunc(names, func(a, b string) int { return strings.Count(a, "{") - strings.Count(b, "{") }) // what is named before what may be anything
 	for _, name := range names {
-		text := "^" + regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(regexp.QuoteMeta(name), `[^/]*`) + "$"
+		text := "^" + regexp.MustCompile(`\\\{[a-zA-Z]+\\\}`).ReplaceAllString(regexp.QuoteMeta(name), `[^/]*`) + "$"
 		c.paths = append(c.paths, path{name, regexp.MustCompile(text)})
 	}
 	return c, nil

@@ -85,3 +85,26 @@ func (s *Spaced) Speak(now time.Time) (unsaid int, ok bool) {
 	unsaid, s.left, s.next = s.left, 0, now.Add(every)
 	return unsaid, true
 }
+
+// Once lets each of some things be said once. Its zero value has said nothing; it is safe for concurrent use.
+type Once[K comparable] struct {
+	mu   sync.Mutex
+	said map[K]struct{}
+}
+
+// mostSaid bounds what a Once remembers; past it everything may be said once more.
+const mostSaid = 1000
+
+// First says whether the thing has not been said yet; from then on it has.
+func (o *Once[K]) First(thing K) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, said := o.said[thing]; said {
+		return false
+	}
+	if o.said == nil || len(o.said) >= mostSaid {
+		o.said = map[K]struct{}{}
+	}
+	o.said[thing] = struct{}{}
+	return true
+}

@@ -73,3 +73,20 @@ func TestSpaced(t *testing.T) {
 		t.Errorf("%d were left out, %v", unsaid, ok)
 	}
 }
+
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	var o Once[int]
+	for range 3 {
+		o.First(7)
+	}
+	if o.First(7) || !o.First(8) || o.First(8) {
+		t.Error("a thing is said twice")
+	}
+	for n := range 3 * mostSaid {
+		o.First(n)
+	}
+	if len(o.said) > mostSaid {
+		t.Errorf("%d things are remembered", len(o.said))
+	}
+}

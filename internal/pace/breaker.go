@@ -49,7 +49,13 @@ const (
 	Failure
 	// Neutral: says nothing about the peer (throttled, cancelled, never tried).
 	Neutral
+	// Doubtful: a Failure that may be the work's own fault, because this piece has failed before.
+	Doubtful
 )
+
+// doubts is how many doubtful failures of probes tell as much as one Failure: few pieces
+// of work that fail wherever they are tried must not speak for the peer.
+const doubts = 4
 
 // BreakerConfig tunes a Breaker. A zero field takes the default in brackets.
 type BreakerConfig struct {
@@ -61,8 +67,11 @@ type BreakerConfig struct {
 	MinCount int
 	// Share opens the breaker: failures / results, above 0 to 1 [0.5].
 	Share float64
-	// Probes is how many successes in a row close it again, and how many probes
-	// may be under way at once [2].
+	// Row opens it as well: so many failures in a row, within the window [10]. The share alone would let a peer that
+	// dies under a high rate be called for half a window, because of all that went well before.
+	Row int
+	// Probes is how many successes of probes close it again, how many failures that come
+	// first keep it open, and how many may be under way at once [2].
 	Probes int
 	// ProbeWait is after how long an unanswered probe stops blocking the next one
 	// [15 min]. It must exceed the longest attempt.
@@ -70,6 +79,9 @@ type BreakerConfig struct {
 	// OpenFor is the first time of staying open [10 s]; it doubles each time the
 	// probes fail, up to MaxOpen [10 min].
 	OpenFor, MaxOpen time.Duration
+	// Silence is how long nothing may come back of a few pieces of work under way before
+	// SilentAt calls the peer silent [1.5 s].
+	Silence time.Duration
 	// MinClosed is how long it stays closed at least after the probes closed it
 	// [5 s], so that it does not flap; Trip overrules it.
 	MinClosed time.Duration
@@ -79,10 +91,12 @@ func (c BreakerConfig) withDefaults() BreakerConfig {
 	c.Window = orDefault(c.Window, time.Minute)
 	c.MinCount = orDefault(c.MinCount, 10)
 	c.Share = min(orDefault(c.Share, 0.5), 1)
+	c.Row = orDefault(c.Row, 10)
 	c.Probes = orDefault(c.Probes, 2)
 	c.ProbeWait = orDefault(c.ProbeWait, 15*time.Minute)
 	c.OpenFor = orDefault(c.OpenFor, 10*time.Second)
 	c.MaxOpen = max(orDefault(c.MaxOpen, 10*time.Minute), c.OpenFor)
+	c.Silence = orDefault(c.Silence, 1500*time.Millisecond)
 	c.MinClosed = orDefault(c.MinClosed, 5*time.Second)
 	return c
 }
@@ -101,8 +115,8 @@ const tenths = 10
 type tally struct{ good, bad int32 }
 
 // Breaker is a circuit breaker on the share of failures. It opens when, of at
-// least MinCount results in the window, Share or more are failures; stays open
-// for OpenFor; then lets Probes through, which close it or open it for twice as
+// least MinCount results in the window, Share or more are failures, or Row of
+// them come in a row; stays open for OpenFor; then lets Probes through, which close it or open it for twice as
 // long. Make it with NewBreaker. Not safe for concurrent use.
 type Breaker struct {
 	config     BreakerConfig
@@ -114,10 +128,14 @@ type Breaker struct {
 	openFor    time.Duration
 	lastProbe  time.Time
 	probes     int // HalfOpen: under way
-	successes  int // HalfOpen: in a row
+	successes  int // HalfOpen: so far
+	failures   int // HalfOpen: so far, a Failure counting as doubts
 	counts     [tenths]tally
-	slot       int64 // number of the newest slice of the window
+	row        int       // failures since the last success
+	rowSince   time.Time // when the first of them came
+	slot       int64     // number of the newest slice of the window
 	origin     time.Time
+	silence    silence
 }
 
 // Ticket ties a result to the Allow that let its work through. It is a value
@@ -125,6 +143,7 @@ type Breaker struct {
 type Ticket struct {
 	generation uint32
 	probe      bool
+	began      time.Time // zero: the peer was not called yet
 }
 
 // NewBreaker returns a closed breaker.
@@ -162,6 +181,11 @@ func (b *Breaker) Allow(now time.Time) (Ticket, bool) {
 // Done reports the end of work that Allow let through. A result from before the
 // last change of state is ignored: it says nothing about now.
 func (b *Breaker) Done(now time.Time, ticket Ticket, result Result) {
+	b.silence.ended(now, ticket, result, b.patience())
+	if b.Stalled() && result == Success {
+		b.close(now)
+		return
+	}
 	if ticket.generation != b.generation || b.state == Open {
 		return
 	}
@@ -177,9 +201,15 @@ func (b *Breaker) Done(now time.Time, ticket Ticket, result Result) {
 		return
 	}
 	good, bad := b.sums()
-	if good+bad >= b.config.MinCount && float64(bad) >= b.config.Share*float64(good+bad) {
+	dead := b.row >= b.config.Row
+	if dead || good+bad >= b.config.MinCount && float64(bad) >= b.config.Share*float64(good+bad) {
 		b.open(now)
 	}
+}
+
+// Counts says whether the result of a ticket would count now: its work was allowed in the state that the breaker is still in.
+func (b *Breaker) Counts(t Ticket) bool {
+	return t.generation == b.generation && (b.state == Closed || b.state == HalfOpen && t.probe)
 }
 
 func (b *Breaker) probeDone(now time.Time, ticket Ticket, result Result) {
@@ -188,14 +218,20 @@ func (b *Breaker) probeDone(now time.Time, ticket Ticket, result Result) {
 	}
 	b.probes--
 	switch result {
-	case Failure:
+	case Failure, Doubtful:
+		if b.failures++; result == Failure {
+			b.failures += doubts - 1
+		}
+		if b.failures < b.config.Probes*doubts {
+			return // the next probe may tell otherwise
+		}
+		b.silence.stalled = false // what still comes of older work tells less than this
 		b.openFor = min(2*b.openFor, b.config.MaxOpen)
 		b.open(now)
 	case Success:
 		if b.successes++; b.successes >= b.config.Probes {
-			b.enter(Closed, now)
+			b.close(now)
 			b.until = now.Add(b.config.MinClosed)
-			b.counts = [tenths]tally{}
 		}
 	case Neutral:
 	}
@@ -256,7 +292,7 @@ func (b *Breaker) Next(now time.Time) (at time.Time, wait, forever bool) {
 func (b *Breaker) halfOpenIfDue(now time.Time) {
 	if b.state == Open && !now.Before(b.until) {
 		b.enter(HalfOpen, now)
-		b.probes, b.successes = 0, 0
+		b.probes, b.successes, b.failures = 0, 0, 0
 	}
 }
 
@@ -267,6 +303,13 @@ func (b *Breaker) open(now time.Time) {
 	}
 	b.enter(Open, now)
 	b.until = now.Add(b.openFor)
+}
+
+func (b *Breaker) close(now time.Time) {
+	b.enter(Closed, now)
+	b.until = now
+	b.counts, b.row = [tenths]tally{}, 0
+	b.silence.stalled = false
 }
 
 func (b *Breaker) enter(state State, now time.Time) {
@@ -285,11 +328,16 @@ func (b *Breaker) count(now time.Time, result Result) {
 		b.counts[gone%tenths] = tally{}
 	}
 	b.slot = slot
-	if result == Failure {
-		b.counts[slot%tenths].bad++
-	} else {
+	if result == Success {
 		b.counts[slot%tenths].good++
+		b.row = 0
+		return
 	}
+	b.counts[slot%tenths].bad++
+	if b.row == 0 || now.Sub(b.rowSince) > b.config.Window {
+		b.row, b.rowSince = 0, now
+	}
+	b.row++
 }
 
 func (b *Breaker) sums() (good, bad int) {

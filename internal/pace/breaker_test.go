@@ -128,6 +128,8 @@ func TestBreakerProbeFails(t *testing.T) {
 		if feed(&b, at(now), Failure) != 1 {
 			t.Fatalf("no probe after %v s", openFor)
 		}
+		wantState(t, &b, at(now), HalfOpen) // one alone tells nothing
+		feed(&b, at(now), Failure)
 		wantState(t, &b, at(now), Open)
 	}
 	// It closes, is well for longer than MaxOpen, and starts with the short time.
@@ -144,7 +146,7 @@ func TestBreakerProbeFails(t *testing.T) {
 func TestBreakerKeepsLongTimeWhenItFlaps(t *testing.T) {
 	t.Parallel()
 	b := opened(t)
-	feed(&b, at(10), Failure) // 20 s now
+	feed(&b, at(10), Failure, Failure) // 20 s now
 	feed(&b, at(30), Success, Success)
 	wantState(t, &b, at(30), Closed)
 	feed(&b, at(34), Failure, Failure, Failure, Failure)
@@ -310,16 +312,33 @@ func TestBreakerRandomWalk(t *testing.T) {
 				t.Fatalf("seed %d: %d probes", seed, b.probes)
 			}
 			if ok {
+				if rng.IntN(8) > 0 {
+					ticket = b.Began(now, ticket)
+				}
 				running = append(running, ticket)
+			}
+			if len(b.silence.begun) > len(running) {
+				t.Fatalf("seed %d: %d are called, %d under way", seed, len(b.silence.begun), len(running))
+			}
+			if silent, some := b.SilentAt(3); some && !now.Before(silent) && rng.IntN(2) == 0 {
+				if b.Stall(now); b.State(now) != Open {
+					t.Fatalf("seed %d: it stalls and is %v", seed, b.State(now))
+				}
 			}
 			if len(running) > 0 && rng.IntN(3) > 0 {
 				i := rng.IntN(len(running))
-				b.Done(now, running[i], Result(rng.IntN(3)))
+				b.Done(now, running[i], Result(rng.IntN(4)))
 				running = append(running[:i], running[i+1:]...)
 			}
 			if rng.IntN(100) == 0 {
 				b.Trip(now)
 			}
+		}
+		for _, ticket := range running {
+			b.Done(now, ticket, Neutral)
+		}
+		if n := len(b.silence.begun); n != 0 {
+			t.Fatalf("seed %d: %d are left although nothing is under way", seed, n)
 		}
 		for range 200 {
 			now = now.Add(30 * time.Second)
@@ -341,6 +360,8 @@ func TestAllocations(t *testing.T) {
 		bucket.Take(now)
 		ticket, ok := b.Allow(now)
 		if ok {
+			ticket = b.Began(now, ticket)
+			b.SilentAt(3)
 			b.Done(now, ticket, Success)
 		}
 		b.Next(now)
@@ -359,5 +380,54 @@ func BenchmarkBreaker(b *testing.B) {
 		if ticket, ok := breaker.Allow(now); ok {
 			breaker.Done(now, ticket, Success)
 		}
+	}
+}
+
+// TestBreakerOpensOnARow: however much went well before, a peer that died is left alone after a few calls.
+func TestBreakerOpensOnARow(t *testing.T) {
+	t.Parallel()
+	fill := func(n int, r Result) (all []Result) {
+		for range n {
+			all = append(all, r)
+		}
+		return all
+	}
+	b := NewBreaker(testConfig())
+	feed(&b, at(0), fill(1000, Success)...)
+	feed(&b, at(1), fill(9, Failure)...)
+	feed(&b, at(1), Neutral)
+	wantState(t, &b, at(1), Closed)
+	feed(&b, at(1), Success)
+	if n := feed(&b, at(2), fill(50, Failure)...); n != 10 {
+		t.Errorf("%d calls were made of a peer that died, want 10", n)
+	}
+	wantState(t, &b, at(2), Open)
+
+	slow := NewBreaker(testConfig())
+	feed(&slow, at(0), fill(1000, Success)...)
+	for i := range 9 {
+		feed(&slow, at(float64(1+i)/10), Failure)
+	}
+	feed(&slow, at(9.9), fill(1000, Success)...)
+	feed(&slow, at(9.9), fill(9, Failure)...)
+	wantState(t, &slow, at(9.9), Closed)
+	feed(&slow, at(20), Failure) // the nine before it have left the window
+	wantState(t, &slow, at(20), Closed)
+}
+
+// TestBreakerCounts: only a result of the present state says something; on trial only a trial's.
+func TestBreakerCounts(t *testing.T) {
+	b := NewBreaker(testConfig())
+	early, _ := b.Allow(at(0))
+	if !b.Counts(early) {
+		t.Error("a result while it is closed does not count")
+	}
+	b.Trip(at(1))
+	if b.Counts(early) {
+		t.Error("a result from before counts while it is open")
+	}
+	probe, ok := b.Allow(at(12))
+	if !ok || !b.Counts(probe) || b.Counts(early) {
+		t.Errorf("on trial: allowed %v, the trial counts %v, one from before %v", ok, b.Counts(probe), b.Counts(early))
 	}
 }

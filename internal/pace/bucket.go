@@ -1,6 +1,6 @@
 // Package pace says when something may be done: a token bucket for rates, a
-// circuit breaker for failing peers, the back-off between retries, and places for
-// what may go on at one moment.
+// circuit breaker for failing peers, the back-off between retries, what a peer asks
+// for in Retry-After, and places for what may go on at one moment.
 //
 // Everything but the places is a plain value without goroutines, locks or clock: the caller
 // passes the time in and guards the value, and may copy it to keep a snapshot.

@@ -21,9 +21,15 @@ const (
 	SelectThenInsert Bug = "P6"
 	// EventAfterCommit (P7): the first event is written in a transaction after the one that stores the message.
 	EventAfterCommit Bug = "P7"
+	// DeliveryAfterCommit (P7W): what endpoints are to get is written in a transaction after the one that gives the events their places.
+	DeliveryAfterCommit Bug = "P7W"
+	// BodyPerAttempt (P13): the body of a webhook is made anew at each attempt.
+	BodyPerAttempt Bug = "P13"
+	// NoJitter (P18): webhooks are tried again after pauses that are all the same.
+	NoJitter Bug = "P18"
 )
 
 // Bugs lists every planted bug.
 func Bugs() []Bug {
-	return []Bug{AnswerBeforeCommit, NoFence, TimeoutIsClean, SelectThenInsert, EventAfterCommit}
+	return []Bug{AnswerBeforeCommit, NoFence, TimeoutIsClean, SelectThenInsert, EventAfterCommit, DeliveryAfterCommit, BodyPerAttempt, NoJitter}
 }

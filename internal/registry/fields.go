@@ -16,8 +16,15 @@ import (
 // maxField bounds a text field whose adapter gives no bound, in bytes.
 const maxField = 4096
 
+// maxSent bounds the members of a configuration that are looked at one by one.
+const maxSent = 100
+
 // mergeFields writes what was sent over what is stored, as text.
 func (s *Service) mergeFields(e *comm.Error, adapter *provider.Adapter, settings, secrets provider.Settings, sent map[string]any) {
+	if len(sent) > maxSent {
+		e.Field("config", "has far more members than any provider has fields")
+		return
+	}
 	for name, value := range sent {
 		path := "config." + name
 		i := slices.IndexFunc(adapter.Fields, func(f provider.Field) bool { return f.Name == name })
@@ -173,7 +180,10 @@ func (s *Service) show(c *comm.ProviderConfig) Provider {
 			Text: "This version keeps the configuration and cannot send with " + adapter.Type + " yet: it is left out of the chain."})
 	}
 	secrets, err := s.OpenSecrets(c)
-	out.CallbackURL = s.callbackURL(c, secrets[provider.CallbackToken])
+	out.CallbackURL = provider.CallbackAddress(s.cfg.PublicURL, c, secrets[provider.CallbackToken])
+	if end := c.PreviousCallbackEnd(); out.CallbackURL != "" && end > s.now() {
+		out.PreviousCallbackEndsAt = end
+	}
 	for i := range adapter.Fields {
 		f := &adapter.Fields[i]
 		if f.Secret {

@@ -2,8 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/seal"
@@ -27,7 +26,6 @@ const DefaultPriority = 100
 // Bounds of a configuration.
 const (
 	maxPriority    = 1_000_000
-	maxConfigs     = 100
 	maxPerSecond   = 100_000
 	maxPerDay      = 1_000_000_000
 	maxConcurrency = 10_000
@@ -56,7 +54,9 @@ type Provider struct {
 	// and while the secrets cannot be opened. Whoever knows it can report: show it to
 	// those who may change the configuration, and never log it.
 	CallbackURL string
-	Warnings    []comm.Warning
+	// PreviousCallbackEndsAt is until when the URL before it is taken as well; 0: there is none.
+	PreviousCallbackEndsAt comm.Micros
+	Warnings               []comm.Warning
 }
 
 // ProviderList lists an app's configurations in the order of its chain. A zero app: server-level.
@@ -65,20 +65,46 @@ func (s *Service) ProviderList(ctx context.Context, app comm.ID) ([]Provider, er
 	if err != nil {
 		return nil, fmt.Errorf("list provider configurations: %w", err)
 	}
-	slices.SortStableFunc(configs, func(a, b comm.ProviderConfig) int { // they come by priority, then age
-		switch {
-		case a.Limits.Pinned == b.Limits.Pinned:
-			return 0
-		case a.Limits.Pinned:
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(configs, func(a, b comm.ProviderConfig) int { return chain.Compare(&a, &b) })
 	out := make([]Provider, len(configs))
 	for i := range configs {
 		out[i] = s.show(&configs[i])
 	}
+	s.warnOfTroubles(ctx, app, out)
 	return out, nil
+}
+
+// warnOfTroubles adds to configurations of an app what the nodes that send with them say of their health.
+func (s *Service) warnOfTroubles(ctx context.Context, app comm.ID, list []Provider) {
+	if s.cfg.Troubles == nil {
+		return
+	}
+	troubles, err := s.cfg.Troubles.TroublesOf(ctx, app)
+	if err != nil {
+		s.cfg.Log.Warn("provider configurations are shown without their health", "app", app, "err", err)
+		return
+	}
+	for i := range list {
+		p := &list[i]
+		at := slices.IndexFunc(troubles, func(t store.ProviderTrouble) bool { return t.ID == p.ID }) // the one of the node that has met it first
+		if at < 0 {
+			continue
+		}
+		t, w := &troubles[at], comm.Warning{Code: troubles[at].Reason}
+		switch t.Reason {
+		case comm.WarnDown:
+			w.Text = "Calls through this provider have failed since " + t.Since.String()
+			if t.Code != "" {
+				w.Text += ", the last one with " + t.Code
+			}
+			w.Text += ": messages take the next configuration of the chain, and wait where there is none."
+		case comm.WarnCredentials:
+			w.Text = "The server cannot open the credentials of this configuration: messages take the next one of the chain, and wait where there is none."
+		default:
+			continue // said by show
+		}
+		p.Warnings = append(p.Warnings, w)
+	}
 }
 
 // ProviderByID reads one configuration of the app; not_found otherwise.
@@ -87,7 +113,9 @@ func (s *Service) ProviderByID(ctx context.Context, app, id comm.ID) (Provider, 
 	if err != nil {
 		return Provider{}, err
 	}
-	return s.show(c), nil
+	out := []Provider{s.show(c)}
+	s.warnOfTroubles(ctx, app, out)
+	return out[0], nil
 }
 
 // CreateProvider stores a new configuration.
@@ -98,13 +126,6 @@ func (s *Service) CreateProvider(ctx context.Context, app comm.ID, change Provid
 	adapter, ok := s.adapter(*change.Type)
 	if !ok {
 		return Provider{}, comm.E("invalid_config").Field("providerType", "is not known here; known are: "+s.types())
-	}
-	have, err := s.cfg.Providers.ProviderConfigs(ctx, app)
-	if err != nil {
-		return Provider{}, fmt.Errorf("list provider configurations: %w", err)
-	}
-	if len(have) >= maxConfigs {
-		return Provider{}, comm.E("invalid_config", "An app has at most %d provider configurations.", maxConfigs)
 	}
 	now := s.now()
 	c := &comm.ProviderConfig{
@@ -235,7 +256,7 @@ func (s *Service) apply(c *comm.ProviderConfig, adapter *provider.Adapter, secre
 	if len(e.Fields) > 0 {
 		return e
 	}
-	if adapter.Reports && secrets[provider.CallbackToken] == "" {
+	if adapter.Reports() && secrets[provider.CallbackToken] == "" {
 		secrets[provider.CallbackToken] = newCallbackToken()
 	}
 	c.Settings, c.Secrets, c.KeyID = settings, nil, ""
@@ -246,6 +267,11 @@ func (s *Service) apply(c *comm.ProviderConfig, adapter *provider.Adapter, secre
 		c.Secrets, c.KeyID = sealedBefore, keyBefore
 		return nil
 	}
+	return s.sealSecrets(c, secrets)
+}
+
+// sealSecrets puts secrets into a configuration.
+func (s *Service) sealSecrets(c *comm.ProviderConfig, secrets provider.Settings) error {
 	plain, err := json.Marshal(map[string]string(secrets))
 	if err != nil {
 		return fmt.Errorf("encode the secrets: %w", err)
@@ -268,32 +294,13 @@ func movedSecrets(e *comm.Error, adapter *provider.Adapter, before, after, secre
 		return
 	}
 	for name := range secrets {
-		if name == provider.CallbackToken {
+		if name == provider.CallbackToken || name == provider.PreviousCallbackToken {
 			continue // drawn here, and shown to everybody who may change the configuration
 		}
 		if text, ok := sent[name].(string); !ok || text == Masked {
 			e.Field("config."+name, "must be sent again, because the host that it goes to changes")
 		}
 	}
-}
-
-const callbackTokenBytes = 24
-
-// newCallbackToken is what makes a callback URL unguessable: 192 random bits.
-func newCallbackToken() string {
-	var b [callbackTokenBytes]byte
-	_, _ = rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// callbackURL is what the operator registers at the provider. The token is drawn
-// once and kept sealed with the other secrets, not derived from the key ring: the
-// rotation of keys must not change an address that a provider knows.
-func (s *Service) callbackURL(c *comm.ProviderConfig, token string) string {
-	if token == "" {
-		return ""
-	}
-	return s.cfg.PublicURL + "/api/callbacks/" + strings.ToLower(c.Type) + "/" + c.ID.String() + "/" + token
 }
 
 // checkFrame applies what every configuration has, whatever its type.

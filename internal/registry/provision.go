@@ -158,19 +158,34 @@ func (s *Service) applyProvision(app *comm.App, p Provision) (generated string, 
 // address as it is kept; nil stands for one that is not changed.
 func (s *Service) checkWebhook(address, secret *string) (kept string, err error) {
 	if address != nil && *address != "" {
-		u, err := s.cfg.Web.CheckURL(*address)
-		if err != nil {
-			return "", comm.E("invalid_webhook_url").Field("webhookUrl", err.Error())
+		if kept, err = s.checkWebhookURL("webhookUrl", *address); err != nil {
+			return "", err
 		}
-		kept = u.String()
 	}
-	if secret != nil && (len(*secret) < minSecret || len(*secret) > maxSecret) {
-		return "", comm.E("invalid_field").Field("webhookSecret", "has 16 to 200 bytes")
+	if why := checkSecret(secret); why != "" {
+		return "", comm.E("invalid_field").Field("webhookSecret", why)
 	}
 	return kept, nil
 }
 
-// setWebhook puts the app's default endpoint in place. A secret is generated
+// checkWebhookURL answers an address as it is kept.
+func (s *Service) checkWebhookURL(field, address string) (string, error) {
+	u, err := s.cfg.Web.CheckURL(address)
+	if err != nil {
+		return "", comm.E("invalid_webhook_url").Field(field, err.Error())
+	}
+	return u.String(), nil
+}
+
+// checkSecret says what is wrong with a webhook's secret, if one is given.
+func checkSecret(secret *string) string {
+	if secret != nil && (len(*secret) < minSecret || len(*secret) > maxSecret) {
+		return "has 16 to 200 bytes"
+	}
+	return ""
+}
+
+// setWebhook puts the address and the secret of the app's default endpoint in place. A secret is generated
 // when there is an address but no secret, old or new.
 func (s *Service) setWebhook(app *comm.App, address, secret *string) (generated string, err error) {
 	kept, err := s.checkWebhook(address, secret)

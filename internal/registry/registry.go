@@ -1,5 +1,5 @@
 // Package registry keeps the tenants' settings: apps, their keys, provider
-// configurations and templates.
+// configurations, webhook endpoints and templates.
 //
 // It promises that nothing is stored that breaks a rule, that secrets are
 // sealed before they reach the store and never come back out in an answer, that
@@ -54,14 +54,21 @@ type Messages interface {
 	Cancel(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.CancelResult, error)
 }
 
+// Troubles knows which provider configurations do not work, as the nodes say that send with them.
+type Troubles interface {
+	TroublesOf(ctx context.Context, app comm.ID) ([]store.ProviderTrouble, error)
+}
+
 // Config is what a Service needs.
 type Config struct {
 	Apps      Apps
 	Keys      Keys
 	Providers store.Providers
+	Endpoints store.Endpoints
 	Templates store.Templates
 	Messages  Messages
 	Audit     store.Audit
+	Troubles  Troubles // nil: nobody knows of any
 	Adapters  []provider.Adapter
 	Ring      *seal.Ring
 	// Mail judges hosts and ports of mail servers, Web webhook addresses and base

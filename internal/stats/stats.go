@@ -61,6 +61,9 @@ func (s *Service) Run(ctx context.Context) error {
 		for more := true; more && err == nil && ctx.Err() == nil; {
 			var f store.Folded
 			f, err = s.cfg.Store.Fold(ctx)
+			if f.Aside > 0 { // once for each of them
+				s.cfg.Log.Error("what some transactions counted cannot be read; it is set aside in the database, and reports lack it", "rows", f.Aside)
+			}
 			if rows, more = rows+f.Rows, f.More; more {
 				sleep(ctx, restTimes*f.Took)
 			}
@@ -220,9 +223,7 @@ func (s *Service) shares(ctx context.Context, ids []comm.ID, from comm.Micros) (
 			share.Slug, share.Name = known[at].Slug, known[at].Name
 		}
 		for _, p := range lists[i] {
-			if err := share.Messages.add(p.Counts); err != nil {
-				return nil, err
-			}
+			share.Messages.add(p.Counts)
 		}
 		out = append(out, share)
 	}
@@ -239,11 +240,12 @@ func (s *Service) report(ctx context.Context, app comm.ID, w Window) (*Report, s
 	if err != nil {
 		return nil, nil, err
 	}
-	return makeReport(w, from, now, lists[0])
+	r, top := makeReport(w, from, now, lists[0])
+	return r, top, nil
 }
 
 // makeReport adds periods up.
-func makeReport(w Window, from, now comm.Micros, periods []store.Period) (*Report, store.Top, error) {
+func makeReport(w Window, from, now comm.Micros, periods []store.Period) (*Report, store.Top) {
 	r := &Report{Window: w, From: from, To: now, Steps: make([]Step, w.Steps)}
 	for i := range r.Steps {
 		r.Steps[i].At = from + comm.Micros(i)*w.Step
@@ -253,12 +255,9 @@ func makeReport(w Window, from, now comm.Micros, periods []store.Period) (*Repor
 		p := &periods[i]
 		// What a transaction near now counted may bear a time after it.
 		step := &r.Steps[max(0, min(int((p.Start-from)/w.Step), w.Steps-1))].Messages
-		if err := store.EachFigure(p.Counts, func(f store.Figure) { all.add(&f, step) }); err != nil {
-			return nil, nil, err
-		}
-		if err := top.Decode(p.Top); err != nil {
-			return nil, nil, err
-		}
+		// Of a row that cannot be read counts what comes before the damage: whoever folds meets it, says so and sets it aside.
+		_ = store.EachFigure(p.Counts, func(f store.Figure) { all.add(&f, step) })
+		_ = top.Decode(p.Top)
 		if len(top) > topMost {
 			top.Reduce()
 		}
@@ -279,12 +278,12 @@ func makeReport(w Window, from, now comm.Micros, periods []store.Period) (*Repor
 	slices.SortFunc(r.Providers, func(a, b Provider) int {
 		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Channel, b.Channel))
 	})
-	return r, top, nil
+	return r, top
 }
 
-// add adds the messages of all channels that a row counts.
-func (m *Messages) add(counts []byte) error {
-	return store.EachMessageFigure(counts, func(f store.Figure) {
+// add adds the messages of all channels that a row counts, as far as it can be read.
+func (m *Messages) add(counts []byte) {
+	_ = store.EachMessageFigure(counts, func(f store.Figure) {
 		if to := m.of(f.Counter); to != nil {
 			*to += f.N
 		}

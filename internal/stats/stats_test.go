@@ -1,12 +1,15 @@
 package stats
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -25,14 +28,15 @@ func TestAReportAddsPeriodsUp(t *testing.T) {
 	try := func(c comm.Counter, ch comm.Channel) store.CountKey {
 		return store.CountKey{Channel: ch, Counter: c, Provider: "smtp"}
 	}
-	r, top, err := makeReport(w, from, now, []store.Period{
+	r, top := makeReport(w, from, now, []store.Period{
 		{Start: from, Span: store.Hour, Counts: store.Counts{email: 3, try(comm.TriesStarted, comm.Email): 4, try(comm.TriesFailed, comm.Email): 1}.Encode(), Top: store.Top{comm.ID{1}: 2}.Encode()},
 		{Start: from + store.Hour, Span: store.Hour, Counts: store.Counts{sms: 5, {Channel: comm.SMS, Counter: comm.CountCancelled}: 2}.Encode(), Top: store.Top{comm.ID{1}: 3}.Encode()},
 		{Start: from + 23*store.Hour + 59*store.Minute, Span: store.Minute, Counts: store.Counts{email: 7, try(comm.TriesSent, comm.SMS): 9}.Encode()},
 		{Start: from + 24*store.Hour, Span: store.Minute, Counts: store.Counts{email: 1}.Encode()}, // a clock a little ahead
+		{Start: from, Span: store.Hour, Counts: []byte("no figures"), Top: []byte("no apps")},      // it costs itself
 	})
-	if err != nil || !maps.Equal(top, store.Top{comm.ID{1}: 5}) {
-		t.Errorf("%v, %v", top, err)
+	if !maps.Equal(top, store.Top{comm.ID{1}: 5}) {
+		t.Errorf("%v", top)
 	}
 	if r.Messages != (Messages{Sent: 16, Cancelled: 2}) || r.Channels[0].Messages != (Messages{Sent: 11}) || r.Channels[1].Messages != (Messages{Sent: 5, Cancelled: 2}) {
 		t.Errorf("%+v", r)
@@ -61,10 +65,7 @@ func TestQuantilesAreWithinTenPercent(t *testing.T) {
 			counts[k]++
 		}
 		slices.Sort(waits)
-		r, _, err := makeReport(Windows()[0], 0, 1, []store.Period{{Counts: counts.Encode()}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		r, _ := makeReport(Windows()[0], 0, 1, []store.Period{{Counts: counts.Encode()}})
 		got := r.Channels[1].Latency
 		if got.Due.Count != int64(n) || got.Accepted.Count != int64((n+1)/2) || r.Channels[0].Latency != (Latency{}) || r.Latency != got {
 			t.Errorf("%d waits: %+v", n, got)
@@ -129,4 +130,26 @@ func TestFoldingGoesOnAndSparesTheDatabase(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What cannot be read is logged once, with how much it is, and folding goes on.
+func TestWhatIsSetAsideIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &folds{next: func(call int64) (store.Folded, error) {
+			if call == 3 {
+				return store.Folded{Aside: 2}, nil
+			}
+			return store.Folded{Rows: 1}, nil
+		}}
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		var log bytes.Buffer
+		if err := New(Config{Store: f, Log: slog.New(slog.NewTextHandler(&log, nil))}).Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if n := f.calls.Load(); n < 50 || strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "rows=2") {
+			t.Errorf("%d calls, %s", n, log.String())
+		}
+	})
 }

@@ -17,7 +17,7 @@ import (
 	"fmt"
 	"html"
 	"log/slog"
-	"maps"
+	"slices"
 	"time"
 
 	"github.com/commserver/commserver/internal/chain"
@@ -39,6 +39,7 @@ const (
 // Providers reads configurations; not_found for another app's.
 type Providers interface {
 	ProviderConfig(ctx context.Context, app, id comm.ID) (*comm.ProviderConfig, error)
+	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
 }
 
 // Suppressions is the app's opt-out list.
@@ -50,6 +51,7 @@ type Suppressions interface {
 type Config struct {
 	Providers    Providers
 	Suppressions Suppressions
+	Troubles     Troubles
 	// To normalises a recipient as accepting does: wire is what the provider is given, key what suppressions are kept by.
 	To          func(ch comm.Channel, to string) (wire, key string, err error)
 	OpenSecrets func(*comm.ProviderConfig) (map[string]string, error)
@@ -255,12 +257,7 @@ func (s *Service) open(c *comm.ProviderConfig) (provider.Sender, error) {
 		s.cfg.Log.Warn("a provider configuration cannot be tried", "provider", c.ID, "reason", word, "err", cause)
 		return &provider.Error{Class: provider.Account, Code: word, Text: chain.WaitText(word), Cause: cause}
 	}
-	var adapter *provider.Adapter
-	for i := range s.cfg.Adapters {
-		if s.cfg.Adapters[i].Type == c.Type {
-			adapter = &s.cfg.Adapters[i]
-		}
-	}
+	adapter := s.adapter(c)
 	if adapter == nil {
 		return nil, unusable(chain.WaitAdapter, errors.New("the type is not known"))
 	}
@@ -271,12 +268,18 @@ func (s *Service) open(c *comm.ProviderConfig) (provider.Sender, error) {
 	if adapter.Open == nil {
 		return nil, errCannotSend
 	}
-	settings := provider.Settings{}
-	maps.Copy(settings, c.Settings)
-	maps.Copy(settings, secrets)
-	sender, err := adapter.Open(settings, s.cfg.Env)
+	sender, err := adapter.OpenConfig(c, secrets, s.cfg.Env)
 	if err != nil {
 		return nil, unusable(chain.WaitAdapter, err)
 	}
 	return sender, nil
+}
+
+// adapter is that of the configuration's type, nil when there is none.
+func (s *Service) adapter(c *comm.ProviderConfig) *provider.Adapter {
+	i := slices.IndexFunc(s.cfg.Adapters, func(a provider.Adapter) bool { return a.Type == c.Type })
+	if i < 0 {
+		return nil
+	}
+	return &s.cfg.Adapters[i]
 }

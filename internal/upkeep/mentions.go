@@ -101,7 +101,7 @@ func (f *forgetting) mask(ctx context.Context, found []store.Mentioned) (changed
 	}
 	for i := range found {
 		m := &found[i]
-		if m.Recipient == f.address || m.ID.Time() > f.CreatedAt {
+		if m.Recipient == f.address || m.CreatedAt > f.CreatedAt {
 			continue // a message to the address is erased as a whole
 		}
 		x, mentions, err := rewritten(m, f.address)

@@ -16,6 +16,8 @@ const (
 	TaskMessages = "messages"
 	TaskApps     = "deleted_apps"
 	TaskReturned = "returned_suppressions"
+	TaskWebhooks = "webhook_deliveries"
+	TaskFeed     = "feed"
 )
 
 // Round does once whatever is to be done now; what fails keeps nothing else from being done.
@@ -38,6 +40,8 @@ func (s *Service) Round(ctx context.Context) error {
 		{TaskMessages, func(ctx context.Context, t *store.Task) error { return s.walk(ctx, store.Remove, s.cfg.Messages, t) }},
 		{TaskApps, s.deletedApps},
 		{TaskReturned, s.returned},
+		{TaskWebhooks, s.deliveries},
+		{TaskFeed, s.feed},
 	} {
 		if ctx.Err() != nil || !s.cfg.Leads() {
 			break
@@ -161,6 +165,90 @@ func (s *Service) deletedApps(ctx context.Context, t *store.Task) error {
 			return nil
 		}
 		after = ids[len(ids)-1]
+	}
+}
+
+// tried is longer than a delivery is tried (promise 11).
+const tried = 4 * 24 * time.Hour
+
+// deliveries removes those that were made as long ago as content is kept: their bodies hold parts of it. One that is
+// still tried stays until that is over.
+func (s *Service) deliveries(ctx context.Context, t *store.Task) error {
+	before := t.StartedAt - comm.Micros(s.cfg.Content.Microseconds())
+	for {
+		began := time.Now()
+		n, err := s.cfg.Store.TrimDeliveries(ctx, before, min(before, t.StartedAt-comm.Micros(tried.Microseconds())), s.slice.Size())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			t.Reached = before
+			return s.orphans(ctx, t)
+		}
+		took := time.Since(began)
+		account(t, n, took)
+		if err := s.retaining.rest(ctx, n, took); err != nil {
+			return err
+		}
+	}
+}
+
+// orphans removes what endpoints left that were deleted: what waited went at once, what was posted is found by going through them all.
+func (s *Service) orphans(ctx context.Context, t *store.Task) error {
+	if t.StartedAt < s.swept+trimEvery {
+		return nil
+	}
+	for after := (store.EndpointKey{}); ; {
+		began := time.Now()
+		got, err := s.cfg.Store.TrimEndpoints(ctx, after, s.slice.Size())
+		if err != nil {
+			return err
+		}
+		reading := time.Since(began) - got.Took // and waiting for its turn
+		if got.Rows > 0 {
+			account(t, got.Rows, got.Took)
+			if err := s.retaining.rest(ctx, got.Rows, got.Took); err != nil {
+				return err
+			}
+		}
+		if err := s.retaining.pause(ctx, readingRest*reading); err != nil {
+			return err
+		}
+		if got.Rows == 0 && got.Next == (store.EndpointKey{}) {
+			s.swept = t.StartedAt
+			return nil
+		}
+		after = got.Next
+	}
+}
+
+// trimEvery is how often feeds and deleted endpoints are looked at: each app's is, and what goes is a day of many hundred.
+const trimEvery = comm.Micros(time.Hour / time.Microsecond)
+
+// feed removes what is older in feeds than messages are kept.
+func (s *Service) feed(ctx context.Context, t *store.Task) error {
+	before := t.StartedAt - comm.Micros(s.cfg.Messages.Microseconds())
+	if before < s.trimmed+trimEvery {
+		t.Reached = s.trimmed
+		return nil
+	}
+	for after := (comm.ID{}); ; {
+		began := time.Now()
+		n, next, err := s.cfg.Store.TrimFeed(ctx, after, before, s.slice.Size())
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			took := time.Since(began)
+			account(t, n, took)
+			if err := s.retaining.rest(ctx, n, took); err != nil {
+				return err
+			}
+		} else if next.IsZero() {
+			t.Reached, s.trimmed = before, before
+			return nil
+		}
+		after = next
 	}
 }
 

@@ -36,6 +36,9 @@ type Store interface {
 	DeletedApps(ctx context.Context, after comm.ID, limit int) ([]comm.ID, error)
 	Note(ctx context.Context, notes []store.AuditEntry) error
 	Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error)
+	TrimDeliveries(ctx context.Context, before, waiting comm.Micros, limit int) (removed int, err error)
+	TrimEndpoints(ctx context.Context, after store.EndpointKey, limit int) (store.Trimmed, error)
+	TrimFeed(ctx context.Context, after comm.ID, before comm.Micros, limit int) (removed int, next comm.ID, err error)
 }
 
 // Book is the opt-outs with the hashes of those who were erased.
@@ -97,9 +100,11 @@ type Service struct {
 	cfg                Config
 	sealer             *seal.Sealer
 	retaining, erasing hand
-	slice              pace.Slice // of whichever hand has its turn, as are the two times
-	since              time.Time  // when the work under way began
-	latest             time.Time  // when its last step and the rest after it were over
+	slice              pace.Slice  // of whichever hand has its turn, as are the two times
+	since              time.Time   // when the work under way began
+	latest             time.Time   // when its last step and the rest after it were over
+	swept              comm.Micros // when what deleted endpoints left was looked for last
+	trimmed            comm.Micros // how far feeds were, when a round was last through with all
 	desk               *desk
 	wake               chan struct{}
 	roundsFail         outage.Report

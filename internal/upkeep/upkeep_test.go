@@ -76,11 +76,17 @@ func (w *world) app() *comm.App {
 // message accepts one and, unless it waits, ends it.
 func (w *world) message(a *comm.App, c comm.Content, waits bool) comm.ID {
 	w.Helper()
+	return w.minted(a, c, waits, 0)
+}
+
+// minted is message with an id that a node mints whose clock is ahead.
+func (w *world) minted(a *comm.App, c comm.Content, waits bool, ahead time.Duration) comm.ID {
+	w.Helper()
 	payload, err := store.EncodeContent(&c)
 	w.must(err)
 	now, err := w.s.Now(w.Context())
 	w.must(err)
-	id := comm.NewID(now)
+	id := comm.NewID(now.Add(ahead))
 	_, err = w.s.Accept(w.Context(), []store.Submission{{App: a.ID, ID: id, Shard: comm.ShardOf(a.ID, id, 1), Channel: comm.Email, Lane: comm.Normal, Mode: comm.Sandbox, OnUnknown: a.OnUnknown,
 		Recipient: c.To, Terms: store.ContentTerms(&c), Payload: payload, RatePerMinute: 1_000_000}})
 	w.must(err)
@@ -163,7 +169,7 @@ func TestRoundsFollowTheClock(t *testing.T) {
 	w.later(40 * day)
 	is("69 days after its late end", "removed", "removed", "removed")
 	report, err := w.up.Status(w.Context())
-	if err != nil || len(report.Tasks) != 4 || report.OpenErasures != 0 {
+	if err != nil || len(report.Tasks) != 6 || report.OpenErasures != 0 {
 		t.Errorf("%+v %v", report, err)
 	}
 }
@@ -504,4 +510,42 @@ func TestAnAppHasSomeErasuresOpenAtOnce(t *testing.T) {
 	}
 	_, err := w.up.Erase(t.Context(), b.ID, comm.SMS, "233249999999")
 	w.must(err)
+}
+
+// TestAClockAheadHidesNoMention: whether a message was there when the erasure was asked for is what the database says, not its id.
+func TestAClockAheadHidesNoMention(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app()
+	const to = "ama@example.org"
+	mention := comm.Content{To: "kofi@example.org", Body: "Write to " + to}
+	before := []comm.ID{w.message(a, mention, false), w.minted(a, mention, false, time.Second), w.minted(a, mention, true, time.Hour)}
+	asked := w.asked(a, to)
+	for now := comm.Micros(0); now <= asked.CreatedAt; { // the next one is accepted later
+		var err error
+		now, err = w.s.Now(t.Context())
+		w.must(err)
+	}
+	after := w.message(a, mention, false)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		w.erasures()
+		e, err := w.up.Erasure(t.Context(), a.ID, asked.ID)
+		w.must(err)
+		if e.FinishedAt != 0 {
+			if e.Masked != len(before) {
+				t.Errorf("%d are masked, want %d", e.Masked, len(before))
+			}
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the erasure has not ended: %+v", e)
+		}
+	}
+	for i, id := range append(before, after) {
+		m, err := w.s.Message(t.Context(), a.ID, id)
+		w.must(err)
+		if shown := strings.Contains(m.Body, to); shown != (id == after) {
+			t.Errorf("message %d: %s", i, m.Body)
+		}
+	}
 }
