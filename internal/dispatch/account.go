@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"context"
 	"maps"
 	"math"
 	"time"
@@ -15,10 +16,20 @@ import (
 // defaultCallTimeout is how long a call may take when the adapter does not say otherwise.
 const defaultCallTimeout = 30 * time.Second
 
+func callTimeout(a *provider.Adapter) time.Duration {
+	if a.CallTimeout > 0 {
+		return a.CallTimeout
+	}
+	return defaultCallTimeout
+}
+
 // Throttles without a stated end wait this long; stated ones at most maxThrottle (F25).
 const (
 	defaultThrottle = 10 * time.Second
 	maxThrottle     = time.Hour
+	// putsOff is how many recipients in a row a provider may put off, each as if it were the recipient's own affair,
+	// until another one, if there is one, is tried first for a moment: a relay that throttles may have no other word for it.
+	putsOff = 10
 )
 
 // account is a provider configuration with its sender and its health on this
@@ -29,9 +40,17 @@ type account struct {
 	sender  provider.Sender
 	timeout time.Duration
 	broken  string // a word of chain.WaitReasons: it cannot be opened
+	reports *provider.Reporting
 
 	breaker   pace.Breaker
 	second    pace.Bucket
+	failures  int       // calls in a row that failed through the provider's fault
+	failure   string    // the last one's code
+	worked    time.Time // the last call that did not fail so
+	passed    bool      // passOver opened the breaker, and nothing has gone well since
+	failing   []comm.ID // messages whose calls failed so, the last ones
+	oldest    int       // the next of them to be forgotten
+	puts      int       // calls in a row that put the recipient off although the provider works
 	throttled time.Time // refused for its rate until then
 	days      *days     // what it has used of its day; newer versions of the configuration go on with it
 	share     int       // over how many nodes its limits are split
@@ -41,7 +60,12 @@ type account struct {
 	lines   [2]line // units held because of it: critical, rest
 	portion [2]int  // calls that a unit may start before the others of its line have had theirs; 0 = no line
 	freed   bool    // its line is reviewed before the next pick
+	shut    [2]bool // it takes nothing of the class for longer, and its line has been told
 	alarm   alarm
+
+	silence alarm              // when its breaker may open because nothing comes back
+	hurry   context.Context    // of the calls under way: ends when they should give up what they have not sent yet
+	rush    context.CancelFunc // ends it
 }
 
 // calls are those under way of all versions of a configuration that speak for the
@@ -54,7 +78,7 @@ type calls struct {
 
 func newAccount(c comm.ProviderConfig, share int) *account {
 	a := &account{config: c, breaker: pace.NewBreaker(pace.BreakerConfig{}), days: &days{}}
-	a.alarm.account = a
+	a.alarm.account, a.silence.account = a, a
 	a.calls = &calls{latest: a}
 	if c.Limits.Pinned {
 		a.breaker.Pin(pace.PinClosed)
@@ -68,17 +92,32 @@ func newAccount(c comm.ProviderConfig, share int) *account {
 // under way and its health: a change of name, priority or limits is no new beginning.
 func (a *account) inherit(old *account, now time.Time) {
 	a.days = old.days
-	c, was := &a.config, &old.config
-	if c.Type != was.Type || !maps.Equal(c.Settings, was.Settings) || !bytes.Equal(c.Secrets, was.Secrets) {
+	if !sameAccount(&a.config, &old.config) {
 		return
 	}
+	c, was := &a.config, &old.config
 	a.throttled = old.throttled
 	a.calls = old.calls
 	a.calls.latest = a
 	// A half-open one waits for probes that answer to the old account.
 	if c.Limits.Pinned == was.Limits.Pinned && old.breaker.State(now) != pace.HalfOpen {
 		a.breaker = old.breaker
+		a.breaker.Detach()
+		a.failures, a.failure, a.worked, a.passed = old.failures, old.failure, old.worked, old.passed
 	}
+}
+
+// sameAccount says whether two versions of a configuration speak for the same account at the provider. Where its reports come to
+// is no part of that: another callback token changes the sealed box and nothing else.
+func sameAccount(c, was *comm.ProviderConfig) bool {
+	settings := func(c *comm.ProviderConfig) map[string]string {
+		out := maps.Clone(c.Settings)
+		delete(out, comm.CallbackRotatedAt)
+		delete(out, comm.PreviousCallbackEndsAt)
+		return out
+	}
+	rotated := c.Settings[comm.CallbackRotatedAt] != was.Settings[comm.CallbackRotatedAt]
+	return c.Type == was.Type && maps.Equal(settings(c), settings(was)) && (rotated || bytes.Equal(c.Secrets, was.Secrets))
 }
 
 // split shares the limits among nodes, each at least one.
@@ -122,11 +161,12 @@ func (a *account) condition(now time.Time, db comm.Micros, class, reserve int) c
 		}
 		return c
 	}
-	if a.spent(db) {
+	if a.spent(db, class, reserve) {
 		return chain.Condition{Reason: chain.WaitRate, Until: db.NextDay()}
 	}
 	if a.places(class, reserve) == 0 {
-		return chain.Condition{Reason: chain.WaitBusy, Brief: true}
+		// Of one that is on trial the calls under way may be those that it does not answer: nobody waits for them.
+		return chain.Condition{Reason: chain.WaitBusy, Brief: a.breaker.State(now) == pace.Closed}
 	}
 	if d := a.second.Wait(now); d > 0 {
 		return chain.Condition{Reason: chain.WaitRate, Until: at(now.Add(d)), Brief: true}
@@ -171,10 +211,14 @@ func (a *account) scarce() chain.Condition {
 	return c
 }
 
-// take books one call that condition allowed. ok is false when the breaker says no after all.
-func (a *account) take(now time.Time, db comm.Micros, class int) (ticket pace.Ticket, ok bool) {
+// take books one call that condition allowed, or in spite of the breaker, which then learns nothing
+// of it. ok is false when the rate or the breaker says no after all; then nothing is booked.
+func (a *account) take(now time.Time, db comm.Micros, class int, forced bool) (ticket pace.Ticket, ok bool) {
+	if a.second.Wait(now) > 0 {
+		return ticket, false
+	}
 	ticket, ok = a.breaker.Allow(now)
-	if !ok {
+	if !ok && !forced {
 		return ticket, false
 	}
 	a.second.Take(now)
@@ -202,27 +246,44 @@ func (a *account) refund(now time.Time, ticket pace.Ticket) {
 	a.breaker.Done(now, ticket, pace.Neutral)
 }
 
-// learn feeds an answer to the breaker and the throttle.
-func (a *account) learn(now time.Time, ticket pace.Ticket, r *result) {
+// learn feeds what a message's call came to to the breaker and the throttle. fresh says that it failed through the provider's
+// fault, and that the same message had not failed here before.
+func (a *account) learn(now time.Time, ticket pace.Ticket, id comm.ID, r *result) (fresh bool) {
 	rule := r.class().Rule()
+	puts := a.puts
+	a.puts = 0
 	switch {
 	case rule.Throttle:
 		a.breaker.Done(now, ticket, pace.Neutral)
-		wait := r.answer.RetryAfter
-		if wait <= 0 {
-			wait = defaultThrottle
-		}
-		if until := now.Add(min(wait, maxThrottle)); until.After(a.throttled) {
-			a.throttled = until
-		}
+		a.pause(now, r.answer.RetryAfter)
 	case r.answer != nil && r.answer.Class == provider.Transient && r.answer.Healthy && !r.panicked:
 		a.breaker.Done(now, ticket, pace.Success)
+		a.result(now, pace.Success, r)
+		a.puts = puts + 1
 	case rule.Breaker || r.panicked:
-		a.breaker.Done(now, ticket, pace.Failure)
+		told := a.outcome(id)
+		a.breaker.Done(now, ticket, told)
+		a.result(now, pace.Failure, r)
 		if rule.OpenNow && !a.config.Limits.Pinned {
 			a.breaker.Trip(now)
 		}
+		if rule.Unknown && r.answer != nil && r.answer.RetryAfter > 0 { // it may have been sent, and more is not to come yet
+			a.pause(now, r.answer.RetryAfter)
+		}
+		return told == pace.Failure
 	default:
 		a.breaker.Done(now, ticket, pace.Success)
+		a.result(now, pace.Success, r)
+	}
+	return false
+}
+
+// pause keeps the account from being called for as long as its provider asks, or a moment if it does not say.
+func (a *account) pause(now time.Time, asked time.Duration) {
+	if asked <= 0 {
+		asked = defaultThrottle
+	}
+	if until := now.Add(min(asked, maxThrottle)); until.After(a.throttled) {
+		a.throttled = until
 	}
 }

@@ -258,9 +258,10 @@ func (s *scheduler) rebook(j *job) bool {
 	j.aside, j.retried = nil, true
 	generation, fit := s.guard.current()
 	if fit && !s.stopping && !j.shard.draining && s.slots.fair(j.class, j.unit.tenant.inflight[j.class]) {
-		r := s.route(j.unit, j.shard.modes[j.head.ID], nil, now)
+		r := s.wayOf(j.unit, j.head.ID, j.shard.modes[j.head.ID], now)
 		if r.to != nil && r.loads == nil && r.wait == (chain.Condition{}) {
-			j.account, j.live, j.node, j.generation = r.to, r.live, s.node, generation
+			j.account, j.words, j.live, j.node, j.generation = r.to, r.words, r.live, s.node, generation
+			j.elsewhere, j.forced = r.elsewhere, r.forced
 			if s.seize(j, now, s.clock.dbAt(now)) {
 				return true
 			}

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,7 +63,14 @@ func (d *Dispatcher) call(j *job) result {
 	j.payload, j.files = nil, nil // the message has what is needed; the job outlives it
 	ctx, cancel := context.WithTimeout(d.callCtx, j.account.timeout)
 	defer cancel()
+	if j.brisk {
+		ctx = provider.ConnectWithin(ctx, briskDial)
+	}
 	left, err := d.leaveOut(ctx, m.App, &c)
+	if errors.Is(err, errCopy) {
+		d.log.Error("a copy's address in a stored message cannot be read", "message", m.ID.String())
+		return result{unreadable: true}
+	}
 	if err != nil {
 		d.log.Warn("the opt-out list cannot be asked about copies; the message is tried again", "message", m.ID.String(), "err", err)
 	}
@@ -76,6 +84,9 @@ func (d *Dispatcher) call(j *job) result {
 	return r
 }
 
+// errCopy says that an address of a copy is none, which another try would find again.
+var errCopy = errors.New("a copy's address cannot be read")
+
 // leaveOut takes copies off a mail whose addresses are on the app's opt-out list, and
 // answers how many. The start of the attempt has asked about the recipient; it is stored,
 // so that what joined the list before it is seen here.
@@ -87,7 +98,7 @@ func (d *Dispatcher) leaveOut(ctx context.Context, app comm.ID, c *comm.Content)
 	for _, text := range slices.Concat(c.CC, c.BCC) {
 		email, err := address.ParseEmail(text)
 		if err != nil {
-			return 0, fmt.Errorf("read a copy's address: %w", err)
+			return 0, errCopy
 		}
 		keys = append(keys, email.Key)
 	}

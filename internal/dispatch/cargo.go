@@ -39,46 +39,52 @@ type berth struct {
 const (
 	// berthAfter is how long a large message lets others pass.
 	berthAfter = 2 * time.Second
+	// berthKept is how long its room is kept while its account is busy: it is next in that line, after a call's time.
+	berthKept = 10 * time.Second
 	// rereadAfter is how often a unit without room looks whether its first message still waits: a cancel tells nobody.
 	rereadAfter = 5 * time.Second
 )
 
-// lapsed says that nobody holds the berth: what held it has nothing more to send or waits for something else.
-func (b *berth) lapsed() bool {
+// lapsed says that nobody holds the berth: what held it has nothing more to send or waits for something else
+// than a moment until its account has a place.
+func (b *berth) lapsed(now time.Time) bool {
 	switch {
 	case b.unit == nil || b.unit.dead:
 		return true
+	case b.unit.phase == held && b.unit.hold.Reason != chain.WaitMemory:
+		return !b.unit.hold.Brief || now.Sub(b.unit.heldSince) >= berthKept
 	case b.unit.phase == held:
-		return b.unit.hold.Reason != chain.WaitMemory
+		return false
 	}
 	return b.unit.phase != ready && b.unit.phase != loading
 }
 
 // kept is the room that is kept from the unit for another one.
 func (b *berth) kept(u *unit, now time.Time) int64 {
-	if b.lapsed() || b.unit == u || now.Sub(b.unit.cramped) < berthAfter {
+	if b.lapsed(now) || b.unit == u || now.Sub(b.unit.cramped) < berthAfter {
 		return 0
 	}
 	return min(b.bytes, b.saved)
 }
 
-// asked notes whether there was room for the unit's message of that size.
-func (c *cargo) asked(u *unit, n int64, room bool, now time.Time) {
-	b := &c.berth
-	if room {
-		u.cramped = time.Time{}
-		if b.unit == u {
-			*b = berth{}
-		}
-		return
+// settled forgets that the unit's first message found no room: it has started, or room is not what it lacks.
+func (c *cargo) settled(u *unit) {
+	u.cramped = time.Time{}
+	if c.berth.unit == u {
+		c.berth = berth{}
 	}
+}
+
+// missed notes that there was no room for the unit's message of that size.
+func (c *cargo) missed(u *unit, n int64, now time.Time) {
+	b := &c.berth
 	if u.cramped.IsZero() {
 		u.cramped, u.reread = now, now
 	}
 	switch {
 	case b.unit == u:
 		b.bytes = n
-	case b.lapsed() || u.cramped.Before(b.unit.cramped):
+	case b.lapsed(now) || u.cramped.Before(b.unit.cramped):
 		*b = berth{unit: u, bytes: n, since: c.loads}
 	}
 }
@@ -113,11 +119,16 @@ func (c *cargo) fits(class int, u *unit, n int64, now time.Time) bool {
 // laden parks the unit if its next message is too large for now: small ones of other units go on.
 func (s *scheduler) laden(u *unit, h store.Head, class int) bool {
 	now := s.clock.now()
-	if class != classCritical {
-		s.cargo.asked(u, h.Bytes, s.cargo.room(class, u, h.Bytes, now) >= 0, now)
+	room, fits := s.cargo.room(class, u, h.Bytes, now) >= 0, s.cargo.fits(class, u, h.Bytes, now)
+	switch {
+	case class == classCritical:
+	case !room:
+		s.cargo.missed(u, h.Bytes, now)
+	case !fits: // its own app's share is what it lacks
+		s.cargo.settled(u)
 	}
-	if s.cargo.fits(class, u, h.Bytes, now) {
-		return false
+	if fits {
+		return false // and keeps its claim until it has started: its account may refuse it yet
 	}
 	if now.Sub(u.reread) >= rereadAfter && !u.cramped.IsZero() {
 		u.reread = now

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,43 @@ func TestChangesOfSettings(t *testing.T) {
 		time.Sleep(time.Second)
 		if one, two, logger := s.called("ONE"), s.called("TWO"), s.called("LOGGER"); one != 2 || two != 2 || logger != 0 {
 			t.Errorf("%d calls of ONE, %d of TWO, %d of the logger", one, two, logger)
+		}
+	})
+	play(t, "another callback token is no new account", func(t *testing.T, s *stage) {
+		c := emailConfig("ONE", 1)
+		c.Secrets = []byte("sealed")
+		edit := s.edit
+		s.edit = func(cfg *Config) {
+			edit(cfg)
+			cfg.OpenSecrets = func(*comm.ProviderConfig) (map[string]string, error) { return map[string]string{}, nil }
+		}
+		a := s.app(nil, c)
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		s.acts("ONE", func(context.Context, *provider.Message) error {
+			return &provider.Error{Class: provider.RateLimited, RetryAfter: time.Hour}
+		})
+		s.send(srv, a, nil)
+		time.Sleep(time.Second)
+		s.store.change(func() {
+			list := append([]comm.ProviderConfig(nil), s.store.configs[a.ID]...)
+			list[0].Settings = map[string]string{comm.CallbackRotatedAt: "now", comm.PreviousCallbackEndsAt: "later"}
+			maps.Copy(list[0].Settings, c.Settings)
+			list[0].Secrets = []byte("sealed again")
+			list[0].Version++
+			s.store.configs[a.ID] = list
+		})
+		srv.d.Invalidate(a.ID)
+		s.send(srv, a, nil)
+		time.Sleep(time.Minute)
+		srv.d.sched.mu.Lock()
+		defer srv.d.sched.mu.Unlock()
+		var x *account
+		for _, x = range srv.d.sched.dir.entry(a.ID).accounts {
+			break // there is one
+		}
+		if x.config.Settings[comm.CallbackRotatedAt] == "" || x.throttled.Before(time.Now()) || s.called("ONE") != 1 {
+			t.Errorf("%d calls of a provider that asked for an hour; it is left alone until %v: %+v", s.called("ONE"), x.throttled, x.config)
 		}
 	})
 	play(t, "an account that refuses while the chain changes does not end the message", func(t *testing.T, s *stage) {

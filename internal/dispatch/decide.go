@@ -1,9 +1,7 @@
 package dispatch
 
 import (
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/pace"
@@ -38,6 +36,7 @@ type facts struct {
 	state      *comm.State // as attempt start left it: SENDING
 	provider   string
 	providerID comm.ID
+	reports    *provider.Reporting // what the provider says later; nil: nothing
 	result     result
 	live       bool // a real provider was called, not the sandbox
 	panics     int  // of this message's adapters so far, with this one
@@ -46,6 +45,8 @@ type facts struct {
 	next       bool // another configuration can take the message now
 	until      comm.Micros
 	now        comm.Micros
+	repeats    bool // the provider takes a repeat of the attempt only once
+	patient    bool // the message would still wait for that provider
 }
 
 // policy is the operator's patience.
@@ -81,16 +82,20 @@ func (p policy) decide(f facts) decision {
 	case rule.Class == provider.Accepted:
 		o := f.outcome(comm.Sent, comm.CauseProviderAccepted, "", "")
 		o.Ref, o.Detail = clip(f.result.receipt.Ref), clip(f.result.receipt.Detail)
+		if f.reports != nil && o.Ref != "" {
+			o.Traced = true
+			if len(f.reports.Asks) > 0 {
+				o.AskIn = f.reports.Asks[0].Microseconds()
+			}
+		}
 		return decision{want: o}
 	case rule.Unknown:
 		return p.unknown(f)
 	case rule.Fails:
 		d := f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, rule.Code, f.result.answer.Text))
-		if f.bounced() {
-			d.suppress = store.HardBounce
-		}
+		d.suppress = f.suppress()
 		return d
-	case rule.FailOver && f.next:
+	case rule.FailOver && f.next && !f.owes():
 		o := f.outcome(comm.Sending, comm.CauseAttemptFailed, rule.Code, f.result.answer.Text)
 		return decision{failover: true, want: o}
 	}
@@ -103,20 +108,52 @@ func (p policy) again(f facts, rule provider.Rule) decision {
 	case rule.Throttle && !f.counted:
 		o := f.outcome(comm.Queued, comm.CauseThrottled, rule.Code, f.result.answer.Text)
 		o.Due = f.after(f.until)
+		if f.owes() { // it waits for its configuration, but not for ever: see back
+			o.Set, o.Due = comm.RepeatOwed, f.after(min(f.until, f.now.Add(repeatPause)))
+		}
 		return f.clean(p.patience(f, o))
 	case rule.CountRound, f.counted, f.later:
 		// Also when the last one refused for good: another one that failed for now, or was out, may take the message.
 		o := f.outcome(comm.Queued, comm.CauseRetryTransient, rule.Code, f.result.answer.Text)
-		o.Round = f.state.Round + 1
-		o.Due = f.after(f.now.Add(max(p.retry.Delay(o.Round, p.random), f.asked(rule))))
+		p.nextRound(f, &o)
 		return f.clean(p.patience(f, o))
 	}
 	return f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, provider.PermanentMessage.Rule().Code, f.result.answer.Text))
 }
 
-// asked is how long a provider that refuses for now wants to be left alone with this message.
-func (f facts) asked(rule provider.Rule) time.Duration {
-	if rule.Class != provider.Transient {
+// nextRound says when the message is tried again. While a repeat is owed the round goes on with it, after short waits.
+func (p policy) nextRound(f facts, o *store.Outcome) {
+	o.Round = f.state.Round + 1
+	if !f.owes() {
+		o.Due = f.after(f.now.Add(max(p.retry.Delay(o.Round, p.random), f.asked())))
+		return
+	}
+	o.Set |= comm.RepeatOwed
+	if f.state.Flags.Has(comm.RepeatOwed) {
+		o.Round = max(1, f.state.Round)
+	}
+	o.Due = f.after(f.now.Add(min(max(p.retry.Delay(o.Round, p.random), f.asked()), repeatPause)))
+}
+
+// owes says that the next attempt goes to this provider again, before another may have the message (promise 6): it
+// may have taken the message, or that of an earlier attempt is still open because this one did not get through.
+func (f facts) owes() bool {
+	if !f.repeats || !f.patient {
+		return false
+	}
+	switch rule := f.result.class().Rule(); {
+	case rule.Unknown:
+		return f.state.OnUnknown != comm.FailUnknown
+	case rule.Class == provider.Transient, rule.Throttle:
+		return f.state.Flags.Has(comm.RepeatOwed)
+	}
+	return false
+}
+
+// asked is how long a provider that refuses for now wants to be left alone with this message. Beside an answer that leaves
+// the outcome unknown it speaks for itself (account.learn): another one may have the message before.
+func (f facts) asked() time.Duration {
+	if f.result.answer == nil || f.result.class() != provider.Transient {
 		return 0
 	}
 	return min(f.result.answer.RetryAfter, maxThrottle)
@@ -137,17 +174,20 @@ func (p policy) unknown(f facts) decision {
 		o.ErrorCode = codeInternal
 	}
 	o.Set = comm.PossibleDuplicate | comm.UnknownInGeneration | comm.UnknownEver
-	o.Round = f.state.Round + 1
-	o.Due = f.after(f.now.Add(p.retry.Delay(o.Round, p.random)))
+	p.nextRound(f, &o)
+	if f.next && !f.owes() && f.state.Flags.Has(comm.RepeatOwed) {
+		o.Due = f.after(f.now) // it has waited for this answer already
+	}
 	if _, late := p.lastDue(f, o.Due); late {
 		o = *end
 	}
 	return decision{want: o, ifCancelled: end}
 }
 
-// orphan decides a message found SENDING at a take-over: its outcome was never recorded.
-func (p policy) orphan(s *comm.State, now comm.Micros) decision {
-	return p.unknown(facts{state: s, provider: s.Provider, providerID: s.ProviderID, now: now,
+// orphan decides a message found SENDING at a take-over: its outcome was never recorded. repeats says that its
+// provider takes a repeat only once.
+func (p policy) orphan(s *comm.State, now comm.Micros, repeats bool) decision {
+	return p.unknown(facts{state: s, provider: s.Provider, providerID: s.ProviderID, now: now, repeats: repeats, patient: true,
 		result: result{called: true, answer: &provider.Error{Class: provider.Ambiguous,
 			Text: "the server that made the call stopped before the outcome was recorded"}}})
 }
@@ -183,7 +223,7 @@ func (p policy) lastDue(f facts, due comm.Micros) (comm.Cause, bool) {
 // released is the clean return of a message whose attempt never began.
 func (f facts) released() store.Outcome {
 	o := f.outcome(comm.Queued, comm.CauseReleased, "", "")
-	o.Due = f.after(f.now)
+	o.Due, o.Set = f.after(f.now), f.state.Flags&comm.RepeatOwed
 	return o
 }
 
@@ -213,9 +253,9 @@ func (f facts) outcome(to comm.Status, cause comm.Cause, code, text string) stor
 		ErrorCode: code, ErrorText: clip(text)}
 	if a := f.result.answer; a != nil {
 		o.Detail = clip(detail(a))
-		if f.bounced() {
+		if f.suppress() != "" {
 			const note = "; the address is suppressed from now on"
-			o.Detail = cut(o.Detail, maxDetail-len(note)) + note
+			o.Detail = comm.Storable(o.Detail, maxDetail-len(note)) + note
 		}
 	} else {
 		o.Detail = o.ErrorText
@@ -223,10 +263,14 @@ func (f facts) outcome(to comm.Status, cause comm.Cause, code, text string) stor
 	return o
 }
 
-// bounced says that a real provider refused the recipient as one that does not exist.
-func (f facts) bounced() bool {
+// suppress is the reason for which the recipient joins the app's suppressions: a real provider refused it
+// for good as one that does not exist, or that has opted out.
+func (f facts) suppress() string {
 	a := f.result.answer
-	return f.live && a != nil && a.HardBounce && f.result.class().Rule().Fails && !f.result.panicked
+	if !f.live || a == nil || !f.result.class().Rule().Fails || f.result.panicked {
+		return ""
+	}
+	return a.Suppress()
 }
 
 func detail(a *provider.Error) string {
@@ -239,28 +283,8 @@ func detail(a *provider.Error) string {
 	return a.Code + ": " + a.Text
 }
 
-// clip makes text storable everywhere: valid UTF-8, no NUL, at most 256 bytes.
-func clip(s string) string {
-	if strings.IndexByte(s, 0) >= 0 {
-		s = strings.ReplaceAll(s, "\x00", " ")
-	}
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "?")
-	}
-	return cut(s, maxDetail)
-}
+// clip makes text storable everywhere.
+func clip(s string) string { return comm.Storable(s, maxDetail) }
 
 // maxDetail bounds a stored text, in bytes.
 const maxDetail = 256
-
-// cut shortens valid UTF-8 to at most n bytes.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	s = s[:n]
-	for len(s) > 0 && !utf8.ValidString(s) {
-		s = s[:len(s)-1]
-	}
-	return s
-}

@@ -275,22 +275,18 @@ func (d *Dispatcher) open(c *comm.ProviderConfig) *account {
 		a.broken = chain.WaitCannotSend
 		return a
 	}
-	a.timeout = adapter.CallTimeout
-	if a.timeout <= 0 {
-		a.timeout = defaultCallTimeout
-	}
-	settings := make(provider.Settings, len(c.Settings)+2)
-	maps.Copy(settings, c.Settings)
+	a.reports = adapter.Reporting
+	a.timeout = callTimeout(&adapter)
+	var secrets map[string]string
 	if c.Secrets != nil {
-		secrets, err := d.sched.dir.secrets(c)
-		if err != nil {
+		var err error
+		if secrets, err = d.sched.dir.secrets(c); err != nil {
 			a.broken = chain.WaitCredentials
 			d.log.Warn("credentials of a provider configuration cannot be opened; its messages wait", "provider", c.ID.String(), "err", err)
 			return a
 		}
-		maps.Copy(settings, secrets)
 	}
-	sender, err := adapter.Open(settings, d.sched.dir.env)
+	sender, err := adapter.OpenConfig(c, secrets, brisk(d.sched.dir.env))
 	if err != nil {
 		a.broken = chain.WaitAdapter
 		d.log.Warn("a provider configuration cannot be opened; its messages wait", "provider", c.ID.String(), "err", err)
@@ -339,6 +335,7 @@ func (s *scheduler) replace(e *entry, l loaded) (closed []provider.Sender) {
 			a.inherit(was, s.clock.now())
 		}
 		s.spread(e, a)
+		s.examine(a, s.clock.now())
 	}
 	s.used(e, l.days)
 	for id, a := range old {
@@ -349,6 +346,7 @@ func (s *scheduler) replace(e *entry, l loaded) (closed []provider.Sender) {
 			closed = append(closed, a.sender)
 		}
 		s.alarms.drop(&a.alarm)
+		s.alarms.drop(&a.silence)
 		for class := range a.lines {
 			for a.lines[class].len() > 0 {
 				if w := a.lines[class].pop(); w.unit.turn == w.turn {

@@ -50,6 +50,7 @@ type Config struct {
 	Apps      AppReader
 	Providers ProviderReader
 	Announcer store.Announcer // nil: other nodes find out by polling
+	Troubles  Troubles        // is told which configurations do not work [nobody is]
 
 	Adapters []provider.Adapter
 	Logger   provider.Sender // the sandbox: takes what is not sent for real
@@ -60,6 +61,9 @@ type Config struct {
 	Fallback    chain.Fallback
 	// Suppressions is asked about the copies of a mail before it is sent [nobody is].
 	Suppressions Suppressions
+	// CatchUp applies what providers have reported so far, whichever node took it. It is called before an attempt that follows one
+	// of unknown outcome, for several messages together; while it fails they wait [nothing is reported].
+	CatchUp func(ctx context.Context) error
 	// SettingsHeard is called when another node announces that it changed an app's
 	// settings (the zero id: the server-level chain), for whoever else remembers them [nobody].
 	SettingsHeard func(app comm.ID)
@@ -161,11 +165,11 @@ func New(cfg Config) (*Dispatcher, error) {
 		clock: &clock{now: cfg.Now, start: cfg.Now()}, guard: newGuard(cfg.Now, cfg.Lease), log: d.log, logger: logger, fall: cfg.Fallback,
 		rules:   policy{retry: cfg.Retry, horizon: cfg.Horizon, random: cfg.Rand},
 		node:    comm.NewID(comm.At(cfg.Now())).String(),
-		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},
-		slots: slots{max: cfg.MaxInFlight, reserve: reserve},
+		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, ill: ills{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},
+		slots: slots{max: cfg.MaxInFlight, reserve: reserve}, keys: keysOf(cfg.Adapters),
 		cargo: cargo{max: cfg.MaxBytes, reserve: cfg.MaxBytes / 100 * int64(cfg.CriticalReserve)},
-		wake:  make(chan struct{}, 1),
-		dir:   directory{entries: map[comm.ID]*entry{}, adapters: map[string]provider.Adapter{}, unable: provider.CannotSend(cfg.Adapters), env: cfg.Env, secrets: cfg.OpenSecrets, share: 1},
+		wake:  make(chan struct{}, 1), reporting: cfg.CatchUp != nil,
+		dir: directory{entries: map[comm.ID]*entry{}, adapters: map[string]provider.Adapter{}, unable: provider.CannotSend(cfg.Adapters), env: cfg.Env, secrets: cfg.OpenSecrets, share: 1},
 	}
 	for _, a := range cfg.Adapters {
 		s.dir.adapters[a.Type] = a

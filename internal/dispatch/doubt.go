@@ -60,9 +60,12 @@ func (t *turner) doubted(b *batch) {
 		s.count.turnFailed = true
 	}
 	s.mu.Unlock()
-	if known && b.tries == 0 && (b.size() > 1 || full) {
+	switch {
+	case known && b.tries == 0 && (b.size() > 1 || full):
 		t.undo(b)
-	} else {
+	case b.size() > 0 && b.size() < items:
+		t.apart(b)
+	default:
 		t.refused(b)
 	}
 	if outage {
@@ -71,6 +74,19 @@ func (t *turner) doubted(b *batch) {
 	if outage || uncertain {
 		t.d.log.Error("turn could not be stored", "items", items, "uncertain", uncertain, "err", b.err)
 	}
+}
+
+// apart puts in line what is left of a batch whose starts wait for the sweep. It was not refused alone: among the rows that
+// are aside it would stand behind hundreds that were.
+func (t *turner) apart(b *batch) {
+	s := t.d.sched
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !b.apart {
+		t.limit = max(1, t.limit/2)
+	}
+	s.aside.line.pushFirst(&batch{apart: true, finishes: b.finishes, late: b.late})
+	s.poke()
 }
 
 // inParts tries starts again that were not stored when the store lost its connection, in

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/chain"
-	"github.com/commserver/commserver/internal/comm"
 )
 
 // line is the line of an account. Those that it called in vain, because others took
@@ -93,6 +92,14 @@ func (s *scheduler) review(a *account) {
 	now, db := s.clock.now(), s.clock.db()
 	gone := 0
 	for class := range a.lines {
+		if c := a.condition(now, db, class, s.percent()); c.Reason == "" || c.Brief {
+			a.shut[class] = false
+		} else if !a.shut[class] {
+			a.shut[class] = true
+			s.scatter(a, class)
+		}
+	}
+	for class := range a.lines {
 		l := &a.lines[class]
 		if l.len() == 0 {
 			a.portion[class] = 0
@@ -146,11 +153,5 @@ func (s *scheduler) callNext(a *account, l *line) bool {
 		s.free(x)
 	}
 	x.called = a
-	if x.phase != ready || x.shard.draining {
-		return false
-	}
-	if x.key.Lane != comm.Critical {
-		x.tenant.calls++
-	}
-	return true
+	return x.phase == ready && !x.shard.draining
 }

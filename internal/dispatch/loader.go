@@ -32,10 +32,11 @@ type reads struct {
 	outages  int // after which reads worked again
 }
 
-// task is one read: of windows, or of entries.
+// task is one read: of windows, of entries, or of what providers reported, for messages in doubt.
 type task struct {
 	windows []ask
 	entries []*entry
+	doubted []*job
 }
 
 // ask is a read of one unit's window.
@@ -141,6 +142,10 @@ func (s *scheduler) readSize(u *unit) int {
 func (d *Dispatcher) perform(ctx context.Context, t task) {
 	if len(t.windows) > 0 {
 		d.fill(ctx, t.windows)
+		return
+	}
+	if len(t.doubted) > 0 {
+		d.catchUp(ctx, t.doubted)
 		return
 	}
 	closed, calls := d.refresh(ctx, t.entries)

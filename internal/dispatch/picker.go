@@ -77,7 +77,7 @@ func (s *scheduler) serve(t *tenant, class, n int, generation uint64, steps *int
 		// with, and a head that became due in between must not be offered for ever.
 		var cut bool
 		out, cut = s.drain(u, min(most-len(out), max(1, n/4)), generation, s.clock.now(), out)
-		if u.phase != held || u.hold.Reason != chain.WaitMemory {
+		if !u.waitsForMemory() {
 			u.called = nil // one that waits for memory keeps its call: it would hardly get both at once
 		}
 		if u.phase == idle && !(u.shard.draining && !u.dead) {
@@ -104,42 +104,50 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 			return out, true
 		}
 		head := u.win.front()
-		if u.shard.inflight[head.ID] != nil {
+		owes, apart := u.shard.owes(head.ID)
+		if u.shard.inflight[head.ID] != nil || apart {
 			u.win.pop()
 			s.heads--
 			continue
 		}
 		mode := u.shard.modes[head.ID]
-		if r.to == nil && r.end == nil || mode != 0 || r.to != nil && r.to.condition(now, db, class, s.percent()).Reason != "" {
+		if r.to == nil && r.end == nil || mode != 0 || owes || r.to != nil && r.to.condition(now, db, class, s.percent()).Reason != "" {
 			if len(out) > before {
 				u.called = nil // not in vain
 			}
-			if r = s.route(u, mode, nil, now); r.waits(s, u) {
+			if r = s.way(u, head, mode, now); r.park {
+				continue
+			}
+			if r.waits(s, u) {
 				return out, false
 			}
 		}
-		if r.end == nil && s.laden(u, head, class) {
-			return out, false
-		}
-		if r.to != nil && r.to.lines[class].len() > 0 && u.called != r.to {
+		if r.to != nil && r.to.lines[class].len() > 0 && u.called != r.to && !r.forced {
 			s.hold(u, r.to.scarce(), r.to) // what is free is for those in the line
 			return out, false
 		}
-		j := &job{unit: u, shard: u.shard, head: head, class: class, account: r.to, live: r.live, end: r.end, node: s.node, generation: generation}
+		if r.end == nil && s.laden(u, head, class) {
+			u.called = r.to // it had its turn there, and will be the next when it has room
+			return out, false
+		}
+		j := &job{unit: u, shard: u.shard, head: head, class: class, account: r.to, words: r.words, live: r.live, end: r.end, elsewhere: r.elsewhere, forced: r.forced,
+			node: s.node, generation: generation}
 		if r.end != nil && !r.certain && mode == 0 && head.ID.Time() <= r.changed {
 			// Accepted before the app last changed: perhaps in the sandbox. The logger's start finds out.
-			j.account, j.end = s.logger, nil
+			j.account, j.end, j.words = s.logger, nil, ""
 		}
 		if j.end == nil && !s.seize(j, now, db) {
 			r = route{} // the breaker refused after all: look again
 			continue
 		}
+		s.cargo.settled(u)
 		u.win.pop()
 		s.heads--
 		u.shard.inflight[head.ID] = j
 		u.inflight++
+		u.tenant.count(u.key.Lane)
 		out = append(out, j)
-		if mode != 0 {
+		if mode != 0 || owes {
 			r = route{}
 		}
 	}
@@ -151,7 +159,7 @@ func (s *scheduler) seize(j *job, now time.Time, db comm.Micros) bool {
 	if j.cargo == 0 && !s.cargo.fits(j.class, j.unit, j.head.Bytes, now) {
 		return false
 	}
-	ticket, ok := j.account.take(now, db, j.class)
+	ticket, ok := j.account.take(now, db, j.class, j.forced)
 	if !ok {
 		return false
 	}
@@ -198,6 +206,7 @@ func (s *scheduler) refund(j *job) {
 type route struct {
 	to      *account
 	live    bool
+	words   string         // of the event that tells of the start
 	end     *store.Outcome // nothing to send with: the message ends
 	certain bool           // end holds whatever the message's mode
 	changed comm.Micros    // when the app last changed
@@ -206,6 +215,11 @@ type route struct {
 	wait    chain.Condition
 	by      *account // what the wait is for
 	loads   *entry   // must be read first
+
+	// Of a message that owes a repeat:
+	park      bool // it waits beside its unit
+	forced    bool // to is called in spite of its breaker
+	elsewhere bool // not where the repeat is owed
 }
 
 // waits parks the unit if the route leads nowhere now.
@@ -262,7 +276,7 @@ func (s *scheduler) route(u *unit, mode comm.Mode, tried []comm.ID, now time.Tim
 	case c.NoProvider:
 		r.end = &store.Outcome{To: comm.Failed, Cause: comm.CauseNoProvider, ErrorCode: comm.CauseNoProvider.String(), ErrorText: c.Why, Detail: c.Why}
 	case len(c.Candidates) > 0 && c.Candidates[0].Wait.Reason == "":
-		r.to, r.live = owner.accounts[c.Candidates[0].Config.ID], true
+		r.to, r.live, r.words = owner.accounts[c.Candidates[0].Config.ID], true, words(&c, owner.accounts)
 	case len(c.Candidates) > 0:
 		r.wait, r.by, r.later = c.Candidates[0].Wait, owner.accounts[c.Candidates[0].Config.ID], true
 	default:

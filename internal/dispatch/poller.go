@@ -30,6 +30,11 @@ type poller struct {
 	swept     time.Time
 	tidied    time.Time
 	refused   time.Time // SetHolds failed then
+	teller    string    // that told the troubles
+	told      map[comm.ID]store.ProviderTrouble
+	left      []store.ProviderTrouble // left to others, which is not told yet
+	untold    time.Time               // telling them failed then
+	settled   time.Time               // when it was looked last for what others left
 }
 
 func (p *poller) run(ctx context.Context) {
@@ -52,6 +57,8 @@ func (p *poller) run(ctx context.Context) {
 		p.d.sched.lookAgain()
 		p.d.sched.mu.Unlock()
 		p.publish(ctx)
+		p.tellTroubles(ctx)
+		p.settleLeft(ctx)
 		p.tidy(ctx)
 	}
 }
@@ -257,7 +264,7 @@ func (s *scheduler) rescue(sh *shard, st *comm.State) {
 	f := facts{state: st, provider: st.Provider, providerID: st.ProviderID, now: s.clock.db()}
 	dec := f.clean(f.released())
 	if st.Epoch < sh.epoch {
-		dec = s.rules.orphan(st, f.now)
+		dec = s.rules.orphan(st, f.now, f.now < s.keyEnds(st))
 	}
 	j := &job{shard: sh, head: store.HeadOf(st)}
 	sh.inflight[st.ID] = j
@@ -275,10 +282,13 @@ func (p *poller) tidy(ctx context.Context) {
 	p.tidied = now
 	var closed []interface{ Close() error }
 	s.mu.Lock()
+	s.forgetDebts()
 	for id, e := range s.dir.entries {
 		broken, busy := false, e.loading || len(e.waiting) > 0 || s.tenants[id] != nil
 		for _, a := range e.accounts {
 			broken = broken || a.broken != ""
+			_, is := s.ill[a.config.ID] // who forgets it says that it works
+			busy = busy || is
 			busy = busy || a.calls.critical+a.calls.rest > 0
 		}
 		switch {

@@ -175,7 +175,8 @@ func (d *Dispatcher) orphanTurn(found []comm.State, home map[comm.Shard]*shard, 
 			seen[sh.id] = true
 			turn.Leases = append(turn.Leases, sh.lease())
 		}
-		turn.Finishes = append(turn.Finishes, orphanFinish(st, s.rules.orphan(st, s.clock.db())))
+		now := s.clock.db()
+		turn.Finishes = append(turn.Finishes, orphanFinish(st, s.rules.orphan(st, now, now < s.keyEnds(st))))
 		s.count.orphans++
 	}
 	return turn

@@ -466,3 +466,42 @@ func TestManyRefusedOrphansKeepNoShardClosed(t *testing.T) {
 		}
 	})
 }
+
+// TestAStoredMessageThatCannotBeReadFailsAlone: once, without a call, and those around it are sent.
+func TestAStoredMessageThatCannotBeReadFailsAlone(t *testing.T) {
+	for name, payload := range map[string]string{"no content": `{"to":"a@b.example","body":`, "no address of a copy": `{"to":"a@b.example","body":"x","cc":["nobody"]}`} {
+		play(t, name, func(t *testing.T, s *stage) {
+			edit := s.edit
+			s.edit = func(c *Config) {
+				edit(c)
+				c.Suppressions = &optOuts{}
+			}
+			a := s.app(nil, emailConfig("ONE", 1))
+			srv := s.boot(0)
+			time.Sleep(time.Second)
+			var good, bad []comm.ID
+			for i := range 30 {
+				id := s.send(nil, a, nil)
+				if i%3 > 0 {
+					good = append(good, id)
+					continue
+				}
+				bad = append(bad, id)
+				s.store.change(func() { s.store.msgs[id].payload = []byte(payload) })
+			}
+			s.send(srv, a, nil)
+			time.Sleep(10 * time.Second)
+			if n := s.unsent(good); n > 0 {
+				t.Errorf("%d of %d messages are not sent", n, len(good))
+			}
+			for _, id := range bad {
+				if st := s.status(id); st.Status != comm.Failed || st.ErrorCode != codeInternal || st.Attempts != 1 || s.saw(id, comm.CauseAttemptStarted) != 1 {
+					t.Errorf("%+v", st)
+				}
+			}
+			if n := s.called("ONE"); n != len(good)+1 {
+				t.Errorf("%d calls", n)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
 )
 
 const (
@@ -231,4 +232,23 @@ func (d *Dispatcher) Owns(shard comm.Shard) bool {
 	d.sched.mu.Lock()
 	defer d.sched.mu.Unlock()
 	return int(shard) < len(d.sched.shards) && d.sched.shards[shard] != nil && !d.sched.stopping
+}
+
+// Owned is the shards that this node owns, with the name that it owns them under; none once it stops. What is
+// written for them is fenced: between the answer and a write they may have become another node's.
+func (d *Dispatcher) Owned() (node string, leases []store.Lease) {
+	if _, fit := d.sched.guard.current(); !fit {
+		return "", nil
+	}
+	d.sched.mu.Lock()
+	defer d.sched.mu.Unlock()
+	if d.sched.stopping {
+		return "", nil
+	}
+	for _, sh := range d.sched.shards {
+		if sh != nil {
+			leases = append(leases, sh.lease())
+		}
+	}
+	return d.sched.node, leases
 }

@@ -28,6 +28,7 @@ type scheduler struct {
 	rules  policy
 	fall   chain.Fallback
 	logger *account
+	keys   map[string]time.Duration // see keysOf; by lower-case type
 
 	mu       sync.Mutex
 	node     string
@@ -44,13 +45,18 @@ type scheduler struct {
 	// accepting: this process accepted something since the last turn began, so
 	// that turns compete with accepts for the database.
 	accepting bool
+	reporting bool // providers may have reported something that is not applied
 	held      map[*unit]struct{}
+	ill       ills
 	regrets   map[comm.Unit]*regret
+	parked    []parked // messages that wait to be repeated
+	unparkAt  time.Time
 	freed     []*account // with places that their lines have not been offered
 	count     counters
 
 	dir      directory
 	reads    reads
+	hearing  hearing
 	results  []*job // answered, to be decided
 	finishes fifo[*finish]
 	aside    asides
@@ -201,15 +207,17 @@ func (s *scheduler) advance() {
 		a.unit.phase = idle
 		s.settle(a.unit)
 	}
+	s.unpark()
 	now := s.clock.ticks(s.clock.now())
 	for a := s.alarms.due(now); a != nil; a = s.alarms.due(now) {
-		if a.account != nil {
+		switch {
+		case a.account != nil && a == &a.account.silence:
+			s.listen(a.account)
+		case a.account != nil:
 			s.relieve(a.account)
-			continue
-		}
-		if a.unit.phase == held {
+		case a.unit.phase == held:
 			s.free(a.unit)
-		} else {
+		default:
 			s.rearm(a.unit)
 		}
 	}
@@ -223,6 +231,9 @@ func (s *scheduler) pause() time.Duration {
 	}
 	if at, ok := s.alarms.next(); ok {
 		d = min(d, time.Duration(at-s.clock.ticks(s.clock.now())))
+	}
+	if len(s.parked) > 0 {
+		d = min(d, s.unparkAt.Sub(s.clock.now()))
 	}
 	return max(d, 50*time.Microsecond)
 }
@@ -297,7 +308,7 @@ func (s *scheduler) answer(j *job, r result) {
 		// The watchdog gave this call up; what it says now is evidence.
 		if r.answer == nil && r.called {
 			s.late = append(s.late, store.LateResult{App: j.state.App, ID: j.state.ID, Attempt: j.state.Attempts, Accepted: true,
-				Outcome: s.rules.decide(facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, result: r, now: s.clock.db()}).want})
+				Outcome: s.rules.decide(facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, reports: j.account.reports, result: r, now: s.clock.db()}).want})
 			s.poke()
 		}
 		return

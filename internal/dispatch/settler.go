@@ -31,14 +31,22 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 	called := j.result.called
 	if j.holds && called {
 		before := j.account.breaker.State(now)
-		j.account.learn(now, j.ticket, &j.result)
+		counts := j.account.breaker.Counts(j.ticket)
+		fresh := j.account.learn(now, j.ticket, j.state.ID, &j.result)
+		s.putOff(j, now)
+		if counts {
+			s.passOver(j, fresh, now)
+		}
 		s.tellHealth(j, before, j.account.breaker.State(now))
+		s.examine(j.account, now)
+		j.shard.called(j.head.ID, j.account.config.ID)
 		s.release(j)
 	} else {
 		s.refund(j)
 	}
 	db := s.clock.dbAt(now)
-	f := facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, result: j.result, live: j.live, counted: j.counted, later: j.later, now: db}
+	f := facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, reports: j.account.reports, result: j.result, live: j.live, counted: j.counted, later: j.later, now: db,
+		repeats: j.live && db < s.keyEnds(&j.state), patient: j.shard.patient(j.head.ID, j.account.config.ID, db)}
 	if j.result.panicked {
 		j.shard.panics[j.head.ID]++
 		f.panics = j.shard.panics[j.head.ID]
@@ -60,17 +68,21 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 			f.until = next.until
 		}
 	}
+	if called && rule.Unknown {
+		f.next = s.repeatedInVain(j, f.patient, now)
+	}
 	d := s.rules.decide(f)
 	if d.failover {
 		failed := j.account
-		j.account = next.to
+		said := j.words
+		j.account, j.words, j.elsewhere, j.forced = next.to, next.words, false, false
 		if s.seize(j, now, db) {
 			j.counted = j.counted || rule.CountRound
 			j.later = j.later || rule.RetryLater
 			j.failed, j.last = &d.want, failed
 			return true
 		}
-		j.account, f.next, f.later = failed, false, true
+		j.account, j.words, f.next, f.later = failed, said, false, true
 		d = s.rules.decide(f)
 	}
 	s.unload(j) // the round is over
@@ -91,8 +103,7 @@ func (s *scheduler) tellHealth(j *job, before, after pace.State) {
 	if before == after || j.account == s.logger {
 		return
 	}
-	c := &j.account.config
-	attrs := []slog.Attr{slog.String("app", c.App.String()), slog.String("provider", j.account.name), slog.String("config", c.ID.String())}
+	attrs := j.account.names()
 	switch after {
 	case pace.Open:
 		attrs = append(attrs, slog.String("class", j.result.class().String()))
@@ -119,6 +130,10 @@ func (s *scheduler) stored(x *finish) {
 	sh := j.shard
 	if x.item.Want.To == comm.Queued && !sh.lost {
 		delete(sh.inflight, x.item.ID)
+		sh.owesNothing(x.item.ID)
+		if j.unit != nil && x.item.Want.Set.Has(comm.RepeatOwed) {
+			s.owe(sh, &j.state)
+		}
 		s.landed(j)
 		s.push(x.item.Unit, store.Head{Due: x.item.Want.Due, ID: x.item.ID, Bytes: j.head.Bytes})
 		return
@@ -158,8 +173,8 @@ type regret struct {
 	pending bool
 }
 
-// elsewhere drops a job whose message was not in the expected state.
-func (s *scheduler) elsewhere(j *job) {
+// notFound drops a job whose message was not in the expected state.
+func (s *scheduler) notFound(j *job) {
 	const first, most = 200 * time.Millisecond, 30 * time.Second
 	if j.failed == nil && !j.shard.lost {
 		r := s.regrets[j.unit.key]

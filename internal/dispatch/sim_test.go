@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +44,8 @@ type world struct {
 	ids    []comm.ID
 	bad    map[comm.ID]string // what was refused once, cured or not
 	serial int
+	keyed  bool         // ROUGH takes an idempotency key
+	catch  atomic.Int64 // how often reports were to be applied
 	edit   func(*Config)
 }
 
@@ -73,12 +77,18 @@ func (w *world) boot(chaos float64) *simServer {
 	random := rand.New(rand.NewPCG(seed, 3))
 	cfg := Config{Queue: n, Shards: n, Apps: n, Providers: n, Announcer: n, Logger: &simSender{l: w.ledger, n: n, logger: true},
 		Adapters: []provider.Adapter{
-			{Type: "ROUGH", CallTimeout: 20 * time.Second, Open: func(provider.Settings, provider.Env) (provider.Sender, error) {
-				return &simSender{l: w.ledger, n: n, chaos: chaos}, nil
+			{Type: "ROUGH", CallTimeout: 20 * time.Second, RepeatFor: w.keyLife(), Open: func(provider.Settings, provider.Env) (provider.Sender, error) {
+				return &simSender{l: w.ledger, n: n, chaos: chaos, keyed: w.keyed}, nil
 			}},
 			{Type: "FINE", Open: func(provider.Settings, provider.Env) (provider.Sender, error) {
 				return &simSender{l: w.ledger, n: n, chaos: chaos / 3}, nil
 			}},
+		},
+		CatchUp: func(context.Context) error {
+			if chaos > 0 && w.catch.Add(1)%5 == 0 {
+				return errors.New("reports cannot be applied")
+			}
+			return nil
 		},
 		Role: "all", Retry: pace.Backoff{Steps: []time.Duration{time.Second, 5 * time.Second, 20 * time.Second}, Jitter: 0.2}, Horizon: 10 * time.Minute, Drain: 5 * time.Second,
 		Rand: func() float64 { mu.Lock(); defer mu.Unlock(); return random.Float64() },
@@ -108,6 +118,14 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), store: newSimStore(), bad: map[comm.ID]string{}}
 	w.ledger = newLedger(w.store, seed)
 	return w
+}
+
+// keyLife is for how long ROUGH knows a key.
+func (w *world) keyLife() time.Duration {
+	if w.keyed {
+		return time.Hour
+	}
+	return 0
 }
 
 func (w *world) app(edit func(*comm.App), configs ...comm.ProviderConfig) *comm.App {
@@ -282,6 +300,7 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 	w := newWorld(t, seed)
 	w.store.refusal = []error{errPoison, errScarce, errKilled}[seed%3]
 	w.store.skew = time.Duration(w.rng.IntN(7)-3) * time.Second
+	w.keyed = seed%2 == 0
 	w.edit = func(c *Config) { c.MaxBytes = simBytes }
 	for i := range 3 + w.rng.IntN(5) {
 		policy := comm.UnknownPolicy(w.rng.IntN(2))
@@ -369,6 +388,10 @@ func simulate(t *testing.T, seed uint64, seen map[string]int) {
 	}
 	seen["full days"] += w.store.dayFull
 	seen["hard bounces"] += w.store.bounced
+	for _, tried := range w.store.trials {
+		repeats, past, _ := repeatsOf(tried)
+		seen["repeats"], seen["repeats given up"] = seen["repeats"]+repeats, seen["repeats given up"]+past
+	}
 	for _, srv := range w.all {
 		st := srv.d.Stats()
 		seen["orphans"] += int(st.Orphans)
@@ -462,6 +485,9 @@ func (w *world) judge() (bad []string) {
 			}
 		}
 		st := &m.state
+		if _, _, broken := repeatsOf(w.store.trials[id]); w.keyed && broken {
+			say(m, "another provider was tried before the one that may have taken it: %+v", w.store.trials[id])
+		}
 		switch {
 		case !st.Status.Final():
 			say(m, "not final after the drain")
@@ -482,9 +508,33 @@ func (w *world) judge() (bad []string) {
 	return bad
 }
 
+// repeatsOf looks at a message's attempts with the last clause of promise 6: after an unknown one at ROUGH the next goes there
+// again, or says that it knows of it; one that followed ROUGH's repeat is free.
+func repeatsOf(tried []trial) (repeats, past int, broken bool) {
+	for i, x := range tried {
+		if i == 0 || !tried[i-1].unknown || tried[i-1].provider != "rough" {
+			continue
+		}
+		switch {
+		case x.provider == "rough":
+			repeats++
+		case x.past:
+			past++
+		case i > 1 && slices.ContainsFunc(tried[:i-1], func(t trial) bool { return t.provider == "rough" && t.unknown }):
+			// it was repeated
+		default:
+			broken = true
+		}
+	}
+	return repeats, past, broken
+}
+
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	first, last := uint64(1), uint64(*simSeeds)
+	if testing.Short() {
+		last = min(last, 20)
+	}
 	if *simSeed != 0 {
 		first, last = *simSeed, *simSeed
 	}
@@ -501,7 +551,7 @@ func TestSimulation(t *testing.T) {
 	}
 	// A run in which these never happened proves little.
 	for _, what := range []string{"attempt_failed", "attempt_unknown", "retry_transient", "retry_unknown", "throttled", "provider_rejected", "expired", "suppressed",
-		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans", "laden", "full days", "hard bounces", "refused start", "refused finish", "refused late", "refused start, then expired"} {
+		"cancelled", "cancel_requested", "outcome_unknown", "released", "late_result", "orphans", "laden", "full days", "hard bounces", "refused start", "refused finish", "refused late", "refused start, then expired", "repeats", "repeats given up"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}

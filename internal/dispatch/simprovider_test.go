@@ -17,13 +17,14 @@ type ledger struct {
 	calm     bool // accept everything
 	accepted map[comm.ID]int
 	calls    map[comm.ID]int
-	logged   map[comm.ID]int // by the sandbox logger
+	logged   map[comm.ID]int  // by the sandbox logger
+	known    map[comm.ID]bool // to the one that takes keys
 	at       map[comm.ID]time.Time
 	store    *simStore
 }
 
 func newLedger(s *simStore, seed uint64) *ledger {
-	return &ledger{rng: rand.New(rand.NewPCG(seed, 7)), accepted: map[comm.ID]int{}, calls: map[comm.ID]int{}, logged: map[comm.ID]int{}, at: map[comm.ID]time.Time{}, store: s}
+	return &ledger{rng: rand.New(rand.NewPCG(seed, 7)), accepted: map[comm.ID]int{}, calls: map[comm.ID]int{}, logged: map[comm.ID]int{}, known: map[comm.ID]bool{}, at: map[comm.ID]time.Time{}, store: s}
 }
 
 // simSender is a provider account as one node sees it.
@@ -32,6 +33,7 @@ type simSender struct {
 	n      *simNode
 	chaos  float64 // share of calls that go wrong
 	logger bool
+	keyed  bool // takes a message only once
 }
 
 func (s *simSender) Close() error { return nil }
@@ -70,6 +72,12 @@ func (s *simSender) take(m *provider.Message) {
 	if s.logger {
 		s.l.logged[m.ID]++
 		return
+	}
+	if s.keyed {
+		if s.l.known[m.ID] {
+			return
+		}
+		s.l.known[m.ID] = true
 	}
 	s.l.accepted[m.ID]++
 	if _, ok := s.l.at[m.ID]; !ok {

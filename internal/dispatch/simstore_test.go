@@ -23,6 +23,8 @@ type simStore struct {
 	ahead    int64 // microseconds by which a node may believe the clock to be ahead
 	seen     map[comm.Cause]int
 	msgs     map[comm.ID]*simMessage
+	starts   map[comm.ID][]string // what their starts said
+	trials   map[comm.ID][]trial  // what they were starts of
 	queue    map[comm.Unit]*simQueue
 	nodes    map[string]comm.Micros
 	owner    [comm.ShardCount]store.Ownership
@@ -66,6 +68,13 @@ type simMessage struct {
 	events     []comm.Event
 }
 
+// trial is an attempt as promise 6 looks at it.
+type trial struct {
+	provider string
+	past     bool // it knew of a repeat that was owed elsewhere
+	unknown  bool
+}
+
 type simQueue struct{ heads []store.Head }
 
 func (q *simQueue) find(h store.Head) (int, bool) {
@@ -95,7 +104,7 @@ func (q *simQueue) remove(h store.Head) {
 type configRef struct{ App, ID comm.ID }
 
 func newSimStore() *simStore {
-	return &simStore{seen: map[comm.Cause]int{}, msgs: map[comm.ID]*simMessage{}, queue: map[comm.Unit]*simQueue{}, nodes: map[string]comm.Micros{}, apps: map[comm.ID]*comm.App{},
+	return &simStore{seen: map[comm.Cause]int{}, msgs: map[comm.ID]*simMessage{}, starts: map[comm.ID][]string{}, trials: map[comm.ID][]trial{}, queue: map[comm.Unit]*simQueue{}, nodes: map[string]comm.Micros{}, apps: map[comm.ID]*comm.App{},
 		configs: map[comm.ID][]comm.ProviderConfig{}, days: map[configRef]store.DayUse{}, open: map[comm.Shard]map[comm.ID]bool{}, listen: map[*simNode]func([]store.Wake){},
 		poison: map[comm.ID]string{}, refused: map[string]int{}, refusal: errPoison}
 }
@@ -155,7 +164,7 @@ func (s *simStore) move(m *simMessage, o store.Outcome, node string, epoch int64
 		s.broken("message requeued with a due that does not grow (%v)", o.Cause)
 	}
 	st.Status, st.UpdatedAt = o.To, s.now()
-	st.Flags |= o.Set
+	st.Flags = st.Flags&^comm.RepeatOwed | o.Set
 	st.Round, st.ErrorCode, st.ErrorText = o.Round, o.ErrorCode, o.ErrorText
 	if o.Ref != "" {
 		st.ProviderRef = o.Ref
@@ -171,6 +180,9 @@ func (s *simStore) move(m *simMessage, o store.Outcome, node string, epoch int64
 	}
 	if o.Cause == comm.CauseRetryUnknown || o.Cause == comm.CauseOutcomeUnknown || o.Cause == comm.CauseInternalError && o.Set != 0 {
 		s.log(m, from, from, comm.CauseAttemptUnknown, node, epoch)
+		if tried := s.trials[st.ID]; len(tried) > 0 {
+			tried[len(tried)-1].unknown = true
+		}
 	}
 	s.log(m, from, o.To, o.Cause, node, epoch)
 }
@@ -422,12 +434,21 @@ func (s *simStore) startOne(x store.Start, node string, epochs map[comm.Shard]in
 	if x.Attempt > 0 && (st.Status != comm.Sending || st.Attempts != x.Attempt || st.Epoch != x.Epoch) {
 		return gone
 	}
+	if x.Careful && x.Attempt == 0 && st.Flags.Has(comm.UnknownInGeneration) {
+		return store.Started{Verdict: store.Doubted}
+	}
 	app := s.apps[st.App]
+	if x.Attempt == 0 && !x.Elsewhere && st.Flags.Has(comm.RepeatOwed) && st.ProviderID != x.ProviderID {
+		return store.Started{Verdict: store.RepeatFirst, State: *st}
+	}
+	if x.Elsewhere {
+		st.Flags &^= comm.RepeatOwed
+	}
 	if !app.Active || x.Live && (app.Sandbox || st.Mode != comm.Live) {
 		return store.Started{Verdict: store.ModeChanged}
 	}
 	if x.Attempt > 0 {
-		st.Flags |= x.Failed.Set
+		st.Flags = st.Flags&^comm.RepeatOwed | x.Failed.Set
 		s.log(m, comm.Sending, comm.Sending, x.Failed.Cause, node, epoch)
 	}
 	check := comm.Check{Suppressed: m.suppressed, Expired: st.ExpiresAt != 0 && s.now() >= st.ExpiresAt, Cancelled: st.Flags.Has(comm.CancelWanted),
@@ -448,6 +469,8 @@ func (s *simStore) startOne(x store.Start, node string, epochs map[comm.Shard]in
 	}
 	s.open[st.Shard][st.ID] = true
 	s.log(m, from, comm.Sending, comm.CauseAttemptStarted, node, epoch)
+	s.starts[st.ID] = append(s.starts[st.ID], x.Detail)
+	s.trials[st.ID] = append(s.trials[st.ID], trial{provider: x.Provider, past: x.Elsewhere})
 	s.countDay(&x, app)
 	return store.Started{Verdict: store.Go, State: *st, Payload: m.payload, Files: m.files}
 }

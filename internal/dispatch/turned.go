@@ -181,7 +181,7 @@ func (t *turner) apply(b *batch) (calls []*job) {
 	calls = make([]*job, 0, len(b.starts))
 	for i, j := range b.starts {
 		if i >= len(res.Started) {
-			s.elsewhere(j)
+			s.notFound(j)
 			continue
 		}
 		if s.begun(j, &res.Started[i]) {
@@ -201,8 +201,14 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 			j.booked = false
 			j.account.days.began(j.state.UpdatedAt.Day())
 		}
+		if j.elsewhere || j.failed != nil {
+			j.shard.owesNothing(j.head.ID)
+		}
 		j.answered, j.failed, j.doubts, j.alone = false, nil, 0, nil
-		j.deadline = s.clock.now().Add(j.account.timeout)
+		delete(j.shard.heard, j.head.ID)
+		now := s.clock.now()
+		j.deadline = now.Add(j.account.timeout)
+		s.connect(j, now)
 		if !j.live && j.state.Mode == comm.Live {
 			s.doubt(j)
 			return false
@@ -210,10 +216,14 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 		return true
 	case store.ModeChanged:
 		s.modeChanged(j)
+	case store.RepeatFirst:
+		s.repeatFirst(j, &st.State)
+	case store.Doubted:
+		s.inDoubt(j)
 	case store.Ended:
 		s.drop(j)
 	default:
-		s.elsewhere(j)
+		s.notFound(j)
 	}
 	return false
 }

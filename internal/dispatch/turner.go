@@ -268,8 +268,8 @@ func (b *batch) write(s *scheduler) {
 		}
 		starts = append(starts, j)
 		lease(j.shard)
-		st := store.Start{Unit: j.unit.key, Head: j.head, Provider: j.account.name, ProviderID: j.account.config.ID, Live: j.live,
-			Daily: j.account.config.Limits.RatePerDay > 0, Owner: j.account.config.App}
+		st := store.Start{Unit: j.unit.key, Head: j.head, Provider: j.account.name, ProviderID: j.account.config.ID, Detail: j.words, Live: j.live, Elsewhere: j.elsewhere,
+			Daily: j.account.config.Limits.RatePerDay > 0, Owner: j.account.config.App, Careful: s.careful(j)}
 		if j.failed != nil {
 			st.Attempt, st.Epoch, st.Failed, st.Head.Due = j.state.Attempts, j.state.Epoch, j.failed, j.state.Due
 		}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"time"
 
 	"github.com/commserver/commserver/internal/chain"
@@ -77,9 +78,11 @@ type shard struct {
 	units    map[unitKey]*unit
 	inflight map[comm.ID]*job // from pick until the outcome is stored
 	modes    map[comm.ID]comm.Mode
+	debts    map[comm.ID]*debt // of messages that owe a repeat, or did
 	panics   map[comm.ID]int
-	suspects map[comm.ID]*job // starts whose commit is unknown
-	strays   map[comm.ID]int  // SENDING here without a call, by attempt, as of the last sweep
+	heard    map[comm.ID]time.Time // messages in doubt: when all reports were applied last
+	suspects map[comm.ID]*job      // starts whose commit is unknown
+	strays   map[comm.ID]int       // SENDING here without a call, by attempt, as of the last sweep
 }
 
 type unitKey struct {
@@ -90,7 +93,7 @@ type unitKey struct {
 
 func newShard(l store.Lease) *shard {
 	return &shard{id: l.Shard, epoch: l.Epoch, units: map[unitKey]*unit{}, inflight: map[comm.ID]*job{},
-		modes: map[comm.ID]comm.Mode{}, panics: map[comm.ID]int{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
+		modes: map[comm.ID]comm.Mode{}, debts: map[comm.ID]*debt{}, panics: map[comm.ID]int{}, heard: map[comm.ID]time.Time{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
 }
 
 func (s *shard) lease() store.Lease { return store.Lease{Shard: s.id, Epoch: s.epoch} }
@@ -98,7 +101,9 @@ func (s *shard) lease() store.Lease { return store.Lease{Shard: s.id, Epoch: s.e
 func (s *shard) forget(id comm.ID) {
 	delete(s.inflight, id)
 	delete(s.modes, id)
+	delete(s.debts, id)
 	delete(s.panics, id)
+	delete(s.heard, id)
 	delete(s.suspects, id)
 }
 
@@ -110,8 +115,7 @@ type tenant struct {
 	blocked  [2]bool // has its share of the slots; comes back when one of its calls ends
 	inflight [2]int
 	cargo    [2]int64 // bytes of its large messages under way
-	turn     int
-	calls    int // of its units that are not CRITICAL, by the lines of accounts
+	credit   int      // of BULK, in messages of NORMAL: what has gone ahead of it
 	units    []*unit
 }
 
@@ -122,16 +126,35 @@ func (t *tenant) hasReady(class int) bool {
 	return t.lines[comm.Normal].len() > 0 || t.lines[comm.Bulk].len() > 0
 }
 
-// weight: every fifth turn of an app is BULK's, if NORMAL has something to send as well.
-const weight = 5
+// weight: an app sends that many NORMAL messages for each of BULK, if it has both.
+const weight = 4
+
+// due is the lane, of the two that are not CRITICAL, whose turn it is.
+func (t *tenant) due() comm.Lane {
+	if t.credit >= weight {
+		return comm.Bulk
+	}
+	return comm.Normal
+}
+
+// count books a message that started. Messages are counted and not turns, since a turn
+// starts as many as there are places. What a lane sent while the other had nothing to
+// send is soon forgotten.
+func (t *tenant) count(lane comm.Lane) {
+	switch lane {
+	case comm.Normal:
+		t.credit = min(t.credit+1, quantum)
+	case comm.Bulk:
+		t.credit = max(t.credit-weight, -quantum)
+	}
+}
 
 // next takes the unit whose turn it is: NORMAL four times as often as BULK.
 func (t *tenant) next(class int) *unit {
 	lane := comm.Critical
 	if class == classRest {
-		t.turn++
 		lane = comm.Normal
-		if t.lines[comm.Normal].len() == 0 || t.turn%weight == 0 && t.lines[comm.Bulk].len() > 0 {
+		if t.lines[comm.Normal].len() == 0 || t.due() == comm.Bulk && t.lines[comm.Bulk].len() > 0 {
 			lane = comm.Bulk
 		}
 	}
@@ -146,10 +169,7 @@ func (t *tenant) next(class int) *unit {
 // chosen is the unit that u's place in an account's line is for: the lanes of an app
 // have one weight there and in its own turns.
 func (t *tenant) chosen(u *unit, a *account) *unit {
-	lane := comm.Normal
-	if (t.calls+1)%weight == 0 {
-		lane = comm.Bulk
-	}
+	lane := t.due()
 	if u.key.Lane == comm.Critical || u.key.Lane == lane {
 		return u
 	}
@@ -168,6 +188,12 @@ func (t *tenant) chosen(u *unit, a *account) *unit {
 
 // isCalled says that the line of the account called it and that it has not been served yet.
 func (u *unit) isCalled(a *account) bool { return u.called == a && u.phase == ready }
+
+// waitsForMemory says that nothing but room for its first message keeps the unit from
+// starting it; its window may just be read anew to see whether that one still waits.
+func (u *unit) waitsForMemory() bool {
+	return u.phase == held && u.hold.Reason == chain.WaitMemory || u.phase == idle && u.win.len() == 0 && !u.cramped.IsZero()
+}
 
 // heads is how many messages of the class that is not CRITICAL stand in line, as far as most.
 func (t *tenant) heads(most int) (n int) {
@@ -189,11 +215,17 @@ type job struct {
 	head       store.Head
 	class      int
 	account    *account
+	words      string // which account that is, and why, for the message's story
 	ticket     pace.Ticket
 	live       bool
 	end        *store.Outcome // no attempt: the QUEUED message ends so
+	elsewhere  bool           // past a configuration that the message owes a repeat
+	forced     bool           // to that configuration, in spite of its breaker
 	node       string
 	generation uint64
+
+	hurry context.Context // ends when the provider is silent: what it has not been sent yet goes elsewhere
+	brisk bool            // another configuration could take the message: the connection must come about soon
 
 	state    comm.State
 	payload  []byte
@@ -234,8 +266,8 @@ func (f *finish) late() store.LateResult {
 
 // message is what the sender gets.
 func (j *job) message(c *comm.Content) *provider.Message {
-	return &provider.Message{ID: j.state.ID, App: j.state.App, Attempt: j.state.Attempts, Channel: j.state.Channel,
-		Content: c, Files: j.files, Date: j.state.CreatedAt.Time()}
+	return &provider.Message{ID: j.state.ID, App: j.state.App, Attempt: j.state.Attempts, Generation: j.state.Generation, Channel: j.state.Channel,
+		Content: c, Files: j.files, Date: j.state.CreatedAt.Time(), Hurry: j.hurry}
 }
 
 // slots are the calls that may run at once on this node.

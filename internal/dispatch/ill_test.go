@@ -1,0 +1,179 @@
+package dispatch
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// ward keeps what was told of configurations that do not work, by node, "" for nobody.
+type ward struct {
+	mu    sync.Mutex
+	told  int
+	said  map[string][]store.ProviderTrouble
+	alive func(node string) bool
+}
+
+func newWard(s *stage) *ward {
+	return &ward{said: map[string][]store.ProviderTrouble{}, alive: func(node string) bool {
+		s.store.mu.Lock()
+		defer s.store.mu.Unlock()
+		return s.store.nodes[node] > s.store.now()
+	}}
+}
+
+func (w *ward) SetProviderTroubles(_ context.Context, node string, list, left []store.ProviderTrouble) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told++
+	w.said[node] = list
+	w.said[""] = append(w.said[""], left...)
+	return nil
+}
+
+func (w *ward) LeftTroubles(context.Context, int) (out []store.ProviderTrouble, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for node, all := range w.said {
+		if !w.alive(node) {
+			out = append(out, all...)
+		}
+	}
+	return out, nil
+}
+
+func (w *ward) DropTroubles(_ context.Context, list []store.ProviderTrouble) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for node, all := range w.said {
+		if !w.alive(node) {
+			w.said[node] = slices.DeleteFunc(slices.Clone(all), func(t store.ProviderTrouble) bool {
+				return slices.ContainsFunc(list, func(x store.ProviderTrouble) bool { return x.ID == t.ID })
+			})
+		}
+	}
+	return nil
+}
+
+// look answers how often it was told anything, and everything that counts.
+func (w *ward) look() (told int, list []store.ProviderTrouble) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, all := range w.said {
+		list = append(list, all...)
+	}
+	return w.told, list
+}
+
+func TestWhatDoesNotWorkIsTold(t *testing.T) {
+	play(t, "by an app that sends too little for a breaker", func(t *testing.T, s *stage) {
+		w := newWard(s)
+		first := s.edit
+		s.edit = func(c *Config) { first(c); c.Troubles = w }
+		s.act["ONE"] = func(context.Context, *provider.Message) error {
+			return &provider.Error{Class: provider.Transient, Code: "connect_failed"}
+		}
+		a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2))
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		s.send(srv, a, nil)
+		time.Sleep(5 * time.Second)
+		if n, _ := w.look(); n != 0 {
+			t.Errorf("told %d times of one failure", n)
+		}
+		s.send(srv, a, nil)
+		time.Sleep(20 * time.Minute) // nobody forgets it although nobody sends
+		n, list := w.look()
+		if n != 1 || len(list) != 1 || list[0].App != a.ID || list[0].Reason != "provider_down" || list[0].Code != "connect_failed" || list[0].Since == comm.Micros(0) {
+			t.Errorf("told %d times: %+v", n, list)
+		}
+		s.ledger.mu.Lock()
+		s.act["ONE"] = nil
+		s.ledger.mu.Unlock()
+		s.send(srv, a, nil)
+		time.Sleep(5 * time.Second)
+		if n, list := w.look(); n != 2 || len(list) != 0 {
+			t.Errorf("told %d times: %+v", n, list)
+		}
+	})
+}
+
+// TestATroubleOutlivesItsNode: what does not work still counts when its shard goes to another node and when its node dies, for as
+// long as no call has shown otherwise, and since when it did not work is not forgotten.
+func TestATroubleOutlivesItsNode(t *testing.T) {
+	play(t, "", func(t *testing.T, s *stage) {
+		w := newWard(s)
+		first := s.edit
+		s.edit = func(c *Config) { first(c); c.Troubles = w }
+		s.acts("ONE", refuse(provider.Transient))
+		a := s.boot(0)
+		time.Sleep(time.Second)
+		began := map[comm.ID]comm.Micros{}
+		var apps []*comm.App
+		for range 40 { // in many shards
+			app := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2))
+			apps = append(apps, app)
+			s.send(a, app, nil)
+			s.send(a, app, nil)
+		}
+		still := func(when string) {
+			t.Helper()
+			_, list := w.look()
+			oldest := map[comm.ID]comm.Micros{}
+			for _, x := range list {
+				if at := oldest[x.App]; at == 0 || x.Since < at {
+					oldest[x.App] = x.Since
+				}
+			}
+			if len(began) == 0 {
+				began = oldest
+			}
+			if len(oldest) != len(apps) || !maps.Equal(oldest, began) {
+				t.Fatalf("%s: %v of %d apps do not work, since %v", when, len(oldest), len(apps), began)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		still("at first")
+		b := s.boot(0)
+		for range 120 {
+			time.Sleep(time.Second)
+			still("while shards move")
+		}
+		if n := b.d.Stats().Shards; n < comm.ShardCount/3 {
+			t.Fatalf("only %d shards have moved", n)
+		}
+		s.kill(0)
+		for range 120 {
+			time.Sleep(time.Second)
+			still("when a node has died")
+		}
+		for range 2 { // what fails again is the same trouble, and the survivor's own
+			for _, app := range apps[:20] {
+				s.send(b, app, nil)
+			}
+			time.Sleep(20 * time.Second)
+			still("when it fails again")
+		}
+		_, list := w.look()
+		if len(list) != len(apps) {
+			t.Errorf("%d are kept for %d apps: what is the survivor's own is not dropped", len(list), len(apps))
+		}
+		s.acts("ONE", nil)
+		for range 20 { // the breaker of a few calls may be open
+			for _, app := range apps {
+				s.send(b, app, nil)
+			}
+			time.Sleep(30 * time.Second)
+		}
+		if _, list := w.look(); len(list) != 0 {
+			t.Errorf("%d still count after calls that went well: %+v", len(list), list)
+		}
+	})
+}
