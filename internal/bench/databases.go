@@ -67,7 +67,7 @@ func (d *databases) create(ctx context.Context, name string) (string, error) {
 func (d *databases) make(ctx context.Context, name, how string) (string, error) {
 	name = d.prefix + name
 	d.made[name] = true
-	if _, err := d.admin.Exec(ctx, "CREATE DATABASE "+name+how); err != nil {
+	if _, err := d.admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+how); err != nil {
 		delete(d.made, name)
 		return "", fmt.Errorf("make a scratch database (the role needs CREATEDB): %w", err)
 	}
@@ -78,7 +78,7 @@ func (d *databases) make(ctx context.Context, name, how string) (string, error) 
 }
 
 func (d *databases) copy(ctx context.Context, from, name string) (string, error) {
-	how := " TEMPLATE " + nameOf(from)
+	how := " TEMPLATE " + pgx.Identifier{nameOf(from)}.Sanitize()
 	var version int
 	if err := d.admin.QueryRow(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&version); err != nil {
 		return "", err
@@ -150,7 +150,7 @@ func (d *databases) remove(ctx context.Context, name string) error {
 	if !d.made[name] {
 		return fmt.Errorf("the database %q is not a scratch database of this run", name)
 	}
-	if _, err := d.admin.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
+	if _, err := d.admin.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
 		return fmt.Errorf("remove the scratch database %s: %w", name, err)
 	}
 	delete(d.made, name)

@@ -11,7 +11,8 @@ import (
 )
 
 // sink is a mail server that takes everything and keeps nothing. It offers
-// PIPELINING, as real ones do, and is cheap enough not to be what is measured.
+// PIPELINING, as real ones do, and is cheap enough not to be what is measured, which
+// the simulator's relay with its ledger is not (docs/decisions/0011).
 type sink struct {
 	addr  string
 	taken atomic.Int64

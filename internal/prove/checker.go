@@ -12,6 +12,9 @@ type Evidence struct {
 	Messages map[string]*Message // by id; nil: the server does not know it
 	Ledger   map[string]int      // by recipient: copies that providers took
 	Early    []string            // recipients whose copy was taken before its time
+	Hooked   []bool              // by app: whether it has a webhook
+	Heard    map[string]*Heard   // by event id: what webhooks told and are to tell
+	Waits    []Wait              // of deliveries that are to be repeated
 }
 
 // Findings is what the checker says. Violations names each broken promise, at most a hundred.
@@ -21,6 +24,7 @@ type Findings struct {
 	Unexplained                     int
 	Unknown                         int // attempts recorded as unknown
 	Marked                          int // messages marked possibleDuplicate
+	Told, Posts, Waiting            int // events that webhooks tell, requests that did, events that still wait
 	Scheduled, Cancelled, Repeated  int // messages for later; cancelled by an answer of 200; answered more than once
 	Violations                      []string
 	Broken                          int
@@ -42,6 +46,7 @@ func Check(ev Evidence) Findings {
 	for _, name := range ev.Early {
 		c.fail("I12", "%s: a copy was handed over before its time", name)
 	}
+	c.webhooks()
 	return c.f
 }
 

@@ -1,6 +1,7 @@
 package prove
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,18 @@ func good() Evidence {
 		Messages: map[string]*Message{"c1": {ID: "c1", Status: "SENT", Attempts: 1, ToAddress: "n1@prove.example.com", IdempotencyKey: "k", Events: []Event{
 			ev(1, "accepted", "", "QUEUED"), ev(2, "attempt_started", "QUEUED", "SENDING"), ev(3, "provider_accepted", "SENDING", "SENT")}}},
 		Ledger: map[string]int{"n1": 1},
+		Hooked: []bool{true},
+		Heard:  told("c1"),
 	}
+}
+
+// told is that every event of a message was told, as often as it can be.
+func told(message string) map[string]*Heard {
+	out := map[string]*Heard{}
+	for n := range 10 {
+		out[fmt.Sprintf("evt_%s_%d", message, n)] = &Heard{Copies: 2, Bodies: 1}
+	}
+	return out
 }
 
 func TestCheckTakesAGoodRun(t *testing.T) {
@@ -129,6 +141,13 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		"another message under the id": {"J7", func(e *Evidence) { e.Messages["c1"].ToAddress = "n2@prove.example.com" }},
 		"another key under the id":     {"J7", func(e *Evidence) { e.Messages["c1"].IdempotencyKey = "other" }},
 		"another app may read it":      {"J7", func(e *Evidence) { e.Entries[0].Open = []string{"x"} }},
+
+		"told to nobody":            {"J8", func(e *Evidence) { delete(e.Heard, "evt_c1_3") }},
+		"told with another body":    {"J8", func(e *Evidence) { e.Heard["evt_c1_3"].Bodies = 2 }},
+		"told, not signed":          {"J8", func(e *Evidence) { e.Heard["evt_c1_3"].Strange = "the signature does not fit" }},
+		"told to another app":       {"J7", func(e *Evidence) { e.Heard["evt_c1_3"].App = 1 }},
+		"told without a webhook":    {"J7", func(e *Evidence) { e.Hooked[0] = false }},
+		"told again without jitter": {"I14", func(e *Evidence) { e.Waits = waits(func(int) time.Duration { return 5 * time.Second }) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := good()
@@ -141,6 +160,30 @@ func TestCheckFindsEachViolation(t *testing.T) {
 			}
 			t.Fatalf("rule %s is not named: %v", c.rule, f.Violations)
 		})
+	}
+}
+
+// waits are as many as say something, after the first try.
+func waits(after func(n int) time.Duration) (out []Wait) {
+	for n := range enough {
+		out = append(out, Wait{1, after(n)})
+	}
+	return out
+}
+
+func TestCheckAllowsEventsThatWait(t *testing.T) {
+	e := good()
+	e.Heard["evt_c1_3"] = &Heard{Waits: true}
+	e.Waits = append(waits(func(n int) time.Duration { return 4*time.Second + time.Duration(n)*100*time.Millisecond }), Wait{2, time.Minute})
+	if f := Check(e); f.Broken != 0 || f.Told != 1 || f.Waiting != 1 || f.Posts != 18 {
+		t.Fatalf("%+v", f)
+	}
+	e.Waits = e.Waits[:enough-1] // too few to say anything
+	for i := range e.Waits {
+		e.Waits[i].After = time.Second
+	}
+	if f := Check(e); f.Broken != 0 {
+		t.Fatalf("%+v", f)
 	}
 }
 

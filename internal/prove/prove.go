@@ -3,10 +3,11 @@
 // contract: nothing accepted is lost, nothing is invented, every extra copy
 // is explained by an attempt whose outcome was recorded as unknown.
 //
-// The truth comes from three logs that are kept outside of the server: what the
-// clients were answered (history), what the provider really took (ledger), and
-// what the server says of each message over its own API. The checker is a pure
-// function of the three. It knows nothing of the server's database.
+// The truth comes from four logs that are kept outside of the server: what the
+// clients were answered (history), what the provider really took (ledger), what
+// webhooks told (heard), and what the server says of each message over its own
+// API. The checker is a pure function of the four. It knows nothing of the
+// server's database.
 //
 // A run is decided by its seed as far as the schedule of faults and requests
 // goes; what the machine does in between is real.
@@ -58,12 +59,16 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the scratch folder: %w", err)
 	}
-	sinks, err := startSinks(2)
+	sinks, err := startSinks(ctx, cfg.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("start the providers: %w", err)
 	}
 	r.sinks = sinks
-	defer closeSinks(sinks)
+	defer func() { _ = sinks.sim.Close() }()
+	if r.hooks, err = startHooks(ctx); err != nil {
+		return nil, fmt.Errorf("start the receiver of webhooks: %w", err)
+	}
+	defer func() { _ = r.hooks.close() }()
 	if err := r.startNodes(ctx); err != nil {
 		return nil, err
 	}
@@ -85,14 +90,19 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := r.trespass(ctx); err != nil {
 		return nil, fmt.Errorf("ask as another app: %w", err)
 	}
-	return r.report(messages), nil
+	heard, waits, err := r.listen(ctx, messages)
+	if err != nil {
+		return nil, fmt.Errorf("ask for what webhooks are to tell: %w", err)
+	}
+	return r.report(messages, heard, waits), nil
 }
 
 // run is the state of one run.
 type run struct {
 	cfg     Config
 	rnd     *rand.Rand // the nemesis' own; clients have theirs
-	sinks   []*Sink
+	sinks   *sinks
+	hooks   *hooks
 	nodes   []*node
 	apps    []app
 	history *history
@@ -151,9 +161,7 @@ func (r *run) progress() {
 	}
 	p := Progress{Elapsed: time.Since(r.started), Accepted: r.history.accepted(), Messages: r.cfg.Messages, Unanswered: r.history.unknown(),
 		Killed: r.count(Kill), Kills: r.cfg.Kills, Pauses: r.count(Pause), Stops: r.count(Stop), DatabaseRestarts: r.count(Database)}
-	for _, s := range r.sinks {
-		p.Handed += s.Copies()
-	}
+	p.Handed = r.sinks.Copies()
 	r.cfg.Progress(p)
 }
 

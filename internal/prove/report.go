@@ -26,16 +26,11 @@ type Report struct {
 // OK says whether every promise held.
 func (r *Report) OK() bool { return r.Broken == 0 && len(r.Notes) == 0 }
 
-func (r *run) report(messages map[string]*Message) *Report {
-	ev := Evidence{Entries: r.history.all(), Messages: messages, Ledger: map[string]int{}}
+func (r *run) report(messages map[string]*Message, heard map[string]*Heard, waits []Wait) *Report {
+	ev := Evidence{Entries: r.history.all(), Messages: messages, Heard: heard, Waits: waits, Ledger: r.sinks.Ledger(), Early: r.sinks.Early()}
 	for _, a := range r.apps {
 		ev.Policies = append(ev.Policies, a.policy)
-	}
-	for _, s := range r.sinks {
-		for name, n := range s.Ledger() {
-			ev.Ledger[name] += n
-		}
-		ev.Early = append(ev.Early, s.Early()...)
+		ev.Hooked = append(ev.Hooked, a.endpoint != "")
 	}
 	for _, n := range r.nodes {
 		if n.crashed() {
@@ -71,6 +66,7 @@ func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "requests %d, without an answer %d, refused %v\n", r.Requests, r.Silent, r.Refused)
 	fmt.Fprintf(w, "accepted %d   lost %d   invented %d   stuck %d\n", r.Accepted, r.Lost, r.Invented, r.Stuck)
 	fmt.Fprintf(w, "copies %d   extra %d (unknown attempts %d)   unexplained %d   marked possibleDuplicate %d\n", r.Copies, r.Extra, r.Unknown, r.Unexplained, r.Marked)
+	fmt.Fprintf(w, "webhooks: events %d   posts %d   still waiting %d\n", r.Told, r.Posts, r.Waiting)
 	fmt.Fprintf(w, "for later %d   cancelled %d   answered more than once %d\n", r.Scheduled, r.Cancelled, r.Repeated)
 	if n := len(r.Recovery); n > 0 {
 		fmt.Fprintf(w, "ready after a restart: p50 %s   p99 %s   max %s   (%d restarts)\n", round(r.Recovery[n/2]), round(r.Recovery[n*99/100]), round(r.Recovery[n-1]), n)
