@@ -189,6 +189,12 @@ func (a *Admin) UpdateServerProvider(ctx context.Context, id string, change Prov
 	return adminDo[Provider](ctx, a, http.MethodPatch, adminProviders+"/"+escape(id), change, true)
 }
 
+// RotateServerCallback gives one another callback URL; see Client.RotateCallback.
+func (a *Admin) RotateServerCallback(ctx context.Context, id string, overlap time.Duration) (*Provider, error) {
+	q := rotateCallback(adminProviders, id, overlap)
+	return adminDo[Provider](ctx, a, q.method, q.path, q.body, false)
+}
+
 // DeleteServerProvider removes one.
 func (a *Admin) DeleteServerProvider(ctx context.Context, id string) error {
 	_, err := a.c.do(ctx, call{method: http.MethodDelete, path: adminProviders + "/" + escape(id), admin: true}, nil)

@@ -91,7 +91,7 @@ type Stored struct {
 	FromAddress       string          `json:"fromAddress"`
 	Subject           string          `json:"subject"`
 	Body              string          `json:"body"`
-	ContentRemoved    string          `json:"contentRemoved"` // content_purged or erased: why the content is gone
+	ContentRemoved    string          `json:"contentRemoved"` // content_purged or erased: why the content is gone; unreadable: the server cannot read it
 	TemplateKey       string          `json:"templateKey"`
 	TemplateVersion   int             `json:"templateVersion"`
 	ProviderName      string          `json:"providerName"`
@@ -101,6 +101,7 @@ type Stored struct {
 	Attempts          int             `json:"attempts"`
 	PossibleDuplicate bool            `json:"possibleDuplicate"`
 	MayHaveBeenSent   bool            `json:"mayHaveBeenSent"`
+	Unconfirmed       bool            `json:"unconfirmed"`  // SENT, and the provider has not reported in time
 	MayDuplicate      bool            `json:"mayDuplicate"` // answer of Retry only
 	WaitingFor        string          `json:"waitingFor"`
 	NextAttemptAt     *time.Time      `json:"nextAttemptAt"`

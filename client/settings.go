@@ -61,21 +61,23 @@ func (c *Client) UpdateApp(ctx context.Context, change AppChange) (*App, error) 
 
 // Provider is a provider configuration; secrets in Config are masked.
 type Provider struct {
-	ID             string         `json:"id"`
-	ProviderType   string         `json:"providerType"`
-	Channel        string         `json:"channel"`
-	Name           string         `json:"name"`
-	Priority       int            `json:"priority"`
-	IsActive       bool           `json:"isActive"`
-	Config         map[string]any `json:"config"`
-	CallbackURL    string         `json:"callbackUrl"`
-	RatePerSecond  int            `json:"ratePerSecond"`
-	RatePerDay     int            `json:"ratePerDay"`
-	MaxConcurrency int            `json:"maxConcurrency"`
-	Pinned         bool           `json:"pinned"`
-	CreatedAt      time.Time      `json:"createdAt"`
-	UpdatedAt      time.Time      `json:"updatedAt"`
-	Warnings       []Warning      `json:"warnings"` // such as provider_cannot_send
+	ID           string         `json:"id"`
+	ProviderType string         `json:"providerType"`
+	Channel      string         `json:"channel"`
+	Name         string         `json:"name"`
+	Priority     int            `json:"priority"`
+	IsActive     bool           `json:"isActive"`
+	Config       map[string]any `json:"config"`
+	CallbackURL  string         `json:"callbackUrl"`
+	// PreviousCallbackEndsAt is until when the URL before the last RotateCallback is taken too; nil: it is not.
+	PreviousCallbackEndsAt *time.Time `json:"previousCallbackEndsAt"`
+	RatePerSecond          int        `json:"ratePerSecond"`
+	RatePerDay             int        `json:"ratePerDay"`
+	MaxConcurrency         int        `json:"maxConcurrency"`
+	Pinned                 bool       `json:"pinned"`
+	CreatedAt              time.Time  `json:"createdAt"`
+	UpdatedAt              time.Time  `json:"updatedAt"`
+	Warnings               []Warning  `json:"warnings"` // such as provider_down
 }
 
 // ProviderChange makes or changes a provider configuration. What is nil is left
@@ -117,6 +119,16 @@ func (c *Client) CreateProvider(ctx context.Context, p ProviderChange) (*Provide
 // UpdateProvider changes a provider configuration; secrets that are not given stay.
 func (c *Client) UpdateProvider(ctx context.Context, id string, change ProviderChange) (*Provider, error) {
 	return c.provider(ctx, call{method: http.MethodPatch, path: providers + "/" + escape(id), body: change, safe: true})
+}
+
+// RotateCallback gives a provider configuration another callback URL; reports to the one before are taken until the overlap, in whole
+// seconds and up to seven days, is over. Enter the new one with the provider where it is registered there. It is not repeated by itself.
+func (c *Client) RotateCallback(ctx context.Context, id string, overlap time.Duration) (*Provider, error) {
+	return c.provider(ctx, rotateCallback(providers, id, overlap))
+}
+
+func rotateCallback(path, id string, overlap time.Duration) call {
+	return call{method: http.MethodPost, path: path + "/" + escape(id) + "/rotate-callback", body: map[string]int64{"overlapSeconds": int64(overlap / time.Second)}}
 }
 
 // DeleteProvider removes a provider configuration.

@@ -19,17 +19,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/commserver/commserver/internal/alert"
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/dispatch"
+	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/receipt"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/upkeep"
+	"github.com/commserver/commserver/internal/webhook"
 )
 
 // Options is what New needs besides the configuration.
@@ -53,6 +57,12 @@ type App struct {
 	dispatcher *dispatch.Dispatcher // nil for the role api
 	upkeep     *upkeep.Service
 	stats      *stats.Service
+	receipts   *receipt.Service
+	feed       *feed.Service
+	tail       *feed.Tail
+	webhooks   *webhook.Service
+	alerts     *alert.Service
+	standIn    *standIn           // for the role api: tells of alerts when no worker is left
 	herald     *dispatch.Herald   // for the role api on PostgreSQL: tells workers what was accepted
 	server     *httpserver.Server // nil for the role worker without a door
 	inside     *httpserver.Server // profiles on the private address; nil unless it is set
@@ -123,14 +133,22 @@ func (a *App) Run(ctx context.Context) error {
 	start(&accepts, "auth", a.auth.Run, committer)
 	start(&accepts, "registry", a.registry.Run, committer)
 	start(&accepts, "stats", a.stats.Run, committer)
+	start(&accepts, "receipts", a.receipts.Run, committer)
 	if a.dispatcher != nil {
 		start(&works, "dispatch", a.dispatcher.Run, engines)
 		start(&works, "upkeep", a.upkeep.Run, ctx)
+		start(&works, "feed", a.feed.Run, engines)
+		start(&works, "webhooks", a.webhooks.Run, engines)
+	}
+	start(&works, "alerts", a.alerts.Run, ctx)
+	if a.standIn != nil {
+		start(&works, "stand-in", a.standIn.run, ctx)
 	}
 	if a.herald != nil {
 		start(&accepts, "announce", a.herald.Run, committer)
 	}
 	start(&doors, "http", a.server.Run, ctx)
+	start(&doors, "streams", a.tail.Run, ctx)
 	if a.inside != nil {
 		start(&doors, "internal", a.insideRun, ctx)
 		a.log.Info("profiles are served without a key", "addr", a.inside.Addr().String())

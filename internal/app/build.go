@@ -16,6 +16,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/dispatch"
+	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/guard"
 	"github.com/commserver/commserver/internal/httpapi"
 	"github.com/commserver/commserver/internal/httpserver"
@@ -24,6 +25,7 @@ import (
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/provider/all"
 	"github.com/commserver/commserver/internal/provider/sandbox"
+	"github.com/commserver/commserver/internal/receipt"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
@@ -31,6 +33,7 @@ import (
 	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
 	"github.com/commserver/commserver/internal/upkeep"
+	"github.com/commserver/commserver/internal/webhook"
 )
 
 // build opens and wires every part, lowest floor first.
@@ -70,21 +73,25 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	}
 	a.base = a.cfg.BaseURL(a.server.Addr().String())
 
-	mail, web := a.doors()
-	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Templates: s, Messages: s, Audit: s, Adapters: all.Adapters(), Ring: ring, Mail: mail, Web: web, Fallback: fallback(a.cfg), PublicURL: a.base,
+	out := a.doors()
+	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Endpoints: s, Templates: s, Messages: s, Audit: s, Troubles: s, Adapters: all.Adapters(), Ring: ring, Mail: out.mail, Web: out.web, Fallback: fallback(a.cfg), PublicURL: a.base,
 		Changed: a.changed, Log: a.log})
 	a.registry = reg
-	if err := a.engines(opt, reg, mail, phones); err != nil {
+	if err := a.engines(opt, reg, out, phones); err != nil {
 		return err
 	}
-	up := upkeep.Config{Store: s, Book: a.book, Ring: ring, Leads: a.leads, Content: a.cfg.RetainContent, Messages: a.cfg.RetainMessages, Log: a.log}
+	a.hooks(opt, ring, out)
+	up := upkeep.Config{Store: s, Book: a.book, Ring: ring, Leads: a.leads, Settle: erasuresSettle, Content: a.cfg.RetainContent, Messages: a.cfg.RetainMessages, Log: a.log}
 	if a.cfg.Database.Kind == config.PostgreSQL {
 		up.Gentle, up.Hurried = upkeepGentle, upkeepHurried
 	}
 	a.upkeep = upkeep.New(up)
-	handler = a.door(reg, mail, phones)
+	handler = a.door(opt, reg, out, phones)
 	return a.tellFirst(ctx, opt, keyFile)
 }
+
+// erasuresSettle is how long an erasure waits for what was on its way when it began: no webhook tells of the person once it is done.
+const erasuresSettle = webhook.Lag + 2*time.Second
 
 // On PostgreSQL a transaction of upkeep keeps nobody from writing, and is mostly round trips.
 var (
@@ -107,9 +114,12 @@ func (a *App) listenInside(ctx context.Context) (err error) {
 	return nil
 }
 
-// doors are the guarded dialers: one for mail servers, one for web addresses.
-func (a *App) doors() (mail, web *guard.Dialer) {
-	return &guard.Dialer{Allow: a.cfg.AllowPrivateTargets, Ports: guard.SMTPPorts()}, &guard.Dialer{Allow: a.cfg.AllowPrivateTargets, Ports: guard.WebPorts()}
+// doors are the guarded dialers: for mail servers, for HTTPS, and for HTTP without encryption.
+type doors struct{ mail, web, plain *guard.Dialer }
+
+func (a *App) doors() doors {
+	allow := a.cfg.AllowPrivateTargets
+	return doors{mail: &guard.Dialer{Allow: allow, Ports: guard.SMTPPorts()}, web: &guard.Dialer{Allow: allow, Ports: guard.WebPorts()}, plain: &guard.Dialer{Allow: allow, OnlyAllowed: true}}
 }
 
 // phonesOf reads national numbers of a region, if there is one. It stands before
@@ -125,16 +135,15 @@ func phonesOf(region string) (phones address.Phones, err error) {
 }
 
 // engines makes auth, dispatch, intake and stats.
-func (a *App) engines(opt Options, reg *registry.Service, mail *guard.Dialer, phones address.Phones) error {
+func (a *App) engines(opt Options, reg *registry.Service, out doors, phones address.Phones) error {
 	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal(),
 		AdminKey: a.cfg.AdminKey.Reveal(), Uses: a.store, Log: a.log})
-	if err := a.dispatch(opt, reg, mail); err != nil {
-		return err
-	}
 	a.stats = stats.New(stats.Config{Store: a.store, Apps: a.store, Now: a.store.Now, Log: a.log})
-	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Phones: phones,
+	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Health: a.store, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed, Alarm: a.alarm})
-	return nil
+	a.receipts = receipt.New(receipt.Config{Store: a.store, Lists: a.book, Adapters: all.Adapters(), Sandbox: sandbox.Reporter(), OpenSecrets: reg.OpenSecrets, Recipient: a.intake.Recipient,
+		Env: a.world(out), Leads: a.leads, Node: nodeName(), Patience: a.cfg.ReceiptTimeout, Log: a.log})
+	return a.dispatch(opt, reg, out)
 }
 
 // alarm tells the operator of an app whose SMS are out of proportion today: perhaps a key was stolen.
@@ -147,7 +156,7 @@ func (a *App) alarm(app comm.ID, alarm comm.SMSAlarm) {
 	a.auth.Note(store.AuditEntry{Actor: comm.Actor{Kind: comm.ActorSystem}, App: app, Action: comm.AuditSMSAlarm, Target: app.String(), Detail: detail})
 }
 
-func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) error {
+func (a *App) dispatch(opt Options, reg *registry.Service, out doors) error {
 	tell, _ := a.store.(store.Announcer)
 	if !a.cfg.Role.Works() {
 		if tell != nil {
@@ -156,10 +165,10 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 		return nil
 	}
 	d, err := dispatch.New(dispatch.Config{
-		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.book, Announcer: tell,
-		Adapters: all.Adapters(), Logger: sandbox.New(a.log), OpenSecrets: reg.OpenSecrets,
-		Env:      a.world(mail),
-		Fallback: fallback(a.cfg), SettingsHeard: func(comm.ID) { a.forget() }, Role: a.cfg.Role.String(), Version: opt.Version,
+		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.book, CatchUp: a.receipts.CatchUp, Announcer: tell, Troubles: a.store,
+		Adapters: all.Adapters(), Logger: sandbox.New(a.log, a.receipts.Rehearse), OpenSecrets: reg.OpenSecrets,
+		Env:      a.world(out),
+		Fallback: fallback(a.cfg), SettingsHeard: a.forget, Role: a.cfg.Role.String(), Version: opt.Version,
 		Lease: a.cfg.Lease, Heartbeat: a.cfg.Heartbeat, Drain: a.cfg.DrainTimeout, Horizon: a.cfg.RetryHorizon,
 		Retry:       pace.Backoff{Steps: a.cfg.RetrySchedule, Jitter: pace.Retry().Jitter},
 		MaxInFlight: a.cfg.MaxInFlight, MaxBytes: a.cfg.MaxBytesInFlight, CriticalReserve: reserve(a.cfg.CriticalReserve), Log: a.log,
@@ -172,9 +181,9 @@ func (a *App) dispatch(opt Options, reg *registry.Service, mail *guard.Dialer) e
 }
 
 // world is what senders get of it.
-func (a *App) world(mail *guard.Dialer) provider.Env {
+func (a *App) world(out doors) provider.Env {
 	host, _ := os.Hostname()
-	return provider.Env{Dial: mail.DialContext, Hostname: host, Log: a.log}
+	return provider.Env{Dial: out.mail.DialContext, DialHTTPS: out.web.DialContext, DialHTTP: out.plain.DialContext, Hostname: host, PublicURL: a.base, Log: a.log}
 }
 
 // reserve translates the option, in which 0 means none.
@@ -196,7 +205,7 @@ func fallback(cfg config.Config) chain.Fallback {
 func (a *App) leads() bool { return a.dispatcher != nil && a.dispatcher.Owns(0) }
 
 // door makes the HTTP API.
-func (a *App) door(reg *registry.Service, mail *guard.Dialer, phones address.Phones) http.Handler {
+func (a *App) door(opt Options, reg *registry.Service, out doors, phones address.Phones) http.Handler {
 	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
 	if a.dispatcher != nil {
 		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
@@ -206,9 +215,16 @@ func (a *App) door(reg *registry.Service, mail *guard.Dialer, phones address.Pho
 			return nil
 		}})
 	}
-	tries := trial.New(trial.Config{Providers: a.store, Suppressions: a.book, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(mail), Log: a.log})
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Stats: a.stats, Everywhere: a.store, Backlog: backlog.New(a.store), Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	tries := a.tries(reg, out)
+	waits := backlog.New(a.store)
+	a.watch(opt, out, waits, tries)
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Stats: a.stats, Feed: a.feed, Tail: a.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}), Everywhere: a.store, Backlog: waits, Alerts: a.alerts, Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Receipts: a.receipts, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
+}
+
+// tries makes what tries provider configurations out.
+func (a *App) tries(reg *registry.Service, out doors) *trial.Service {
+	return trial.New(trial.Config{Providers: a.store, Suppressions: a.book, Troubles: a.store, To: a.intake.To, OpenSecrets: reg.OpenSecrets, Adapters: all.Adapters(), Env: a.world(out), Log: a.log})
 }
 
 // pushed hands a new queue row to whoever sends it. It never blocks.
@@ -225,7 +241,7 @@ func (a *App) pushed(u comm.Unit, h store.Head) {
 // change. A node that misses the announcement sees it by the configuration
 // version, or when what it remembers is five seconds old.
 func (a *App) changed(app comm.ID) {
-	a.forget()
+	a.forget(app)
 	switch {
 	case a.dispatcher != nil:
 		a.dispatcher.Invalidate(app)
@@ -234,10 +250,12 @@ func (a *App) changed(app comm.ID) {
 	}
 }
 
-// forget makes the parts that accept read settings again.
-func (a *App) forget() {
+// forget makes the parts that remember an app's settings, besides the dispatcher, read them again.
+func (a *App) forget(app comm.ID) {
 	a.auth.Invalidate()
 	a.intake.Invalidate()
+	a.receipts.Forget()
+	a.webhooks.Changed(app)
 }
 
 // tellFirst makes the demo app of a new SQLite installation and reports it. In a

@@ -11,6 +11,7 @@ const configHelp = `Prints every option with the value in force and where it com
 option or keeps in its data folder. Secrets are masked.`
 
 func configCommand(s Streams) *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "config",
 		Short:   "Show the configuration in force, secrets masked",
@@ -22,9 +23,13 @@ func configCommand(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return config.PrintJSON(s.Out, cfg, app.KeptSecrets(cfg)...)
+			}
 			return config.Print(s.Out, cfg, app.KeptSecrets(cfg)...)
 		},
 	}
 	bindOptions(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document per line, an option each")
 	return cmd
 }

@@ -2,12 +2,53 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/commserver/commserver/internal/config"
 )
+
+// TestConfigAsJSON: a document per option, the same values as in the table, secrets masked there too.
+func TestConfigAsJSON(t *testing.T) {
+	t.Parallel()
+	const secret = "a-key-that-nobody-may-see-0123456789"
+	data := t.TempDir()
+	got := run(t, []string{"COMMS_DATA_DIR=" + data, "COMMS_ADMIN_KEY=" + secret}, nil, "config", "--json")
+	if got.code != exitOK || strings.Contains(got.out, secret) {
+		t.Fatalf("%+v", got)
+	}
+	values := map[string]string{}
+	for line := range strings.Lines(got.out) {
+		var row struct {
+			Option, From string
+			Value        *string
+		}
+		if err := json.Unmarshal([]byte(line), &row); err != nil || row.Option == "" || row.From == "" {
+			t.Fatalf("%q: %v", line, err)
+		}
+		values[row.Option] = "null"
+		if row.Value != nil {
+			values[row.Option] = *row.Value
+		}
+	}
+	if values["COMMS_DATA_DIR"] != data || values["COMMS_ADMIN_KEY"] != "********" || values["COMMS_ENCRYPTION_KEYS"] != "null" || len(values) != len(config.Options()) {
+		t.Errorf("%v", values)
+	}
+}
+
+// TestMigrateAsJSON: a script sees that the database is there.
+func TestMigrateAsJSON(t *testing.T) {
+	t.Parallel()
+	got := run(t, []string{"COMMS_DATA_DIR=" + t.TempDir()}, nil, "migrate", "--json")
+	var answer struct{ State, Version string }
+	if err := json.Unmarshal([]byte(got.out), &answer); err != nil || got.code != exitOK || answer.State != "current" || answer.Version == "" {
+		t.Errorf("%+v: %v", got, err)
+	}
+}
 
 // The keys that the first start made are used although nobody set them.
 func TestConfigShowsWhatTheDataFolderHolds(t *testing.T) {

@@ -82,6 +82,8 @@ func filterTable() []filterHelp {
 		{"actor", "actor", "kind of who did it"},
 		{"action", "action", "what was done, such as app_deleted; see docs/admin.md"},
 		{"target", "target", "what it was done to"},
+		{"state", "state", "waiting, delivered or failed"},
+		{"message", "messageId", "id of a message"},
 		{"key", "key", "key of the template"},
 		{"address", "address", "address, in any form"},
 		{"reason", "reason", strings.Join(reasons(), ", ")},

@@ -212,9 +212,9 @@ func TestAStoryOfDoubt(t *testing.T) {
 	want := `ID      c1
 Status  QUEUED
 
-The provider fails too often or refuses the account; it is tried again from time to time. Next attempt: 2026-07-03 10:02:00Z (in 2m0s).
+The provider fails too often, does not answer or refuses the account; it is tried again from time to time. Next attempt: 2026-07-03 10:02:00Z (in 2m0s).
 
-An attempt without an answer was repeated: the recipient may have got it twice.
+An attempt had no answer and was repeated, or will be: the recipient may get it twice.
 
 An attempt had no answer: the recipient may have got it all the same.
 

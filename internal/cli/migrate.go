@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ this command is for deployments that change the schema in a step of their own. M
 On SQLite a copy of the file is made first. Several nodes may run it at once.`
 
 func migrateCommand(s Streams) *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "migrate",
 		Short:   "Bring the database to this version",
@@ -31,10 +33,14 @@ func migrateCommand(s Streams) *cobra.Command {
 			if err := st.Close(); err != nil {
 				return err
 			}
+			if asJSON {
+				return json.NewEncoder(s.Out).Encode(map[string]string{"state": "current", "version": buildVersion()})
+			}
 			fmt.Fprintln(s.Out, "The database is at this version.")
 			return nil
 		},
 	}
 	bindOptions(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the outcome as JSON")
 	return cmd
 }

@@ -34,6 +34,7 @@ const (
 	status              // a state, in colour
 	yes                 // a truth
 	changes             // what was changed, field by field, from what to what
+	codes               // of a list of warnings
 )
 
 // column is one column of a table, or one line of a single resource. A field may
@@ -294,6 +295,15 @@ func (p *printer) text(v any, k kind) string {
 		}
 	case changes:
 		return clean(changesOf(v))
+	case codes:
+		all, _ := v.([]any)
+		words := make([]string, 0, len(all))
+		for _, w := range all {
+			if w, ok := w.(map[string]any); ok {
+				words = append(words, document(w).str("code"))
+			}
+		}
+		return clean(strings.Join(words, ", "))
 	case plain, status:
 	}
 	return clean(textOf(v))

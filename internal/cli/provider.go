@@ -32,7 +32,7 @@ func providerCommand(s Streams) *cobra.Command {
 	cmd := group("provider", "Provider configurations: the accounts that messages go through", providerHelp+"\n\n"+connectionHelp,
 		"  commserver provider types\n  commserver provider add SMTP --set host=mail.example.com --set username=no-reply@example.com --secret-file password=password.txt",
 		providerTypesCommand(s), listProvidersCommand(s), getProviderCommand(s), addProviderCommand(s), updateProviderCommand(s), removeProviderCommand(s),
-		verifyProviderCommand(s), testProviderCommand(s))
+		verifyProviderCommand(s), testProviderCommand(s), rotateCallbackCommand(s))
 	cmd.PersistentFlags().Bool("server", false, "those of the server, as its administrator")
 	bindClient(cmd)
 	return cmd
@@ -115,14 +115,14 @@ func listProvidersCommand(s Streams) *cobra.Command {
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
 		path, admin := providers(cmd)
 		return r.print(ctx, client.Request{Path: path, Admin: admin}, 0, "id", []column{
-			{"ID", "id", plain}, {"TYPE", "providerType", plain}, {"CHANNEL", "channel", plain}, {"NAME", "name", plain}, {"PRIORITY", "priority", plain}, {"ACTIVE", "isActive", yes}})
+			{"ID", "id", plain}, {"TYPE", "providerType", plain}, {"CHANNEL", "channel", plain}, {"NAME", "name", plain}, {"PRIORITY", "priority", plain}, {"ACTIVE", "isActive", yes}, {"PINNED", "pinned", yes}, {"WARNINGS", "warnings", codes}})
 	})
 	return cmd
 }
 
 func providerColumns(doc document) []column {
 	columns := []column{{"ID", "id", plain}, {"Type", "providerType", plain}, {"Channel", "channel", plain}, {"Name", "name", plain}, {"Priority", "priority", plain},
-		{"Active", "isActive", yes}, {"Pinned", "pinned", yes}, {"Callback URL", "callbackUrl", plain}, {"Rate per second", "ratePerSecond", plain}, {"Rate per day", "ratePerDay", plain},
+		{"Active", "isActive", yes}, {"Pinned", "pinned", yes}, {"Callback URL", "callbackUrl", plain}, {"URL before ends", "previousCallbackEndsAt", when}, {"Rate per second", "ratePerSecond", plain}, {"Rate per day", "ratePerDay", plain},
 		{"Concurrency", "maxConcurrency", plain}, {"Created", "createdAt", when}, {"Updated", "updatedAt", when}}
 	fields, _ := doc.at("config").(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

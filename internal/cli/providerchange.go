@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -88,6 +89,32 @@ func updateProviderCommand(s Streams) *cobra.Command {
 			return usagef("nothing to change was given; see `commserver provider update --help`")
 		}
 		if raw, err = r.call(ctx, client.Request{Method: http.MethodPatch, Path: path, Body: body, Admin: admin, Safe: true}); err != nil {
+			return err
+		}
+		return r.showProvider(raw)
+	})
+	return cmd
+}
+
+func rotateCallbackCommand(s Streams) *cobra.Command {
+	cmd := bindYes(&cobra.Command{Use: "rotate-callback ID", Short: "Give a provider configuration another callback URL", Args: cobra.ExactArgs(1), ValidArgsFunction: completeProviders(s),
+		Long: `Gives a provider configuration another callback URL. Messages that are sent from now on name it; reports to the one before are taken for the
+overlap, up to 168h, since messages that have left name that. Where the URL is registered with the provider, enter the new one there.`,
+		Example: "  commserver provider rotate-callback cmr0123456789abcdefghijkl --overlap 72h\n  commserver provider rotate-callback cmr0123456789abcdefghijkl --server --yes"})
+	cmd.Flags().Duration("overlap", 0, "how long reports to the URL before are taken too")
+	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
+		overlap, err := cmd.Flags().GetDuration("overlap")
+		if err != nil || overlap < 0 || overlap%time.Second != 0 {
+			return usagef("--overlap must be whole seconds, such as 72h or 90s")
+		}
+		if overlap == 0 {
+			if err := r.confirm("Replace the callback URL of " + args[0] + "; what is reported to the old one is refused from now on"); err != nil {
+				return err
+			}
+		}
+		path, admin := providers(cmd)
+		raw, err := r.call(ctx, client.Request{Method: http.MethodPost, Path: path + "/" + client.Escape(args[0]) + "/rotate-callback", Body: map[string]int{"overlapSeconds": int(overlap / time.Second)}, Admin: admin})
+		if err != nil {
 			return err
 		}
 		return r.showProvider(raw)

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -287,5 +289,30 @@ func TestListsFollowCursors(t *testing.T) {
 		if got := run(t, env, nil, append([]string{"message", "list"}, wrong...)...); got.code == exitOK {
 			t.Errorf("%v: %+v", wrong, got)
 		}
+	}
+}
+
+// TestALongReplayGoesOn: each call begins where the one before ended.
+func TestALongReplayGoesOn(t *testing.T) {
+	t.Parallel()
+	var cursors []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Cursor string }
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		cursors = append(cursors, body.Cursor)
+		answer := map[string]any{"replayed": 10000, "more": true, "nextCursor": "place-" + strconv.Itoa(len(cursors))}
+		if len(cursors) == 3 {
+			answer = map[string]any{"replayed": 7, "more": false, "nextCursor": nil}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusAccepted)
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(s.Close)
+	got := run(t, []string{"COMMS_URL=" + s.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}, nil, "webhook", "replay", "cmr0123456789abcdefghijkl", "--after", "6h", "--state", "delivered", "--yes")
+	if got.code != exitOK || !strings.Contains(got.out, "20007") || strings.Join(cursors, " ") != " place-1 place-2" {
+		t.Errorf("%+v, asked with %q", got, cursors)
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ var (
 )
 
 func rotateKeysCommand(s Streams) *cobra.Command {
-	var dry bool
+	var dry, asJSON bool
 	var pause time.Duration
 	cmd := &cobra.Command{
 		Use:     "rotate-keys",
@@ -41,15 +42,16 @@ func rotateKeysCommand(s Streams) *cobra.Command {
 		Long:    rotateHelp,
 		Example: "  commserver rotate-keys --dry-run\n  commserver rotate-keys",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return rotateKeys(cmd, s, dry, pause) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return rotateKeys(cmd, s, dry, asJSON, pause) },
 	}
 	bindOptions(cmd)
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "Count what would be done and change nothing.")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().DurationVar(&pause, "pause", 5*time.Millisecond, "Pause between two steps, for the nodes that send meanwhile.")
 	return cmd
 }
 
-func rotateKeys(cmd *cobra.Command, s Streams, dry bool, pause time.Duration) error {
+func rotateKeys(cmd *cobra.Command, s Streams, dry, asJSON bool, pause time.Duration) error {
 	cfg, err := loadConfig(cmd, s)
 	if err != nil {
 		return err
@@ -65,16 +67,22 @@ func rotateKeys(cmd *cobra.Command, s Streams, dry bool, pause time.Duration) er
 		defer fmt.Fprint(s.Err, clearLine)
 	}
 	report, err := app.RotateKeys(ctx, cfg, rotation)
-	if report.Primary != "" {
+	if err != nil && report.Primary == "" {
+		return err // before anything was begun
+	}
+	if asJSON {
+		if err := json.NewEncoder(s.Out).Encode(rotationOf(&report, dry, err == nil)); err != nil {
+			return err
+		}
+	} else {
 		printColumns(s.Out, &report, dry)
 	}
-	switch {
-	case err != nil && report.Primary == "":
-		return err // before anything was begun
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("%w; what was done stays done, run it again", err)
 	}
-	printKeys(s.Out, &report, dry)
+	if !asJSON {
+		printKeys(s.Out, &report, dry)
+	}
 	switch {
 	case len(report.Old()) > 0:
 		return errKeysLeft
@@ -82,6 +90,49 @@ func rotateKeys(cmd *cobra.Command, s Streams, dry bool, pause time.Duration) er
 		return errUnopened
 	}
 	return nil
+}
+
+// rotation is the report for programs.
+type rotation struct {
+	DryRun   bool             `json:"dryRun"`
+	Complete bool             `json:"complete"` // it went through every value: only then the rest is known
+	FirstKey string           `json:"firstKey"`
+	Columns  []rotationColumn `json:"columns"`
+	// ValuesByKey is what stands under each key now, OldKeys those that must be kept.
+	ValuesByKey     map[string]int `json:"valuesByKey"`
+	StoredMeanwhile []string       `json:"storedMeanwhile"`
+	OldKeys         []string       `json:"oldKeys"`
+}
+
+type rotationColumn struct {
+	Name     string          `json:"name"`
+	Resealed int             `json:"resealed"` // in a dry run: that would be
+	Fresh    int             `json:"underFirstKey"`
+	Unopened int             `json:"unopened"`
+	Values   []rotationValue `json:"unopenedValues"` // the first of them
+}
+
+type rotationValue struct {
+	App    string `json:"app"`
+	Record string `json:"record"`
+	Key    string `json:"key"`
+}
+
+func rotationOf(r *keyring.Report, dry, complete bool) rotation {
+	out := rotation{DryRun: dry, Complete: complete, FirstKey: r.Primary, Columns: []rotationColumn{}, StoredMeanwhile: []string{}, OldKeys: []string{}}
+	for _, c := range r.Columns {
+		column := rotationColumn{Name: c.Name, Resealed: c.Done, Fresh: c.Fresh, Unopened: len(c.Closed) + c.MoreClosed, Values: []rotationValue{}}
+		for _, v := range c.Closed {
+			column.Values = append(column.Values, rotationValue{v.App.String(), v.ID.String(), v.KeyID})
+		}
+		out.Columns = append(out.Columns, column)
+	}
+	if complete {
+		out.ValuesByKey = r.ByKey
+		out.StoredMeanwhile = append(out.StoredMeanwhile, r.Late...)
+		out.OldKeys = append(out.OldKeys, r.Old()...)
+	}
+	return out
 }
 
 func printColumns(w io.Writer, r *keyring.Report, dry bool) {

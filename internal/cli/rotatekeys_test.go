@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -38,6 +39,7 @@ func TestRotateKeysOpensEveryValue(t *testing.T) {
 		return []string{"COMMS_DATA_DIR=" + data, "COMMS_ADDR=localhost:0", "COMMS_ENCRYPTION_KEYS=" + strings.Join(ring, ",")}
 	}
 	damaged := fillSealed(t, env("k1"), keys["k1"])
+	rotationAsJSON(t, env("k1"), damaged, 2, "k1")
 	for _, c := range []struct {
 		name string
 		args []string
@@ -58,6 +60,29 @@ func TestRotateKeysOpensEveryValue(t *testing.T) {
 			}
 		}
 	}
+}
+
+// rotationAsJSON holds the report for programs of a dry run against what the database has.
+func rotationAsJSON(t *testing.T, env []string, damaged string, fresh int, first string) {
+	t.Helper()
+	got := run(t, env, nil, "rotate-keys", "--dry-run", "--json")
+	var report rotation
+	if err := json.Unmarshal([]byte(got.out), &report); err != nil {
+		t.Fatalf("%v in %q", err, got.out)
+	}
+	if got.code != exitFailed || !report.DryRun || !report.Complete || report.FirstKey != first || len(report.OldKeys) != 0 || report.ValuesByKey[first] < fresh {
+		t.Errorf("%d %+v", got.code, report)
+	}
+	for _, c := range report.Columns {
+		if c.Name != "provider_configs.secrets" {
+			continue
+		}
+		if c.Fresh != fresh || c.Resealed != 0 || c.Unopened != 1 || len(c.Values) != 1 || !strings.Contains(damaged, "record "+c.Values[0].Record+", key") || c.Values[0].Key != first {
+			t.Errorf("%+v, want %s", c, damaged)
+		}
+		return
+	}
+	t.Errorf("no column of secrets in %+v", report)
 }
 
 // fillSealed makes a database with three sealed values, one of which is damaged, and answers the line that names it.

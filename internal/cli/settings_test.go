@@ -33,7 +33,7 @@ func TestProvidersOfARealServer(t *testing.T) {
 		t.Errorf("the configuration reads\n%s\nwant\n%s", got, providerGolden)
 	}
 	id := someID.FindString(added)
-	if got := golden(s.ok("provider", "list")); got != "ID                         TYPE  CHANNEL  NAME     PRIORITY  ACTIVE\ncIDIDIDIDIDIDIDIDIDIDIDID  SMTP  EMAIL    Company  1         yes\n" {
+	if got := golden(s.ok("provider", "list")); got != "ID                         TYPE  CHANNEL  NAME     PRIORITY  ACTIVE  PINNED  WARNINGS\ncIDIDIDIDIDIDIDIDIDIDIDID  SMTP  EMAIL    Company  1         yes     no\n" {
 		t.Errorf("the list reads %q", got)
 	}
 	changed := s.ok("provider", "update", id, "--active=false", "--set", "port=465", "--set", "secure=true", "--unset", "from", "--rate-per-second", "0", "--json")

@@ -19,7 +19,7 @@ func causeText(c comm.Cause) string {
 	case comm.CauseAttemptStarted:
 		return "handed to the provider"
 	case comm.CauseAttemptFailed:
-		return "refused; the next provider is tried"
+		return "not taken; the next provider is tried"
 	case comm.CauseAttemptUnknown:
 		return "no answer: nobody can tell whether the provider took it"
 	case comm.CauseProviderAccepted:
@@ -78,6 +78,8 @@ func laterText(c comm.Cause) string {
 		return "the recipient complained"
 	case comm.CauseBouncedAfterDelivery:
 		return "bounced after it was delivered"
+	case comm.CauseReportNoted:
+		return "the provider reported"
 	case comm.CauseContentPurged:
 		return "its content was removed by retention"
 	case comm.CauseErased:
@@ -129,10 +131,13 @@ func (p *printer) remarks(doc document) string {
 		b.WriteString("\n")
 	}
 	if doc.at("possibleDuplicate") == true {
-		b.WriteString("\nAn attempt without an answer was repeated: the recipient may have got it twice.\n")
+		b.WriteString("\nAn attempt had no answer and was repeated, or will be: the recipient may get it twice.\n")
 	}
 	if doc.at("mayHaveBeenSent") == true {
 		b.WriteString("\nAn attempt had no answer: the recipient may have got it all the same.\n")
+	}
+	if doc.at("unconfirmed") == true {
+		b.WriteString("\nThe provider took it and should have reported by now what became of it; it has not.\n")
 	}
 	return b.String()
 }

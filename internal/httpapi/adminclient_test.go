@@ -44,6 +44,9 @@ func TestAdminThroughTheClient(t *testing.T) {
 	if app, err := admin.App(ctx, made.App.ID); err != nil || app.OnUnknownOutcome != "FAIL" {
 		t.Errorf("%+v %v", app, err)
 	}
+	if alerts, err := admin.Alerts(ctx); err != nil || alerts == nil || len(alerts) != 0 {
+		t.Errorf("%+v %v", alerts, err)
+	}
 	until := time.Now().Add(time.Hour)
 	key, err := admin.CreateKey(ctx, "flowbase", client.NewKey{Name: "n", Scopes: []string{"READ"}, ExpiresAt: &until})
 	if err != nil || key.APIKey == "" || key.ExpiresAt == nil {

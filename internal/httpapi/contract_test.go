@@ -74,8 +74,9 @@ func TestAnswersFitTheContract(t *testing.T) {
 		w.do(one, "POST", "/api/v1/messages", sms(fmt.Sprintf(`"idempotencyKey":"%d","metadata":{"a":[1,{"b":null}]},"tags":["x"]`, i)), nil)
 	}
 	w.do(one, "PATCH", "/api/v1/messages/"+message, `{"action":"CANCEL"}`, nil)
-	ids := map[string]string{"message": message, "provider": config, "template": w.template(one, "request-approved"),
+	ids := map[string]string{"message": message, "provider": config, "template": w.template(one, "request-approved"), "webhook": w.webhook(one),
 		"erasure": w.do(one, "POST", "/api/v1/erasures", probes()["POST /api/v1/erasures"].body, nil).str("id")}
+	delivery := w.do(one, "POST", "/api/v1/webhooks/"+ids["webhook"]+"/test", "", nil).str("id")
 	for _, route := range w.api.Routes() {
 		name := route.Method + " " + route.Path
 		path := strings.Replace(route.Path, "/{$}", "/", 1)
@@ -83,7 +84,7 @@ func TestAnswersFitTheContract(t *testing.T) {
 			continue // TestAdminAnswersFitTheContract
 		}
 		p := probes()[name]
-		url := atVersion.Replace(strings.Replace(path, "{id}", ids[p.id], 1))
+		url := atVersion.Replace(strings.NewReplacer("{id}", ids[p.id], "{delivery}", delivery).Replace(path)) + p.query
 		if name == "PATCH /api/v1/messages/{id}" {
 			p.body = `{"action":"RETRY"}`
 		}
@@ -114,6 +115,8 @@ func TestAnswersFitTheContract(t *testing.T) {
 	c.answer(t, "GET", "/api/v1/messages", w.do(one, "GET", "/api/v1/messages?limit=1", "", nil))
 	c.answer(t, "GET", "/api/v1/templates", w.do(one, "GET", "/api/v1/templates?limit=1", "", nil))
 	c.answer(t, "DELETE", "/api/v1/templates/{id}", w.do(one, "DELETE", "/api/v1/templates/"+ids["template"], "", nil))
+	c.answer(t, "GET", "/api/v1/webhooks/{id}/deliveries", w.do(one, "GET", "/api/v1/webhooks/"+ids["webhook"]+"/deliveries?limit=1", "", nil))
+	c.answer(t, "DELETE", "/api/v1/webhooks/{id}", w.do(one, "DELETE", "/api/v1/webhooks/"+ids["webhook"], "", nil))
 	c.answer(t, "DELETE", "/api/v1/provider-configs/{id}", w.do(one, "DELETE", "/api/v1/provider-configs/"+config, "", nil))
 }
 

@@ -18,9 +18,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/commserver/commserver/internal/alert"
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/outage"
@@ -32,6 +34,7 @@ import (
 	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
 	"github.com/commserver/commserver/internal/upkeep"
+	"github.com/commserver/commserver/internal/webhook"
 )
 
 // Auth says who is asking.
@@ -79,10 +82,20 @@ type Config struct {
 	Everywhere store.Everywhere
 	Backlog    *backlog.Service
 	Stats      *stats.Service
+	// Alerts lists what the operator was told.
+	Alerts *alert.Service
+	// Feed is every app's events in order.
+	Feed *feed.Service
+	// Tail says that an app may have new ones.
+	Tail *feed.Tail
+	// Deliveries is what is posted to the apps' endpoints.
+	Deliveries *webhook.Log
 	// Suppressions keeps the apps' opt-outs.
 	Suppressions *suppress.Service
 	// Upkeep removes what was kept long enough, and persons who ask for it.
 	Upkeep *upkeep.Service
+	// Receipts takes what providers report.
+	Receipts Receipts
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check
 	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.
@@ -105,6 +118,9 @@ type API struct {
 	waits     pace.Places[comm.ID]
 	imports   pace.Places[comm.ID]
 	exports   pace.Places[comm.ID]
+	streams   pace.Places[comm.ID]
+	streaming streamTimes
+	callbacks pace.Places[comm.ID] // by configuration
 	ready     readiness
 	finishing atomic.Int32 // refused bodies that are being read to their ends
 	refusals  outage.Spaced
@@ -118,10 +134,12 @@ func New(cfg Config) *API {
 	if cfg.Pushed == nil {
 		cfg.Pushed = func(comm.Unit, store.Head) {}
 	}
-	a := &API{cfg: cfg, bodies: newRoom()}
+	a := &API{cfg: cfg, bodies: newRoom(), streaming: usualStreams()}
 	a.waits.All, a.waits.OfApp = waitsAtOnce, waitsOfApp
 	a.imports.All, a.imports.OfApp = importsAtOnce, importsOfApp
 	a.exports.All, a.exports.OfApp = exportsAtOnce, exportsOfApp
+	a.streams.All, a.streams.OfApp = streamsAtOnce, streamsOfApp
+	a.callbacks.All, a.callbacks.OfApp = callbacksAtOnce, callbacksOfConfig
 	a.parcels.New = func() any { return new(parcel) }
 	a.ready.of(cfg.Checks, cfg.Log)
 	return a

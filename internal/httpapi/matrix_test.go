@@ -14,7 +14,8 @@ import (
 // replaced by something that belongs to the first app.
 type probe struct {
 	body   string
-	id     string // "message", "provider", "template" or "" when the path has no id
+	query  string
+	id     string // "message", "provider", "webhook", "template" or "" when the path has no id
 	status int    // with every scope, as the owner
 }
 
@@ -25,43 +26,57 @@ var atVersion = strings.NewReplacer("{version}", "1")
 func probes() map[string]probe {
 	config := `{"providerType":"SMTP","name":"Company SMTP","priority":1,"config":{"host":"mail.example.com","port":587,"username":"u","password":"secret-of-one","from":"MyApp <no-reply@example.com>"}}`
 	return map[string]probe{
-		"POST /api/v1/messages":                {body: sms(""), status: 202},
-		"POST /api/v1/messages/batch":          {body: `{"messages":[` + sms("") + `]}`, status: 202},
-		"POST /api/v1/messages/preview":        {body: sms(""), status: 200},
-		"GET /api/v1/messages":                 {status: 200},
-		"GET /api/v1/messages/{id}":            {id: "message", status: 200},
-		"PATCH /api/v1/messages/{id}":          {body: `{"action":"CANCEL"}`, id: "message", status: 200},
-		"GET /api/v1/sandbox/messages":         {status: 200},
-		"GET /api/v1/sandbox/messages/wait":    {status: 400},                // it names nobody
-		"GET /api/v1/sandbox/messages/{id}":    {id: "message", status: 404}, // nothing was captured
-		"GET /api/v1/stats":                    {status: 200},
-		"GET /api/v1/app":                      {status: 200},
-		"PATCH /api/v1/app":                    {body: `{"onUnknownOutcome":"FAIL"}`, status: 200},
-		"POST /api/v1/provider-configs":        {body: config, status: 201},
-		"GET /api/v1/provider-configs":         {status: 200},
-		"GET /api/v1/provider-configs/{id}":    {id: "provider", status: 200},
-		"PATCH /api/v1/provider-configs/{id}":  {body: `{"name":"Renamed"}`, id: "provider", status: 200},
-		"DELETE /api/v1/provider-configs/{id}": {id: "provider", status: 204},
+		"POST /api/v1/messages":                              {body: sms(""), status: 202},
+		"POST /api/v1/messages/batch":                        {body: `{"messages":[` + sms("") + `]}`, status: 202},
+		"POST /api/v1/messages/preview":                      {body: sms(""), status: 200},
+		"GET /api/v1/messages":                               {status: 200},
+		"GET /api/v1/messages/{id}":                          {id: "message", status: 200},
+		"PATCH /api/v1/messages/{id}":                        {body: `{"action":"CANCEL"}`, id: "message", status: 200},
+		"GET /api/v1/sandbox/messages":                       {status: 200},
+		"GET /api/v1/sandbox/messages/wait":                  {status: 400},                // it names nobody
+		"GET /api/v1/sandbox/messages/{id}":                  {id: "message", status: 404}, // nothing was captured
+		"GET /api/v1/events":                                 {status: 200},
+		"GET /api/v1/events/stream":                          {query: "?timeout=0", status: 200},
+		"GET /api/v1/stats":                                  {status: 200},
+		"GET /api/v1/app":                                    {status: 200},
+		"PATCH /api/v1/app":                                  {body: `{"onUnknownOutcome":"FAIL"}`, status: 200},
+		"POST /api/v1/provider-configs":                      {body: config, status: 201},
+		"GET /api/v1/provider-configs":                       {status: 200},
+		"GET /api/v1/provider-configs/{id}":                  {id: "provider", status: 200},
+		"PATCH /api/v1/provider-configs/{id}":                {body: `{"name":"Renamed"}`, id: "provider", status: 200},
+		"DELETE /api/v1/provider-configs/{id}":               {id: "provider", status: 204},
+		"POST /api/v1/provider-configs/{id}/rotate-callback": {body: `{"overlapSeconds":60}`, id: "provider", status: 409}, // nothing is reported to SMTP
 
-		"POST /api/v1/templates":                        {body: `{"key":"another","channel":"SMS","body":"Hi {{firstName}}"}`, status: 201},
-		"GET /api/v1/templates":                         {status: 200},
-		"GET /api/v1/templates/{id}":                    {id: "template", status: 200},
-		"PATCH /api/v1/templates/{id}":                  {body: `{"body":"Hi {{firstName}}, {{reference}} is done"}`, id: "template", status: 200},
-		"DELETE /api/v1/templates/{id}":                 {id: "template", status: 204},
-		"GET /api/v1/templates/{id}/versions":           {id: "template", status: 200},
-		"GET /api/v1/templates/{id}/versions/{version}": {id: "template", status: 200},
-		"POST /api/v1/templates/{id}/rollback":          {body: `{"version":1}`, id: "template", status: 200},
-		"POST /api/v1/templates/{id}/preview":           {body: `{"variables":{"firstName":"Ama","reference":"R"}}`, id: "template", status: 200},
-		"POST /api/v1/provider-configs/{id}/verify":     {id: "provider", status: 200},
-		"POST /api/v1/provider-configs/{id}/test":       {body: `{"to":"ama@example.com"}`, id: "provider", status: 200},
-		"POST /api/v1/suppressions":                     {body: `{"channel":"SMS","address":"+233241234599"}`, status: 201},
-		"GET /api/v1/suppressions":                      {status: 200},
-		"POST /api/v1/suppressions/import":              {status: 415}, // nothing is sent
-		"GET /api/v1/suppressions/export":               {status: 200},
-		"DELETE /api/v1/suppressions":                   {status: 400}, // it names nothing
-		"POST /api/v1/erasures":                         {body: `{"address":"erased@example.com"}`, status: 202},
-		"GET /api/v1/erasures/{id}":                     {id: "erasure", status: 200},
-		"GET /api/v1/persons/export":                    {status: 400}, // it names nobody
+		"GET /api/v1/webhooks":                                    {status: 200},
+		"POST /api/v1/webhooks":                                   {body: `{"name":"another","url":"https://hooks.example.com/in"}`, status: 201},
+		"GET /api/v1/webhooks/{id}":                               {id: "webhook", status: 200},
+		"PATCH /api/v1/webhooks/{id}":                             {body: `{"tags":[]}`, id: "webhook", status: 200},
+		"DELETE /api/v1/webhooks/{id}":                            {id: "webhook", status: 204},
+		"POST /api/v1/webhooks/{id}/rotate-secret":                {body: `{"overlapSeconds":60}`, id: "webhook", status: 200},
+		"POST /api/v1/webhooks/{id}/test":                         {id: "webhook", status: 202},
+		"POST /api/v1/webhooks/{id}/replay":                       {body: `{"createdAfter":"2026-07-03T10:00:00Z","createdBefore":"2026-07-04T10:00:00Z"}`, id: "webhook", status: 202},
+		"GET /api/v1/webhooks/{id}/deliveries":                    {id: "webhook", status: 200},
+		"GET /api/v1/webhooks/{id}/deliveries/{delivery}":         {id: "webhook", status: 200},
+		"POST /api/v1/webhooks/{id}/deliveries/{delivery}/replay": {id: "webhook", status: 202},
+		"POST /api/v1/templates":                                  {body: `{"key":"another","channel":"SMS","body":"Hi {{firstName}}"}`, status: 201},
+		"GET /api/v1/templates":                                   {status: 200},
+		"GET /api/v1/templates/{id}":                              {id: "template", status: 200},
+		"PATCH /api/v1/templates/{id}":                            {body: `{"body":"Hi {{firstName}}, {{reference}} is done"}`, id: "template", status: 200},
+		"DELETE /api/v1/templates/{id}":                           {id: "template", status: 204},
+		"GET /api/v1/templates/{id}/versions":                     {id: "template", status: 200},
+		"GET /api/v1/templates/{id}/versions/{version}":           {id: "template", status: 200},
+		"POST /api/v1/templates/{id}/rollback":                    {body: `{"version":1}`, id: "template", status: 200},
+		"POST /api/v1/templates/{id}/preview":                     {body: `{"variables":{"firstName":"Ama","reference":"R"}}`, id: "template", status: 200},
+		"POST /api/v1/provider-configs/{id}/verify":               {id: "provider", status: 200},
+		"POST /api/v1/provider-configs/{id}/test":                 {body: `{"to":"ama@example.com"}`, id: "provider", status: 200},
+		"POST /api/v1/suppressions":                               {body: `{"channel":"SMS","address":"+233241234599"}`, status: 201},
+		"GET /api/v1/suppressions":                                {status: 200},
+		"POST /api/v1/suppressions/import":                        {status: 415}, // nothing is sent
+		"GET /api/v1/suppressions/export":                         {status: 200},
+		"DELETE /api/v1/suppressions":                             {status: 400}, // it names nothing
+		"POST /api/v1/erasures":                                   {body: `{"address":"erased@example.com"}`, status: 202},
+		"GET /api/v1/erasures/{id}":                               {id: "erasure", status: 200},
+		"GET /api/v1/persons/export":                              {status: 400}, // it names nobody
 	}
 }
 
@@ -165,9 +180,11 @@ func closed(t *testing.T, route Route, p probe) {
 		"message":  w.do(one, "POST", "/api/v1/messages", sms(""), nil).str("id"),
 		"provider": w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil).str("id"),
 		"template": w.template(one, "request-approved"),
+		"webhook":  w.webhook(one),
 		"erasure":  w.do(one, "POST", "/api/v1/erasures", probes()["POST /api/v1/erasures"].body, nil).str("id"),
 	}
-	path := atVersion.Replace(strings.Replace(route.Path, "{id}", ids[p.id], 1))
+	delivery := w.do(one, "POST", "/api/v1/webhooks/"+ids["webhook"]+"/test", "", nil).str("id")
+	path := atVersion.Replace(strings.NewReplacer("{id}", ids[p.id], "{delivery}", delivery).Replace(route.Path)) + p.query
 	if got := w.do(tenant{}, route.Method, path, p.body, nil); got.status != 401 || string(got.raw) != unauthenticatedBody {
 		t.Errorf("without credentials: %d %s", got.status, got.raw)
 	}

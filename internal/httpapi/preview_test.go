@@ -5,9 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
 )
 
 const previewURL = "/api/v1/messages/preview"
@@ -80,21 +83,37 @@ func TestPreviewExplainsTheChain(t *testing.T) {
 	if err != nil || !nothing.Chain.Sandbox || nothing.Sandbox || len(nothing.Warnings) != 1 || nothing.Warnings[0].Code != comm.WarnNoProvider {
 		t.Fatalf("%+v %v", nothing, err)
 	}
+	ids := map[string]comm.ID{}
 	for _, x := range []string{`"name":"second","priority":2`, `"name":"first","priority":1`, `"name":"off","isActive":false`} {
 		body := `{"providerType":"SMTP",` + x + `,"config":{"host":"mail.example.com","from":"MyApp <no-reply@example.com>"}}`
-		if got := w.do(live, "POST", "/api/v1/provider-configs", body, nil); got.status != 201 {
+		got := w.do(live, "POST", "/api/v1/provider-configs", body, nil)
+		if got.status != 201 {
 			t.Fatalf("%d %s", got.status, got.raw)
 		}
+		ids[got.str("name")], _ = comm.ParseID(got.str("id"))
 	}
-	got, err := c.Preview(context.Background(), mail)
-	if err != nil {
+	preview := func() (got *client.Preview, words []string) {
+		got, err := c.Preview(context.Background(), mail)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range append(got.Chain.Tried, got.Chain.LeftOut...) {
+			words = append(words, l.Name+": "+l.Why)
+		}
+		return got, words
+	}
+	got, words := preview()
+	if !slices.Equal(words, []string{"first: first by priority", "second: next by priority", "off: switched off"}) || got.Chain.Level != "APP" || got.Chain.Sandbox || !strings.Contains(got.FromAddress, "no-reply@example.com") {
+		t.Errorf("%v %+v", words, got)
+	}
+	// The first one does not work, as the node says that sends with it.
+	if _, err := w.store.Beat(t.Context(), store.NodeInfo{Node: "sender", Role: "worker", Version: "test", Lease: time.Minute.Microseconds()}); err != nil {
 		t.Fatal(err)
 	}
-	var words []string
-	for _, l := range append(got.Chain.Tried, got.Chain.LeftOut...) {
-		words = append(words, l.Name+": "+l.Why)
+	if err := w.store.SetProviderTroubles(t.Context(), "sender", []store.ProviderTrouble{{App: live.app.ID, ID: ids["first"], Reason: chain.WaitDown, Code: "connect_failed", Since: 1}}, nil); err != nil {
+		t.Fatal(err)
 	}
-	if !slices.Equal(words, []string{"first: first by priority", "second: next by priority", "off: switched off"}) || got.Chain.Level != "APP" || got.Chain.Sandbox || !strings.Contains(got.FromAddress, "no-reply@example.com") {
+	if got, words = preview(); !slices.Equal(words, []string{"second: next by priority", "first: " + chain.WaitText(chain.WaitDown), "off: switched off"}) {
 		t.Errorf("%v %+v", words, got)
 	}
 }

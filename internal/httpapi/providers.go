@@ -18,7 +18,8 @@ type providerView struct {
 	Priority       int            `json:"priority"`
 	IsActive       bool           `json:"isActive"`
 	Config         map[string]any `json:"config"`
-	CallbackURL    text           `json:"callbackUrl"` // null: this type of provider reports nothing later
+	CallbackURL    text           `json:"callbackUrl"`            // null: this type of provider reports nothing later
+	PreviousEndsAt instant        `json:"previousCallbackEndsAt"` // null: no other URL is taken
 	RatePerSecond  number         `json:"ratePerSecond"`
 	RatePerDay     number         `json:"ratePerDay"`
 	MaxConcurrency number         `json:"maxConcurrency"`
@@ -32,7 +33,7 @@ func newProvider(p *registry.Provider) providerView {
 	return providerView{
 		ID: p.ID, ProviderType: p.Type, Channel: p.Channel.String(), Name: p.Name, Priority: p.Priority, IsActive: p.Active, Config: p.Fields,
 		RatePerSecond: number(p.Limits.RatePerSecond), RatePerDay: number(p.Limits.RatePerDay), MaxConcurrency: number(p.Limits.MaxConcurrent),
-		Pinned: p.Limits.Pinned, CreatedAt: instant(p.CreatedAt), UpdatedAt: instant(p.UpdatedAt), CallbackURL: text(p.CallbackURL),
+		Pinned: p.Limits.Pinned, CreatedAt: instant(p.CreatedAt), UpdatedAt: instant(p.UpdatedAt), CallbackURL: text(p.CallbackURL), PreviousEndsAt: instant(p.PreviousCallbackEndsAt),
 		Warnings: warningViews(p.Warnings),
 	}
 }
@@ -136,6 +137,26 @@ func (a *API) changeProvider(w http.ResponseWriter, r *http.Request, caller *aut
 		return err
 	}
 	p, err := a.cfg.Registry.UpdateProvider(r.Context(), ownerOf(caller), id, change)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, newProvider(&p))
+	return nil
+}
+
+// rotateCallback is POST /api/v1/provider-configs/{id}/rotate-callback and /api/admin/provider-configs/{id}/rotate-callback.
+func (a *API) rotateCallback(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		OverlapSeconds strictjson.Opt[int64] `json:"overlapSeconds"`
+	}
+	if err := a.decode(w, r, &body, nil); err != nil {
+		return err
+	}
+	p, err := a.cfg.Registry.RotateCallback(r.Context(), ownerOf(caller), id, body.OverlapSeconds.Value)
 	if err != nil {
 		return err
 	}

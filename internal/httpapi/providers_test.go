@@ -3,11 +3,15 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/store"
 )
 
 func smtpChange(from string) registry.ProviderChange {
@@ -74,6 +78,54 @@ func TestProviderConfigKeepsItsSecrets(t *testing.T) {
 	}
 	if again := w.do(one, "DELETE", path, "", nil); again.status != 404 {
 		t.Errorf("%d", again.status)
+	}
+}
+
+// Whoever may see a configuration sees that it does not work, in the list and alone; nobody else's trouble is shown.
+func TestAProviderInTroubleSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	one, two := w.tenant("one", comm.AllScopes), w.tenant("two", comm.AllScopes)
+	add := func(who tenant) comm.ID {
+		made := w.do(who, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil)
+		id, err := comm.ParseID(made.str("id"))
+		if made.status != 201 || err != nil {
+			t.Fatalf("%d %s", made.status, made.raw)
+		}
+		return id
+	}
+	ill, well, sealed := add(one), add(one), add(one)
+	other := add(two)
+	if _, err := w.store.Beat(ctx, store.NodeInfo{Node: "sender", Role: "worker", Version: "test", Lease: time.Minute.Microseconds()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.SetProviderTroubles(ctx, "sender", []store.ProviderTrouble{
+		{App: one.app.ID, ID: ill, Reason: chain.WaitDown, Code: "connect_failed", Since: 1_700_000_000_000_000},
+		{App: one.app.ID, ID: sealed, Reason: chain.WaitCredentials, Since: 1}, {App: two.app.ID, ID: other, Reason: chain.WaitDown, Since: 1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	list := w.do(one, "GET", "/api/v1/provider-configs", "", nil)
+	var got struct {
+		Data []struct {
+			ID       string
+			Warnings []struct{ Code, Message string }
+		}
+	}
+	if err := json.Unmarshal(list.raw, &got); err != nil || len(got.Data) != 3 {
+		t.Fatalf("%s %v", list.raw, err)
+	}
+	for _, p := range got.Data {
+		want := map[string]string{ill.String(): "provider_down", sealed.String(): "credentials_unavailable"}[p.ID]
+		if want == "" && len(p.Warnings) != 0 || want != "" && (len(p.Warnings) != 1 || p.Warnings[0].Code != want) {
+			t.Errorf("%s (%s is well): %+v", p.ID, well, p.Warnings)
+		}
+		if want == "provider_down" && !strings.Contains(p.Warnings[0].Message, "since 2023-11-14T22:13:20.000Z, the last one with connect_failed") {
+			t.Error(p.Warnings[0].Message)
+		}
+	}
+	if alone := w.do(one, "GET", "/api/v1/provider-configs/"+ill.String(), "", nil); !bytes.Contains(alone.raw, []byte(`"code":"provider_down"`)) {
+		t.Errorf("%s", alone.raw)
 	}
 }
 

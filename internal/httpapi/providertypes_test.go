@@ -26,7 +26,7 @@ func whole() map[string]map[string]any {
 	return map[string]map[string]any{
 		"RESEND":  {"apiKey": "re_hidden-1", "from": "MyApp <no-reply@example.com>", "webhookSecret": "whsec_aGlkZGVuLWhpZGRlbg==", "baseUrl": "https://api.eu.resend.com"},
 		"SMTP":    {"host": "mail.example.com", "port": 587.0, "secure": false, "username": "u", "password": "hidden-2", "from": "a@example.com", "returnPath": "bounces@example.com"},
-		"ARKESEL": {"apiKey": "hidden-3", "senderId": "SHOP", "webhookSecret": "hidden-4-hidden-4", "baseUrl": "https://sms.example.com"},
+		"ARKESEL": {"apiKey": "hidden-3", "senderId": "SHOP", "useCase": "transactional", "webhookSecret": "hidden-4-hidden-4", "baseUrl": "https://sms.example.com"},
 		"HUBTEL":  {"clientId": "abc", "clientSecret": "hidden-5", "senderId": "SHOP", "baseUrl": "https://smsc.hubtel.com"},
 		"NALO":    {"authKey": "hidden-6(!#@&)", "senderId": "SHOP", "baseUrl": "https://sms.nalosolutions.com/smsbackend/Other"},
 		"MNOTIFY": {"apiKey": "hidden-7", "senderId": "SHOP", "baseUrl": "https://api.mnotify.com/api"},
@@ -48,7 +48,7 @@ func TestEveryTypeIsKeptSealedAndMasked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	one := w.tenant("one", comm.AllScopes)
-	for _, a := range all.Adapters() {
+	for _, a := range adapters() {
 		config := whole()[a.Type]
 		if config == nil {
 			t.Errorf("%s: no configuration in this test", a.Type)
@@ -78,7 +78,7 @@ func TestEveryTypeIsKeptSealedAndMasked(t *testing.T) {
 			}
 		}
 		form := regexp.MustCompile("^http://localhost:3008/api/callbacks/" + strings.ToLower(a.Type) + "/" + made.str("id") + "/[A-Za-z0-9_-]{32}$")
-		if url, _ := made.body["callbackUrl"].(string); form.MatchString(url) != a.Reports || a.Reports != (a.Type != "SMTP") {
+		if url, _ := made.body["callbackUrl"].(string); form.MatchString(url) != a.Reports() || a.Reports() != (a.Type != "SMTP") {
 			t.Errorf("%s: callback URL %v", a.Type, made.body["callbackUrl"])
 		}
 		stored(t, w, one, made.str("id"), &a, config)
@@ -109,7 +109,7 @@ func stored(t *testing.T, w *world, who tenant, text string, a *provider.Adapter
 		t.Errorf("%s: a secret is stored in clear", a.Type)
 	}
 	secrets, err := w.reg.OpenSecrets(c)
-	if err != nil || (secrets[provider.CallbackToken] != "") != a.Reports {
+	if err != nil || (secrets[provider.CallbackToken] != "") != a.Reports() {
 		t.Errorf("%s: %v", a.Type, err)
 	}
 	for _, f := range a.Fields {
@@ -356,6 +356,11 @@ func sizes(schema map[string]any) map[string]float64 {
 			out[keyword] = n
 		}
 	}
+	values, _ := schema["enum"].([]any)
+	for _, v := range values { // the longest of a few words is what their field may hold
+		text, _ := v.(string)
+		out["maxLength"] = max(out["maxLength"], float64(len(text)))
+	}
 	return out
 }
 
@@ -396,7 +401,7 @@ func TestClientKnowsTheWarning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.client(w.tenant("one", comm.AllScopes))
-	p, err := c.CreateProvider(context.Background(), client.ProviderChange{ProviderType: "ARKESEL", Config: whole()["ARKESEL"]})
+	p, err := c.CreateProvider(context.Background(), client.ProviderChange{ProviderType: "MNOTIFY", Config: whole()["MNOTIFY"]})
 	if err != nil || len(p.Warnings) != 1 || p.Warnings[0].Code != comm.WarnCannotSend || p.CallbackURL == "" || p.Channel != "SMS" {
 		t.Errorf("%+v %v", p, err)
 	}

@@ -163,7 +163,7 @@ func (a *API) unitWaits(r *http.Request, u *backlog.Unit, now comm.Micros) (wait
 		}
 	}
 	reason, until := chain.WaitingFor(&first, hold.Reason, hold.Until, now)
-	return waiting{reason, until}, nil
+	return waiting{reason: reason, until: until}, nil
 }
 
 // The actions on an app's queue, and the state that each leads to.

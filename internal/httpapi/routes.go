@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
@@ -37,7 +38,20 @@ func (a *API) routes() []Route {
 	if a.cfg.HealthOnly {
 		return health
 	}
-	return append(health, []Route{
+	return slices.Concat(health, a.appRoutes(), a.webhookRoutes(), []Route{
+		{"GET", callbackPath, Anyone, 0, true, a.takeCallback},
+		{"POST", callbackPath, Anyone, 0, true, a.takeCallback},
+
+		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
+
+		{"GET", "/api/openapi", Anyone, 0, false, a.openapi},
+		{"GET", "/{$}", Anyone, 0, false, a.root},
+	}, a.adminRoutes())
+}
+
+// appRoutes is what an app's keys open.
+func (a *API) appRoutes() []Route {
+	return []Route{
 		{"POST", "/api/v1/messages", AnApp, comm.ScopeSend, false, a.createMessage},
 		{"POST", "/api/v1/messages/batch", AnApp, comm.ScopeSend, false, a.createBatch},
 		{"POST", "/api/v1/messages/preview", AnApp, comm.ScopeSend, false, a.previewMessage},
@@ -49,6 +63,9 @@ func (a *API) routes() []Route {
 		{"GET", "/api/v1/sandbox/messages/wait", AnApp, comm.ScopeRead, true, a.waitForCapture},
 		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, false, a.getCapture},
 
+		{"GET", "/api/v1/events", AnApp, comm.ScopeRead, true, a.listEvents},
+		{"GET", "/api/v1/events/stream", AnApp, comm.ScopeRead, true, a.streamEvents},
+
 		{"GET", "/api/v1/stats", AnApp, comm.ScopeRead, true, a.appStats},
 
 		{"GET", "/api/v1/app", AnApp, comm.ScopeRead, false, a.getApp},
@@ -59,6 +76,7 @@ func (a *API) routes() []Route {
 		{"GET", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.getProvider},
 		{"PATCH", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.changeProvider},
 		{"DELETE", "/api/v1/provider-configs/{id}", AnApp, comm.ScopeProviders, false, a.deleteProvider},
+		{"POST", "/api/v1/provider-configs/{id}/rotate-callback", AnApp, comm.ScopeProviders, false, a.rotateCallback},
 		{"POST", "/api/v1/provider-configs/{id}/verify", AnApp, comm.ScopeProviders, false, a.verifyProvider},
 		{"POST", "/api/v1/provider-configs/{id}/test", AnApp, comm.ScopeProviders, false, a.testProvider},
 
@@ -81,9 +99,12 @@ func (a *API) routes() []Route {
 		{"POST", "/api/v1/erasures", AnApp, comm.ScopeSuppressions, false, a.createErasure},
 		{"GET", "/api/v1/erasures/{id}", AnApp, comm.ScopeSuppressions, false, a.getErasure},
 		{"GET", exportPath, AnApp, comm.ScopeRead | comm.ScopeSuppressions, true, a.exportPerson},
+	}
+}
 
-		{"POST", "/api/provision/apps", Provisioner, 0, false, a.provision},
-
+// adminRoutes is what the administrator's key opens.
+func (a *API) adminRoutes() []Route {
+	return []Route{
 		{"GET", "/api/admin/apps", Admin, 0, true, a.listApps},
 		{"POST", "/api/admin/apps", Admin, 0, false, a.createApp},
 		{"GET", "/api/admin/apps/{app}", Admin, 0, false, a.getAnyApp},
@@ -102,6 +123,7 @@ func (a *API) routes() []Route {
 		{"POST", "/api/admin/erasures", Admin, 0, false, a.createAnyErasure},
 		{"GET", "/api/admin/erasures/{id}", Admin, 0, false, a.getAnyErasure},
 		{"GET", "/api/admin/upkeep", Admin, 0, false, a.getUpkeep},
+		{"GET", "/api/admin/alerts", Admin, 0, false, a.listAlerts},
 		{"GET", "/api/admin/stats", Admin, 0, true, a.allStats},
 		{"GET", "/api/admin/audit", Admin, 0, true, a.listAudit},
 		{"GET", "/api/admin/audit/verify", Admin, 0, true, a.verifyAudit},
@@ -110,12 +132,27 @@ func (a *API) routes() []Route {
 		{"GET", "/api/admin/provider-configs/{id}", Admin, 0, false, a.getProvider},
 		{"PATCH", "/api/admin/provider-configs/{id}", Admin, 0, false, a.changeProvider},
 		{"DELETE", "/api/admin/provider-configs/{id}", Admin, 0, false, a.deleteProvider},
+		{"POST", "/api/admin/provider-configs/{id}/rotate-callback", Admin, 0, false, a.rotateCallback},
 		{"POST", "/api/admin/provider-configs/{id}/verify", Admin, 0, false, a.verifyProvider},
 		{"POST", "/api/admin/provider-configs/{id}/test", Admin, 0, false, a.testProvider},
+	}
+}
 
-		{"GET", "/api/openapi", Anyone, 0, false, a.openapi},
-		{"GET", "/{$}", Anyone, 0, false, a.root},
-	}...)
+// webhookRoutes are those of webhook endpoints and what is posted to them.
+func (a *API) webhookRoutes() []Route {
+	return []Route{
+		{"GET", "/api/v1/webhooks", AnApp, comm.ScopeProviders, false, a.listEndpoints},
+		{"POST", "/api/v1/webhooks", AnApp, comm.ScopeProviders, false, a.createEndpoint},
+		{"GET", "/api/v1/webhooks/{id}", AnApp, comm.ScopeProviders, false, a.getEndpoint},
+		{"PATCH", "/api/v1/webhooks/{id}", AnApp, comm.ScopeProviders, false, a.changeEndpoint},
+		{"DELETE", "/api/v1/webhooks/{id}", AnApp, comm.ScopeProviders, false, a.deleteEndpoint},
+		{"POST", "/api/v1/webhooks/{id}/rotate-secret", AnApp, comm.ScopeProviders, false, a.rotateSecret},
+		{"POST", "/api/v1/webhooks/{id}/test", AnApp, comm.ScopeProviders, false, a.testEndpoint},
+		{"POST", "/api/v1/webhooks/{id}/replay", AnApp, comm.ScopeProviders, false, a.replayDeliveries},
+		{"GET", "/api/v1/webhooks/{id}/deliveries", AnApp, comm.ScopeProviders, true, a.listDeliveries},
+		{"GET", "/api/v1/webhooks/{id}/deliveries/{delivery}", AnApp, comm.ScopeProviders, false, a.getDelivery},
+		{"POST", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay", AnApp, comm.ScopeProviders, false, a.replayDelivery},
+	}
 }
 
 // Routes lists what is served, for documentation and tests.

@@ -13,7 +13,7 @@ import (
 )
 
 // sendOne starts and finishes a message of an app as a worker would.
-func (w *world) sendOne(who tenant, id string, leases []store.Lease) {
+func (w *world) sendOne(who tenant, id, node, by string, leases []store.Lease) {
 	w.t.Helper()
 	mid, err := comm.ParseID(id)
 	if err != nil {
@@ -24,14 +24,14 @@ func (w *world) sendOne(who tenant, id string, leases []store.Lease) {
 		w.t.Fatal(err)
 	}
 	u := comm.Unit{Shard: m.Shard, App: m.App, Channel: m.Channel, Lane: m.Lane}
-	start := store.Turn{Node: "worker", Leases: leases, Starts: []store.Start{{Unit: u, Head: store.HeadOf(&m.State), Provider: "smtp"}}}
+	start := store.Turn{Node: node, Leases: leases, Starts: []store.Start{{Unit: u, Head: store.HeadOf(&m.State), Provider: by}}}
 	started, err := w.store.Turn(w.t.Context(), start)
 	if err != nil || started.Started[0].Verdict != store.Go {
 		w.t.Fatalf("%+v, %v", started, err)
 	}
 	st := started.Started[0].State
-	done, err := w.store.Turn(w.t.Context(), store.Turn{Node: "worker", Leases: leases, Finishes: []store.Finish{{App: st.App, ID: st.ID, Unit: u, From: comm.Sending,
-		Attempt: st.Attempts, Epoch: st.Epoch, Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: "smtp", Ref: "r"}}}})
+	done, err := w.store.Turn(w.t.Context(), store.Turn{Node: node, Leases: leases, Finishes: []store.Finish{{App: st.App, ID: st.ID, Unit: u, From: comm.Sending,
+		Attempt: st.Attempts, Epoch: st.Epoch, Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: by, Ref: "r"}}}})
 	if err != nil || !done.Finished[0] {
 		w.t.Fatalf("%+v, %v", done, err)
 	}
@@ -58,7 +58,7 @@ func TestStatsThroughTheClient(t *testing.T) {
 		}
 		ids = append(ids, sent.ID)
 	}
-	w.sendOne(one, ids[0], leases)
+	w.sendOne(one, ids[0], "worker", "smtp", leases)
 	if _, err := c.Cancel(ctx, ids[1]); err != nil {
 		t.Fatal(err)
 	}

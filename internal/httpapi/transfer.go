@@ -199,15 +199,29 @@ type export struct {
 	to   http.ResponseWriter
 	ctx  context.Context
 	conn *http.ResponseController
-	end  func() bool
+	end  func()
 }
 
 // newExport begins an export, which is over with end.
 func newExport(ctx context.Context, w http.ResponseWriter) *export {
 	x := &export{to: w, ctx: ctx, conn: http.NewResponseController(w)}
-	// A client that does not read is no longer waited for when the caller has ended.
-	x.end = context.AfterFunc(ctx, func() { _ = x.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	x.end = cutOff(ctx, x.conn)
 	return x
+}
+
+// cutOff makes that a client which does not read is no longer waited for once ctx ends. end must be called before the handler
+// returns: past that an HTTP/2 connection must not be touched.
+func cutOff(ctx context.Context, conn *http.ResponseController) (end func()) {
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		_ = conn.SetWriteDeadline(time.Unix(1, 0))
+	})
+	return func() {
+		if !stop() {
+			<-cut
+		}
+	}
 }
 
 // Write implements io.Writer.

@@ -63,6 +63,7 @@ type messageItem struct {
 	Attempts          int          `json:"attempts"`
 	PossibleDuplicate bool         `json:"possibleDuplicate"`
 	MayHaveBeenSent   bool         `json:"mayHaveBeenSent"`
+	Unconfirmed       bool         `json:"unconfirmed"`
 	WaitingFor        text         `json:"waitingFor"`
 	NextAttemptAt     instant      `json:"nextAttemptAt"`
 	ScheduledAt       instant      `json:"scheduledAt"`
@@ -93,9 +94,15 @@ func newMessage(m *comm.Message, w waiting) messageView {
 	return messageView{messageItem: newItem(m, w), Body: bodyOf(m), ContentRemoved: text(removedBy(m)), Events: newEvents(m.Events), AttemptLog: newAttemptLog(m.Events)}
 }
 
+// contentUnreadable is shown instead of the cause that took a content: it is there, and this version cannot read it.
+const contentUnreadable = "unreadable"
+
 // removedBy is the cause that took the message's content; "" while it is there.
 func removedBy(m *comm.Message) string {
-	if !m.ContentGone {
+	switch {
+	case m.ContentUnread:
+		return contentUnreadable
+	case !m.ContentGone:
 		return ""
 	}
 	cause := comm.CauseContentPurged
@@ -111,12 +118,13 @@ func removedBy(m *comm.Message) string {
 type waiting struct {
 	reason string
 	until  comm.Micros
+	report bool // it is sent, and its provider's report should have come by now
 }
 
 // waiting finds out why a message waits. Holds, when not nil, remembers what was read for the units of a list.
 func (a *API) waiting(r *http.Request, app *comm.App, s *comm.State, holds map[comm.Unit]store.Hold) (waiting, error) {
 	if s.Status != comm.Queued {
-		return waiting{}, nil
+		return waiting{report: a.cfg.Receipts != nil && a.cfg.Receipts.Unconfirmed(s, a.now())}, nil
 	}
 	unit := comm.Unit{Shard: s.Shard, App: s.App, Channel: s.Channel, Lane: s.Lane}
 	hold, known := holds[unit]
@@ -135,7 +143,7 @@ func (a *API) waiting(r *http.Request, app *comm.App, s *comm.State, holds map[c
 		}
 	}
 	reason, until := chain.WaitingFor(s, hold.Reason, hold.Until, a.now())
-	return waiting{reason, until}, nil
+	return waiting{reason: reason, until: until}, nil
 }
 
 // foreseen is why the message will wait, where settings tell it before the dispatcher has come to it.
@@ -157,8 +165,8 @@ func newItem(m *comm.Message, w waiting) messageItem {
 	return messageItem{
 		ID: s.ID, Channel: s.Channel.String(), Status: s.Status.String(), ToAddress: text(c.To), FromAddress: text(c.From), Subject: text(c.Subject),
 		TemplateKey: text(c.TemplateKey), TemplateVersion: number(c.TemplateVer), ProviderName: text(s.Provider), ProviderMessageID: text(s.ProviderRef),
-		ErrorCode: text(s.ErrorCode), ErrorMessage: text(errorMessage(s)), Attempts: s.Attempts, PossibleDuplicate: s.Flags.Has(comm.PossibleDuplicate),
-		MayHaveBeenSent: s.Status == comm.Failed && s.Flags.Has(comm.UnknownEver), WaitingFor: text(w.reason), NextAttemptAt: instant(w.until),
+		ErrorCode: text(s.ErrorCode), ErrorMessage: text(s.ErrorMessage()), Attempts: s.Attempts, PossibleDuplicate: s.Flags.Has(comm.PossibleDuplicate),
+		MayHaveBeenSent: s.Status == comm.Failed && s.Flags.Has(comm.UnknownEver), Unconfirmed: w.report, WaitingFor: text(w.reason), NextAttemptAt: instant(w.until),
 		ScheduledAt: instant(s.ScheduledAt), ExpiresAt: instant(s.ExpiresAt), CreatedAt: instant(s.CreatedAt), UpdatedAt: instant(s.UpdatedAt),
 		SentAt: instant(s.SentAt), DeliveredAt: instant(s.DeliveredAt), Metadata: c.Metadata, Tags: c.Tags, Lane: s.Lane.String(),
 		Sandbox: s.Mode == comm.Sandbox, Segments: number(c.Segments), Encoding: text(c.Encoding), IdempotencyKey: text(c.IdempotencyKey),
@@ -262,16 +270,4 @@ func newAttemptLog(events []comm.Event) []attemptView {
 		}
 	}
 	return out
-}
-
-// errorMessage is the provider's or the server's own words, or the sentence of the cause that ended the message.
-func errorMessage(s *comm.State) string {
-	if s.ErrorText != "" {
-		return s.ErrorText
-	}
-	cause, ok := comm.ParseCause(s.ErrorCode)
-	if !ok {
-		return ""
-	}
-	return comm.EndText(cause)
 }

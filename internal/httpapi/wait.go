@@ -19,7 +19,7 @@ const (
 	defaultWait = 30 // seconds
 	maxWait     = 50 // seconds: the answer must be out before its connection's time is
 	waitReach   = time.Minute
-	waitRows    = 20 // of the newest messages to the recipient
+	waitPages   = 8 // of the search in one look: some thousands of the newest messages to the recipient
 	waitFirst   = 50 * time.Millisecond
 	waitMost    = 500 * time.Millisecond
 )
@@ -66,7 +66,7 @@ func (a *API) waited(q query) (f store.Filter, seconds int, err error) {
 	if f, _, err = q.filter(comm.ID{}, ""); err != nil {
 		return f, 0, err
 	}
-	f.Limit = waitRows
+	f.Limit, f.Captured = 1, true
 	if _, ok := q["createdAfter"]; !ok {
 		f.CreatedAfter = a.now() - comm.Micros(waitReach/time.Microsecond)
 	}
@@ -83,17 +83,11 @@ func (a *API) waited(q query) (f store.Filter, seconds int, err error) {
 }
 
 // firstCapture looks for what the sandbox took until there is something; it answers zero
-// when there is nothing until then. Each look is one bounded search, with growing pauses between them.
+// when there is nothing until then. Each look is bounded, with growing pauses between them.
 func (a *API) firstCapture(ctx context.Context, app comm.ID, f store.Filter, until time.Time) (id comm.ID, err error) {
 	for pause := waitFirst; ; pause = min(2*pause, waitMost) {
-		found, err := a.cfg.Messages.Search(ctx, app, f)
-		if err != nil {
+		if id, err = a.newestCapture(ctx, app, f); err != nil || !id.IsZero() {
 			return id, err
-		}
-		for i := range found.Messages {
-			if s := &found.Messages[i].State; captured(s) {
-				return s.ID, nil
-			}
 		}
 		rest := time.Until(until)
 		if rest <= 0 {
@@ -109,6 +103,23 @@ func (a *API) firstCapture(ctx context.Context, app comm.ID, f store.Filter, unt
 		case <-time.After(min(pause, rest)):
 		}
 	}
+}
+
+// newestCapture is one look: the search goes on behind what it has looked at, such as messages that wait.
+func (a *API) newestCapture(ctx context.Context, app comm.ID, f store.Filter) (id comm.ID, err error) {
+	for range waitPages {
+		found, err := a.cfg.Messages.Search(ctx, app, f)
+		if err != nil {
+			return id, err
+		}
+		if len(found.Messages) > 0 {
+			return found.Messages[0].State.ID, nil
+		}
+		if f.Before = found.Before; f.Before.IsZero() {
+			break
+		}
+	}
+	return id, nil
 }
 
 // captured says whether the sandbox took the message.

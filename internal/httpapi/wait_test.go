@@ -17,12 +17,13 @@ import (
 // inbox is a store in which the sandbox takes a message at its own time.
 type inbox struct {
 	store.Messages
-	mu    sync.Mutex
-	looks []store.Filter
-	apps  []comm.ID
-	after int // looks after which the message is there; before that it is queued
-	id    comm.ID
-	gate  chan struct{} // nil: looks do not wait
+	mu     sync.Mutex
+	looks  []store.Filter
+	apps   []comm.ID
+	after  int // looks after which the message is there; before that it is queued
+	id     comm.ID
+	before comm.ID       // what a look leads to before the message is there
+	gate   chan struct{} // nil: looks do not wait
 	// inside counts those that came to the gate
 	inside atomic.Int64
 }
@@ -42,6 +43,8 @@ func (s *inbox) Search(ctx context.Context, app comm.ID, f store.Filter) (store.
 	m := comm.Message{State: comm.State{ID: s.id, App: app, Channel: comm.SMS}}
 	if len(s.looks) > s.after {
 		m.State.Provider, m.State.SentAt = chain.Sandbox, 1_000_000
+	} else if f.Captured {
+		return store.Found{Before: s.before}, nil
 	}
 	return store.Found{Messages: []comm.Message{m}}, nil
 }
@@ -100,7 +103,7 @@ func TestWaitingForACapture(t *testing.T) {
 		}
 		for i, f := range s.looks {
 			age := w.api.now() - f.CreatedAfter
-			if s.apps[i] != one.app.ID || f.Recipient != "233241234567" || f.Limit != waitRows || age < comm.Micros(59e6) || age > comm.Micros(75e6) {
+			if s.apps[i] != one.app.ID || f.Recipient != "233241234567" || f.Limit != 1 || !f.Captured || age < comm.Micros(59e6) || age > comm.Micros(75e6) {
 				t.Errorf("%s: looked for %+v of app %v", name, f, s.apps[i])
 			}
 		}
@@ -149,5 +152,27 @@ func TestAStopSendsWaitingRequestsAway(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { close(leaving) })
 	if got := w.wait(t.Context(), one, "to=233241234567&timeout=50"); got.Code != 503 || got.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %s", got.Code, got.Body)
+	}
+}
+
+// What waits, or was sent for real, to the same recipient lies before what the sandbox took, however much it is.
+func TestAWaitLooksPastWhatWasNotCaptured(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	s := &inbox{Messages: w.store, after: waitPages - 1, id: comm.NewID(5), before: comm.NewID(6)}
+	w.api.cfg.Messages = s
+	if got := w.wait(t.Context(), one, "to=233241234567&timeout=0"); got.Code != 200 {
+		t.Errorf("%d %s", got.Code, got.Body)
+	}
+	for i, f := range s.looks {
+		if f.Before.IsZero() != (i == 0) || i > 0 && f.Before != s.before {
+			t.Errorf("look %d begins behind %s", i, f.Before)
+		}
+	}
+	s = &inbox{Messages: w.store, after: 1 << 30, id: comm.NewID(5), before: comm.NewID(6)}
+	w.api.cfg.Messages = s
+	if got := w.wait(t.Context(), one, "to=233241234567&timeout=0"); got.Code != 404 || len(s.looks) != waitPages {
+		t.Errorf("%d after %d pages", got.Code, len(s.looks))
 	}
 }

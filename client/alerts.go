@@ -1,0 +1,30 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Alert is something that is wrong with the server or one of its apps, or was.
+type Alert struct {
+	ID        string            `json:"id"`
+	Alert     string            `json:"alert"` // a word such as provider_down
+	State     string            `json:"state"` // raised, cleared
+	Subject   string            `json:"subject"`
+	Since     time.Time         `json:"since"`
+	ClearedAt *time.Time        `json:"clearedAt"`
+	Title     string            `json:"title"`
+	Text      string            `json:"text"`
+	Do        string            `json:"do"`
+	Told      map[string]string `json:"told"` // by way (webhook, email): the state that was told
+}
+
+// Alerts lists what is wrong, and what was lately.
+func (a *Admin) Alerts(ctx context.Context) ([]Alert, error) {
+	var out page[Alert]
+	if _, err := a.c.do(ctx, call{method: http.MethodGet, path: "/api/admin/alerts", safe: true, admin: true}, &out); err != nil {
+		return nil, err
+	}
+	return out.Data, nil
+}
