@@ -9,12 +9,19 @@ SHELL := /bin/bash
 # SQLite's C, translated into Go, is not instrumented: what it shares it shares under locks
 # of ours and its driver's, which are, and it was two thirds of the time.
 RACE = -race '-gcflags=modernc.org/sqlite/lib=-race=false -d=checkptr=0'
-# In each the one that takes longest begins first, so that the others run beside it.
+# Tests of whole processes are mostly waiting, so that several share a processor.
+SHARED = -parallel $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
+# Packages of the product wait too, for PostgreSQL and in simulated time: one more than there are processors runs at once.
+BESIDE = -p $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN))))
+# In each those that take longest begin first, so that the others run beside them.
 first = $(1) $(filter-out $(1),$(2))
 MODULE = github.com/commserver/commserver
-PRODUCT = $(call first,$(MODULE)/internal/store/postgres,$(shell go list ./... | grep -v /test/))
+PRODUCT = $(call first,$(addprefix $(MODULE)/internal/,store/postgres dispatch webhook httpapi),$(shell go list ./... | grep -v /test/))
 WHOLE = $(call first,$(MODULE)/test/prove,$(shell go list ./... | grep /test/ | grep -v /test/scale))
 MEASURING = $(MODULE)/test/scale
+# What is measured starts a PostgreSQL of its own, which flushes as a real one does, unless one was given from outside,
+# and keeps its files on the disk.
+DURABLE = env "COMMS_TEST_DATABASE_URL=$$COMMS_TEST_DATABASE_URL" "TMPDIR=$$TMPDIR"
 # Packages whose tests need no PostgreSQL.
 UNIT = $(shell go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v '/test/' | cut -d' ' -f1)
 SOURCES = $$(git ls-files --cached --others --exclude-standard '*.go')
@@ -31,6 +38,7 @@ build: ## one static binary, ./commserver
 .PHONY: check
 check: lint ## fast checks before a commit: vet, lint, format, unit and architecture tests
 	@go test -short -timeout 5m $(UNIT)
+	@go test -C tools -timeout 5m ./...
 
 .PHONY: lint
 lint: .tools/built ## vet, staticcheck, our list of analyzers, format, spelling
@@ -50,17 +58,18 @@ setup: ## install what the tests need (as root), or say what is missing
 
 .PHONY: test
 test: setup ## every test, on SQLite and PostgreSQL; under 20 minutes on two cores
-	@go run ./test/withpg go run ./test/count \
-		-- go test -json $(RACE) -timeout 18m $(PRODUCT) \
-		-- go test -json -timeout 18m $(WHOLE) \
-		-- go test -json -timeout 18m $(MEASURING)
+	@go test -C tools -timeout 5m ./...
+	@go run ./test/withpg -hasty go run ./test/count \
+		-- go test -json $(RACE) $(BESIDE) -timeout 18m $(PRODUCT) \
+		-- go test -json $(SHARED) -timeout 18m $(WHOLE) \
+		-- $(DURABLE) go test -json -timeout 18m $(MEASURING)
 
 .PHONY: nightly
-nightly: setup ## the same at full sizes; takes hours
-	@COMMS_TEST_FULL=1 go run ./test/withpg go run ./test/count \
+nightly: setup ## the same at full sizes, all files on the disk; takes hours
+	@COMMS_TEST_FULL=1 TMPDIR=$${TMPDIR:-/tmp} go run ./test/withpg -hasty go run ./test/count \
 		-- go test -json $(RACE) -count=1 -timeout 6h $(PRODUCT) \
-		-- go test -json -count=1 -timeout 6h $(WHOLE) \
-		-- go test -json -count=1 -timeout 6h $(MEASURING)
+		-- go test -json $(SHARED) -count=1 -timeout 6h $(WHOLE) \
+		-- $(DURABLE) go test -json -count=1 -timeout 6h $(MEASURING)
 
 .PHONY: measure
 measure: setup build ## measure speed on both stores; records docs/benchmarks.md

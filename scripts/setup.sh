@@ -4,6 +4,7 @@
 # fails. To need more, add a line to the table at the end.
 set -euo pipefail
 
+here=$(cd "$(dirname "$0")/.." && pwd)
 missing=()
 wanted=()
 
@@ -33,11 +34,28 @@ have_postgres() {
 
 have_exim() { command -v exim4 || command -v exim || test -x /usr/sbin/exim4; }
 
+have_vendors() { (cd "$here/test/vendors" && node -e "require('svix'); require('twilio'); require('smtp-server')"); }
+
+# vendors installs the packages that signatures are held against, as whoever calls: they
+# go below test/vendors alone. Without them their tests are left out and counted as skipped.
+vendors() {
+  have_vendors >/dev/null 2>&1 && return
+  if ! command -v npm >/dev/null; then
+    return # said above: npm is wanted
+  fi
+  echo "setup: installing the packages of test/vendors" >&2
+  npm ci --prefix "$here/test/vendors" --ignore-scripts --prefer-offline --no-audit --no-fund >/dev/null 2>&1 </dev/null ||
+    echo "setup: tests that need them are SKIPPED; to run them too: npm ci --prefix test/vendors" >&2
+}
+
 have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
 
 #    Debian package        how to see that it is there       what for
 need postgresql            have_postgres                   # the PostgreSQL half of the tests
 want exim4-daemon-light    have_exim                       # a mail server that we did not write
+want nodejs                command -v node                 # the vendors' packages below
+want npm                   command -v npm                  # likewise
+want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
 need libc6-dev             test -e /usr/include/stdlib.h   # likewise
 
@@ -55,6 +73,7 @@ elif [ ${#wanted[@]} -gt 0 ]; then
   echo "setup: tests that need it are SKIPPED; to run them too: sudo apt-get install ${wanted[*]}" >&2
 fi
 if [ ${#missing[@]} -eq 0 ]; then
+  vendors
   exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -76,3 +95,4 @@ if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Opt
   echo "setup: apt-get could not install ${missing[*]}" >&2
   exit 1
 fi
+vendors

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/provider/all"
+	"github.com/commserver/commserver/internal/receipt"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
@@ -30,6 +32,7 @@ const adminKey = "a-long-admin-key-for-tests-0001"
 type door struct {
 	t       *testing.T
 	handler http.Handler
+	reports *receipt.Service
 }
 
 func newDoor(t *testing.T, s store.Store, ring *seal.Ring, now func() time.Time) *door {
@@ -41,18 +44,20 @@ func newDoor(t *testing.T, s store.Store, ring *seal.Ring, now func() time.Time)
 	log := slog.New(slog.DiscardHandler)
 	keys := auth.New(auth.Config{Keys: s, Apps: s, AdminKey: adminKey})
 	in := intake.New(intake.Config{Store: s, Look: s, Configs: s, Templates: s, Listed: book, Node: "node", CannotSend: provider.CannotSend(all.Adapters()), Now: now})
-	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Templates: s, Messages: s, Audit: s, Adapters: all.Adapters(), Ring: ring,
+	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Endpoints: s, Templates: s, Messages: s, Audit: s, Adapters: all.Adapters(), Ring: ring,
 		PublicURL: "http://localhost:3008", Changed: func(comm.ID) { keys.Invalidate(); in.Invalidate() }, Log: log})
+	reports := receipt.New(receipt.Config{Store: s, Lists: book, Adapters: all.Adapters(), OpenSecrets: reg.OpenSecrets, Recipient: in.Recipient, Env: provider.Env{PublicURL: "http://localhost:3008"}, Node: "node", Log: log})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ran := make(chan error, 1)
+	ran := make(chan error, 2)
 	go func() { ran <- in.Run(ctx) }()
+	go func() { ran <- reports.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ran; err != nil {
+		if err := errors.Join(<-ran, <-ran); err != nil {
 			t.Error(err)
 		}
 	})
-	return &door{t, httpapi.New(httpapi.Config{Auth: keys, Intake: in, Registry: reg, Messages: book.Messages(s), PublicURL: "http://localhost:3008", Now: now, Log: log}).Handler()}
+	return &door{t: t, reports: reports, handler: httpapi.New(httpapi.Config{Auth: keys, Intake: in, Registry: reg, Receipts: reports, Messages: book.Messages(s), PublicURL: "http://localhost:3008", Now: now, Log: log}).Handler()}
 }
 
 // file is a store on SQLite whose clock is the test's.

@@ -93,7 +93,7 @@ func TestWhatEndsOnOneNodeEndsOnAll(t *testing.T) {
 	a, b := node(t, url), node(t, url)
 	here := auth.New(auth.Config{Keys: a, Apps: a})
 	there := auth.New(auth.Config{Keys: b, Apps: b})
-	reg := registry.New(registry.Config{Apps: a, Keys: a, Providers: a, Messages: a, Audit: a, Ring: newRing(t), Log: slog.New(slog.DiscardHandler), Changed: func(comm.ID) { here.Invalidate() }})
+	reg := registry.New(registry.Config{Apps: a, Keys: a, Providers: a, Endpoints: a, Messages: a, Audit: a, Ring: newRing(t), Log: slog.New(slog.DiscardHandler), Changed: func(comm.ID) { here.Invalidate() }})
 	made := map[string]*registry.AppMade{}
 	opens := func(at *auth.Authenticator, slug string) bool {
 		_, err := at.App(t.Context(), http.Header{"X-App-Id": {slug}, "X-Api-Key": {made[slug].APIKey}}, netip.MustParseAddr("192.0.2.1"))
@@ -163,7 +163,7 @@ func TestADrainReachesEveryNode(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	reg := registry.New(registry.Config{Apps: a, Keys: a, Providers: a, Messages: a, Audit: a, Ring: ring, Log: slog.New(slog.DiscardHandler)})
+	reg := registry.New(registry.Config{Apps: a, Keys: a, Providers: a, Endpoints: a, Messages: a, Audit: a, Ring: ring, Log: slog.New(slog.DiscardHandler)})
 	made, err := reg.CreateApp(t.Context(), registry.AppSpec{Name: "Drained", Slug: "drained"})
 	if err != nil {
 		t.Fatal(err)

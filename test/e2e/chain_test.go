@@ -35,7 +35,7 @@ func between(t *testing.T, dir string, change func(*registry.Service, *sqlite.St
 		t.Fatal(err)
 	}
 	here := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	change(registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Adapters: all.Adapters(), Ring: ring, Mail: &guard.Dialer{Allow: here, Ports: guard.SMTPPorts()},
+	change(registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Endpoints: s, Adapters: all.Adapters(), Ring: ring, Mail: &guard.Dialer{Allow: here, Ports: guard.SMTPPorts()},
 		Web: &guard.Dialer{Allow: here}, Log: slog.New(slog.DiscardHandler)}), s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

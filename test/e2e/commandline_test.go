@@ -17,8 +17,8 @@ import (
 )
 
 // apart are the commands that TestTheCommandLine does not drive: serve is the server that it drives the others
-// against, and the two programs have tests of their own.
-func apart() []string { return []string{"serve", "bench", "prove"} }
+// against, and the three programs have tests of their own.
+func apart() []string { return []string{"serve", "simulate", "bench", "prove"} }
 
 const operatorKey = "the-key-of-the-operator-0123456789abc"
 
@@ -140,11 +140,12 @@ func TestTheCommandLine(t *testing.T) {
 			}
 			l := &line{t: t, ran: map[string]bool{}, help: string(help)}
 			l.env = append(server, "HOME="+dir)
-			l.ok("", "migrate")
+			l.both("", "state", "migrate")
 			p := serve(t, dir, server...)
 			l.env = []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "COMMS_URL=" + p.url, "COMMS_ADMIN_KEY=" + operatorKey}
 			key := l.apps(dir)
 			l.settings(dir)
+			l.webhooks(dir)
 			l.messages(dir)
 			l.lists(dir)
 			l.queue()
@@ -153,8 +154,8 @@ func TestTheCommandLine(t *testing.T) {
 			l.wrong(p.url)
 			p.stop()
 			l.env = append(server, "HOME="+dir)
-			l.ok("k1", "rotate-keys", "--dry-run")
-			l.ok("COMMS_ADMIN_KEY", "config")
+			l.both("k1", "firstKey", "rotate-keys", "--dry-run")
+			l.both("COMMS_ADMIN_KEY", "option", "config")
 			l.ok("", "version")
 			for _, name := range l.leaves() {
 				if !l.ran[name] && !slices.Contains(apart(), name) {
@@ -214,8 +215,14 @@ func (l *line) settings(dir string) {
 	l.both("Mail", "id", app("provider", "list")...)
 	l.both("mail.example.com", "id", app("provider", "get", id)...)
 	l.ok("Renamed", app("provider", "update", id, "--name", "Renamed", "--active=false")...)
-	l.run(2, "", app("provider", "test", id, "--to", "ama@example.com")...) // nobody can be asked
-	l.run(7, "", app("provider", "verify", id)...)                          // there is no such mail server
+	l.run(2, "", app("provider", "test", id, "--to", "ama@example.com")...)    // nobody can be asked
+	l.run(7, "", app("provider", "verify", id)...)                             // there is no such mail server
+	l.run(4, "", app("provider", "rotate-callback", id, "--overlap", "1h")...) // nothing is reported to SMTP
+	l.ok("", app("provider", "remove", id, "--yes")...)
+	id = l.json("id", app("provider", "add", "NALO", "--set", "senderId=SHOP", "--secret-file", "authKey="+secret)...)
+	l.run(2, "", app("provider", "rotate-callback", id)...) // nobody can be asked
+	l.both("/api/callbacks/nalo/ before", "previousCallbackEndsAt", app("provider", "rotate-callback", id, "--overlap", "72h")...)
+	l.ok("/api/callbacks/nalo/", app("provider", "rotate-callback", id, "--yes")...)
 	l.ok("", app("provider", "remove", id, "--yes")...)
 	id = l.json("id", app("template", "create", "hello", "--channel", "SMS", "--body", "Hi {{firstName}}")...)
 	l.both("hello", "id", app("template", "list")...)
@@ -229,6 +236,33 @@ func (l *line) settings(dir string) {
 	l.offers("hello", "template", "get", "--app", "flow", "")
 	l.ok("", app("message", "send", "--to", "233241234567", "--template", "hello", "--var", "firstName=Ama", "--wait=20s")...)
 	l.ok("", app("template", "delete", id, "--yes")...)
+}
+
+// webhooks drives webhook endpoints. Whether their host can be reached from here is left open.
+func (l *line) webhooks(dir string) {
+	app := func(args ...string) []string { return append(args, "--app", "flow") }
+	const address = "https://hooks.example.com/in"
+	id := l.json("id", app("webhook", "create", "crm", "--address", address, "--status", "FAILED,SUPPRESSED", "--tag", "otp")...)
+	if got := l.ok("", app("webhook", "create", "own", "--address", address, "--secret-file", l.file(dir, "hook", "a-secret-of-our-own\n"))...); strings.Contains(got, "secret-of") || strings.Contains(got, "whsec_") {
+		l.t.Errorf("a secret that was given is shown: %s", got)
+	}
+	l.run(4, "", app("webhook", "create", "crm", "--address", address)...)
+	l.run(4, "", app("webhook", "create", "inside", "--address", "https://10.0.0.1/")...)
+	l.both("crm own", "id", app("webhook", "list")...)
+	l.both("crm FAILED otp", "id", app("webhook", "get", id)...)
+	l.ok("renamed", app("webhook", "update", id, "--name", "renamed", "--status", "")...)
+	l.run(2, "", app("webhook", "rotate-secret", id)...) // nobody can be asked
+	l.both("whsec_ Old", "secret", app("webhook", "rotate-secret", id, "--overlap", "1h")...)
+	delivery := l.json("id", app("webhook", "test", id)...)
+	l.both(delivery, "id", app("webhook", "deliveries", id, "--after", "1h")...)
+	l.both(delivery, "body.event", app("webhook", "delivery", id, delivery)...)
+	l.ok(delivery, app("webhook", "replay", id, delivery)...)
+	l.ok("Posted again 0", app("webhook", "replay", id, "--after", "1h", "--yes")...)
+	l.run(2, "", app("webhook", "replay", id)...)
+	l.offers(id, "webhook", "get", "--app", "flow", "")
+	l.run(2, "", app("webhook", "delete", id)...) // nobody can be asked
+	l.ok("", app("webhook", "delete", id, "--yes")...)
+	l.run(3, "", app("webhook", "get", id)...)
 }
 
 // messages drives what an app does with messages, and what the administrator sees of them.
@@ -251,6 +285,10 @@ func (l *line) messages(dir string) {
 	l.both("CANCELLED", "status", app("message", "cancel", later)...)
 	l.ok("QUEUED", "message", "retry", later) // the administrator, of whichever app
 	l.ok("CANCELLED", "message", "cancel", later)
+	l.both("QUEUED accepted", "message.id", app("event", "follow", "--count", "1")...)
+	cursor := l.json("cursor", app("event", "follow", "--count", "2")...)
+	l.ok("SENDING", app("event", "follow", "--count", "1", "--after", cursor)...)
+	l.run(4, "", app("event", "follow", "--after", "nonsense")...)
 	l.run(4, "", app("message", "retry", id)...)
 	l.run(3, "", app("message", "get", "cnothing")...)
 	l.run(7, "", app("message", "send", "--to", "failed@sandbox.commserver.test", "--subject", "s", "--body", "b", "--wait=20s")...)
@@ -318,6 +356,7 @@ func (l *line) upkeep() {
 	l.both("flow", "counts.sent", "stats", "--admin")
 	l.run(4, "", app("stats", "--window", "2h")...)
 	l.both("TASK", "tasks", "upkeep", "show")
+	l.ok("ALERT", "alert", "list") // nothing is wrong
 	l.ok("ama@example.com <p>Hi</p>", app("person", "export", "ama@example.com")...)
 	id := l.json("id", app("person", "erase", "ama@example.com", "--yes")...)
 	l.both(id, "stage", app("person", "erasure", id)...)

@@ -168,7 +168,7 @@ func seeded(t *testing.T, url string, ring seal.Secret, mail *loginServer) (*pos
 		t.Fatal(err)
 	}
 	here := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Adapters: all.Adapters(), Ring: keys, Mail: &guard.Dialer{Allow: here, Ports: guard.SMTPPorts()},
+	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Endpoints: s, Adapters: all.Adapters(), Ring: keys, Mail: &guard.Dialer{Allow: here, Ports: guard.SMTPPorts()},
 		Web: &guard.Dialer{Allow: here}, Log: slog.New(slog.DiscardHandler)})
 	apps, ids, kind := make([]tenant, rotated), make([]comm.ID, rotated), "SMTP"
 	var wg sync.WaitGroup

@@ -130,9 +130,9 @@ func (p *process) call(a tenant, header http.Header, method, path string, in any
 const provisioningKey = "a-key-for-these-tests"
 
 // serveMail starts a server that may reach the mail server.
-func serveMail(t *testing.T, dir string) *process {
+func serveMail(t *testing.T, dir string, more ...string) *process {
 	t.Helper()
-	return serve(t, dir, "COMMS_PROVISIONING_KEY="+provisioningKey, "COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8")
+	return serve(t, dir, append(more, "COMMS_PROVISIONING_KEY="+provisioningKey, "COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8")...)
 }
 
 // live makes a live app that sends through the mail server.

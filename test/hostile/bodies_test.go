@@ -72,6 +72,10 @@ func (x *limitsOf) base(of string, p *place, v any) map[string]any {
 		return parsed(`{"version":1}`)
 	case "NewApp", "NewAdminApp":
 		return map[string]any{"name": "X", "slug": unique()}
+	case "Replay":
+		return parsed(`{"createdAfter":"2020-01-01T00:00:00Z","createdBefore":"2040-01-01T00:00:00Z"}`)
+	case "NewWebhook":
+		return map[string]any{"name": unique(), "url": "https://hooks.example.com/"}
 	case "TestMessage":
 		return parsed(`{"to":"a@example.com"}`)
 	case "NewSuppression", "NewErasure", "NewAnyErasure":

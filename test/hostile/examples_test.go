@@ -67,7 +67,10 @@ func (w *world) playExample(t *testing.T, o openapi.Operation, example map[strin
 		}
 	}
 	path := o.Path
-	if strings.HasPrefix(path, "/api/admin/provider-configs") {
+	switch {
+	case strings.HasSuffix(path, "/rotate-callback"):
+		path = strings.Replace(path, "{id}", a.reporting(t, path), 1)
+	case strings.HasPrefix(path, "/api/admin/provider-configs"):
 		path = strings.Replace(path, "{id}", a.things["server"], 1)
 	}
 	q := &request{method: o.Method, path: a.fill(path), body: body, header: with(a.doorOf(o), jsonType())}

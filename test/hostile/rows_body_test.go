@@ -81,7 +81,7 @@ func (a *tenant) endpoints(t *testing.T) (out []endpoint) {
 
 // fill puts ids of the app's own things into a path of the contract.
 func (a *tenant) fill(path string) string {
-	path = strings.NewReplacer("{app}", a.slug, "{version}", "1").Replace(path)
+	path = strings.NewReplacer("{app}", a.slug, "{version}", "1", "{delivery}", a.things["deliveries"]).Replace(path)
 	before, _, found := strings.Cut(path, "/{id}")
 	if !found {
 		return path
@@ -100,11 +100,13 @@ func everything(t *testing.T, a *tenant) {
 	for _, x := range []struct{ word, path, body string }{
 		{"messages", messagesURL, sms("scheduledAt", quoted(time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))},
 		{"provider-configs", "/api/v1/provider-configs", `{"providerType":"SMTP","config":{"host":"mail.example.com"}}`},
+		{"webhooks", "/api/v1/webhooks", `{"name":"orders","url":"https://hooks.example.com/orders"}`},
 	} {
 		if a.things[x.word] = a.do(t, "POST", x.path, x.body).str("id"); a.things[x.word] == "" {
 			t.Fatalf("%s cannot be made", x.word)
 		}
 	}
+	a.things["deliveries"] = a.do(t, "POST", "/api/v1/webhooks/"+a.things["webhooks"]+"/test", "").made(t)
 	keys := a.w.admin(t, "GET", "/api/admin/apps/"+a.slug+"/keys", "").list()
 	a.things["keys"] = keys[0]["id"].(string)
 }

@@ -59,7 +59,7 @@ func kinds() map[string]kind {
 	url := kind{least: 21, make: ofLength("https://example.com/", "a"), wrong: []string{"ftp://example.com/", "https://10.0.0.1/", "https://u:p@example.com/"}}
 	return map[string]kind{
 		"to": address, "address": address, "cc[]": address, "bcc[]": address, "allowedSenders[]": address,
-		"from": mailbox, "replyTo": mailbox, "returnPath": mailbox, "webhookUrl": url, "baseUrl": url,
+		"from": mailbox, "replyTo": mailbox, "returnPath": mailbox, "webhookUrl": url, "url": url, "baseUrl": url,
 		"host":        {least: 5, make: domain, wrong: []string{"127.0.0.1", "a b", "mail.example.com:25"}},
 		"senderId":    {least: 4, make: ofLength("+", "1"), wrong: []string{"abcdefghijkl", "a\nb"}},
 		"content":     {least: 4, make: func(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n/4*3-2)) }, wrong: []string{"a*b=", "YQ"}},

@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -60,8 +61,12 @@ func TestMigrationsHaveTheSameNames(t *testing.T) {
 // ownSchema is what only one store needs, with the reason.
 func ownSchema() map[string]string {
 	const tallies = "rows live for seconds and are folded before anything is copied; each store writes what it knows in its transaction (docs/decisions/0007-stats.md)"
+	const outbox = "rows live for less than a second and are stamped before anything is copied; each store finds what is new in its own way (docs/decisions/0009-webhooks.md)"
+	const shares = "SQLite reads a row of statistics whole, however little of it is asked for; PostgreSQL does not (docs/decisions/0007-stats.md)"
 	return map[string]string{
+		"stats_shares.app_id": shares, "stats_shares.span": shares, "stats_shares.start": shares, "stats_shares.counts": shares, "stats_shares(app_id,span,start)": shares,
 		"tallies.id": tallies, "tallies(id)": tallies, "tallies.took": tallies,
+		"outbox.id": outbox, "outbox(id)": outbox, "outbox.xid": outbox, "outbox.shard": outbox,
 		"rates.before": "a SQLite store has one writer: no transaction counts after one of the next minute",
 	}
 }
@@ -236,4 +241,64 @@ func ofPostgres(t *testing.T) schema {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// lastBeforeReleases is the last migration that was written when no release had to run beside another one.
+const lastBeforeReleases = "0017_"
+
+// notAdding are statements that an older node, which still runs during an upgrade, would notice.
+var notAdding = regexp.MustCompile(`(?is)\bDROP\s+(TABLE|COLUMN)\b|\bRENAME\b|\bSET\s+NOT\s+NULL\b|\bSET\s+DATA\s+TYPE\b|\bALTER\s+COLUMN\s+\w+\s+TYPE\b`)
+
+var newColumn = regexp.MustCompile(`(?is)\bADD\s+COLUMN\b[^;,]*`)
+
+// adds says whether a migration only adds what older nodes do not notice, or says why it may do more.
+func adds(text string) bool {
+	if strings.HasPrefix(text, "-- contract: ") { // with the release since which nothing reads what goes
+		return true
+	}
+	if notAdding.MatchString(text) {
+		return false
+	}
+	for _, column := range newColumn.FindAllString(text, -1) {
+		if upper := strings.ToUpper(column); strings.Contains(upper, "NOT NULL") && !strings.Contains(upper, "DEFAULT") {
+			return false
+		}
+	}
+	return true
+}
+
+// TestMigrationsOnlyAdd: while a node is upgraded the older ones go on (docs/decisions/0009-webhooks.md).
+func TestMigrationsOnlyAdd(t *testing.T) {
+	for text, want := range map[string]bool{
+		"CREATE TABLE a (b TEXT NOT NULL);":                      true,
+		"ALTER TABLE a ADD COLUMN b TEXT NOT NULL DEFAULT '';":   true,
+		"ALTER TABLE a ADD COLUMN b TEXT;":                       true,
+		"ALTER TABLE a ADD COLUMN b TEXT NOT NULL;":              false,
+		"ALTER TABLE a DROP COLUMN b;":                           false,
+		"DROP TABLE a;":                                          false,
+		"ALTER TABLE a RENAME COLUMN b TO c;":                    false,
+		"ALTER TABLE a ALTER COLUMN b TYPE bigint;":              false,
+		"ALTER TABLE a ALTER COLUMN b SET NOT NULL;":             false,
+		"-- contract: nothing reads it since 1.3\nDROP TABLE a;": true,
+		"CREATE INDEX a ON b (c);\nDROP INDEX d;":                true,
+	} {
+		if adds(text) != want {
+			t.Errorf("%q only adds: %v", text, !want)
+		}
+	}
+	for _, kind := range []string{"sqlite", "postgres"} {
+		files, err := filepath.Glob("../../internal/store/" + kind + "/migrations/*.sql")
+		if err != nil || len(files) < 10 {
+			t.Fatal(files, err)
+		}
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if base := filepath.Base(name); base > lastBeforeReleases+"~" && !adds(string(text)) {
+				t.Errorf("%s changes what an older node reads or writes: add first, and take away a release later", base)
+			}
+		}
+	}
 }

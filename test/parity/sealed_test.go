@@ -25,7 +25,14 @@ var plain = map[string]string{
 	"idempotency.fingerprint":  "SHA-256 of a request",
 	"provider_configs.key_id":  "the name of a key",
 	"stats.counts":             "figures",
+	"stats_shares.counts":      "figures",
 	"stats.top":                "ids of apps with figures",
+	"receipts.query":           "a provider's report, for moments; without the path, which holds the token",
+	"receipts.header":          "likewise, of the headers that provider.KeptHeaders names: no signature",
+	"receipts.body":            "likewise",
+	"deliveries.body":          "an event as it is posted, whose body nobody seals either",
+	"feed.items":               "ids of messages",
+	"outbox.items":             "ids of apps and messages",
 	"tallies.items":            "ids of apps, types of providers and figures",
 }
 

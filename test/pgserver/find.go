@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+
+	"github.com/commserver/commserver/test/memory"
 )
 
 // ErrNotInstalled says that this machine has no PostgreSQL server programs. Its
@@ -77,9 +79,16 @@ func findOwner() (owner, error) {
 }
 
 // tempDir makes a folder that the owner can reach and whose path is short enough
-// for a socket (about 100 bytes on every Unix).
-func (o owner) tempDir() (string, error) {
-	for _, base := range []string{os.TempDir(), "/tmp", "/var/tmp"} {
+// for a socket (about 100 bytes on every Unix). In memory lies only what may.
+func (o owner) tempDir(inMemory bool) (string, error) {
+	first := memory.Disk()
+	if inMemory {
+		first = os.TempDir()
+		if folder, ok := memory.Root(); ok {
+			first = folder
+		}
+	}
+	for _, base := range []string{first, "/tmp", "/var/tmp"} {
 		base, err := filepath.EvalSymlinks(base)
 		if err != nil || len(base) > 50 || !o.reaches(base) {
 			continue

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/commserver/commserver/test/memory"
 )
 
 // orphanVariable makes this test binary a program that starts a server, prints
@@ -49,12 +51,42 @@ func one(t *testing.T, url, query string) string {
 	return answer
 }
 
+// TestHasty: what a hasty server does not flush is there all the same when only its processes die.
+func TestHasty(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s, err := Start(ctx, Hasty())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Stop(context.WithoutCancel(ctx)) })
+	if _, room := memory.Root(); room && !memory.Holds(s.Dir()) {
+		t.Errorf("it lies in %s, though there is room in memory", s.Dir())
+	}
+	if got := one(t, s.URL("postgres"), "SHOW fsync"); got != "off" {
+		t.Errorf("fsync = %s", got)
+	}
+	one(t, s.URL("postgres"), "SELECT 'x' FROM (SELECT lo_create(4711)) AS made")
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resume(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := one(t, s.URL("postgres"), "SELECT count(*)::text FROM pg_largeobject_metadata WHERE oid = 4711"); got != "1" {
+		t.Errorf("after a kill %s of one object are there", got)
+	}
+}
+
 func TestServerLife(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	s, err := Start(ctx, Options{Settings: map[string]string{"work_mem": "'5MB'"}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if memory.Holds(s.Dir()) {
+		t.Errorf("a durable server lies in memory, in %s", s.Dir())
 	}
 	for _, setting := range []struct{ name, want string }{
 		{"work_mem", "5MB"}, {"fsync", "on"}, {"synchronous_commit", "on"}, {"full_page_writes", "on"}, {"listen_addresses", "127.0.0.1"},

@@ -20,7 +20,7 @@ import (
 // (95 of 100), captures of the sandbox and searches by recipient, tag and template likewise;
 // and a message is found at most a second after its 202.
 func TestListsAreFast(t *testing.T) {
-	n, rounds := size(100_000, 1_000_000), size(10, 40)
+	n, rounds := size(60_000, 1_000_000), size(5, 40)
 	onEach(t, func(w *world) {
 		h := history{n: n}
 		at := time.Now()

@@ -16,7 +16,7 @@ import (
 // administrator's view of the queue is answered within 50 ms (95 of 100), and while the
 // backlog is being cancelled the slowest hundredth of the accepts takes at most half as long again.
 func TestTheQueueIsSeenAndClearedBesideAccepts(t *testing.T) {
-	views, most := size(40, 1000), size(6_000, 100_000)
+	views, most := size(40, 1000), size(30_000, 100_000) // fewer are over within one stall of a disk, which is then the slowest hundredth
 	for _, kind := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(kind, func(t *testing.T) {
 			w, b := onBacklog(t, kind)

@@ -18,6 +18,8 @@ import (
 	"golang.org/x/tools/go/analysis/passes/sqlrowserr"
 	"golang.org/x/tools/go/analysis/passes/unusedwrite"
 	"golang.org/x/tools/go/analysis/unitchecker"
+
+	"github.com/commserver/commserver/tools/sqltext"
 )
 
 func main() {
@@ -38,6 +40,8 @@ func analyzers() []*analysis.Analyzer {
 		analyzer.NewAnalyzer(),
 		// A row loop that ignores Err takes a broken connection for the end of the data.
 		sqlrowserr.Analyzer,
+		// SQL that is built from data can be made to do what its data says.
+		sqltext.Analyzer,
 		// A request or statement without a context cannot be stopped by a drain.
 		productOnly(noctx.Analyzer, "net.Listen"),
 		// Loggers are passed in, messages are constant, keys and values come in pairs.
