@@ -36,16 +36,24 @@ have_exim() { command -v exim4 || command -v exim || test -x /usr/sbin/exim4; }
 
 have_vendors() { (cd "$here/test/vendors" && node -e "require('svix'); require('twilio'); require('smtp-server')"); }
 
-# vendors installs the packages that signatures are held against, as whoever calls: they
-# go below test/vendors alone. Without them their tests are left out and counted as skipped.
-vendors() {
-  have_vendors >/dev/null 2>&1 && return
+have_sdk() { (cd "$here/sdk" && node node_modules/typescript/bin/tsc --version); }
+
+# packages FOLDER TEST installs a folder's packages from npm, as whoever calls: they go below
+# that folder alone. Without them their tests are left out and counted as skipped.
+packages() {
+  "$2" >/dev/null 2>&1 && return
   if ! command -v npm >/dev/null; then
     return # said above: npm is wanted
   fi
-  echo "setup: installing the packages of test/vendors" >&2
-  npm ci --prefix "$here/test/vendors" --ignore-scripts --prefer-offline --no-audit --no-fund >/dev/null 2>&1 </dev/null ||
-    echo "setup: tests that need them are SKIPPED; to run them too: npm ci --prefix test/vendors" >&2
+  echo "setup: installing the packages of $1" >&2
+  npm ci --prefix "$here/$1" --ignore-scripts --prefer-offline --no-audit --no-fund >/dev/null 2>&1 </dev/null ||
+    echo "setup: tests that need them are SKIPPED; to run them too: npm ci --prefix $1" >&2
+}
+
+# vendors installs what signatures are held against, and the compiler of the TypeScript client.
+vendors() {
+  packages test/vendors have_vendors
+  packages sdk have_sdk
 }
 
 have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
@@ -53,7 +61,7 @@ have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
 #    Debian package        how to see that it is there       what for
 need postgresql            have_postgres                   # the PostgreSQL half of the tests
 want exim4-daemon-light    have_exim                       # a mail server that we did not write
-want nodejs                command -v node                 # the vendors' packages below
+want nodejs                command -v node                 # the vendors' packages below, the TypeScript client
 want npm                   command -v npm                  # likewise
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
