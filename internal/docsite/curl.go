@@ -20,7 +20,7 @@ func curl(o openapi.Operation) string {
 		switch {
 		case p["in"] == "path":
 			path = strings.ReplaceAll(path, "{"+name+"}", "$"+strings.ToUpper(name))
-		case p["in"] == "query" && p["required"] == true:
+		case p["in"] == "query" && (p["required"] == true || o.Path == "/api/admin/suppressions" && name == "address"): // there one of two is required
 			query.Set(name, sampleOf(name))
 		}
 	}
