@@ -16,6 +16,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/dispatch"
+	"github.com/commserver/commserver/internal/docsite"
 	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/guard"
 	"github.com/commserver/commserver/internal/httpapi"
@@ -88,7 +89,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		up.Gentle, up.Hurried = upkeepGentle, upkeepHurried
 	}
 	a.upkeep = upkeep.New(up)
-	handler = a.door(opt, reg, out, phones)
+	handler = a.door(opt, reg, out, phones, httpapi.Door{Serves: docsite.Serves, Handler: docsite.New(docsite.Config{PublicURL: a.base})})
 	return a.tellFirst(ctx, opt, keyFile)
 }
 
@@ -207,8 +208,8 @@ func fallback(cfg config.Config) chain.Fallback {
 // leads says whether this node does what one of all nodes should: the owner of the first shard.
 func (a *App) leads() bool { return a.dispatcher != nil && a.dispatcher.Owns(0) }
 
-// door makes the HTTP API.
-func (a *App) door(opt Options, reg *registry.Service, out doors, phones address.Phones) http.Handler {
+// door makes the HTTP API, with the other doors beside it.
+func (a *App) door(opt Options, reg *registry.Service, out doors, phones address.Phones, beside ...httpapi.Door) http.Handler {
 	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
 	if a.dispatcher != nil {
 		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
@@ -221,8 +222,31 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 	tries := a.tries(reg, out)
 	waits := backlog.New(a.store)
 	a.watch(opt, out, waits, tries)
-	return httpapi.New(httpapi.Config{Auth: a.auth, Identity: a.identity, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Stats: a.stats, Feed: a.feed, Tail: a.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}), Everywhere: a.store, Backlog: waits, Alerts: a.alerts, Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Receipts: a.receipts, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
-		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
+	return httpapi.New(httpapi.Config{
+		Auth:           a.auth,
+		Identity:       a.identity,
+		Intake:         a.intake,
+		Registry:       reg,
+		Trial:          tries,
+		Messages:       a.book.Messages(a.store),
+		Stats:          a.stats,
+		Feed:           a.feed,
+		Tail:           a.tail,
+		Deliveries:     webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}),
+		Everywhere:     a.store,
+		Backlog:        waits,
+		Alerts:         a.alerts,
+		Suppressions:   suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}),
+		Upkeep:         a.upkeep,
+		Receipts:       a.receipts,
+		Checks:         checks,
+		Leaving:        a.leaving,
+		HealthOnly:     !a.cfg.Role.ServesAPI(),
+		Pushed:         a.pushed,
+		PublicURL:      a.base,
+		TrustedProxies: a.cfg.TrustedProxies,
+		Log:            a.log,
+	}).Handler()
 }
 
 // tries makes what tries provider configurations out.

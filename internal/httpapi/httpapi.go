@@ -74,6 +74,12 @@ type Check struct {
 	Run  func(ctx context.Context) error
 }
 
+// Door answers the requests to some paths, beside the API.
+type Door struct {
+	Serves  func(path string) bool
+	Handler http.Handler
+}
+
 // Config is what an API needs.
 type Config struct {
 	Auth Auth
@@ -103,6 +109,8 @@ type Config struct {
 	Receipts Receipts
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check
+	// Beside are other doors on the same address: one that serves a path has every request to it. Not with HealthOnly.
+	Beside []Door
 	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.
 	HealthOnly bool
 	// Leaving is closed when the process is about to stop: whoever waits for something is sent away.
@@ -160,10 +168,26 @@ func (a *API) Handler() http.Handler {
 			mux.Handle(route.Method+" "+route.Path, a.serve(route))
 		}
 	}, a.refuse)
-	return httpserver.Wrap(routed, httpserver.Options{
+	return httpserver.Wrap(a.beside(routed), httpserver.Options{
 		Log: a.cfg.Log, TrustedProxies: a.cfg.TrustedProxies, HSTS: strings.HasPrefix(a.cfg.PublicURL, "https://"),
 		Refuse:   a.refuse,
 		Panicked: func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, comm.E("internal")) },
+	})
+}
+
+// beside gives the other doors what is theirs.
+func (a *API) beside(routed http.Handler) http.Handler {
+	if a.cfg.HealthOnly || len(a.cfg.Beside) == 0 {
+		return routed
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, door := range a.cfg.Beside {
+			if door.Serves(r.URL.Path) {
+				door.Handler.ServeHTTP(w, r)
+				return
+			}
+		}
+		routed.ServeHTTP(w, r)
 	})
 }
 
