@@ -34,6 +34,8 @@ const (
 	AuditErasureDone      = "erasure_finished"
 	AuditPersonExported   = "person_exported"
 	AuditSMSAlarm         = "sms_alarm"
+	AuditBackupTaken      = "backup_taken"
+	AuditHoldReleased     = "hold_released"
 )
 
 // AuditActions is every action with its meaning.
@@ -72,4 +74,6 @@ var auditActions = [...]Word{
 	{AuditErasureDone, "A person was erased."},
 	{AuditPersonExported, "What is held about a person was exported; the log does not say about whom."},
 	{AuditSMSAlarm, "An app's SMS of a day passed five times the usual number, in all or under a cap of a prefix; at most once a day for each."},
+	{AuditBackupTaken, "A backup of everything that is stored was asked for over the API."},
+	{AuditHoldReleased, "The hold of a restored database was released; choice says what becomes of what may have been sent."},
 }

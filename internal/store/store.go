@@ -53,6 +53,7 @@ type Store interface {
 	Feed
 	Deliveries
 	Alerts
+	Backups
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)
