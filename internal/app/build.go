@@ -19,6 +19,7 @@ import (
 	"github.com/commserver/commserver/internal/docsite"
 	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/guard"
+	"github.com/commserver/commserver/internal/hold"
 	"github.com/commserver/commserver/internal/httpapi"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/identity"
@@ -53,6 +54,9 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	a.onClose(s.Close)
 	ring, err := openRing(ctx, a.cfg, s, a.log)
 	if err != nil {
+		return err
+	}
+	if a.hold, err = hold.Open(ctx, hold.Config{Store: s, Works: a.cfg.Role.Works(), Log: a.log}); err != nil {
 		return err
 	}
 	if a.book, err = erased.Open(ctx, s, ring); err != nil {
@@ -146,7 +150,7 @@ func (a *App) engines(opt Options, reg *registry.Service, ring *seal.Ring, out d
 	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Health: a.store, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed, Alarm: a.alarm})
 	a.receipts = receipt.New(receipt.Config{Store: a.store, Lists: a.book, Adapters: all.Adapters(), Sandbox: sandbox.Reporter(), OpenSecrets: reg.OpenSecrets, Recipient: a.intake.Recipient,
-		Env: a.world(out), Leads: a.leads, Node: nodeName(), Patience: a.cfg.ReceiptTimeout, Log: a.log})
+		Env: a.world(out), Leads: a.leadsReports, Node: nodeName(), Patience: a.cfg.ReceiptTimeout, Log: a.log})
 	return a.dispatch(opt, reg, out)
 }
 
@@ -208,11 +212,17 @@ func fallback(cfg config.Config) chain.Fallback {
 // leads says whether this node does what one of all nodes should: the owner of the first shard.
 func (a *App) leads() bool { return a.dispatcher != nil && a.dispatcher.Owns(0) }
 
+// leadsReports is leads for the reports of providers, which are applied while nothing is sent: whoever applies one applies it once.
+func (a *App) leadsReports() bool { return a.leads() || a.hold.Held() }
+
 // door makes the HTTP API, with the other doors beside it.
 func (a *App) door(opt Options, reg *registry.Service, out doors, phones address.Phones, beside ...httpapi.Door) http.Handler {
 	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
 	if a.dispatcher != nil {
 		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
+			if a.hold.Held() { // it accepts, and sends once it may
+				return nil
+			}
 			if s := a.dispatcher.Stats(); !s.Healthy {
 				return errors.New("the worker cannot send: " + s.LastError)
 			}
@@ -240,6 +250,8 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		Upkeep:         a.upkeep,
 		Receipts:       a.receipts,
 		Checks:         checks,
+		Hold:           a.hold,
+		Backup:         a.backup(opt.Version),
 		Leaving:        a.leaving,
 		HealthOnly:     !a.cfg.Role.ServesAPI(),
 		Pushed:         a.pushed,
@@ -257,6 +269,7 @@ func (a *App) tries(reg *registry.Service, out doors) *trial.Service {
 // pushed hands a new queue row to whoever sends it. It never blocks.
 func (a *App) pushed(u comm.Unit, h store.Head) {
 	switch {
+	case a.hold.Held(): // it is found in the queue
 	case a.dispatcher != nil:
 		a.dispatcher.Push(u, h)
 	case a.herald != nil:

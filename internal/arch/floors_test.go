@@ -24,6 +24,7 @@ func floors() map[string]int {
 		"internal/batch":     0,
 		"internal/comm":      0,
 		"internal/guard":     0,
+		"internal/licence":   0,
 		"internal/mime":      0,
 		"internal/outage":    0,
 		"internal/pace":      0,
@@ -51,8 +52,10 @@ func floors() map[string]int {
 		"internal/alert":    3,
 		"internal/auth":     3,
 		"internal/backlog":  3,
+		"internal/backup":   3,
 		"internal/dispatch": 3,
 		"internal/feed":     3,
+		"internal/hold":     3,
 		"internal/identity": 3,
 		"internal/intake":   3,
 		"internal/keyring":  3,
@@ -147,7 +150,7 @@ func testLibraries() []string {
 		"github.com/getkin/kin-openapi", "github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid",
 		"github.com/emersion/go-smtp", "github.com/emersion/go-sasl", "github.com/jackc/pgx/v5", "modernc.org/sqlite",
 		"github.com/pquerna/otp", "github.com/wneessen/go-mail", "golang.org/x/net", "golang.org/x/text", "golang.org/x/sys", "github.com/nyaruka/phonenumbers",
-		"github.com/go-json-experiment/json",
+		"github.com/go-json-experiment/json", "go.yaml.in/yaml/v3",
 	}
 }
 

@@ -40,6 +40,8 @@ const (
 	AuditSignedIn         = "signed_in"
 	AuditSignedOut        = "signed_out"
 	AuditSignInRefused    = "sign_in_refused"
+	AuditBackupTaken      = "backup_taken"
+	AuditHoldReleased     = "hold_released"
 )
 
 // AuditActions is every action with its meaning.
@@ -84,4 +86,6 @@ var auditActions = [...]Word{
 	{AuditSignedIn, "A session began, of a user or of the holder of the admin key."},
 	{AuditSignedOut, "A session was ended by whom it belonged to."},
 	{AuditSignInRefused, "Signing in was tried too often with wrong credentials; at most once an hour and node for an address. The target is the name if there is such a user."},
+	{AuditBackupTaken, "A backup of everything that is stored was asked for over the API."},
+	{AuditHoldReleased, "The hold of a restored database was released; choice says what becomes of what may have been sent."},
 }

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -92,7 +93,10 @@ type Config struct {
 	// Everywhere reads across apps, and Backlog shows and clears what waits: for the administrator.
 	Everywhere store.Everywhere
 	Backlog    *backlog.Service
-	Stats      *stats.Service
+	// Hold keeps a restored database from sending, and Backup writes everything that is stored to w.
+	Hold   Hold
+	Backup func(ctx context.Context, w io.Writer) error
+	Stats  *stats.Service
 	// Alerts lists what the operator was told.
 	Alerts *alert.Service
 	// Feed is every app's events in order.
@@ -134,6 +138,7 @@ type API struct {
 	streams   pace.Places[comm.ID]
 	streaming streamTimes
 	callbacks pace.Places[comm.ID] // by configuration
+	backups   atomic.Int32         // under way
 	ready     readiness
 	finishing atomic.Int32 // refused bodies that are being read to their ends
 	refusals  outage.Spaced
@@ -259,7 +264,7 @@ func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor co
 // audited says whether the route can change settings, or exports a person. Accepting messages is not
 // in the audit log: each has a log of its own, and this copy of the request would be for nothing.
 func (route Route) audited() bool {
-	return route.Method != http.MethodGet && route.Scope != comm.ScopeSend || route.Path == exportPath
+	return route.Method != http.MethodGet && route.Scope != comm.ScopeSend || route.Path == exportPath || route.Path == backupPath
 }
 
 // watched says whether a call of the route ends with its caller at any moment.

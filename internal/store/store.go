@@ -55,6 +55,7 @@ type Store interface {
 	Alerts
 	Users
 	Sessions
+	Backups
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)

@@ -89,7 +89,7 @@ func (w *world) every(ctx context.Context) []string {
 	w.must(err)
 	_, err = w.s.SwapSetting(ctx, setting, "v", "w")
 	w.must(err)
-	for _, action := range []string{comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry, comm.AuditSMSAlarm} { // no changes of settings
+	for _, action := range []string{comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry, comm.AuditSMSAlarm, comm.AuditBackupTaken, comm.AuditHoldReleased} { // no changes of settings
 		w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: action, Target: k.ID.String(), Detail: `{}`}}))
 	}
 	w.must(w.s.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), App: a.ID, Action: comm.AuditPersonExported, Target: a.ID.String(), Detail: `{}`}}))
@@ -115,7 +115,7 @@ func (w *world) every(ctx context.Context) []string {
 		comm.AuditProviderCreated, comm.AuditProviderUpdated, comm.AuditProviderDeleted,
 		comm.AuditEndpointCreated, comm.AuditEndpointUpdated, comm.AuditEndpointDisabled, comm.AuditEndpointDeleted,
 		comm.AuditTemplateCreated, comm.AuditTemplateUpdated, comm.AuditTemplateUpdated, comm.AuditTemplateDeleted, comm.AuditSuppressed, comm.AuditUnsuppressed,
-		comm.AuditSettingSet, comm.AuditSettingChanged, comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry, comm.AuditSMSAlarm, comm.AuditPersonExported, comm.AuditErasureStarted, comm.AuditErasureDone,
+		comm.AuditSettingSet, comm.AuditSettingChanged, comm.AuditKeyRefused, comm.AuditQueueCancelled, comm.AuditMessageCancel, comm.AuditMessageRetry, comm.AuditSMSAlarm, comm.AuditBackupTaken, comm.AuditHoldReleased, comm.AuditPersonExported, comm.AuditErasureStarted, comm.AuditErasureDone,
 		comm.AuditUserCreated, comm.AuditUserUpdated, comm.AuditSignedIn, comm.AuditSignedOut, comm.AuditUserDeleted, comm.AuditSignInRefused, comm.AuditAppDeleted, comm.AuditAppRemoved}
 }
 
