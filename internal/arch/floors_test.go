@@ -65,6 +65,7 @@ func floors() map[string]int {
 		// Doors: decode, call, encode.
 		"internal/console": 4,
 		"internal/httpapi": 4,
+		"internal/metrics": 4,
 
 		"internal/app":       5, // builds everything below; the only one that knows floor 2
 		"internal/bench":     5, // the load program; it starts servers as processes
@@ -131,6 +132,7 @@ func libraries() []library {
 		{"golang.org/x/term", []string{"internal/cli", "internal/app"}, "is this a terminal?"},
 		{"golang.org/x/sys", []string{"internal/cli", "internal/app", "internal/bench"}, "what the standard library has no call for"},
 		{"golang.org/x/crypto", []string{"internal/auth", "internal/seal"}, "password hashing"},
+		{"github.com/prometheus/client_golang", []string{"internal/metrics"}, "Prometheus' own counters, histograms and text form"},
 		{"github.com/schollz/progressbar/v3", []string{"internal/cli", "internal/bench", "internal/prove"}, "progress of long commands"},
 	}
 }
@@ -141,7 +143,7 @@ func testLibraries() []string {
 		"github.com/getkin/kin-openapi", "github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid",
 		"github.com/emersion/go-smtp", "github.com/emersion/go-sasl", "github.com/jackc/pgx/v5", "modernc.org/sqlite",
 		"github.com/wneessen/go-mail", "golang.org/x/net", "golang.org/x/text", "golang.org/x/sys", "github.com/nyaruka/phonenumbers",
-		"github.com/go-json-experiment/json",
+		"github.com/go-json-experiment/json", "github.com/prometheus/client_golang", "github.com/prometheus/client_model", "go.yaml.in/yaml/v3",
 	}
 }
 

@@ -38,7 +38,7 @@ func TestRoutesAreTheContract(t *testing.T) {
 		delete(documented, name)
 		security, _ := json.Marshal(operation["security"])
 		want := map[Who]string{Anyone: `[]`, AnApp: `[{"apiKey":[],"appId":[]},{"appId":[],"bearer":[]},{"adminKey":[],"appId":[]}]`,
-			Provisioner: `[{"provisioningKey":[]}]`, Admin: `[{"adminKey":[]}]`}[route.Who]
+			Provisioner: `[{"provisioningKey":[]}]`, Admin: `[{"adminKey":[]}]`, Scraper: `[{"adminKey":[]},{"adminBearer":[]}]`}[route.Who]
 		if string(security) != want {
 			t.Errorf("%s: security %s, want %s", name, security, want)
 		}

@@ -11,12 +11,13 @@ import (
 // Who may use a route.
 type Who uint8
 
-// The four doors.
+// The doors.
 const (
 	Anyone      Who = iota + 1
 	AnApp           // X-App-ID with its key, which must have the route's scope, or with X-Admin-Key
 	Provisioner     // X-Provisioning-Key
 	Admin           // X-Admin-Key; the handler's caller is nil
+	Scraper         // X-Admin-Key, or that key as a bearer token, which is what Prometheus sends
 )
 
 // Route is one row of the table.
@@ -34,6 +35,7 @@ func (a *API) routes() []Route {
 	health := []Route{
 		{"GET", "/healthz", Anyone, 0, false, a.healthz},
 		{"GET", "/readyz", Anyone, 0, false, a.readyz},
+		{"GET", "/metrics", Scraper, 0, false, a.metrics},
 	}
 	if a.cfg.HealthOnly {
 		return health
