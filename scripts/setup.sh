@@ -56,6 +56,22 @@ vendors() {
   packages sdk have_sdk
 }
 
+have_promtool() { type -P promtool || test -x "$here/.tools/promtool"; }
+
+# prometheus fetches Prometheus' checker of rules out of Debian's package, which is not installed: it would start a server.
+# Without it the test that needs it is left out and counted as skipped.
+prometheus() {
+  have_promtool >/dev/null 2>&1 && return
+  local dir
+  dir=$(mktemp -d)
+  if (cd "$dir" && apt-get download prometheus && dpkg-deb -x prometheus_*.deb . && mkdir -p "$here/.tools" && install usr/bin/promtool "$here/.tools/promtool") >/dev/null 2>&1 </dev/null; then
+    echo "setup: took promtool out of Debian's package prometheus" >&2
+  else
+    echo "setup: promtool is missing, and its test is SKIPPED; put Prometheus' promtool into your PATH to run it, too" >&2
+  fi
+  rm -rf "$dir"
+}
+
 have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
 
 #    Debian package        how to see that it is there       what for
@@ -85,6 +101,7 @@ elif [ ${#wanted[@]} -gt 0 ]; then
 fi
 if [ ${#missing[@]} -eq 0 ]; then
   vendors
+  prometheus
   exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -107,3 +124,4 @@ if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Opt
   exit 1
 fi
 vendors
+prometheus

@@ -103,7 +103,7 @@ func unmatched(routes []Route, ofApps, ofAdmin map[string]probe) (wrong []string
 		name := route.Method + " " + route.Path
 		matrix := map[Who]map[string]probe{AnApp: ofApps, Admin: ofAdmin}[route.Who]
 		switch {
-		case route.Who < Anyone || route.Who > ASession:
+		case route.Who < Anyone || route.Who > Scraper:
 			wrong = append(wrong, name+": nobody is named who may use it")
 			continue
 		case strings.HasPrefix(route.Path, "/api/admin") && !strings.HasPrefix(route.Path, sessionPath) != (route.Who == Admin):
