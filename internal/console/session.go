@@ -62,7 +62,6 @@ func (v *visit) toSignIn() {
 // doorRoutes are those of getting in and out.
 func (c *Console) doorRoutes() []route {
 	return []route{
-		{"GET", Root, "", actSee, false, func(v *visit) error { return v.done(messagesPath, "") }},
 		{"GET", Root + "/sign-in", "", "", true, (*visit).showSignIn},
 		{"POST", Root + "/sign-in", "", "", true, (*visit).signIn},
 		{"POST", Root + "/sign-out", "", "", false, (*visit).signOut},

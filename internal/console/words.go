@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
 )
 
@@ -35,6 +36,12 @@ func (c *Console) funcs() template.FuncMap {
 		"dict":    dict,
 		"json":    pretty,
 		"dialog":  func() template.HTMLAttr { return `hx-target="#dialog" hx-boost="true" hx-push-url="false" data-dialog` }, //nolint:gosec // a constant
+		"keyWorks": func(k client.Key) bool {
+			return (k.RevokedAt == nil || k.RevokedAt.After(c.cfg.Now())) && (k.ExpiresAt == nil || k.ExpiresAt.After(c.cfg.Now()))
+		},
+		"percent": percent,
+		"ticks":   ticks,
+		"curl":    curl,
 		"list":    func(of ...string) []string { return of },
 		"waits":   chain.WaitText,
 		"took":    func(from, to any) string { return words(at(to).Sub(at(from))) },
@@ -203,4 +210,26 @@ func (v *visit) pagerOf(next string, shown int) pager {
 // link is a query as the target of a link; its values are escaped.
 func link(q url.Values) template.URL {
 	return template.URL("?" + q.Encode()) //nolint:gosec // url.Values.Encode escapes everything
+}
+
+// ticks shows what stands between backticks as code. Everything is escaped.
+func ticks(s string) template.HTML {
+	var b strings.Builder
+	for i, part := range strings.Split(s, "`") {
+		escaped := template.HTMLEscapeString(part)
+		if i%2 == 1 {
+			escaped = "<code>" + escaped + "</code>"
+		}
+		b.WriteString(escaped)
+	}
+	return template.HTML(b.String()) //nolint:gosec // every part is escaped
+}
+
+// curl is the command that sends a first message; it works when it is pasted.
+func curl(base, app, key string) string {
+	return `curl -X POST ` + base + `/api/v1/messages \
+  -H "X-App-ID: ` + app + `" \
+  -H "X-API-Key: ` + key + `" \
+  -H "Content-Type: application/json" \
+  -d '{"channel":"SMS","to":"233241234567","body":"Hello from CommServer"}'`
 }
