@@ -218,7 +218,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 	tries := a.tries(reg, out)
 	waits := backlog.New(a.store)
 	a.watch(opt, out, waits, tries)
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Stats: a.stats, Feed: a.feed, Tail: a.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}), Everywhere: a.store, Backlog: waits, Alerts: a.alerts, Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Receipts: a.receipts, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Files: a.store, Stats: a.stats, Feed: a.feed, Tail: a.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}), Everywhere: a.store, Backlog: waits, Alerts: a.alerts, Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Receipts: a.receipts, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

@@ -62,6 +62,7 @@ func (a *API) appRoutes() []Route {
 		{"GET", "/api/v1/sandbox/messages", AnApp, comm.ScopeRead, true, a.listCaptures},
 		{"GET", "/api/v1/sandbox/messages/wait", AnApp, comm.ScopeRead, true, a.waitForCapture},
 		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, false, a.getCapture},
+		{"GET", "/api/v1/sandbox/messages/{id}/source", AnApp, comm.ScopeRead, false, a.getCaptureSource},
 
 		{"GET", "/api/v1/events", AnApp, comm.ScopeRead, true, a.listEvents},
 		{"GET", "/api/v1/events/stream", AnApp, comm.ScopeRead, true, a.streamEvents},
