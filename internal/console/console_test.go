@@ -101,7 +101,7 @@ func token(t *testing.T, c *Console) string {
 }
 
 // sample are values for the wildcards of routes.
-var sample = map[string]string{"{id}": "c00000000000000000000001a", "{action}": "retry", "{act}": "delete", "{app}": "shop", "{key}": "c00000000000000000000002a"}
+var sample = map[string]string{"{id}": "c00000000000000000000001a", "{action}": "retry", "{act}": "delete", "{app}": "shop", "{key}": "c00000000000000000000002a", "{n}": "1"}
 
 func filled(path string) string {
 	for name, value := range sample {
@@ -119,6 +119,8 @@ func empty() map[string]string {
 	out["GET /api/admin/queue"] = `200 {"data":[],"nextCursor":null,"totals":{"waiting":0,"atLeast":false,"sending":0}}`
 	out["GET /api/admin/stats"] = `200 {"window":"24h","counts":{},"latency":{"accepted":{},"due":{}},"channels":[],"providers":[],"buckets":[]}`
 	out["GET /api/admin/apps/a/keys"] = `200 {"data":[{"id":"c00000000000000000000002a","prefix":"cs_test_abcd","lastFour":"abcd","scopes":["SEND"],"createdAt":"2026-07-03T09:00:00Z"}],"nextCursor":null}`
+	out["GET /api/v1/sandbox/messages"] = `200 {"data":[],"nextCursor":null}`
+	out["GET /api/v1/sandbox/messages/c00000000000000000000001a"] = `200 {"id":"c00000000000000000000001a","channel":"SMS","toAddress":"233241234567","body":"Hi “you”","segments":1,"encoding":"UCS2"}`
 	out["GET /api/admin/messages/*"] = `200 {"id":"c00000000000000000000001a","channel":"SMS","status":"FAILED","toAddress":"233241234567","app":{"id":"a","slug":"shop","name":"Shop"}}`
 	out["GET /api/admin/apps/*"] = `200 {"id":"a","slug":"shop","name":"Shop","isActive":true,"queueState":"RUNNING","ratePerMinute":600}`
 	return out
@@ -148,6 +150,11 @@ func full() map[string]string {
 	out["GET /api/admin/stats"] = `200 {"window":"24h","counts":{"accepted":1000000,"sent":999999,"failed":1},"latency":{"accepted":{"count":5,"p50Ms":12,"p95Ms":2500,"p99Ms":61000},"due":{"count":5}},"channels":[{"channel":"SMS","latency":{"accepted":{"count":5}}}],
 		"providers":[{"provider":` + bad + `,"channel":"SMS","attempts":5,"failed":1}],"apps":[{"id":"a","slug":` + bad + `,"name":` + bad + `,"counts":{"accepted":1}},{"id":"b","slug":"","name":"","counts":{"accepted":1}}],
 		"buckets":[{"at":"2026-07-03T08:00:00Z","counts":{"accepted":1000000,"sent":999999}},{"at":"2026-07-03T09:00:00Z","counts":{"accepted":1,"failed":1}}]}`
+	captured := `{"id":"c00000000000000000000001a","channel":"EMAIL","toAddress":` + bad + `,"fromAddress":` + bad + `,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},
+		"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"attachments":1,"tags":[` + bad + `],"capturedAt":"2026-07-03T09:30:00Z"}`
+	out["GET /api/v1/sandbox/messages"] = `200 {"data":[` + captured + `,{"id":"c00000000000000000000003a","channel":"SMS","toAddress":` + bad + `,"body":` + bad + `,"segments":2,"encoding":"UCS2"}],"nextCursor":"abc"}`
+	out["GET /api/v1/sandbox/messages/c00000000000000000000001a"] = `200 ` + captured
+	out["GET /api/v1/sandbox/messages/c00000000000000000000001a/source"] = "200 " + nastyMail
 	return out
 }
 
@@ -166,6 +173,10 @@ func TestEveryPage(t *testing.T) {
 			}
 			path := filled(one.path) + queries[one.path]
 			w := ask(c, "GET", path, nil)
+			if stored := strings.HasSuffix(one.path, "/source") || strings.Contains(one.path, "/files/"); stored {
+				checkStored(t, name, path, w)
+				continue
+			}
 			frame := strings.HasSuffix(one.path, "/content")
 			if w.Code != http.StatusOK && (!frame || name != "empty") {
 				t.Errorf("%s %s: %d %.300s", name, path, w.Code, w.Body)

@@ -46,6 +46,7 @@ func (c *Console) funcs() template.FuncMap {
 		"waits":   chain.WaitText,
 		"took":    func(from, to any) string { return words(at(to).Sub(at(from))) },
 		"query":   func(encoded string) template.URL { return template.URL(encoded) }, //nolint:gosec // of url.Values.Encode alone
+		"bytes":   sizeWords,
 		"add":     func(a, b int) int { return a + b },
 	}
 }
@@ -232,4 +233,15 @@ func curl(base, app, key string) string {
   -H "X-API-Key: ` + key + `" \
   -H "Content-Type: application/json" \
   -d '{"channel":"SMS","to":"233241234567","body":"Hello from CommServer"}'`
+}
+
+// sizeWords is a number of bytes for people.
+func sizeWords(n int) string {
+	switch {
+	case n < 1<<10:
+		return plural(n, "byte", "bytes")
+	case n < 1<<20:
+		return itoa((n+1<<9)>>10) + " kB"
+	}
+	return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MB"
 }
