@@ -119,7 +119,10 @@ func empty() map[string]string {
 	out["GET /api/admin/queue"] = `200 {"data":[],"nextCursor":null,"totals":{"waiting":0,"atLeast":false,"sending":0}}`
 	out["GET /api/admin/stats"] = `200 {"window":"24h","counts":{},"latency":{"accepted":{},"due":{}},"channels":[],"providers":[],"buckets":[]}`
 	out["GET /api/admin/apps/a/keys"] = `200 {"data":[{"id":"c00000000000000000000002a","prefix":"cs_test_abcd","lastFour":"abcd","scopes":["SEND"],"createdAt":"2026-07-03T09:00:00Z"}],"nextCursor":null}`
-	out["GET /api/v1/sandbox/messages"] = `200 {"data":[],"nextCursor":null}`
+	for _, path := range []string{"/api/v1/sandbox/messages", "/api/v1/suppressions", "/api/admin/suppressions", "/api/admin/audit"} {
+		out["GET "+path] = `200 {"data":[],"nextCursor":null}`
+	}
+	out["GET /api/v1/suppressions/export"] = "200 channel,address"
 	out["GET /api/v1/sandbox/messages/c00000000000000000000001a"] = `200 {"id":"c00000000000000000000001a","channel":"SMS","toAddress":"233241234567","body":"Hi “you”","segments":1,"encoding":"UCS2"}`
 	out["GET /api/admin/messages/*"] = `200 {"id":"c00000000000000000000001a","channel":"SMS","status":"FAILED","toAddress":"233241234567","app":{"id":"a","slug":"shop","name":"Shop"}}`
 	out["GET /api/admin/apps/*"] = `200 {"id":"a","slug":"shop","name":"Shop","isActive":true,"queueState":"RUNNING","ratePerMinute":600}`
@@ -146,10 +149,14 @@ func full() map[string]string {
 	out["GET /api/admin/alerts"] = `200 {"data":[{"id":"1","alert":"provider_down","state":"raised","subject":` + bad + `,"since":"2026-07-03T09:00:00Z","clearedAt":null,"title":` + bad + `,"text":` + bad + `,"do":` + bad + `},{"id":"2","alert":"messages_waiting","state":"cleared","since":"2026-07-03T09:00:00Z","clearedAt":"2026-07-03T09:30:00Z","title":` + bad + `,"text":` + bad + `}],"nextCursor":null}`
 	out["GET /api/admin/apps/a/keys"] = `200 {"data":[{"id":"c00000000000000000000002a","name":` + bad + `,"prefix":` + bad + `,"lastFour":"abcd","scopes":["SEND"],"createdBy":` + bad + `,"createdAt":"2026-07-03T09:00:00Z","lastUsedAt":"2026-07-03T09:30:00Z"},
 		{"id":"c00000000000000000000003a","prefix":"x","scopes":[],"createdAt":"2026-07-03T09:00:00Z","revokedAt":"2026-07-03T09:30:00Z"},{"id":"c00000000000000000000004a","prefix":"x","scopes":[],"createdAt":"2026-07-03T09:00:00Z","expiresAt":"2026-08-03T09:30:00Z"}],"nextCursor":"abc"}`
-	out["GET /api/admin/queue"] = `200 {"data":[{"app":{"id":"a","slug":` + bad + `,"name":` + bad + `},"channel":"SMS","lane":"BULK","due":3333,"atLeast":true,"oldestAgeSeconds":90000,"waitingFor":"provider_down"}],"nextCursor":null,"totals":{"waiting":12345,"atLeast":true,"sending":2}}`
 	out["GET /api/admin/stats"] = `200 {"window":"24h","counts":{"accepted":1000000,"sent":999999,"failed":1},"latency":{"accepted":{"count":5,"p50Ms":12,"p95Ms":2500,"p99Ms":61000},"due":{"count":5}},"channels":[{"channel":"SMS","latency":{"accepted":{"count":5}}}],
 		"providers":[{"provider":` + bad + `,"channel":"SMS","attempts":5,"failed":1}],"apps":[{"id":"a","slug":` + bad + `,"name":` + bad + `,"counts":{"accepted":1}},{"id":"b","slug":"","name":"","counts":{"accepted":1}}],
 		"buckets":[{"at":"2026-07-03T08:00:00Z","counts":{"accepted":1000000,"sent":999999}},{"at":"2026-07-03T09:00:00Z","counts":{"accepted":1,"failed":1}}]}`
+	out["GET /api/admin/queue"] = `200 {"data":[{"app":{"id":"a","slug":"shop","name":` + bad + `},"queueState":"PAUSED","channel":` + bad + `,"lane":"BULK","due":3,"atLeast":true,"oldestDueAt":"2026-07-03T09:00:00Z","oldestAgeSeconds":3600,"waitingFor":` + bad + `,"waitingUntil":"2026-07-03T11:00:00Z"}],
+		"nextCursor":"abc","countedTo":1000,"totals":{"waiting":3,"atLeast":true,"sending":1},"providers":[{"id":"p","app":` + bad + `,"name":` + bad + `,"providerType":` + bad + `,"sending":1}]}`
+	listed := `{"channel":"EMAIL","address":` + bad + `,"reason":` + bad + `,"note":` + bad + `,"source":` + bad + `,"createdAt":"2026-07-03T09:00:00Z","app":{"id":"a","slug":` + bad + `,"name":` + bad + `}}`
+	out["GET /api/v1/suppressions"], out["GET /api/admin/suppressions"] = `200 {"data":[`+listed+`],"nextCursor":"abc"}`, `200 {"data":[`+listed+`],"nextCursor":"abc"}`
+	out["GET /api/admin/audit"] = `200 {"data":[{"sequence":7,"at":"2026-07-03T09:00:00Z","actor":` + bad + `,"actorName":` + bad + `,"address":` + bad + `,"app":` + bad + `,"action":` + bad + `,"target":` + bad + `,"detail":{` + bad + `:{"from":` + bad + `,"to":[` + bad + `,5]},"b":{"changed":true}}}],"nextCursor":"abc"}`
 	captured := `{"id":"c00000000000000000000001a","channel":"EMAIL","toAddress":` + bad + `,"fromAddress":` + bad + `,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},
 		"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"attachments":1,"tags":[` + bad + `],"capturedAt":"2026-07-03T09:30:00Z"}`
 	out["GET /api/v1/sandbox/messages"] = `200 {"data":[` + captured + `,{"id":"c00000000000000000000003a","channel":"SMS","toAddress":` + bad + `,"body":` + bad + `,"segments":2,"encoding":"UCS2"}],"nextCursor":"abc"}`
@@ -159,7 +166,7 @@ func full() map[string]string {
 }
 
 // queries are what some pages need to show anything.
-var queries = map[string]string{messagesPath + "/bulk": "?action=retry&status=FAILED"}
+var queries = map[string]string{suppressionsPath: "?app=shop", messagesPath + "/bulk": "?action=retry&status=FAILED"}
 
 // TestEveryPage walks the table: each page answers with empty and with full data, says what it must in its head, is well formed
 // where it matters, has no markup of others in it, nothing inline, and no link that leads nowhere.
@@ -173,7 +180,7 @@ func TestEveryPage(t *testing.T) {
 			}
 			path := filled(one.path) + queries[one.path]
 			w := ask(c, "GET", path, nil)
-			if stored := strings.HasSuffix(one.path, "/source") || strings.Contains(one.path, "/files/"); stored {
+			if stored := strings.HasSuffix(one.path, "/source") || strings.HasSuffix(one.path, "/export") || strings.Contains(one.path, "/files/"); stored {
 				checkStored(t, name, path, w)
 				continue
 			}

@@ -17,7 +17,7 @@ func checkStored(t *testing.T, name, path string, w *httptest.ResponseRecorder) 
 	h := w.Header()
 	switch {
 	case name == "empty" && w.Code == http.StatusNotFound:
-	case w.Code != http.StatusOK || h.Get("Content-Type") != "application/octet-stream" || !strings.HasPrefix(h.Get("Content-Disposition"), "attachment;"):
+	case w.Code != http.StatusOK || h.Get("Content-Type") != "application/octet-stream" && h.Get("Content-Type") != "text/csv; charset=utf-8" || !strings.HasPrefix(h.Get("Content-Disposition"), "attachment;"):
 		t.Errorf("%s %s: %d %v", name, path, w.Code, h)
 	default:
 		checkHead(t, path, h, false)

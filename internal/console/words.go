@@ -47,6 +47,8 @@ func (c *Console) funcs() template.FuncMap {
 		"took":    func(from, to any) string { return words(at(to).Sub(at(from))) },
 		"query":   func(encoded string) template.URL { return template.URL(encoded) }, //nolint:gosec // of url.Values.Encode alone
 		"bytes":   sizeWords,
+		"reason":  func(s string) string { return wordsOr(reasonWords, s) },
+		"source":  func(s string) string { return wordsOr(sourceWords, s) },
 		"add":     func(a, b int) int { return a + b },
 	}
 }
@@ -244,4 +246,12 @@ func sizeWords(n int) string {
 		return itoa((n+1<<9)>>10) + " kB"
 	}
 	return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MB"
+}
+
+// wordsOr is the entry of a word, or the word itself as people read it where this version does not know it.
+func wordsOr(table map[string]string, word string) string {
+	if s, ok := table[word]; ok {
+		return s
+	}
+	return statusWord(word)
 }
