@@ -241,9 +241,15 @@ func (v *visit) appSettingsPage(status int, app *client.App, f *form) error {
 	return v.showStatus(status, "form", page{Title: "Settings", Trail: []crumb{{"Apps", appsPath}, {app.Name, at}}, Data: formPage{Form: f, Action: at + "/settings", Button: "Save the settings", Back: at}})
 }
 
-// perLine reads a list of one thing a line; commas separate too.
+// perLine reads a list of one thing a line; commas separate too. It is never nil: an empty list is sent as one.
 func perLine(s string) []string {
-	return append([]string{}, strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' || r == ',' || r == ' ' })...)
+	out := []string{}
+	for one := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '\n' || r == '\r' || r == ',' }) {
+		if one = strings.TrimSpace(one); one != "" {
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 // saveAppSettings hands over what was filled in as it is, so that the API judges what is no number too.

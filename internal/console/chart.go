@@ -97,25 +97,26 @@ func columns(id, title string, of []series, steps []step, layout string) chart {
 
 func round1(x float64) float64 { return math.Round(x*10) / 10 }
 
-// roundUp is the next of 1, 2, 5, 10, 20, 50 and so on.
+// roundUp is the next of 1, 2, 5, 10, 20, 50 and so on; of what is larger than any count it is n itself.
 func roundUp(n int64) int64 {
-	for power := int64(1); ; power *= 10 {
+	for power := int64(1); power < math.MaxInt64/10; power *= 10 {
 		for _, m := range []int64{1, 2, 5} {
-			if m*power >= n || power > math.MaxInt64/100 {
-				return max(m*power, 1)
+			if m*power >= n {
+				return m * power
 			}
 		}
 	}
+	return n
 }
 
-// Percent is a part of a whole as a width for people, "" of nothing.
+// percent is a part of a whole for people, "" of nothing.
 func percent(part, whole int64) string {
-	if whole == 0 {
+	if whole == 0 || part == 0 {
 		return ""
 	}
 	p := 100 * float64(part) / float64(whole)
 	switch {
-	case part > 0 && p < 0.1:
+	case p < 0.1:
 		return "< 0.1 %"
 	case p > 99.9 && part < whole:
 		return "> 99.9 %"

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/commserver/commserver/client"
@@ -62,12 +63,7 @@ func (f *field) ID() string {
 
 // Chosen says whether a choice is taken.
 func (f *field) Chosen(value string) bool {
-	for _, one := range f.Values {
-		if one == value {
-			return true
-		}
-	}
-	return f.Value == value && f.Kind != manyField
+	return slices.Contains(f.Values, value) || f.Value == value && f.Kind != manyField
 }
 
 // Described is what aria-describedby names.
@@ -110,6 +106,9 @@ func (f *form) blame(err error) bool {
 		return false
 	}
 	f.Error = e.Message
+	if len(e.Fields) > 0 { // they say more than the sentence for programs
+		f.Error = "Look at these again; nothing was changed."
+	}
 	for path, why := range e.Fields {
 		if one := f.about(path); one != nil {
 			one.Error = strings.TrimSpace(one.Error + " " + sentence(why))

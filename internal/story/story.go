@@ -6,6 +6,7 @@
 package story
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,8 @@ func carrier(name string) string {
 		return "the provider"
 	case "sandbox":
 		return "the sandbox"
+	case "smtp":
+		return "the mail server"
 	}
 	return name
 }
@@ -115,7 +118,7 @@ func reason(word string) string {
 
 // lastFailure is the last attempt that did not end well, nil when there is none.
 func lastFailure(m *client.Stored) *client.Attempt {
-	for i := len(m.AttemptLog) - 1; i >= 0; i-- {
+	for i := range slices.Backward(m.AttemptLog) {
 		switch m.AttemptLog[i].Outcome {
 		case "accepted", "running", "not_started":
 		default:
@@ -156,7 +159,7 @@ var ends = map[comm.Cause]struct{ happened, do string }{
 func failed(s *Story, m *client.Stored) {
 	s.Next = "Nothing more is tried by itself."
 	s.Why = m.ErrorMessage
-	for i := len(m.Events) - 1; i >= 0; i-- {
+	for i := range slices.Backward(m.Events) {
 		if m.Events[i].To != "FAILED" || m.Events[i].From == "FAILED" {
 			continue
 		}

@@ -56,7 +56,10 @@
 
   // Confirmations open in the dialog.
   document.addEventListener("htmx:afterSwap", (event) => {
-    if (event.detail.target === dialog && !dialog.open) { dialog.showModal(); }
+    if (event.detail.target !== dialog || dialog.open) { return; }
+    dialog.showModal();
+    const first = dialog.querySelector("input[name=confirm]") || dialog.querySelector(".danger ~ [data-close-dialog]");
+    if (first) { first.focus(); } // not the button that destroys
   });
   if (dialog) { dialog.addEventListener("close", () => { dialog.textContent = ""; }); }
 
