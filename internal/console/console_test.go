@@ -101,7 +101,7 @@ func token(t *testing.T, c *Console) string {
 }
 
 // sample are values for the wildcards of routes.
-var sample = map[string]string{"{id}": "c00000000000000000000001a", "{action}": "retry", "{act}": "delete", "{app}": "shop", "{key}": "c00000000000000000000002a", "{n}": "1"}
+var sample = map[string]string{"{id}": "c00000000000000000000001a", "{action}": "retry", "{act}": "delete", "{app}": "shop", "{key}": "c00000000000000000000002a", "{n}": "1", "{delivery}": "c00000000000000000000004a"}
 
 func filled(path string) string {
 	for name, value := range sample {
@@ -122,6 +122,9 @@ func empty() map[string]string {
 	for _, path := range []string{"/api/v1/sandbox/messages", "/api/v1/suppressions", "/api/admin/suppressions", "/api/admin/audit"} {
 		out["GET "+path] = `200 {"data":[],"nextCursor":null}`
 	}
+	out["GET /api/v1/webhooks/c00000000000000000000001a"] = `200 {"id":"c00000000000000000000001a","name":"orders","url":"https://example.com/hook","isActive":true}`
+	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries"] = `200 {"data":[],"nextCursor":null}`
+	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries/c00000000000000000000004a"] = `200 {"id":"c00000000000000000000004a","state":"waiting","eventId":"evt","body":{}}`
 	out["GET /api/v1/suppressions/export"] = "200 channel,address"
 	out["GET /api/v1/sandbox/messages/c00000000000000000000001a"] = `200 {"id":"c00000000000000000000001a","channel":"SMS","toAddress":"233241234567","body":"Hi “you”","segments":1,"encoding":"UCS2"}`
 	out["GET /api/admin/messages/*"] = `200 {"id":"c00000000000000000000001a","channel":"SMS","status":"FAILED","toAddress":"233241234567","app":{"id":"a","slug":"shop","name":"Shop"}}`
@@ -157,6 +160,12 @@ func full() map[string]string {
 	listed := `{"channel":"EMAIL","address":` + bad + `,"reason":` + bad + `,"note":` + bad + `,"source":` + bad + `,"createdAt":"2026-07-03T09:00:00Z","app":{"id":"a","slug":` + bad + `,"name":` + bad + `}}`
 	out["GET /api/v1/suppressions"], out["GET /api/admin/suppressions"] = `200 {"data":[`+listed+`],"nextCursor":"abc"}`, `200 {"data":[`+listed+`],"nextCursor":"abc"}`
 	out["GET /api/admin/audit"] = `200 {"data":[{"sequence":7,"at":"2026-07-03T09:00:00Z","actor":` + bad + `,"actorName":` + bad + `,"address":` + bad + `,"app":` + bad + `,"action":` + bad + `,"target":` + bad + `,"detail":{` + bad + `:{"from":` + bad + `,"to":[` + bad + `,5]},"b":{"changed":true}}}],"nextCursor":"abc"}`
+	hook := `{"id":"c00000000000000000000001a","name":` + bad + `,"url":` + bad + `,"statuses":[` + bad + `],"channels":[` + bad + `],"tags":[` + bad + `],"isActive":false,"disabledReason":"gone","disabledAt":"2026-07-03T09:00:00Z","previousSecretEndsAt":"2026-07-03T11:00:00Z"}`
+	out["GET /api/v1/webhooks"], out["GET /api/v1/webhooks/c00000000000000000000001a"] = `200 {"data":[`+hook+`],"nextCursor":null}`, `200 `+hook
+	delivery := `{"id":"c00000000000000000000004a","eventId":` + bad + `,"messageId":"c00000000000000000000001a","status":` + bad + `,"state":"failed","attempts":2,"nextAttemptAt":"2026-07-03T11:00:00Z","createdAt":"2026-07-03T09:00:00Z","endedAt":"2026-07-03T09:10:00Z",
+		"body":{"a":` + bad + `},"attemptLog":[{"attempt":1,"at":"2026-07-03T09:00:00Z","tookMs":12,"status":500,"fault":` + bad + `,"answer":` + bad + `}]}`
+	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries"] = `200 {"data":[` + delivery + `],"nextCursor":"abc"}`
+	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries/c00000000000000000000004a"] = `200 ` + delivery
 	captured := `{"id":"c00000000000000000000001a","channel":"EMAIL","toAddress":` + bad + `,"fromAddress":` + bad + `,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},
 		"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"attachments":1,"tags":[` + bad + `],"capturedAt":"2026-07-03T09:30:00Z"}`
 	out["GET /api/v1/sandbox/messages"] = `200 {"data":[` + captured + `,{"id":"c00000000000000000000003a","channel":"SMS","toAddress":` + bad + `,"body":` + bad + `,"segments":2,"encoding":"UCS2"}],"nextCursor":"abc"}`

@@ -39,17 +39,18 @@ func (c *Console) funcs() template.FuncMap {
 		"keyWorks": func(k client.Key) bool {
 			return (k.RevokedAt == nil || k.RevokedAt.After(c.cfg.Now())) && (k.ExpiresAt == nil || k.ExpiresAt.After(c.cfg.Now()))
 		},
-		"percent": percent,
-		"ticks":   ticks,
-		"curl":    curl,
-		"list":    func(of ...string) []string { return of },
-		"waits":   chain.WaitText,
-		"took":    func(from, to any) string { return words(at(to).Sub(at(from))) },
-		"query":   func(encoded string) template.URL { return template.URL(encoded) }, //nolint:gosec // of url.Values.Encode alone
-		"bytes":   sizeWords,
-		"reason":  func(s string) string { return wordsOr(reasonWords, s) },
-		"source":  func(s string) string { return wordsOr(sourceWords, s) },
-		"add":     func(a, b int) int { return a + b },
+		"percent":       percent,
+		"ticks":         ticks,
+		"curl":          curl,
+		"list":          func(of ...string) []string { return of },
+		"waits":         chain.WaitText,
+		"took":          func(from, to any) string { return words(at(to).Sub(at(from))) },
+		"query":         func(encoded string) template.URL { return template.URL(encoded) }, //nolint:gosec // of url.Values.Encode alone
+		"bytes":         sizeWords,
+		"endpointState": endpointState,
+		"reason":        func(s string) string { return wordsOr(reasonWords, s) },
+		"source":        func(s string) string { return wordsOr(sourceWords, s) },
+		"add":           func(a, b int) int { return a + b },
 	}
 }
 
@@ -141,7 +142,7 @@ var tones = map[string]string{
 	"RUNNING": "ok", "PAUSED": "warn", "DRAINING": "warn",
 	"accepted": "ok", "failed": "bad", "rejected": "bad", "throttled": "warn", "unknown": "warn", "not_started": "quiet", "running": "info",
 	"waiting": "wait", "delivered": "ok", "raised": "bad", "cleared": "ok",
-	"active": "ok", "off": "quiet", "sandbox": "warn", "live": "ok", "paused": "warn", "ended": "quiet", "down": "bad",
+	"active": "ok", "off": "quiet", "switched off": "bad", "sandbox": "warn", "live": "ok", "paused": "warn", "ended": "quiet", "down": "bad",
 }
 
 func tone(status string) string {
