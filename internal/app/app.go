@@ -25,6 +25,7 @@ import (
 	"github.com/commserver/commserver/internal/dispatch"
 	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/identity"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/receipt"
 	"github.com/commserver/commserver/internal/registry"
@@ -52,6 +53,7 @@ type App struct {
 	store      store.Store
 	book       *erased.Book // the opt-out lists
 	auth       *auth.Authenticator
+	identity   *identity.Service
 	registry   *registry.Service
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher // nil for the role api

@@ -20,6 +20,7 @@ import (
 	"github.com/commserver/commserver/internal/guard"
 	"github.com/commserver/commserver/internal/httpapi"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/identity"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/provider"
@@ -27,6 +28,7 @@ import (
 	"github.com/commserver/commserver/internal/provider/sandbox"
 	"github.com/commserver/commserver/internal/receipt"
 	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
@@ -77,7 +79,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Endpoints: s, Templates: s, Messages: s, Audit: s, Troubles: s, Adapters: all.Adapters(), Ring: ring, Mail: out.mail, Web: out.web, Fallback: fallback(a.cfg), PublicURL: a.base,
 		Changed: a.changed, Log: a.log})
 	a.registry = reg
-	if err := a.engines(opt, reg, out, phones); err != nil {
+	if err := a.engines(opt, reg, ring, out, phones); err != nil {
 		return err
 	}
 	a.hooks(opt, ring, out)
@@ -135,9 +137,10 @@ func phonesOf(region string) (phones address.Phones, err error) {
 }
 
 // engines makes auth, dispatch, intake and stats.
-func (a *App) engines(opt Options, reg *registry.Service, out doors, phones address.Phones) error {
+func (a *App) engines(opt Options, reg *registry.Service, ring *seal.Ring, out doors, phones address.Phones) error {
 	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal(),
 		AdminKey: a.cfg.AdminKey.Reveal(), Uses: a.store, Log: a.log})
+	a.identity = identity.New(identity.Config{Users: a.store, Sessions: a.store, Ring: ring, AdminKey: a.cfg.AdminKey.Reveal(), Note: a.auth.Note, Log: a.log})
 	a.stats = stats.New(stats.Config{Store: a.store, Apps: a.store, Now: a.store.Now, Log: a.log})
 	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Health: a.store, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed, Alarm: a.alarm})
@@ -218,7 +221,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 	tries := a.tries(reg, out)
 	waits := backlog.New(a.store)
 	a.watch(opt, out, waits, tries)
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Files: a.store, Stats: a.stats, Feed: a.feed, Tail: a.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}), Everywhere: a.store, Backlog: waits, Alerts: a.alerts, Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Receipts: a.receipts, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
+	return httpapi.New(httpapi.Config{Auth: a.auth, Identity: a.identity, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Files: a.store, Stats: a.stats, Feed: a.feed, Tail: a.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}), Everywhere: a.store, Backlog: waits, Alerts: a.alerts, Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Receipts: a.receipts, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
 		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
 }
 

@@ -51,6 +51,7 @@ func floors() map[string]int {
 		"internal/backlog":  3,
 		"internal/dispatch": 3,
 		"internal/feed":     3,
+		"internal/identity": 3,
 		"internal/intake":   3,
 		"internal/keyring":  3,
 		"internal/receipt":  3,
@@ -131,7 +132,8 @@ func libraries() []library {
 		{"golang.org/x/text", []string{"internal/address", "internal/sms", "internal/mime"}, "Unicode normal forms"},
 		{"golang.org/x/term", []string{"internal/cli", "internal/app"}, "is this a terminal?"},
 		{"golang.org/x/sys", []string{"internal/cli", "internal/app", "internal/bench"}, "what the standard library has no call for"},
-		{"golang.org/x/crypto", []string{"internal/auth", "internal/seal"}, "password hashing"},
+		{"golang.org/x/crypto", []string{"internal/identity"}, "argon2id, for passwords"},
+		{"github.com/pquerna/otp", []string{"internal/identity"}, "TOTP, the second factor, and the address that authenticator apps read"},
 		{"github.com/schollz/progressbar/v3", []string{"internal/cli", "internal/bench", "internal/prove"}, "progress of long commands"},
 	}
 }
@@ -141,7 +143,7 @@ func testLibraries() []string {
 	return []string{
 		"github.com/getkin/kin-openapi", "github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid",
 		"github.com/emersion/go-smtp", "github.com/emersion/go-sasl", "github.com/jackc/pgx/v5", "modernc.org/sqlite",
-		"github.com/wneessen/go-mail", "golang.org/x/net", "golang.org/x/text", "golang.org/x/sys", "github.com/nyaruka/phonenumbers",
+		"github.com/pquerna/otp", "github.com/wneessen/go-mail", "golang.org/x/net", "golang.org/x/text", "golang.org/x/sys", "github.com/nyaruka/phonenumbers",
 		"github.com/go-json-experiment/json",
 	}
 }
@@ -158,7 +160,7 @@ func testSupport() []string { return []string{"test/pgserver", "test/pgtest", "t
 // secretHandlers make or check secrets and ids that must not be guessed.
 func secretHandlers() []string {
 	return []string{"internal/apikey", "internal/auth", "internal/comm", "internal/config", "internal/console", "internal/httpapi",
-		"internal/intake", "internal/receipt", "internal/seal", "internal/signature", "client"}
+		"internal/identity", "internal/intake", "internal/receipt", "internal/seal", "internal/signature", "client"}
 }
 
 // dialers may open connections without the guard: the guard itself, and clients

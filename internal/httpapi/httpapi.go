@@ -24,6 +24,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/identity"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/outage"
 	"github.com/commserver/commserver/internal/pace"
@@ -42,6 +43,8 @@ type Auth interface {
 	App(ctx context.Context, h http.Header, from netip.Addr) (*auth.Caller, error)
 	Provisioning(ctx context.Context, h http.Header, from netip.Addr) error
 	Admin(ctx context.Context, h http.Header, from netip.Addr) error
+	// For is App for somebody with a session.
+	For(ctx context.Context, h http.Header, by auth.Visitor) (*auth.Caller, error)
 	// Holds answers the error that ends an admitted caller's call; nil: it may go on.
 	Holds(ctx context.Context, c *auth.Caller) error
 	// While is a context that ends, with that error for its cause, when the caller does.
@@ -73,7 +76,9 @@ type Check struct {
 
 // Config is what an API needs.
 type Config struct {
-	Auth     Auth
+	Auth Auth
+	// Identity is the users of the console and their sessions.
+	Identity *identity.Service
 	Intake   Intake
 	Registry *registry.Service
 	Trial    *trial.Service
@@ -125,6 +130,8 @@ type API struct {
 	ready     readiness
 	finishing atomic.Int32 // refused bodies that are being read to their ends
 	refusals  outage.Spaced
+	sites     *http.CrossOriginProtection
+	cookie    cookie
 }
 
 // New makes an API.
@@ -141,6 +148,7 @@ func New(cfg Config) *API {
 	a.exports.All, a.exports.OfApp = exportsAtOnce, exportsOfApp
 	a.streams.All, a.streams.OfApp = streamsAtOnce, streamsOfApp
 	a.callbacks.All, a.callbacks.OfApp = callbacksAtOnce, callbacksOfConfig
+	a.sites, a.cookie = sitesOf(cfg.PublicURL), cookieOf(cfg.PublicURL)
 	a.parcels.New = func() any { return new(parcel) }
 	a.ready.of(cfg.Checks, cfg.Log)
 	return a
@@ -207,6 +215,9 @@ func (a *API) serve(route Route) http.Handler {
 // admit checks the credentials that the route asks for, and says who makes the request's changes.
 func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor comm.Actor, err error) {
 	from := httpserver.ClientAddr(r.Context())
+	if id, ok := a.cookie.read(r); ok && route.takesSessions() {
+		return a.admitSession(route, r, id)
+	}
 	switch route.Who {
 	case AnApp:
 		if caller, err = a.cfg.Auth.App(r.Context(), r.Header, from); err == nil {
@@ -216,6 +227,8 @@ func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor co
 		actor.Kind, err = comm.ActorProvisioning, a.cfg.Auth.Provisioning(r.Context(), r.Header, from)
 	case Admin:
 		actor.Kind, err = comm.ActorAdmin, a.cfg.Auth.Admin(r.Context(), r.Header, from)
+	case ASession:
+		err = notSignedIn()
 	}
 	return caller, actor, err
 }

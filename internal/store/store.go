@@ -54,6 +54,8 @@ type Store interface {
 	Feed
 	Deliveries
 	Alerts
+	Users
+	Sessions
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)
