@@ -16,7 +16,7 @@ type route struct {
 
 // routes is everything that is served, but for the assets. The tests walk it.
 func (c *Console) routes() []route {
-	return slices.Concat(c.doorRoutes(), c.overviewRoutes(), c.messageRoutes(), c.appRoutes())
+	return slices.Concat(c.doorRoutes(), c.overviewRoutes(), c.messageRoutes(), c.appRoutes(), c.accountRoutes())
 }
 
 // section is a group of pages in the navigation.
