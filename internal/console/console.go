@@ -124,6 +124,18 @@ func headed(next http.Handler) http.Handler {
 	})
 }
 
+// Beside puts the console before the API: what is below Root is its, and / is as Welcome has it.
+func Beside(api http.Handler, c *Console) http.Handler {
+	others := Welcome(api)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == Root || strings.HasPrefix(r.URL.Path, Root+"/") {
+			c.routed.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, r)
+	})
+}
+
 // Welcome sends people who open the address in a browser from / to the console; everybody else gets what next answers.
 func Welcome(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

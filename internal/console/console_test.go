@@ -24,13 +24,14 @@ const nasty = `"><script>alert(1)</script><img src=x onerror=alert(1)>'{{7*7}}`
 
 // fakeAPI stands in for the API: sessions by their cookie, and answers by "METHOD path". What it was asked is in calls.
 type fakeAPI struct {
-	answers map[string]string // "GET /api/admin/apps": "200 {…}"; a path's last part may be *
-	role    string
-	calls   []string
-	bodies  []string
+	answers    map[string]string // "GET /api/admin/apps": "200 {…}"; a path's last part may be *
+	role       string
+	mustChange bool
+	calls      []string
+	bodies     []string
 }
 
-const cookie = "commserver_session=of-a-test"
+const cookie = "commserver=of-a-test"
 
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
@@ -46,7 +47,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !signedIn:
 		answer = `401 {"error":"Sign in.","details":{"code":"unauthenticated"}}`
 	case key == "GET /api/admin/session":
-		answer = `200 {"user":{"name":"Ama","role":"` + f.role + `"},"expiresAt":"2026-07-03T12:00:00Z"}`
+		answer = `200 {"user":{"id":"u1","name":"Ama","role":"` + f.role + `"},"expiresAt":"2026-07-03T12:00:00Z","mustChangePassword":` + fmt.Sprint(f.mustChange) + `,"secondFactor":false,"csrfToken":"token of ` + r.Header.Get("Cookie") + `"}`
 	case f.answers[key] != "":
 		answer = f.answers[key]
 	case f.answers[key[:strings.LastIndex(key, "/")]+"/*"] != "":
@@ -93,7 +94,7 @@ func ask(c *Console, method, path string, form url.Values, headers ...string) *h
 // token reads the session's token out of a page.
 func token(t *testing.T, c *Console) string {
 	t.Helper()
-	found := regexp.MustCompile(`name="_token" value="([^"]+)"`).FindStringSubmatch(ask(c, "GET", Root+"/nothing", nil).Body.String())
+	found := regexp.MustCompile(`name="_token" value="([^"]+)"`).FindStringSubmatch(ask(c, "GET", accountPath, nil).Body.String())
 	if found == nil {
 		t.Fatal("a page has no token")
 	}
@@ -411,7 +412,7 @@ func TestForms(t *testing.T) {
 		for name, try := range map[string][]string{
 			"no token":        {""},
 			"a broken token":  {good[:len(good)-2]},
-			"another session": {good, "Cookie", cookie + "; other_session=2"},
+			"another session": {good, "Cookie", cookie + "2"},
 			"another site":    {good, "Sec-Fetch-Site", "cross-site"},
 			"another origin":  {good, "Origin", "https://evil.example"},
 		} {
@@ -432,9 +433,10 @@ func TestForms(t *testing.T) {
 // TestRoles: what a role may not do is neither shown nor passed on.
 func TestRoles(t *testing.T) {
 	t.Parallel()
+	c := open(t, &fakeAPI{})
 	for role, may := range map[string][]act{"VIEWER": {actSee}, "OPERATOR": {actSee, actOperate}, "ADMIN": {actSee, actOperate, actRule}, "OF_TOMORROW": {actSee}} {
 		api := &fakeAPI{answers: full(), role: role}
-		c := open(t, api)
+		c.inside = newInside(api)
 		good := token(t, c)
 		allowed := map[act]bool{}
 		for _, a := range may {
@@ -587,5 +589,49 @@ func TestWelcome(t *testing.T) {
 		if w.Code != tc.want {
 			t.Errorf("%+v: %d", tc, w.Code)
 		}
+	}
+}
+
+// TestAGivenPassword: nothing opens before it is changed.
+func TestAGivenPassword(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full(), mustChange: true}
+	c := open(t, api)
+	for _, one := range c.table {
+		if one.open || strings.HasPrefix(one.path, accountPath) || one.path == Root+"/sign-out" {
+			continue
+		}
+		if w := ask(c, one.method, filled(one.path), url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != accountPath {
+			t.Errorf("%s %s: %d %v", one.method, one.path, w.Code, w.Header())
+		}
+	}
+	form := url.Values{"_token": {token(t, c)}, "current": {"given by the admin"}, "new": {"my own words here"}, "again": {"my own word here"}}
+	if w := ask(c, "POST", accountPath+"/password", form); w.Code != http.StatusBadRequest || strings.Contains(w.Body.String(), "given by") || !strings.Contains(w.Body.String(), "not the same") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	form.Set("again", form.Get("new"))
+	api.answers["POST /api/admin/session/password"] = `400 {"error":"Wrong.","details":{"code":"invalid_field","fields":{"new":"is one of those that are tried first"}}}`
+	if w := ask(c, "POST", accountPath+"/password", form); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "tried first") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	api.answers["POST /api/admin/session/password"] = `204 `
+	if w := ask(c, "POST", accountPath+"/password", form); w.Header().Get("Location") != Root || api.bodies[len(api.bodies)-1] != `{"current":"given by the admin","new":"my own words here"}` {
+		t.Errorf("%d %v %s", w.Code, w.Header(), api.bodies[len(api.bodies)-1])
+	}
+}
+
+func TestSecondFactor(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	c := open(t, api)
+	api.answers["POST /api/admin/session/second-factor"] = `201 {"secret":"ABCD EFGH","uri":"otpauth://totp/x"}`
+	api.answers["POST /api/admin/session/second-factor/confirm"] = `200 {"recoveryCodes":["one-two","three-four"]}`
+	api.answers["POST /api/admin/session/second-factor/remove"] = `401 {"error":"The code is wrong.","details":{"code":"wrong_code"}}`
+	good := token(t, c)
+	if w := ask(c, "POST", accountPath+"/factor", url.Values{"_token": {good}, "password": {"p"}}); !strings.Contains(w.Body.String(), "ABCD EFGH") || strings.Contains(w.Header().Get("Location"), "ABCD") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := ask(c, "POST", accountPath+"/factor/confirm", url.Values{"_token": {good}, "code": {" 123456 "}}); !strings.Contains(w.Body.String(), "three-four") || api.bodies[len(api.bodies)-1] != `{"code":"123456"}` {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

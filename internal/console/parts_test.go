@@ -192,6 +192,7 @@ func TestFormErrors(t *testing.T) {
 // TestActs goes through forms as a browser does: what reaches the API, and what is told afterwards.
 func TestActs(t *testing.T) {
 	t.Parallel()
+	c := open(t, &fakeAPI{})
 	for _, tc := range []struct {
 		path string
 		form url.Values
@@ -221,8 +222,8 @@ func TestActs(t *testing.T) {
 			answers[key] = `200 {}`
 		}
 		answers["GET /api/admin/messages"] = `200 {"data":[{"id":"c00000000000000000000001a"}],"nextCursor":null}`
-		api := &fakeAPI{answers: answers}
-		c := open(t, api)
+		api := &fakeAPI{answers: answers, role: "ADMIN"}
+		c.inside = newInside(api)
 		tc.form.Set("_token", token(t, c))
 		w := ask(c, "POST", tc.path, tc.form)
 		last := len(api.calls) - 1

@@ -20,8 +20,11 @@ const sessionPath = "/api/admin/session"
 
 // user is who is signed in.
 type user struct {
-	Name, Role string
-	Until      time.Time // of the session, if nothing more is asked
+	ID, Name, Role string    // without ID it is whoever holds the admin key
+	Until          time.Time // of the session, if nothing more is asked
+	MustChange     bool      // an administrator set the password: nothing else is open before it is changed
+	Protected      bool      // by a second factor
+	formToken      string    // the API's, of the session
 }
 
 // errSignIn sends the browser to the sign-in page.
@@ -34,15 +37,22 @@ func (v *visit) signedIn() error {
 	}
 	s, err := fetch[struct {
 		User struct {
+			ID   string `json:"id"`
 			Name string `json:"name"`
 			Role string `json:"role"`
 		} `json:"user"`
-		ExpiresAt time.Time `json:"expiresAt"`
+		ExpiresAt  time.Time `json:"expiresAt"`
+		MustChange bool      `json:"mustChangePassword"`
+		Protected  bool      `json:"secondFactor"`
+		FormToken  string    `json:"csrfToken"`
 	}](v, "", sessionPath, nil)
 	if err != nil {
 		return err
 	}
-	v.user = user{s.User.Name, s.User.Role, s.ExpiresAt}
+	if s.FormToken == "" {
+		return errors.New("console: the API says nothing that binds forms to the session")
+	}
+	v.user = user{s.User.ID, s.User.Name, s.User.Role, s.ExpiresAt, s.MustChange, s.Protected, s.FormToken}
 	return nil
 }
 
@@ -72,7 +82,6 @@ func (c *Console) doorRoutes() []route {
 // signInForm is the page of signing in.
 type signInForm struct {
 	Next, With, Name string
-	Code             bool // a second factor is asked for
 	Error            string
 	Fields           map[string]string
 }
@@ -104,7 +113,10 @@ func (v *visit) signIn() error {
 	case !errors.As(err, &e):
 		return err
 	}
-	f.Error, f.Fields, f.Code = e.Message, e.Fields, in.Has("code") || strings.Contains(e.Code, "code")
+	f.Error, f.Fields = e.Message, e.Fields
+	if e.Code == "second_factor_required" {
+		f.Error = "This user has a second factor: enter the password again, and the code that the authenticator shows now, or a recovery code."
+	}
 	if e.RetryAfter > 0 {
 		f.Error += " Try again in " + words(e.RetryAfter) + "."
 	}
@@ -121,17 +133,10 @@ func (v *visit) signOut() error {
 // tokenBytes is the length of a form's token before it is masked.
 const tokenBytes = sha256.Size
 
-// secret is what the session's forms must know: a hash of its cookies, which no other site can read. It ends with the session and is the
-// same on every node. The theme and what was done last are no part of it.
+// secret is what the session's forms must know: a hash of the API's own token of the session. It ends with the session, and is
+// the same on every node.
 func (v *visit) secret() [tokenBytes]byte {
-	h := sha256.New()
-	h.Write([]byte("a form of the console\x00"))
-	for _, cookie := range v.r.Cookies() {
-		if cookie.Name != themeCookie && cookie.Name != toastCookie && strings.Contains(cookie.Name, "session") {
-			h.Write([]byte(cookie.Name + "=" + cookie.Value + "\x00"))
-		}
-	}
-	return [tokenBytes]byte(h.Sum(nil))
+	return sha256.Sum256([]byte("a form of the console\x00" + v.user.formToken))
 }
 
 // token is the secret as a page shows it: masked anew each time, so that compressing pages tells nothing of it.

@@ -97,6 +97,9 @@ func (v *visit) enter() error {
 	if err := v.signedIn(); err != nil {
 		return err
 	}
+	if v.user.MustChange && !strings.HasPrefix(v.route.path, accountPath) && v.route.path != Root+"/sign-out" {
+		return errChange
+	}
 	if v.route.method != http.MethodGet && !v.tokenHolds() {
 		return refusal{http.StatusForbidden, "This form is of an earlier session.", "Go back, load the page again and send it once more. Nothing was changed."}
 	}
@@ -124,6 +127,10 @@ func (v *visit) failed(err error) {
 	var e *client.Error
 	if errors.As(err, &e) && e.Status == http.StatusUnauthorized || errors.Is(err, errSignIn) {
 		v.toSignIn()
+		return
+	}
+	if errors.Is(err, errChange) || e != nil && e.Code == "password_change_required" {
+		v.redirect(accountPath)
 		return
 	}
 	out := refusal{http.StatusInternalServerError, "Something went wrong in the server.", "Try again. If it stays, look for the request below in the server's log."}
@@ -172,6 +179,7 @@ func (c *Console) refuse(w http.ResponseWriter, r *http.Request, status int) {
 		return
 	}
 	v := &visit{c: c, w: w, r: r}
+	_ = v.signedIn() // to show the navigation to who may see it
 	out := refusal{status, "There is no such page.", "The address may be incomplete. The overview leads everywhere."}
 	switch status {
 	case http.StatusMethodNotAllowed:

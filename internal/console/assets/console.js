@@ -63,6 +63,15 @@
   });
   if (dialog) { dialog.addEventListener("close", () => { dialog.textContent = ""; }); }
 
+  // Parts that are fetched again and again rest while nobody looks: a session that nobody uses is to end.
+  let touched = Date.now();
+  ["pointerdown", "pointermove", "keydown", "scroll", "focus"].forEach((name) => window.addEventListener(name, () => { touched = Date.now(); }, { passive: true }));
+  const restAfter = 10 * 60 * 1000;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const repeats = (event.detail.elt.getAttribute("hx-trigger") || "").startsWith("every");
+    if (repeats && (document.hidden || Date.now() - touched > restAfter)) { event.preventDefault(); }
+  });
+
   // A part that is fetched again says so when the server cannot be reached.
   ["htmx:sendError", "htmx:responseError"].forEach((name) => document.addEventListener(name, () => {
     document.body.classList.add("offline");
