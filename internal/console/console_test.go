@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+
+	"github.com/commserver/commserver/internal/provider/all"
 )
 
 // nasty is shown in every field of the full answers: it must never become markup.
@@ -68,7 +70,7 @@ func open(t *testing.T, api *fakeAPI) *Console {
 	if api.role == "" {
 		api.role = "ADMIN"
 	}
-	c, err := New(Config{API: api, PublicURL: "http://localhost:3008", Version: "test", Now: now, Log: slog.New(slog.DiscardHandler)})
+	c, err := New(Config{API: api, PublicURL: "http://localhost:3008", Adapters: all.Adapters(), Version: "test", Now: now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ func empty() map[string]string {
 	out["GET /api/v1/webhooks/c00000000000000000000001a"] = `200 {"id":"c00000000000000000000001a","name":"orders","url":"https://example.com/hook","isActive":true}`
 	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries"] = `200 {"data":[],"nextCursor":null}`
 	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries/c00000000000000000000004a"] = `200 {"id":"c00000000000000000000004a","state":"waiting","eventId":"evt","body":{}}`
+	out["GET /api/admin/provider-configs/*"] = `200 {"id":"c00000000000000000000001a","providerType":"SMTP","channel":"EMAIL","name":"Relay","isActive":true,"config":{"host":"mail.example.com","password":"••••"}}`
 	out["GET /api/admin/users"] = `200 {"data":[],"nextCursor":null}`
 	out["GET /api/admin/users/*"] = `200 {"id":"c00000000000000000000001a","name":"ama","role":"VIEWER","isActive":true,"startPasswordUntil":"2026-07-05T09:00:00Z"}`
 	out["GET /api/v1/suppressions/export"] = "200 channel,address"
@@ -62,6 +63,8 @@ func full() map[string]string {
 	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries/c00000000000000000000004a"] = `200 ` + delivery
 	someone := `{"id":"c00000000000000000000001a","name":` + bad + `,"role":` + bad + `,"isActive":false,"secondFactor":true,"signedInAt":"2026-07-03T09:00:00Z"}`
 	out["GET /api/admin/users"], out["GET /api/admin/users/*"] = `200 {"data":[`+someone+`],"nextCursor":"abc"}`, `200 `+someone
+	relay := `{"id":"c00000000000000000000001a","providerType":"SMTP","channel":"EMAIL","name":` + bad + `,"isActive":true,"pinned":true,"config":{"host":` + bad + `,"from":` + bad + `},"callbackUrl":` + bad + `,"previousCallbackEndsAt":"2026-07-03T09:00:00Z","ratePerDay":5,"warnings":[{"code":"provider_down","message":` + bad + `}]}`
+	out["GET /api/admin/provider-configs"], out["GET /api/admin/provider-configs/*"] = `200 {"data":[`+relay+`,{"id":"c00000000000000000000005a","providerType":"OF_TOMORROW","channel":"EMAIL","name":`+bad+`}],"nextCursor":null}`, `200 `+relay
 	captured := `{"id":"c00000000000000000000001a","channel":"EMAIL","toAddress":` + bad + `,"fromAddress":` + bad + `,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},
 		"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"attachments":1,"tags":[` + bad + `],"capturedAt":"2026-07-03T09:30:00Z"}`
 	out["GET /api/v1/sandbox/messages"] = `200 {"data":[` + captured + `,{"id":"c00000000000000000000003a","channel":"SMS","toAddress":` + bad + `,"body":` + bad + `,"segments":2,"encoding":"UCS2"}],"nextCursor":"abc"}`
