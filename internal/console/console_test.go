@@ -103,7 +103,7 @@ func token(t *testing.T, c *Console) string {
 }
 
 // sample are values for the wildcards of routes.
-var sample = map[string]string{"{id}": "c00000000000000000000001a", "{action}": "retry", "{act}": "delete", "{app}": "shop", "{key}": "c00000000000000000000002a", "{n}": "1", "{delivery}": "c00000000000000000000004a"}
+var sample = map[string]string{"{id}": "c00000000000000000000001a", "{action}": "retry", "{act}": "delete", "{app}": "shop", "{key}": "c00000000000000000000002a", "{n}": "1", "{version}": "2", "{delivery}": "c00000000000000000000004a"}
 
 func filled(path string) string {
 	for name, value := range sample {

@@ -18,6 +18,10 @@ func empty() map[string]string {
 	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries"] = `200 {"data":[],"nextCursor":null}`
 	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries/c00000000000000000000004a"] = `200 {"id":"c00000000000000000000004a","state":"waiting","eventId":"evt","body":{}}`
 	out["GET /api/admin/provider-configs/*"] = `200 {"id":"c00000000000000000000001a","providerType":"SMTP","channel":"EMAIL","name":"Relay","isActive":true,"config":{"host":"mail.example.com","password":"••••"}}`
+	template := "GET /api/v1/templates/c00000000000000000000001a"
+	out["GET /api/v1/templates"], out[template+"/versions"] = `200 {"data":[],"nextCursor":null}`, `200 {"data":[],"nextCursor":null}`
+	out[template] = `200 {"id":"c00000000000000000000001a","key":"code","channel":"SMS","name":"Code","body":"Hi {{name}}","version":3,"variables":["name"]}`
+	out[template+"/versions/2"] = `200 {"version":2,"body":"Hello {{name}}"}`
 	out["GET /api/admin/users"] = `200 {"data":[],"nextCursor":null}`
 	out["GET /api/admin/users/*"] = `200 {"id":"c00000000000000000000001a","name":"ama","role":"VIEWER","isActive":true,"startPasswordUntil":"2026-07-05T09:00:00Z"}`
 	out["GET /api/v1/suppressions/export"] = "200 channel,address"
@@ -65,6 +69,10 @@ func full() map[string]string {
 	out["GET /api/admin/users"], out["GET /api/admin/users/*"] = `200 {"data":[`+someone+`],"nextCursor":"abc"}`, `200 `+someone
 	relay := `{"id":"c00000000000000000000001a","providerType":"SMTP","channel":"EMAIL","name":` + bad + `,"isActive":true,"pinned":true,"config":{"host":` + bad + `,"from":` + bad + `},"callbackUrl":` + bad + `,"previousCallbackEndsAt":"2026-07-03T09:00:00Z","ratePerDay":5,"warnings":[{"code":"provider_down","message":` + bad + `}]}`
 	out["GET /api/admin/provider-configs"], out["GET /api/admin/provider-configs/*"] = `200 {"data":[`+relay+`,{"id":"c00000000000000000000005a","providerType":"OF_TOMORROW","channel":"EMAIL","name":`+bad+`}],"nextCursor":null}`, `200 `+relay
+	template := `{"id":"c00000000000000000000001a","key":` + bad + `,"channel":"EMAIL","name":` + bad + `,"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"version":3,"variables":[` + bad + `]}`
+	at := "GET /api/v1/templates/c00000000000000000000001a"
+	out["GET /api/v1/templates"], out[at], out[at+"/versions"] = `200 {"data":[`+template+`],"nextCursor":"abc"}`, `200 `+template, `200 {"data":[{"version":3,"subject":`+bad+`},{"version":2,"subject":`+bad+`}],"nextCursor":null}`
+	out[at+"/versions/2"] = `200 {"version":2,"subject":"was","body":` + bad + `,"text":` + bad + `}`
 	captured := `{"id":"c00000000000000000000001a","channel":"EMAIL","toAddress":` + bad + `,"fromAddress":` + bad + `,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},
 		"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"attachments":1,"tags":[` + bad + `],"capturedAt":"2026-07-03T09:30:00Z"}`
 	out["GET /api/v1/sandbox/messages"] = `200 {"data":[` + captured + `,{"id":"c00000000000000000000003a","channel":"SMS","toAddress":` + bad + `,"body":` + bad + `,"segments":2,"encoding":"UCS2"}],"nextCursor":"abc"}`
