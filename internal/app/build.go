@@ -225,6 +225,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		Registry:       reg,
 		Trial:          tries,
 		Messages:       a.book.Messages(a.store),
+		Files:          a.store,
 		Stats:          a.stats,
 		Feed:           a.feed,
 		Tail:           a.tail,

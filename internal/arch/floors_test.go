@@ -64,6 +64,7 @@ func floors() map[string]int {
 		"internal/simulate": 3, // stands in for providers; it knows no adapter
 		"internal/trial":    3,
 		"internal/stats":    3,
+		"internal/story":    3, // words for people; it reads what the API shows
 		"internal/suppress": 3,
 		"internal/upkeep":   3,
 		"internal/webhook":  3,

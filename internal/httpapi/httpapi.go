@@ -90,6 +90,7 @@ type Config struct {
 	Registry *registry.Service
 	Trial    *trial.Service
 	Messages store.Messages
+	Files    store.Files
 	// Everywhere reads across apps, and Backlog shows and clears what waits: for the administrator.
 	Everywhere store.Everywhere
 	Backlog    *backlog.Service

@@ -35,6 +35,7 @@ func probes() map[string]probe {
 		"GET /api/v1/sandbox/messages":                       {status: 200},
 		"GET /api/v1/sandbox/messages/wait":                  {status: 400},                // it names nobody
 		"GET /api/v1/sandbox/messages/{id}":                  {id: "message", status: 404}, // nothing was captured
+		"GET /api/v1/sandbox/messages/{id}/source":           {id: "message", status: 404},
 		"GET /api/v1/events":                                 {status: 200},
 		"GET /api/v1/events/stream":                          {query: "?timeout=0", status: 200},
 		"GET /api/v1/stats":                                  {status: 200},

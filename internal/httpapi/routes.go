@@ -75,6 +75,7 @@ func (a *API) appRoutes() []Route {
 		{"GET", "/api/v1/sandbox/messages", AnApp, comm.ScopeRead, view, true, a.listCaptures},
 		{"GET", "/api/v1/sandbox/messages/wait", AnApp, comm.ScopeRead, view, true, a.waitForCapture},
 		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, view, false, a.getCapture},
+		{"GET", "/api/v1/sandbox/messages/{id}/source", AnApp, comm.ScopeRead, view, false, a.getCaptureSource},
 
 		{"GET", "/api/v1/events", AnApp, comm.ScopeRead, view, true, a.listEvents},
 		{"GET", "/api/v1/events/stream", AnApp, comm.ScopeRead, view, true, a.streamEvents},
