@@ -63,6 +63,7 @@ need postgresql            have_postgres                   # the PostgreSQL half
 want exim4-daemon-light    have_exim                       # a mail server that we did not write
 want nodejs                command -v node                 # the vendors' packages below, the TypeScript client
 want npm                   command -v npm                  # likewise
+want python3               command -v python3              # the Python client
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
 need libc6-dev             test -e /usr/include/stdlib.h   # likewise

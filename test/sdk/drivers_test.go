@@ -40,6 +40,11 @@ func languages(t *testing.T) []language {
 		{name: "go", command: []string{self}, env: []string{"COMMS_SDK_DRIVER=go"}},
 		{name: "typescript", command: []string{"node", script}, env: []string{compiled}, missing: unbuilt(t)},
 	}
+	if python, err := exec.LookPath("python3"); err == nil {
+		out = append(out, language{name: "python", command: []string{python, absolute(t, "drivers/driver.py")}, cannot: []string{"abort", "waitForDelivery along the stream"}})
+	} else {
+		out = append(out, language{name: "python", missing: "python3 is not installed; run: make setup"})
+	}
 	// Other runtimes, if somebody names their programs.
 	for variable, arguments := range map[string][]string{"NODE18": {script}, "BUN": {"run", script}, "DENO": {"run", "--allow-all", script}} {
 		if program := os.Getenv("COMMS_SDK_" + variable); program != "" {

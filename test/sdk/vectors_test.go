@@ -44,6 +44,9 @@ func (v *vector) needs() []string {
 		if s.AbortAfterMs != nil {
 			out = append(out, "abort")
 		}
+		if s.Call == "waitForDelivery" && s.Args["after"] != nil {
+			out = append(out, "waitForDelivery along the stream")
+		}
 	}
 	return out
 }
