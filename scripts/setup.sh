@@ -64,6 +64,7 @@ want exim4-daemon-light    have_exim                       # a mail server that 
 want nodejs                command -v node                 # the vendors' packages below, the TypeScript client
 want npm                   command -v npm                  # likewise
 want python3               command -v python3              # the Python client
+want php-cli               command -v php                  # the PHP client
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
 need libc6-dev             test -e /usr/include/stdlib.h   # likewise

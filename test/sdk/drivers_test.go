@@ -40,10 +40,13 @@ func languages(t *testing.T) []language {
 		{name: "go", command: []string{self}, env: []string{"COMMS_SDK_DRIVER=go"}},
 		{name: "typescript", command: []string{"node", script}, env: []string{compiled}, missing: unbuilt(t)},
 	}
-	if python, err := exec.LookPath("python3"); err == nil {
-		out = append(out, language{name: "python", command: []string{python, absolute(t, "drivers/driver.py")}, cannot: []string{"abort", "waitForDelivery along the stream"}})
-	} else {
-		out = append(out, language{name: "python", missing: "python3 is not installed; run: make setup"})
+	for name, program := range map[string]string{"python": "python3", "php": "php"} {
+		script := absolute(t, "drivers/driver."+map[string]string{"python": "py", "php": "php"}[name])
+		one := language{name: name, command: []string{program, script}, cannot: []string{"abort", "waitForDelivery along the stream"}}
+		if _, err := exec.LookPath(program); err != nil {
+			one.missing = program + " is not installed; run: make setup"
+		}
+		out = append(out, one)
 	}
 	// Other runtimes, if somebody names their programs.
 	for variable, arguments := range map[string][]string{"NODE18": {script}, "BUN": {"run", script}, "DENO": {"run", "--allow-all", script}} {
