@@ -174,6 +174,10 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "the server:", err)
+		code = 1
+	}
 	product.Remove()
 	os.Exit(code)
 }
