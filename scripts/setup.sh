@@ -79,8 +79,8 @@ need postgresql            have_postgres                   # the PostgreSQL half
 want exim4-daemon-light    have_exim                       # a mail server that we did not write
 want nodejs                command -v node                 # the vendors' packages below, the TypeScript client
 want npm                   command -v npm                  # likewise
-want python3                command -v python3              # the documentation's samples are run in the languages that they are in
-want php-cli                command -v php                  # likewise
+want python3                command -v python3              # the documentation's samples, and the Python client
+want php-cli                command -v php                  # likewise, and the PHP client
 want curl                   command -v curl                 # likewise
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
