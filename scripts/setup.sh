@@ -34,18 +34,27 @@ have_postgres() {
 
 have_exim() { command -v exim4 || command -v exim || test -x /usr/sbin/exim4; }
 
+have_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+
 have_vendors() { (cd "$here/test/vendors" && node -e "require('svix'); require('twilio'); require('smtp-server')"); }
 
-# vendors installs the packages that signatures are held against, as whoever calls: they
-# go below test/vendors alone. Without them their tests are left out and counted as skipped.
-vendors() {
-  have_vendors >/dev/null 2>&1 && return
+have_browser() { (cd "$here/test/browser" && node -e "require('playwright-core'); require('axe-core')"); }
+
+# packages FOLDER TEST: installs the npm packages that tests of that folder need, unless the test succeeds, as whoever
+# calls: they go below the folder alone. Without them their tests are left out and counted as skipped.
+packages() {
+  "$2" >/dev/null 2>&1 && return
   if ! command -v npm >/dev/null; then
     return # said above: npm is wanted
   fi
-  echo "setup: installing the packages of test/vendors" >&2
-  npm ci --prefix "$here/test/vendors" --ignore-scripts --prefer-offline --no-audit --no-fund >/dev/null 2>&1 </dev/null ||
-    echo "setup: tests that need them are SKIPPED; to run them too: npm ci --prefix test/vendors" >&2
+  echo "setup: installing the packages of $1" >&2
+  npm ci --prefix "$here/$1" --ignore-scripts --prefer-offline --no-audit --no-fund >/dev/null 2>&1 </dev/null ||
+    echo "setup: tests that need them are SKIPPED; to run them too: npm ci --prefix $1" >&2
+}
+
+all_packages() {
+  packages test/vendors have_vendors # what signatures are held against
+  packages test/browser have_browser # what drives a browser, and judges pages
 }
 
 have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
@@ -53,7 +62,8 @@ have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
 #    Debian package        how to see that it is there       what for
 need postgresql            have_postgres                   # the PostgreSQL half of the tests
 want exim4-daemon-light    have_exim                       # a mail server that we did not write
-want nodejs                command -v node                 # the vendors' packages below
+want chromium              have_chromium                   # the browser that looks at every page
+want nodejs                command -v node                 # what drives it, and the vendors' packages below
 want npm                   command -v npm                  # likewise
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
@@ -73,7 +83,7 @@ elif [ ${#wanted[@]} -gt 0 ]; then
   echo "setup: tests that need it are SKIPPED; to run them too: sudo apt-get install ${wanted[*]}" >&2
 fi
 if [ ${#missing[@]} -eq 0 ]; then
-  vendors
+  all_packages
   exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -95,4 +105,4 @@ if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Opt
   echo "setup: apt-get could not install ${missing[*]}" >&2
   exit 1
 fi
-vendors
+all_packages
