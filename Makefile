@@ -17,7 +17,7 @@ BESIDE = -p $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN))))
 first = $(1) $(filter-out $(1),$(2))
 MODULE = github.com/commserver/commserver
 PRODUCT = $(call first,$(addprefix $(MODULE)/internal/,store/postgres dispatch webhook httpapi),$(shell go list ./... | grep -v /test/))
-WHOLE = $(call first,$(MODULE)/test/prove,$(shell go list ./... | grep /test/ | grep -v /test/scale))
+WHOLE = $(call first,$(addprefix $(MODULE)/test/,prove browser),$(shell go list ./... | grep /test/ | grep -v /test/scale))
 MEASURING = $(MODULE)/test/scale
 # What is measured starts a PostgreSQL of its own, which flushes as a real one does, unless one was given from outside,
 # and keeps its files on the disk.

@@ -1,8 +1,8 @@
 // Package browser drives a real browser over the pages of the built program: every page on phone and desktop, light
 // and dark, by keyboard, judged by axe-core, and with texts in every field that try to run as scripts.
 //
-// The browser's side is in the programs beside these tests (driver.mjs), the server's past in
-// the package staged. Without Chromium, node or the packages of package.json the tests are skipped and
+// The browser's side is in the programs beside these tests (driver.mjs), the pages and acts in pages.mjs, the server's
+// past in the package staged. Without Chromium, node or the packages of package.json the tests are skipped and
 // counted as skipped; scripts/setup.sh installs them, or says what is missing.
 package browser
 

@@ -8,14 +8,14 @@ import { contextOf, settings, signIn } from "./browser.mjs";
 export function pattern(path, slugs = []) {
   return path
     .split("/")
-    .map((part) => (/^[a-z0-9]{25}$/.test(part) ? "{id}" : /^\d+$/.test(part) ? "{number}" : slugs.includes(decodeURIComponent(part)) ? "{app}" : part))
+    .map((part) => (/^[a-z0-9]{25}$/.test(part) ? "{id}" : /^\d+$/.test(part) ? "{number}" : slugs.includes(part) ? "{app}" : /[^\w.-]/.test(part) ? "{text}" : part))
     .join("/");
 }
 
 // corpus opens world.start and what those pages lead to, at most world.most pages of each kind, and the search forms
 // that it meets, filled with payloads. It tells a verdict for each kind of page: {page, check, ok, detail, numbers}.
 export async function corpus(browser, world, out) {
-  const state = world.signIn ? await signIn(browser, world.base, world.signIn) : undefined;
+  const state = world.adminKey ? await signIn(browser, world.base, { adminKey: world.adminKey }) : undefined;
   const context = await contextOf(browser, settings[2], state);
   const ran = [];
   const asked = [];
@@ -38,6 +38,7 @@ export async function corpus(browser, world, out) {
   const kinds = new Map(); // pattern -> { wrong, numbers, pages }
   const seen = new Set();
   const queue = [...world.start];
+  const given = new Set(queue);
   const forms = new Set();
   const enqueue = (path) => {
     const url = new URL(path, world.base);
@@ -52,10 +53,9 @@ export async function corpus(browser, world, out) {
   const visit = async (page, path) => {
     const kind = pattern(new URL(path, world.base).pathname, world.slugs);
     const k = kinds.get(kind) ?? kinds.set(kind, { wrong: [], numbers: new Set(), pages: 0 }).get(kind);
-    // Pages of a list are all looked at: each shows other texts.
-    const query = new URL(path, world.base).search;
-    const listed = /cursor|after|page/.test(query);
-    if (!listed && k.pages >= (world.most ?? 10)) return;
+    // What was asked for is looked at, and all pages of a list, each of which shows other texts; of the rest some.
+    const listed = /[?&](cursor|after|page)=/.test(new URL(path, world.base).search);
+    if (!listed && !given.has(path) && k.pages >= world.most) return;
     k.pages++;
     ran.length = asked.length = 0;
     const answer = await page.goto(world.base + path, { waitUntil: "load" }).catch((e) => k.wrong.push(`${path}: ${e.message.split("\n")[0]}`) && null);
@@ -70,7 +70,7 @@ export async function corpus(browser, world, out) {
       const id = pattern(form.action, world.slugs) + form.fields;
       if (forms.has(id)) continue;
       forms.add(id);
-      for (let i = 0; i < (world.fill ?? 6); i++) {
+      for (let i = 0; i < world.fill; i++) {
         const query = new URLSearchParams(form.fields.map((f) => [f, world.payloads[(turn++ * 37) % world.payloads.length].text]));
         enqueue(`${form.action}?${query}`);
       }

@@ -48,7 +48,7 @@ func TestPayloadsRunWhereTheyCan(t *testing.T) {
 		}
 	}
 	found := map[int]bool{}
-	for _, v := range node.do(t, "executes", map[string]any{"base": srv.URL, "start": start, "payloads": all, "below": "/none", "most": len(all), "all": true}) {
+	for _, v := range node.do(t, "executes", map[string]any{"base": srv.URL, "start": start, "payloads": all, "below": "/none", "most": 0, "fill": 0, "all": true}) {
 		for line := range strings.Lines(v.Detail) {
 			n, _ := strconv.Atoi(strings.TrimPrefix(strings.Split(line, ":")[0], "/"))
 			found[n] = true

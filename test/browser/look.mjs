@@ -28,10 +28,11 @@ export async function look({ page, seen, setting }, row, world, turn, tell) {
   };
   try {
     seen.forget();
+    const began = Date.now();
     const path = typeof row.path === "function" ? row.path(world) : row.path;
     const answer = await page.goto(world.base + path, { waitUntil: "load" });
     await settle(page, seen);
-    const bytes = bytesOf(seen);
+    const bytes = await bytesOf(seen);
     if (row.act) {
       await row.act(page, world);
       await settle(page, seen);
@@ -43,6 +44,7 @@ export async function look({ page, seen, setting }, row, world, turn, tell) {
     if (setting.phone) say("width", await page.evaluate(tooWide, setting.width));
     await page.evaluate(axe);
     say("axe", await judged(page, { type: "tag", values: rules }));
+    const links = await page.evaluate(() => [...document.querySelectorAll("a[href]")].map((a) => a.href));
     say("keyboard", await keyboard(page));
     if (turn) {
       const other = turned(setting);
@@ -54,6 +56,7 @@ export async function look({ page, seen, setting }, row, world, turn, tell) {
     say("console", want < 400 ? seen.console : seen.console.filter((t) => !/Failed to load resource/.test(t)));
     say("policy", await policyOf(page, seen));
     say("hosts", [...seen.hosts].map((u) => `asks ${u}`));
+    tell({ page: row.name, setting: setting.name, check: "works", ok: true, links, detail: `${Date.now() - began} ms` });
   } catch (e) {
     tell({ page: row.name, setting: setting.name, check: "works", ok: false, detail: String(e.stack ?? e) });
   }

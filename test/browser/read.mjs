@@ -4,7 +4,7 @@ import { contextOf, settings, signIn } from "./browser.mjs";
 
 // read answers the text of each of world.paths: {path, text}.
 export async function read(browser, world, out) {
-  const state = world.signIn ? await signIn(browser, world.base, world.signIn) : undefined;
+  const state = world.adminKey ? await signIn(browser, world.base, { adminKey: world.adminKey }) : undefined;
   const context = await contextOf(browser, settings[2], state);
   for (const path of world.paths) {
     const page = await context.newPage();

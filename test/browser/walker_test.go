@@ -44,13 +44,14 @@ func TestTheWalkSeesFaults(t *testing.T) {
 	need(t)
 	pages := faulty()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/favicon.ico" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		f := pages[strings.TrimPrefix(r.URL.Path, "/")]
 		if f.page == "" {
 			w.WriteHeader(http.StatusNotFound)
 			f.page = pages["well"].page
-		}
-		if r.URL.Path == "/favicon.ico" {
-			return
 		}
 		if f.policy != "" {
 			w.Header().Set("Content-Security-Policy", f.policy)
@@ -61,7 +62,7 @@ func TestTheWalkSeesFaults(t *testing.T) {
 	defer srv.Close()
 	var rows []map[string]any
 	for name := range pages {
-		rows = append(rows, map[string]any{"name": name, "path": "/" + name})
+		rows = append(rows, map[string]any{"name": name, "path": "/" + name, "signedOut": true})
 	}
 	found := map[string][]string{}
 	for _, v := range node.do(t, "rows", map[string]any{"base": srv.URL, "rows": rows, "only": "phone-light"}) {

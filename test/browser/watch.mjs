@@ -5,7 +5,7 @@
 export async function watch(page, base) {
   const seen = {
     forget() {
-      Object.assign(seen, { console: [], policy: [], hosts: new Set(), requests: new Map(), open: new Set(), last: Date.now() });
+      Object.assign(seen, { console: [], policy: [], hosts: new Set(), sizes: [], open: new Set(), last: Date.now() });
     },
   };
   seen.forget();
@@ -20,27 +20,24 @@ export async function watch(page, base) {
     window.__policy = [];
     addEventListener("securitypolicyviolation", (e) => window.__policy.push(`${e.violatedDirective} ${e.blockedURI} ${e.sample}`), true);
   });
+  page.on("request", (r) => {
+    const url = new URL(r.url());
+    if (/^(https?|wss?):$/.test(url.protocol) && url.host !== home) seen.hosts.add(r.url());
+    seen.last = Date.now();
+    if (r.resourceType() !== "eventsource") seen.open.add(r); // a stream has no end
+  });
+  const ended = (r) => {
+    seen.open.delete(r);
+    seen.last = Date.now();
+  };
+  page.on("requestfinished", (r) => {
+    ended(r);
+    seen.sizes.push(r.sizes().catch(() => null));
+  });
+  page.on("requestfailed", ended);
   const cdp = await page.context().newCDPSession(page);
   await cdp.send("Network.enable");
   await cdp.send("Network.setCacheDisabled", { cacheDisabled: true });
-  cdp.on("Network.requestWillBeSent", ({ requestId, request, type }) => {
-    const url = new URL(request.url);
-    if (/^(https?|wss?):$/.test(url.protocol) && url.host !== home) seen.hosts.add(request.url);
-    seen.last = Date.now();
-    if (type !== "EventSource") seen.open.add(requestId);
-  });
-  cdp.on("Network.dataReceived", ({ requestId, encodedDataLength }) => {
-    seen.requests.set(requestId, (seen.requests.get(requestId) ?? 0) + encodedDataLength);
-  });
-  cdp.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
-    seen.requests.set(requestId, encodedDataLength);
-    seen.open.delete(requestId);
-    seen.last = Date.now();
-  });
-  cdp.on("Network.loadingFailed", ({ requestId }) => {
-    seen.open.delete(requestId);
-    seen.last = Date.now();
-  });
   return seen;
 }
 
@@ -51,7 +48,7 @@ export async function settle(page, seen) {
     if (seen.open.size === 0 && Date.now() - seen.last >= 40) return;
     await new Promise((ok) => setTimeout(ok, 10));
   }
-  throw new Error(`${seen.open.size} requests do not end`);
+  throw new Error(`not loaded to the end: ${[...seen.open].map((r) => r.url()).join(" ")}`);
 }
 
 // policyOf are the refusals of the page and of its frames.
@@ -63,4 +60,8 @@ export async function policyOf(page, seen) {
   return all;
 }
 
-export const bytesOf = (seen) => [...seen.requests.values()].reduce((sum, n) => sum + n, 0);
+// bytesOf is what was loaded so far, as it went over the wire.
+export async function bytesOf(seen) {
+  const sizes = await Promise.all(seen.sizes);
+  return sizes.reduce((sum, s) => sum + (s ? s.responseHeadersSize + s.responseBodySize : 0), 0);
+}

@@ -2,13 +2,16 @@
 //
 //	go run ./test/browser/stage
 //
-// With a command it runs that instead, with STAGED_WORLD naming a file that describes the server, and ends with it.
+// With a command it runs that, with STAGED_WORLD naming a file that describes the server, and ends with it:
+//
+//	go run ./test/browser/stage node test/browser/walk.mjs docs
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,8 +24,10 @@ import (
 )
 
 func main() {
+	program := flag.String("program", "", "a commserver that is built already; else it is built")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, *program, flag.Args())
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stage:", err)
@@ -30,12 +35,13 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, command []string) (err error) {
-	var program build.Program
-	defer program.Remove()
-	path, err := program.Path()
-	if err != nil {
-		return err
+func run(ctx context.Context, path string, command []string) (err error) {
+	if path == "" {
+		var program build.Program
+		defer program.Remove()
+		if path, err = program.Path(); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp("", "commserver-staged-")
 	if err != nil {

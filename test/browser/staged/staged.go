@@ -29,13 +29,13 @@ type Options struct {
 
 // World is the server with its past. Its fields do not change after Start.
 type World struct {
-	URL       string // of the server
-	AdminKey  string
-	Simulator string // URL of the simulator
-	Log       string // file with what the server says
-	Stories   []Story
-	Apps      map[string]string // ids by slug
-	Keys      map[string]string // their first keys by slug
+	URL       string            `json:"base"` // of the server
+	AdminKey  string            `json:"adminKey"`
+	Simulator string            `json:"simulator"` // its URL
+	Log       string            `json:"log"`       // file with what the server says
+	Stories   []Story           `json:"stories"`
+	Apps      map[string]string `json:"apps"` // ids by slug
+	Keys      map[string]string `json:"keys"` // their first keys by slug
 
 	admin             *client.Admin
 	simulator, server *process
@@ -74,18 +74,25 @@ const adminKey = "the-administrator-of-a-staged-server-0123"
 var (
 	serverReady    = regexp.MustCompile(`"msg":"ready","url":"([^"]+)"`)
 	simulatorReady = regexp.MustCompile(`(?s)running on (http://[^ ]+)\..*_simulate/ledger`)
-	simulatorRelay = regexp.MustCompile(`SMTP +\{.*"port":(\d+)\}`)
 	simulatorText  = regexp.MustCompile(`(RESEND|ARKESEL|TWILIO) +\{.*"baseUrl":"([^"]+)"`)
 )
 
-// Start starts simulator and server and stages everything. Stop ends both, also after an error.
+// Start starts simulator and server and stages everything. End both with Stop.
 func Start(ctx context.Context, o Options) (*World, error) {
-	w := &World{AdminKey: adminKey, Apps: map[string]string{}, Keys: map[string]string{}, texts: map[string]string{}}
-	err := w.start(ctx, o)
-	if err == nil {
-		err = w.stage(ctx)
-	}
+	w, err := Empty(ctx, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := w.stage(ctx); err != nil {
+		return nil, errors.Join(err, w.Stop())
+	}
+	return w, nil
+}
+
+// Empty starts simulator and server without a past.
+func Empty(ctx context.Context, o Options) (*World, error) {
+	w := &World{AdminKey: adminKey, Apps: map[string]string{}, Keys: map[string]string{}, texts: map[string]string{}}
+	if err := w.start(ctx, o); err != nil {
 		return nil, errors.Join(err, w.Stop())
 	}
 	return w, nil
