@@ -79,6 +79,11 @@ measure: setup build ## measure speed on both stores; records docs/benchmarks.md
 docs: ## write the generated pages of docs/ again
 	@go test -run '^TestDocsAreCurrent$$' $$(grep -rl 'func TestDocsAreCurrent' --include='*_test.go' . | xargs -n1 dirname | sort -u) -update
 
+.PHONY: shots
+shots: setup ## take the pictures of docs/images again
+	@go run ./test/browser/stage -addr localhost:3008 node test/browser/shots.mjs
+	@go run ./test/browser/smaller docs/images/*.png
+
 # The lint programs, in the versions of tools/go.mod, apart from the product's modules.
 .tools/built: tools/go.mod tools/go.sum $(wildcard tools/*/*.go)
 	@mkdir -p .tools

@@ -4,6 +4,7 @@
 import { createInterface } from "node:readline";
 import { launch } from "./browser.mjs";
 import { corpus } from "./executes.mjs";
+import { firstRun } from "./firstrun.mjs";
 import { pages } from "./pages.mjs";
 import { read } from "./read.mjs";
 import { unseen, walk } from "./walks.mjs";
@@ -17,6 +18,7 @@ const orders = {
   },
   rows: (browser, world) => walk(browser, world, world.rows, out),
   executes: (browser, world) => corpus(browser, world, out),
+  firstRun: (browser, world) => firstRun(browser, world, out),
   read: (browser, world) => read(browser, world, out),
 };
 

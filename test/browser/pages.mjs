@@ -3,7 +3,7 @@
 
 // pages are all rows. Of the documentation, whose pages are alike, some of each kind are looked at unless world.full.
 export async function pages(world) {
-  return [...(await docs(world)), ...door(), ...messages(world)];
+  return [...(await docs(world)), ...door(), overview(), ...messages(world), ...apps(world)];
 }
 
 const console = (path, more) => ({ name: "console" + path.split("?")[0], path: "/console" + path, ...more });
@@ -25,6 +25,31 @@ const door = () => [
   }),
   console("/nothing", { status: 404 }),
 ];
+
+const overview = () => console("", { name: "console/overview" });
+
+// apps are their list, and the pages of one app.
+const apps = (world) => [
+  console("/apps"),
+  console("/apps?q=zzzz", { name: "console/apps finds nothing" }),
+  console("/apps/new"),
+  console("/apps/new", { name: "console/app refused", act: (page) => submit(page, { name: "" }) }),
+  console("/apps/market", { name: "console/app" }),
+  console("/apps/radio", { name: "console/app switched off" }),
+  console("/apps/market/settings", { name: "console/app settings" }),
+  console("/apps/market/keys/new", { name: "console/key new" }),
+  console("/apps/market/do/pause", { name: "console/app pause" }),
+  console("/apps/market/do/delete", { name: "console/app delete" }),
+];
+
+// submit fills fields of the first form in the page's main part and sends it by Enter; what the browser itself would
+// refuse goes to the server all the same, for its words.
+async function submit(page, fields) {
+  const form = page.locator("main form").first();
+  await form.evaluate((f) => f.setAttribute("novalidate", ""));
+  for (const [name, value] of Object.entries(fields)) await form.locator(`[name="${name}"]`).fill(value);
+  await Promise.all([page.waitForLoadState("load"), form.locator("[name]:not([type=hidden])").first().press("Enter")]);
+}
 
 // messages are their list, and a message page for each story.
 const messages = (world) => [

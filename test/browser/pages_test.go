@@ -74,6 +74,31 @@ func TestMessagePagesTellTheStory(t *testing.T) {
 	}
 }
 
+// TestFirstRun walks as a newcomer: from the key that the first start prints to the first message, by the three steps that
+// the console greets with.
+func TestFirstRun(t *testing.T) {
+	need(t)
+	path, err := product.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := staged.First(t.Context(), staged.Options{Program: path, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	console(t, w)
+	all := node.do(t, "firstRun", looked{World: w})
+	for _, v := range all {
+		t.Logf("%s: %s", v.Check, v.Detail)
+	}
+	report(t, all)
+}
+
 // report makes each verdict a subtest, by page, setting and check.
 func report(t *testing.T, all []verdict) {
 	t.Helper()

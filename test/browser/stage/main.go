@@ -25,9 +25,10 @@ import (
 
 func main() {
 	program := flag.String("program", "", "a commserver that is built already; else it is built")
+	addr := flag.String("addr", "localhost:0", "where the server listens")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *program, flag.Args())
+	err := run(ctx, *program, *addr, flag.Args())
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stage:", err)
@@ -35,7 +36,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, path string, command []string) (err error) {
+func run(ctx context.Context, path, addr string, command []string) (err error) {
 	if path == "" {
 		var program build.Program
 		defer program.Remove()
@@ -48,7 +49,7 @@ func run(ctx context.Context, path string, command []string) (err error) {
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	w, err := staged.Start(ctx, staged.Options{Program: path, Dir: dir})
+	w, err := staged.Start(ctx, staged.Options{Program: path, Dir: dir, Addr: addr})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@
 package staged
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -24,6 +25,7 @@ import (
 type Options struct {
 	Program string   // the built program
 	Dir     string   // for data and logs; it must be there and empty
+	Addr    string   // where the server listens; "": on any port of localhost
 	Env     []string // further options of the server, as COMMS_…=…
 }
 
@@ -73,6 +75,7 @@ const adminKey = "the-administrator-of-a-staged-server-0123"
 
 var (
 	serverReady    = regexp.MustCompile(`"msg":"ready","url":"([^"]+)"`)
+	firstPrinted   = regexp.MustCompile(`(?s)CommServer is running on (\S+)\n.*The admin key, shown this once[^\n]*\n\n +(\S+)\n`)
 	simulatorReady = regexp.MustCompile(`(?s)running on (http://[^ ]+)\..*_simulate/ledger`)
 	simulatorText  = regexp.MustCompile(`(RESEND|ARKESEL|TWILIO) +\{.*"baseUrl":"([^"]+)"`)
 )
@@ -98,6 +101,20 @@ func Empty(ctx context.Context, o Options) (*World, error) {
 	return w, nil
 }
 
+// First starts the server alone, as a newcomer does, with nothing set but a free port. What it prints the first time has the
+// address and the administrator's key.
+func First(ctx context.Context, o Options) (*World, error) {
+	w := &World{}
+	var said []byte
+	var err error
+	if w.server, said, err = start(ctx, o, "server", append([]string{"COMMS_ADDR=" + cmp.Or(o.Addr, "localhost:0")}, o.Env...), firstPrinted, "serve"); err != nil {
+		return nil, err
+	}
+	found := firstPrinted.FindSubmatch(said)
+	w.URL, w.AdminKey, w.Log = string(found[1]), string(found[2]), w.server.log
+	return w, nil
+}
+
 func (w *World) start(ctx context.Context, o Options) (err error) {
 	// Two relays in the order in which they are named: only the port that is chosen here can be told from the other one.
 	for i := range w.relays {
@@ -116,7 +133,7 @@ func (w *World) start(ctx context.Context, o Options) (err error) {
 	for _, m := range simulatorText.FindAllSubmatch(said, -1) {
 		w.texts[string(m[1])] = string(m[2])
 	}
-	env := append([]string{"COMMS_ADDR=localhost:0", "COMMS_LOG_FORMAT=json", "COMMS_ADMIN_KEY=" + adminKey, "COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8,::1/128",
+	env := append([]string{"COMMS_ADDR=" + cmp.Or(o.Addr, "localhost:0"), "COMMS_LOG_FORMAT=json", "COMMS_ADMIN_KEY=" + adminKey, "COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8,::1/128",
 		"COMMS_RETRY_SCHEDULE=1s,1h", "COMMS_LIVE_FALLBACK=fail", "COMMS_RECEIPT_TIMEOUT=1m", "COMMS_DEFAULT_REGION=GH"}, o.Env...)
 	if w.server, said, err = start(ctx, o, "server", env, serverReady, "serve"); err != nil {
 		return err
