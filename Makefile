@@ -81,7 +81,7 @@ docs: ## write the generated pages of docs/ again
 
 .PHONY: shots
 shots: setup ## take the pictures of docs/images again
-	@go run ./test/browser/stage -addr localhost:3008 node test/browser/shots.mjs
+	@go run ./test/browser/stage -addr localhost:3008 -past node test/browser/shots.mjs
 	@go run ./test/browser/smaller docs/images/*.png
 
 # The lint programs, in the versions of tools/go.mod, apart from the product's modules.

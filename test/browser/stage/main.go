@@ -26,9 +26,10 @@ import (
 func main() {
 	program := flag.String("program", "", "a commserver that is built already; else it is built")
 	addr := flag.String("addr", "localhost:0", "where the server listens")
+	past := flag.Bool("past", false, "a day of messages that went well lies behind the server")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *program, *addr, flag.Args())
+	err := run(ctx, staged.Options{Program: *program, Addr: *addr, Past: *past}, flag.Args())
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stage:", err)
@@ -36,20 +37,19 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, path, addr string, command []string) (err error) {
-	if path == "" {
+func run(ctx context.Context, o staged.Options, command []string) (err error) {
+	if o.Program == "" {
 		var program build.Program
 		defer program.Remove()
-		if path, err = program.Path(); err != nil {
+		if o.Program, err = program.Path(); err != nil {
 			return err
 		}
 	}
-	dir, err := os.MkdirTemp("", "commserver-staged-")
-	if err != nil {
+	if o.Dir, err = os.MkdirTemp("", "commserver-staged-"); err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	w, err := staged.Start(ctx, staged.Options{Program: path, Dir: dir, Addr: addr})
+	defer func() { _ = os.RemoveAll(o.Dir) }()
+	w, err := staged.Start(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func run(ctx context.Context, path, addr string, command []string) (err error) {
 	if err != nil {
 		return fmt.Errorf("describe the server: %w", err)
 	}
-	file := filepath.Join(dir, "world.json")
+	file := filepath.Join(o.Dir, "world.json")
 	if err := os.WriteFile(file, described, 0o600); err != nil {
 		return fmt.Errorf("describe the server: %w", err)
 	}

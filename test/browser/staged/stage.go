@@ -48,13 +48,18 @@ func apps() []app {
 }
 
 // stage makes the apps and tells every story.
-func (w *World) stage(ctx context.Context) (err error) {
+func (w *World) stage(ctx context.Context, o Options) (err error) {
 	if w.Stories, err = Stories(); err != nil {
 		return err
 	}
 	for _, a := range apps() {
 		if err := w.makeApp(ctx, a); err != nil {
 			return fmt.Errorf("app %s: %w", a.slug, err)
+		}
+	}
+	if o.Past {
+		if err := w.past(ctx, o); err != nil {
+			return err
 		}
 	}
 	for i := range w.Stories {

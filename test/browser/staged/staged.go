@@ -26,6 +26,7 @@ type Options struct {
 	Program string   // the built program
 	Dir     string   // for data and logs; it must be there and empty
 	Addr    string   // where the server listens; "": on any port of localhost
+	Past    bool     // a day of messages that went well lies behind it, for the charts
 	Env     []string // further options of the server, as COMMS_…=…
 }
 
@@ -86,7 +87,7 @@ func Start(ctx context.Context, o Options) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.stage(ctx); err != nil {
+	if err := w.stage(ctx, o); err != nil {
 		return nil, errors.Join(err, w.Stop())
 	}
 	return w, nil
@@ -133,9 +134,20 @@ func (w *World) start(ctx context.Context, o Options) (err error) {
 	for _, m := range simulatorText.FindAllSubmatch(said, -1) {
 		w.texts[string(m[1])] = string(m[2])
 	}
-	env := append([]string{"COMMS_ADDR=" + cmp.Or(o.Addr, "localhost:0"), "COMMS_LOG_FORMAT=json", "COMMS_ADMIN_KEY=" + adminKey, "COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8,::1/128",
+	return w.serve(ctx, o)
+}
+
+// serve starts the server, or starts it again on the database and the address that it had.
+func (w *World) serve(ctx context.Context, o Options) (err error) {
+	addr, name := cmp.Or(o.Addr, "localhost:0"), "server"
+	if w.URL != "" {
+		w.admin.Close()
+		addr, name = w.URL[len("http://"):], "server-again"
+	}
+	env := append([]string{"COMMS_ADDR=" + addr, "COMMS_LOG_FORMAT=json", "COMMS_ADMIN_KEY=" + adminKey, "COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8,::1/128",
 		"COMMS_RETRY_SCHEDULE=1s,1h", "COMMS_LIVE_FALLBACK=fail", "COMMS_RECEIPT_TIMEOUT=1m", "COMMS_DEFAULT_REGION=GH"}, o.Env...)
-	if w.server, said, err = start(ctx, o, "server", env, serverReady, "serve"); err != nil {
+	var said []byte
+	if w.server, said, err = start(ctx, o, name, env, serverReady, "serve"); err != nil {
 		return err
 	}
 	w.URL, w.Log = string(serverReady.FindSubmatch(said)[1]), w.server.log
