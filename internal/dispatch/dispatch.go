@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -167,7 +168,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		node:    comm.NewID(comm.At(cfg.Now())).String(),
 		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, ill: ills{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},
 		slots: slots{max: cfg.MaxInFlight, reserve: reserve}, keys: keysOf(cfg.Adapters),
-		cargo: cargo{max: cfg.MaxBytes, reserve: cfg.MaxBytes / 100 * int64(cfg.CriticalReserve)},
+		cargo: cargo{max: cfg.MaxBytes, reserve: cfg.MaxBytes / 100 * int64(cfg.CriticalReserve), collect: runtime.GC},
 		wake:  make(chan struct{}, 1), reporting: cfg.CatchUp != nil,
 		dir: directory{entries: map[comm.ID]*entry{}, adapters: map[string]provider.Adapter{}, unable: provider.CannotSend(cfg.Adapters), env: cfg.Env, secrets: cfg.OpenSecrets, share: 1},
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +33,7 @@ import (
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 	"github.com/commserver/commserver/internal/suppress"
 	"github.com/commserver/commserver/internal/trial"
 	"github.com/commserver/commserver/internal/upkeep"
@@ -96,7 +96,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, log: &providertest.Log{}}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	w.store, err = sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Log: slog.New(slog.DiscardHandler)})
+	w.store, err = sqlite.Open(ctx, sqlite.Options{Path: sqlitetest.Path(t), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
