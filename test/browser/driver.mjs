@@ -14,7 +14,8 @@ const out = (o) => process.stdout.write(JSON.stringify(o) + "\n");
 const orders = {
   pages: async (browser, world) => {
     const rows = await pages(world);
-    unseen(await walk(browser, world, rows, out), world, rows, out);
+    const now = rows.filter((row) => world.full || !row.rare);
+    unseen(await walk(browser, world, now, out), world, rows, out);
   },
   rows: (browser, world) => walk(browser, world, world.rows, out),
   executes: (browser, world) => corpus(browser, world, out),

@@ -13,10 +13,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	_ "github.com/commserver/commserver/internal/cli" // what the program is built of: without it a result from before a change would be taken for one of now
 	"github.com/commserver/commserver/test/browser/staged"
 	"github.com/commserver/commserver/test/build"
 )
@@ -76,10 +78,18 @@ func (d *driver) start() {
 	if d.why != "" {
 		return
 	}
+	programs, err := filepath.Glob("*.mjs")
+	for _, name := range programs { // for the same reason
+		if err == nil {
+			_, err = os.ReadFile(name)
+		}
+	}
 	d.cmd = exec.Command("node", "driver.mjs")
 	d.cmd.Stderr = os.Stderr
-	var err error
-	if d.in, err = d.cmd.StdinPipe(); err == nil {
+	if err == nil {
+		d.in, err = d.cmd.StdinPipe()
+	}
+	if err == nil {
 		var out io.ReadCloser
 		if out, err = d.cmd.StdoutPipe(); err == nil {
 			d.out = bufio.NewReaderSize(out, 1<<20)

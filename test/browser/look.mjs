@@ -13,9 +13,10 @@ const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 export const firstView = 150_000;
 
 // look opens a page of the table and tells a verdict for each thing that is judged. A row is
-//   name, path         what it is called, and where it is; both may be functions of the world
+//   name, path         what it is called, and where it is
 //   status             that it is answered with; 200 if not given
 //   act(page, world)   what is done on it first; what is judged is what then stands there
+//   rare               it is much like another one, and looked at only at full size
 //   signedOut          it is looked at by whoever has not signed in
 //   without            what is not judged, each with the reason
 //
@@ -29,8 +30,7 @@ export async function look({ page, seen, setting }, row, world, turn, tell) {
   try {
     seen.forget();
     const began = Date.now();
-    const path = typeof row.path === "function" ? row.path(world) : row.path;
-    const answer = await page.goto(world.base + path, { waitUntil: "load" });
+    const answer = await page.goto(world.base + row.path, { waitUntil: "load" });
     await settle(page, seen);
     const bytes = await bytesOf(seen);
     if (row.act) {
@@ -38,14 +38,14 @@ export async function look({ page, seen, setting }, row, world, turn, tell) {
       await settle(page, seen);
     }
     const want = row.status ?? 200;
-    say("status", answer.status() === want ? [] : [`${path} is answered ${answer.status()}, not ${want}`]);
+    say("status", answer.status() === want ? [] : [`${row.path} is answered ${answer.status()}, not ${want}`]);
     say("size", bytes <= firstView ? [] : [`${bytes} bytes on the wire, more than ${firstView}`], `${bytes} bytes`);
     say("heading", await page.evaluate(headings));
     if (setting.phone) say("width", await page.evaluate(tooWide, setting.width));
     await page.evaluate(axe);
     say("axe", await judged(page, { type: "tag", values: rules }));
     const links = await page.evaluate(() => [...document.querySelectorAll("a[href]")].map((a) => a.href));
-    say("keyboard", await keyboard(page));
+    say("keyboard", await keyboard(page, seen.cdp));
     if (turn) {
       const other = turned(setting);
       await page.emulateMedia({ colorScheme: other.scheme });

@@ -41,9 +41,10 @@ export async function walk(browser, world, rows, out) {
 
 // unseen tells which kinds of pages of the console nobody looked at, although links lead there.
 export function unseen(links, world, rows, out) {
-  const slugs = Object.keys(world.apps);
+  const made = links.map((l) => new URL(l).pathname.match(/^\/console\/apps\/(demo|a-new-app-\d+)(\/|$)/)?.[1]).filter(Boolean); // by the first start, and by the walk
+  const slugs = [...Object.keys(world.apps), ...made];
   const kind = (path) => pattern(new URL(path, world.base).pathname, slugs);
-  const looked = new Set(rows.map((row) => kind(typeof row.path === "function" ? row.path(world) : row.path)));
+  const looked = new Set(rows.map((row) => kind(row.path)));
   const missed = new Map();
   for (const link of links) {
     const url = new URL(link);

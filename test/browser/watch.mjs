@@ -36,6 +36,7 @@ export async function watch(page, base) {
   });
   page.on("requestfailed", ended);
   const cdp = await page.context().newCDPSession(page);
+  seen.cdp = cdp;
   await cdp.send("Network.enable");
   await cdp.send("Network.setCacheDisabled", { cacheDisabled: true });
   return seen;
