@@ -38,10 +38,12 @@ have_chromium() { command -v chromium || command -v chromium-browser || command 
 
 have_vendors() { (cd "$here/test/vendors" && node -e "require('svix'); require('twilio'); require('smtp-server')"); }
 
+have_sdk() { (cd "$here/sdk" && node node_modules/typescript/bin/tsc --version); }
+
 have_browser() { (cd "$here/test/browser" && node -e "require('playwright-core'); require('axe-core')"); }
 
-# packages FOLDER TEST: installs the npm packages that tests of that folder need, unless the test succeeds, as whoever
-# calls: they go below the folder alone. Without them their tests are left out and counted as skipped.
+# packages FOLDER TEST installs a folder's packages from npm, as whoever calls: they go below
+# that folder alone. Without them their tests are left out and counted as skipped.
 packages() {
   "$2" >/dev/null 2>&1 && return
   if ! command -v npm >/dev/null; then
@@ -54,6 +56,7 @@ packages() {
 
 all_packages() {
   packages test/vendors have_vendors # what signatures are held against
+  packages sdk have_sdk              # the compiler of the TypeScript client
   packages test/browser have_browser # what drives a browser, and judges pages
 }
 
@@ -63,8 +66,11 @@ have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
 need postgresql            have_postgres                   # the PostgreSQL half of the tests
 want exim4-daemon-light    have_exim                       # a mail server that we did not write
 want chromium              have_chromium                   # the browser that looks at every page
-want nodejs                command -v node                 # what drives it, and the vendors' packages below
+want nodejs                command -v node                 # what drives it, the vendors' packages below, the TypeScript client
 want npm                   command -v npm                  # likewise
+want python3                command -v python3              # the documentation's samples are run in the languages that they are in
+want php-cli                command -v php                  # likewise
+want curl                   command -v curl                 # likewise
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
 need libc6-dev             test -e /usr/include/stdlib.h   # likewise

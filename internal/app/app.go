@@ -24,7 +24,9 @@ import (
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/dispatch"
 	"github.com/commserver/commserver/internal/feed"
+	"github.com/commserver/commserver/internal/hold"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/identity"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/receipt"
 	"github.com/commserver/commserver/internal/registry"
@@ -50,8 +52,10 @@ type App struct {
 	cfg        config.Config
 	log        *slog.Logger
 	store      store.Store
+	hold       *hold.Service
 	book       *erased.Book // the opt-out lists
 	auth       *auth.Authenticator
+	identity   *identity.Service
 	registry   *registry.Service
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher // nil for the role api
@@ -135,14 +139,15 @@ func (a *App) Run(ctx context.Context) error {
 	start(&accepts, "stats", a.stats.Run, committer)
 	start(&accepts, "receipts", a.receipts.Run, committer)
 	if a.dispatcher != nil {
-		start(&works, "dispatch", a.dispatcher.Run, engines)
-		start(&works, "upkeep", a.upkeep.Run, ctx)
-		start(&works, "feed", a.feed.Run, engines)
-		start(&works, "webhooks", a.webhooks.Run, engines)
+		start(&works, "dispatch", a.hold.After(a.dispatcher.Run), engines)
+		start(&works, "upkeep", a.hold.After(a.upkeep.Run), ctx)
+		start(&works, "feed", a.hold.After(a.feed.Run), engines)
+		start(&works, "webhooks", a.hold.After(a.webhooks.Run), engines)
 	}
-	start(&works, "alerts", a.alerts.Run, ctx)
+	start(&works, "hold", a.hold.Run, ctx)
+	start(&works, "alerts", a.hold.After(a.alerts.Run), ctx)
 	if a.standIn != nil {
-		start(&works, "stand-in", a.standIn.run, ctx)
+		start(&works, "stand-in", a.hold.After(a.standIn.run), ctx)
 	}
 	if a.herald != nil {
 		start(&accepts, "announce", a.herald.Run, committer)

@@ -29,6 +29,15 @@ func TestDocsAreCurrent(t *testing.T) {
 	if string(got) != Reference() {
 		t.Errorf("docs/config.md is not what the option table says; run: make docs")
 	}
+	const example = "../../deploy/commserver.env.example"
+	if *update {
+		if err := os.WriteFile(example, []byte(EnvExample()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(example); err != nil || string(text) != EnvExample() {
+		t.Errorf("%s is not what the option table says; run: make docs (%v)", example, err)
+	}
 	for _, o := range Options() {
 		if !strings.Contains(string(got), "`"+o.Env()+"`") {
 			t.Errorf("docs/config.md does not mention %s", o.Env())

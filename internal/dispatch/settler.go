@@ -147,6 +147,7 @@ func (s *scheduler) landed(j *job) {
 	if j.unit == nil {
 		return // an orphan's
 	}
+	j.stuck(false)
 	j.unit.inflight--
 	if j.unit.phase == idle && !j.unit.dead && !j.shard.draining {
 		s.settle(j.unit)

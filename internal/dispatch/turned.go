@@ -141,6 +141,7 @@ func (s *scheduler) decideAgain(j *job) {
 // comeBack returns a picked head to its window.
 func (s *scheduler) comeBack(j *job) {
 	delete(j.shard.inflight, j.head.ID)
+	j.stuck(false)
 	j.unit.inflight--
 	if j.unit.dead {
 		return
@@ -205,6 +206,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 			j.shard.owesNothing(j.head.ID)
 		}
 		j.answered, j.failed, j.doubts, j.alone = false, nil, 0, nil
+		j.stuck(false)
 		delete(j.shard.heard, j.head.ID)
 		now := s.clock.now()
 		j.deadline = now.Add(j.account.timeout)

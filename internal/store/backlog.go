@@ -43,6 +43,9 @@ type Backlog interface {
 	// QUEUED, were created until the instant given and were not asked for again (RETRY) since;
 	// others stay as they are. One short transaction: it may end early, and answers how many of the heads it looked at.
 	CancelQueued(ctx context.Context, u comm.Unit, heads []Head, until comm.Micros, actor string) (CancelledSlice, error)
+	// EndDoubtful is CancelQueued for those, whenever they were created, of which an attempt of this generation may
+	// have been sent: they are FAILED outcome_unknown then. policy leaves those alone whose policy for unknown outcomes is RETRY.
+	EndDoubtful(ctx context.Context, u comm.Unit, heads []Head, policy bool, actor string) (CancelledSlice, error)
 }
 
 // Depth is how much of a unit waits.

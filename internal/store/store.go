@@ -53,6 +53,9 @@ type Store interface {
 	Feed
 	Deliveries
 	Alerts
+	Users
+	Sessions
+	Backups
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)

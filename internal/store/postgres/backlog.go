@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -141,7 +142,17 @@ func (s *Store) UnderWay(ctx context.Context) (out []store.UnderWay, err error) 
 }
 
 // CancelQueued implements store.Backlog.
-func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string) (done store.CancelledSlice, err error) {
+func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string) (store.CancelledSlice, error) {
+	return s.endQueued(ctx, u, heads, until, actor, func(st *comm.State) bool { return sqlstore.Waited(st, until) })
+}
+
+// EndDoubtful implements store.Backlog.
+func (s *Store) EndDoubtful(ctx context.Context, u comm.Unit, heads []store.Head, policy bool, actor string) (store.CancelledSlice, error) {
+	return s.endQueued(ctx, u, heads, math.MaxInt64, actor, func(st *comm.State) bool { return sqlstore.Doubtful(st, policy) })
+}
+
+// endQueued cancels those that are queued, were created until an instant, and are meant.
+func (s *Store) endQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string, meant func(*comm.State) bool) (done store.CancelledSlice, err error) {
 	ids := uuids(len(heads))
 	for i := range heads {
 		ids.id(heads[i].ID)
@@ -154,7 +165,7 @@ func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Hea
 			var st comm.State
 			r.state(&st)
 			now := r.micros()
-			if !sqlstore.Waited(&st, until) {
+			if !meant(&st) {
 				return
 			}
 			c, result := sqlstore.Cancel(&st, actor, now)

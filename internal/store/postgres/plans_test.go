@@ -56,6 +56,7 @@ func hotStatements() []hotStatement {
 		{"windows", windowsSQL, nil, []use{queue}},
 		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
 		{"apps without a provider", sqlstore.UnprovidedSQL, nil, []use{{"apps", "apps_pkey", "id"}, {"provider_configs", "provider_configs_pkey", "app_id"}}},
+		{"session", sqlstore.SessionSQL, nil, []use{{"sessions", "sessions_pkey", "hash"}}},
 		{"keys", sqlstore.KeyPageSQL, nil, []use{{"api_keys", "api_keys_pkey", "app_id id"}}},
 		{"audit chain", sqlstore.AuditChainSQL, nil, []use{{"audit", "audit_pkey", "sequence"}}},
 		{"audit", sqlstore.AuditListSQL()[0], nil, []use{{"audit", "audit_pkey", "sequence"}}},

@@ -154,8 +154,18 @@ func (s *Store) UnderWay(ctx context.Context) (out []store.UnderWay, err error) 
 // sliceTime is how long a slice of cancelling keeps the writer, before its commit.
 const sliceTime = 3 * time.Millisecond
 
-// CancelQueued implements store.Backlog: as many as fit into the time.
-func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string) (done store.CancelledSlice, err error) {
+// CancelQueued implements store.Backlog.
+func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string) (store.CancelledSlice, error) {
+	return s.endQueued(ctx, u, heads, actor, func(st *comm.State) bool { return sqlstore.Waited(st, until) })
+}
+
+// EndDoubtful implements store.Backlog.
+func (s *Store) EndDoubtful(ctx context.Context, u comm.Unit, heads []store.Head, policy bool, actor string) (store.CancelledSlice, error) {
+	return s.endQueued(ctx, u, heads, actor, func(st *comm.State) bool { return sqlstore.Doubtful(st, policy) })
+}
+
+// endQueued cancels those that are queued and meant: as many as fit into the time.
+func (s *Store) endQueued(ctx context.Context, u comm.Unit, heads []store.Head, actor string, meant func(*comm.State) bool) (done store.CancelledSlice, err error) {
 	err = s.w.hot(ctx, len(heads), func(r *raw) error {
 		done = store.CancelledSlice{}
 		now, begun := s.now(), time.Now()
@@ -168,7 +178,7 @@ func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Hea
 			if err != nil {
 				return err
 			}
-			if !ok || st.Status != comm.Queued || !sqlstore.Waited(&st, until) {
+			if !ok || st.Status != comm.Queued || !meant(&st) {
 				continue
 			}
 			c, result := sqlstore.Cancel(&st, actor, now)
