@@ -17,7 +17,7 @@ BESIDE = -p $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN))))
 first = $(1) $(filter-out $(1),$(2))
 MODULE = github.com/commserver/commserver
 PRODUCT = $(call first,$(addprefix $(MODULE)/internal/,store/postgres dispatch webhook httpapi),$(shell go list ./... | grep -v /test/))
-WHOLE = $(call first,$(MODULE)/test/prove,$(shell go list ./... | grep /test/ | grep -v /test/scale))
+WHOLE = $(call first,$(addprefix $(MODULE)/test/,prove browser),$(shell go list ./... | grep /test/ | grep -v /test/scale))
 MEASURING = $(MODULE)/test/scale
 # What is measured starts a PostgreSQL of its own, which flushes as a real one does, unless one was given from outside,
 # and keeps its files on the disk.
@@ -97,6 +97,11 @@ image: ## the container image, started once; needs a container engine
 .PHONY: docs
 docs: ## write the generated pages of docs/ again
 	@go test -run '^TestDocsAreCurrent$$' $$(grep -rl 'func TestDocsAreCurrent' --include='*_test.go' . | xargs -n1 dirname | sort -u) -update
+
+.PHONY: shots
+shots: setup ## take the pictures of docs/images again
+	@go run ./test/browser/stage -addr localhost:3008 -past node test/browser/shots.mjs
+	@go run ./test/browser/smaller docs/images/*.png
 
 # The lint programs, in the versions of tools/go.mod, apart from the product's modules.
 .tools/built: tools/go.mod tools/go.sum $(wildcard tools/*/*.go)
