@@ -93,7 +93,9 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		up.Gentle, up.Hurried = upkeepGentle, upkeepHurried
 	}
 	a.upkeep = upkeep.New(up)
-	handler = a.door(opt, reg, out, phones, httpapi.Door{Serves: docsite.Serves, Handler: docsite.New(docsite.Config{PublicURL: a.base})})
+	if handler, err = a.withConsole(opt, a.door(opt, reg, out, phones, httpapi.Door{Serves: docsite.Serves, Handler: docsite.New(docsite.Config{PublicURL: a.base})})); err != nil {
+		return err
+	}
 	a.measured()
 	return a.tellFirst(ctx, opt, keyFile)
 }
