@@ -2,17 +2,17 @@ package app
 
 import (
 	"log/slog"
-	"path/filepath"
 	"testing"
 
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 )
 
 // TestTheFirstKeyCanBeRotated: the key that the first start prints is one that
 // provisioning's rotateKey ends and whose scopes it hands on.
 func TestTheFirstKeyCanBeRotated(t *testing.T) {
 	t.Parallel()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Log: slog.New(slog.DiscardHandler)})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlitetest.Path(t), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 )
 
 // world is a Service over a real store.
@@ -26,7 +26,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t}
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlitetest.Path(t), Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}

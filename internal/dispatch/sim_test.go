@@ -101,6 +101,7 @@ func (w *world) boot(chaos float64) *simServer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	d.sched.cargo.collect = nil
 	srv.d = d
 	ctx, stop := context.WithCancel(context.Background())
 	srv.stop = stop

@@ -96,6 +96,10 @@ func (q *simQueue) remove(h store.Head) {
 	if !ok {
 		return
 	}
+	if i > len(q.heads)/2 { // the shorter side moves
+		q.heads = slices.Delete(q.heads, i, i+1)
+		return
+	}
 	copy(q.heads[1:i+1], q.heads[:i])
 	q.heads = q.heads[1:]
 }

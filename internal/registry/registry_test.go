@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,12 +16,13 @@ import (
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 )
 
 func open(t *testing.T) (*Service, *sqlite.Store, *announced) {
 	t.Helper()
 	ctx := context.Background()
-	st, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(t.TempDir(), "t.db"), Log: slog.New(slog.DiscardHandler)})
+	st, err := sqlite.Open(ctx, sqlite.Options{Path: sqlitetest.Path(t), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

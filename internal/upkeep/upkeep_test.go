@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 )
 
 const day = 24 * time.Hour
@@ -36,7 +36,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	w := &world{T: t}
 	w.leads.Store(true)
 	var err error
-	w.s, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db"), Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }})
+	w.s, err = sqlite.Open(t.Context(), sqlite.Options{Path: sqlitetest.Path(t), Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }})
 	w.must(err)
 	t.Cleanup(func() { w.must(w.s.Close()) })
 	w.must(w.s.Migrate(t.Context()))

@@ -41,13 +41,13 @@ func TestManyThatAreDown(t *testing.T) {
 func TestTenThousandAreDue(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
-	m := &memory{rows: map[comm.ID]*store.Delivery{}, troubles: map[comm.ID]comm.Micros{}, off: map[comm.ID]string{}}
+	m := &memory{rows: map[comm.ID]*store.Delivery{}, made: map[comm.ID][]*store.Delivery{}, troubles: map[comm.ID]comm.Micros{}, off: map[comm.ID]string{}}
 	now := comm.At(time.Now())
 	for range n {
 		e := comm.Endpoint{ID: comm.NewID(now), App: comm.NewID(now), URL: "http://hook/", Active: true, Version: 1}
 		m.endpoints = append(m.endpoints, e)
 		d := &store.Delivery{EventRef: store.EventRef{App: e.App, Message: comm.NewID(now), Sequence: 1}, Endpoint: e.ID, ID: comm.NewID(now), Shard: comm.ShardOf(e.App, comm.ID{}, 1), State: store.DeliveryWaiting, Due: now}
-		m.rows[d.ID] = d
+		m.add(d)
 	}
 	leases := make([]store.Lease, comm.ShardCount)
 	for i := range leases {

@@ -31,6 +31,7 @@ func TestOneResultThatCannotBeStored(t *testing.T) {
 	for name, locked := range map[string]bool{"refused": false, "locked": true} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 20, seldom, func(b *bubble) {
+				b.refusing(locked, func(comm.ID) bool { return true }) // before it is made: it may be posted and recorded at once
 				bad := b.made(0)
 				b.refusing(locked, func(id comm.ID) bool { return id == bad })
 				var ids []comm.ID
@@ -66,11 +67,11 @@ func TestOneResultThatCannotBeStored(t *testing.T) {
 // A row is held for a while: what was called is recorded once it is free, and not called again.
 func TestAResultIsStoredWhenItsRowIsFree(t *testing.T) {
 	inBubble(t, 1, nil, func(b *bubble) {
+		b.refusing(true, func(comm.ID) bool { return true }) // before they are made: they may be posted and recorded at once
 		held := map[comm.ID]bool{}
 		for range 3 {
 			held[b.made(0)] = true
 		}
-		b.refusing(true, func(id comm.ID) bool { return held[id] })
 		time.Sleep(4 * time.Minute)
 		b.m.mu.Lock()
 		b.m.refuse = nil

@@ -24,6 +24,7 @@ type memory struct {
 	store.Deliveries
 	mu        sync.Mutex
 	rows      map[comm.ID]*store.Delivery
+	made      map[comm.ID][]*store.Delivery // for each endpoint, also those that are removed since: it is asked for all the time
 	endpoints []comm.Endpoint
 	troubles  map[comm.ID]comm.Micros
 	off       map[comm.ID]string
@@ -51,14 +52,20 @@ func (m *memory) DueEndpoints(_ context.Context, shards []comm.Shard) (out []sto
 	return out, nil
 }
 
+// add stores a delivery; from here on it is the store's. The lock is held.
+func (m *memory) add(d *store.Delivery) {
+	m.rows[d.ID] = d
+	m.made[d.Endpoint] = append(m.made[d.Endpoint], d)
+}
+
 func (m *memory) DueDeliveries(_ context.Context, e store.DueEndpoint, by comm.Micros, limit int) (out []store.Delivery, err error) {
 	m.mu.Lock()
 	if m.read != nil {
 		defer m.read()
 	}
 	defer m.mu.Unlock()
-	for _, d := range m.rows {
-		if d.Endpoint == e.Endpoint && d.State == store.DeliveryWaiting && d.Due <= by {
+	for _, d := range m.made[e.Endpoint] {
+		if d.State == store.DeliveryWaiting && d.Due <= by && m.rows[d.ID] == d {
 			out = append(out, *d)
 		}
 	}
@@ -254,7 +261,7 @@ const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 // inBubble runs a test with n endpoints, each an app's own, at hosts "hook-<i>".
 func inBubble(t *testing.T, n int, change func(*Config), run func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{T: t, m: &memory{rows: map[comm.ID]*store.Delivery{}, troubles: map[comm.ID]comm.Micros{}, off: map[comm.ID]string{}}, receivers: map[string]*receiver{}}
+		b := &bubble{T: t, m: &memory{rows: map[comm.ID]*store.Delivery{}, made: map[comm.ID][]*store.Delivery{}, troubles: map[comm.ID]comm.Micros{}, off: map[comm.ID]string{}}, receivers: map[string]*receiver{}}
 		now := comm.At(time.Now())
 		for i := range n {
 			host := "hook-" + string(rune('a'+i/26)) + string(rune('a'+i%26))
@@ -349,7 +356,7 @@ func (b *bubble) madeOf(i int, body []byte) comm.ID {
 	handed := d
 	handed.Body = bytes.Clone(d.Body)
 	b.m.mu.Lock()
-	b.m.rows[d.ID] = &d // from here on it is the store's
+	b.m.add(&d)
 	b.m.mu.Unlock()
 	b.s.Made([]store.Delivery{handed})
 	return handed.ID

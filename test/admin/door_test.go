@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 )
 
 const adminKey = "a-long-admin-key-for-tests-0001"
@@ -63,7 +63,7 @@ func newDoor(t *testing.T, s store.Store, ring *seal.Ring, now func() time.Time)
 // file is a store on SQLite whose clock is the test's.
 func file(t *testing.T, now func() time.Time) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "comm.db"), Now: now})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlitetest.Path(t), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

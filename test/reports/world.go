@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +25,7 @@ import (
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/postgres"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 	"github.com/commserver/commserver/test/pgtest"
 )
 
@@ -89,7 +89,7 @@ func (f *Faulty) Apply(ctx context.Context, b store.ReportBatch) ([]store.Report
 
 func OnSQLite(t *testing.T) store.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "comm.db")})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlitetest.Path(t)})
 	if err == nil {
 		err = s.Migrate(t.Context())
 	}

@@ -32,8 +32,8 @@ func TestThreeNodesSurviveAKillAndAPause(t *testing.T) {
 	w := onPostgres(t, pgtest.Database(t))
 	w.env = append(w.env, "COMMS_LEASE="+lease.String(), "COMMS_HEARTBEAT="+(lease/5).String())
 	to := newSink(t)
-	to.hold = func(string) time.Duration { return 100 * time.Millisecond }
-	c := &cluster{world: w, sink: to, entries: map[string]*prove.Entry{}, apps: make([]tenant, 32), policies: make([]string, 32)}
+	c := &cluster{world: w, sink: to, entries: map[string]*prove.Entry{}, apps: make([]tenant, 32), policies: make([]string, 32), began: make([]atomic.Int64, 32)}
+	to.hold = c.hold
 	w.open(func(ctx context.Context, s store.Store) (err error) {
 		for i := range c.apps {
 			c.policies[i] = comm.UnknownPolicy(i % 2).String()
@@ -49,7 +49,9 @@ func TestThreeNodesSurviveAKillAndAPause(t *testing.T) {
 
 	c.reach(n / 5)
 	victim := c.nodes[2]
-	owned, at := c.owned(victim.name), time.Now()
+	owned := c.owned(victim.name)
+	c.underWay(owned)
+	at := time.Now()
 	victim.p.kill()
 	c.door.Store(&[]string{c.nodes[0].p.url, c.nodes[1].p.url})
 	c.report("SIGKILL", owned, at, c.takenOver(victim.name, 3*lease), lease)
@@ -84,6 +86,7 @@ func TestThreeNodesSurviveAKillAndAPause(t *testing.T) {
 type cluster struct {
 	*world
 	sink     *sink
+	began    []atomic.Int64 // when the sink got an app's latest message, in Unix nanoseconds
 	apps     []tenant
 	policies []string
 	nodes    []clusterNode
@@ -253,6 +256,33 @@ func (c *cluster) reach(n int) {
 	c.t.Helper()
 	if !until(5*time.Minute, func() bool { return int(c.taken.Load()) >= n }) {
 		c.t.Fatalf("only %d of %d messages accepted", c.taken.Load(), n)
+	}
+}
+
+const held = 100 * time.Millisecond // how long the sink takes for an answer
+
+// hold notes whose message came, and keeps its answer back.
+func (c *cluster) hold(local string) time.Duration {
+	var app, i int
+	if _, err := fmt.Sscanf(local, "a%dx%d", &app, &i); err == nil && app < len(c.began) {
+		c.began[app].Store(time.Now().UnixNano())
+	}
+	return held
+}
+
+// underWay waits until a message of an app in one of the shards is being answered. Apps
+// send one after the other: at a moment of chance their owner often has no call under way.
+func (c *cluster) underWay(shards []comm.Shard) {
+	c.t.Helper()
+	if !until(time.Minute, func() bool {
+		for i := range c.apps {
+			if slices.Contains(shards, comm.ShardOf(c.apps[i].app.ID, comm.ID{}, 1)) && time.Since(time.Unix(0, c.began[i].Load())) < held/4 {
+				return true
+			}
+		}
+		return false
+	}) {
+		c.t.Fatal("the node that is to be killed sends nothing")
 	}
 }
 

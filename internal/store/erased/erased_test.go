@@ -3,7 +3,6 @@ package erased
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 )
 
 // counted is a store that counts how often it is asked about hashes.
@@ -47,7 +47,7 @@ func fresh(t *testing.T) (*sqlite.Store, *seal.Ring) {
 			t.Fatal(err)
 		}
 	}
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: sqlitetest.Path(t)})
 	must(err)
 	t.Cleanup(func() { must(s.Close()) })
 	must(s.Migrate(t.Context()))

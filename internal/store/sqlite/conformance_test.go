@@ -1,12 +1,12 @@
 package sqlite_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlite"
+	"github.com/commserver/commserver/internal/store/sqlite/sqlitetest"
 	"github.com/commserver/commserver/internal/store/sqlstore"
 	"github.com/commserver/commserver/internal/store/storetest"
 )
@@ -34,37 +34,15 @@ func openFile(t *testing.T, path string) store.Store {
 	return s
 }
 
-// prepared opens copies of one migrated file: migrating a new one costs more than most cases do.
-func prepared(t *testing.T) storetest.Opener {
+// prepared opens copies of one migrated file.
+func prepared(t *testing.T) store.Store {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "empty.db")
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	empty, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(t *testing.T) store.Store {
-		t.Helper()
-		path := filepath.Join(t.TempDir(), "comm.db")
-		if err := os.WriteFile(path, empty, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return openFile(t, path)
-	}
+	return openFile(t, sqlitetest.Path(t))
 }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, prepared(t))
+	storetest.Run(t, prepared)
 }
 
 func TestMeanwhile(t *testing.T) {
@@ -74,10 +52,18 @@ func TestMeanwhile(t *testing.T) {
 
 func TestDamaged(t *testing.T) {
 	t.Parallel()
-	storetest.RunDamaged(t, prepared(t), func(s store.Store) sqlstore.DB { return s.(*sqlite.Store) }, sqlstore.SQLite())
+	storetest.RunDamaged(t, prepared, func(s store.Store) sqlstore.DB { return s.(*sqlite.Store) }, sqlstore.SQLite())
 }
 
 func TestForgotten(t *testing.T) {
 	t.Parallel()
-	storetest.RunForgotten(t, prepared(t), func(s store.Store) sqlstore.DB { return s.(*sqlite.Store) }, sqlstore.SQLite())
+	storetest.RunForgotten(t, prepared, func(s store.Store) sqlstore.DB { return s.(*sqlite.Store) }, sqlstore.SQLite())
+}
+
+func TestBackups(t *testing.T) {
+	t.Parallel()
+	storetest.RunBackups(t, open, func(t *testing.T) (func(*store.Restoring) error, func() store.Store) {
+		path := filepath.Join(t.TempDir(), "restored.db")
+		return func(r *store.Restoring) error { return sqlite.Restore(t.Context(), path, r) }, func() store.Store { return openFile(t, path) }
+	})
 }
