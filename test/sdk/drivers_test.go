@@ -22,10 +22,11 @@ type language struct {
 	env     []string
 	missing string   // why it cannot run here; "": it can
 	cannot  []string // what its client does not offer: calls, or "abort"
+	brief   bool     // leaves the faults of every single operation to full sizes
 }
 
 // pool is how many processes of a driver share the vectors: they mostly wait.
-const pool = 6
+const pool = 3
 
 // languages are the clients of this repository, and what they run on beside the usual.
 func languages(t *testing.T) []language {
@@ -42,7 +43,7 @@ func languages(t *testing.T) []language {
 	}
 	for name, program := range map[string]string{"python": "python3", "php": "php"} {
 		script := absolute(t, "drivers/driver."+map[string]string{"python": "py", "php": "php"}[name])
-		one := language{name: name, command: []string{program, script}, cannot: []string{"abort", "waitForDelivery along the stream"}}
+		one := language{name: name, command: []string{program, script}, cannot: []string{"abort", "waitForDelivery along the stream"}, brief: true}
 		if _, err := exec.LookPath(program); err != nil {
 			one.missing = program + " is not installed; run: make setup"
 		}
