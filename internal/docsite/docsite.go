@@ -37,7 +37,7 @@ type Config struct {
 type Site struct {
 	cfg    Config
 	ready  func() error // opens the pages at the first call
-	pages  []*page // in reading order, the home page first
+	pages  []*page      // in reading order, the home page first
 	byFile map[string]*page
 	assets map[string]*asset // by path
 	style  string            // path of the style sheet
