@@ -94,18 +94,18 @@ func (r *reader) webhook(t *testing.T) posted {
 	select {
 	case p := <-got:
 		return p
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("no webhook came")
 		return posted{}
 	}
 }
 
 // cases is the real webhook, and what somebody may have made of it on its way.
-func cases(t *testing.T, real posted) (posts []posted, want []bool) {
+func cases(t *testing.T, genuine posted) (posts []posted, want []bool) {
 	t.Helper()
 	add := func(valid bool, change func(p *posted)) {
-		p := posted{Headers: map[string]string{}, Body: real.Body}
-		for name, value := range real.Headers {
+		p := posted{Headers: map[string]string{}, Body: genuine.Body}
+		for name, value := range genuine.Headers {
 			p.Headers[name] = value
 		}
 		change(&p)
@@ -231,7 +231,7 @@ func execute(t *testing.T, program string, args []string, file, text string, in 
 	if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append(slices.Clone(args), file)...)
 	cmd.Dir, cmd.Stdin, cmd.Env = dir, bytes.NewReader(in), append(os.Environ(), env...)

@@ -118,7 +118,7 @@ func start(t *testing.T) *world {
 			t.Fatal(err)
 		}
 		return &world{url, path, c}
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("the server is not ready")
 		return nil
 	}
@@ -270,7 +270,7 @@ func (r *reader) shell(t *testing.T, s *sample) {
 	default:
 		t.Errorf("line %d: %q says nothing about a sample", s.line, s.note)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", append(args, "curl() { command curl --silent --show-error --fail-with-body \"$@\"; }\n"+text)...)
 	cmd.Dir = r.dir
