@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"net/http"
@@ -250,6 +251,11 @@ func (c *Client) Capture(ctx context.Context, id string) (*Captured, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// CaptureSource streams a captured email as a mail server would have got it (RFC 5322), with its attachments; the caller closes it.
+func (c *Client) CaptureSource(ctx context.Context, id string) (io.ReadCloser, error) {
+	return c.stream(ctx, http.MethodGet, "/api/v1/sandbox/messages/"+escape(id)+"/source", "", "", nil)
 }
 
 // WaitOptions says what WaitForCapture waits for. Zero values leave it to the server.

@@ -60,6 +60,22 @@ all_packages() {
   packages test/browser have_browser # what drives a browser, and judges pages
 }
 
+have_promtool() { type -P promtool || test -x "$here/.tools/promtool"; }
+
+# prometheus fetches Prometheus' checker of rules out of Debian's package, which is not installed: it would start a server.
+# Without it the test that needs it is left out and counted as skipped.
+prometheus() {
+  have_promtool >/dev/null 2>&1 && return
+  local dir
+  dir=$(mktemp -d)
+  if (cd "$dir" && apt-get download prometheus && dpkg-deb -x prometheus_*.deb . && mkdir -p "$here/.tools" && install usr/bin/promtool "$here/.tools/promtool") >/dev/null 2>&1 </dev/null; then
+    echo "setup: took promtool out of Debian's package prometheus" >&2
+  else
+    echo "setup: promtool is missing, and its test is SKIPPED; put Prometheus' promtool into your PATH to run it, too" >&2
+  fi
+  rm -rf "$dir"
+}
+
 have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
 
 #    Debian package        how to see that it is there       what for
@@ -68,8 +84,8 @@ want exim4-daemon-light    have_exim                       # a mail server that 
 want chromium              have_chromium                   # the browser that looks at every page
 want nodejs                command -v node                 # what drives it, the vendors' packages below, the TypeScript client
 want npm                   command -v npm                  # likewise
-want python3                command -v python3              # the documentation's samples are run in the languages that they are in
-want php-cli                command -v php                  # likewise
+want python3                command -v python3              # the documentation's samples, and the Python client
+want php-cli                command -v php                  # likewise, and the PHP client
 want curl                   command -v curl                 # likewise
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
@@ -90,6 +106,7 @@ elif [ ${#wanted[@]} -gt 0 ]; then
 fi
 if [ ${#missing[@]} -eq 0 ]; then
   all_packages
+  prometheus
   exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -112,3 +129,4 @@ if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Opt
   exit 1
 fi
 all_packages
+prometheus

@@ -93,7 +93,10 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		up.Gentle, up.Hurried = upkeepGentle, upkeepHurried
 	}
 	a.upkeep = upkeep.New(up)
-	handler = a.door(opt, reg, out, phones, httpapi.Door{Serves: docsite.Serves, Handler: docsite.New(docsite.Config{PublicURL: a.base})})
+	if handler, err = a.withConsole(opt, a.door(opt, reg, out, phones, httpapi.Door{Serves: docsite.Serves, Handler: docsite.New(docsite.Config{PublicURL: a.base})})); err != nil {
+		return err
+	}
+	a.measured()
 	return a.tellFirst(ctx, opt, keyFile)
 }
 
@@ -105,21 +108,6 @@ var (
 	upkeepGentle  = upkeep.Pace{Aim: 10 * time.Millisecond, Share: 0.05}
 	upkeepHurried = upkeep.Pace{Aim: 30 * time.Millisecond, Share: 0.3}
 )
-
-// profileTime is how long one profile may take.
-const profileTime = 10 * time.Minute
-
-// listenInside opens the private listener, when there is to be one.
-func (a *App) listenInside(ctx context.Context) (err error) {
-	if a.cfg.InternalAddr == "" {
-		return nil
-	}
-	if a.inside, err = httpserver.Listen(ctx, httpserver.Config{Addr: a.cfg.InternalAddr, Log: a.log, Drain: time.Second, AnswerTime: profileTime, Handler: httpserver.Profiles()}); err != nil {
-		return fmt.Errorf("listen (COMMS_INTERNAL_ADDR): %w", err)
-	}
-	a.onClose(a.inside.Close)
-	return nil
-}
 
 // doors are the guarded dialers: for mail servers, for HTTPS, and for HTTP without encryption.
 type doors struct{ mail, web, plain *guard.Dialer }
@@ -147,7 +135,7 @@ func (a *App) engines(opt Options, reg *registry.Service, ring *seal.Ring, out d
 		AdminKey: a.cfg.AdminKey.Reveal(), Uses: a.store, Log: a.log})
 	a.identity = identity.New(identity.Config{Users: a.store, Sessions: a.store, Ring: ring, AdminKey: a.cfg.AdminKey.Reveal(), Note: a.auth.Note, Log: a.log})
 	a.stats = stats.New(stats.Config{Store: a.store, Apps: a.store, Now: a.store.Now, Log: a.log})
-	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Health: a.store, Phones: phones,
+	a.intake = intake.New(intake.Config{Store: a.metered.Accepts(a.store), Answered: a.metered.Answered, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Health: a.store, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed, Alarm: a.alarm})
 	a.receipts = receipt.New(receipt.Config{Store: a.store, Lists: a.book, Adapters: all.Adapters(), Sandbox: sandbox.Reporter(), OpenSecrets: reg.OpenSecrets, Recipient: a.intake.Recipient,
 		Env: a.world(out), Leads: a.leadsReports, Node: nodeName(), Patience: a.cfg.ReceiptTimeout, Log: a.log})
@@ -173,7 +161,7 @@ func (a *App) dispatch(opt Options, reg *registry.Service, out doors) error {
 		return nil
 	}
 	d, err := dispatch.New(dispatch.Config{
-		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.book, CatchUp: a.receipts.CatchUp, Announcer: tell, Troubles: a.store,
+		Queue: a.metered.Turns(a.store), Meter: a.metered, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.book, CatchUp: a.receipts.CatchUp, Announcer: tell, Troubles: a.store,
 		Adapters: all.Adapters(), Logger: sandbox.New(a.log, a.receipts.Rehearse), OpenSecrets: reg.OpenSecrets,
 		Env:      a.world(out),
 		Fallback: fallback(a.cfg), SettingsHeard: a.forget, Role: a.cfg.Role.String(), Version: opt.Version,
@@ -239,6 +227,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		Registry:       reg,
 		Trial:          tries,
 		Messages:       a.book.Messages(a.store),
+		Files:          a.store,
 		Stats:          a.stats,
 		Feed:           a.feed,
 		Tail:           a.tail,
@@ -250,6 +239,8 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		Upkeep:         a.upkeep,
 		Receipts:       a.receipts,
 		Checks:         checks,
+		Metrics:        a.metered.Handler(),
+		Meter:          a.metered,
 		Hold:           a.hold,
 		Backup:         a.backup(opt.Version),
 		Leaving:        a.leaving,

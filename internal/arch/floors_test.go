@@ -64,6 +64,7 @@ func floors() map[string]int {
 		"internal/simulate": 3, // stands in for providers; it knows no adapter
 		"internal/trial":    3,
 		"internal/stats":    3,
+		"internal/story":    3, // words for people; it reads what the API shows
 		"internal/suppress": 3,
 		"internal/upkeep":   3,
 		"internal/webhook":  3,
@@ -72,6 +73,7 @@ func floors() map[string]int {
 		"internal/console": 4,
 		"internal/docsite": 4,
 		"internal/httpapi": 4,
+		"internal/metrics": 4,
 
 		"internal/app":       5, // builds everything below; the only one that knows floor 2
 		"internal/bench":     5, // the load program; it starts servers as processes
@@ -140,6 +142,7 @@ func libraries() []library {
 		{"golang.org/x/crypto", []string{"internal/identity"}, "argon2id, for passwords"},
 		{"github.com/pquerna/otp", []string{"internal/identity"}, "TOTP, the second factor, and the address that authenticator apps read"},
 		{"github.com/yuin/goldmark", []string{"internal/docsite"}, "Markdown by its specification, with tables; the most used in Go, without dependencies (MIT)"},
+		{"github.com/prometheus/client_golang", []string{"internal/metrics"}, "Prometheus' own counters, histograms and text form"},
 		{"github.com/schollz/progressbar/v3", []string{"internal/cli", "internal/bench", "internal/prove"}, "progress of long commands"},
 	}
 }
@@ -150,7 +153,7 @@ func testLibraries() []string {
 		"github.com/getkin/kin-openapi", "github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid",
 		"github.com/emersion/go-smtp", "github.com/emersion/go-sasl", "github.com/jackc/pgx/v5", "modernc.org/sqlite",
 		"github.com/pquerna/otp", "github.com/wneessen/go-mail", "golang.org/x/net", "golang.org/x/text", "golang.org/x/sys", "github.com/nyaruka/phonenumbers",
-		"github.com/go-json-experiment/json", "go.yaml.in/yaml/v3",
+		"github.com/go-json-experiment/json", "go.yaml.in/yaml/v3", "github.com/prometheus/client_golang", "github.com/prometheus/client_model",
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/commserver/commserver/internal/comm"
 	"path/filepath"
 	"time"
 )
@@ -184,21 +183,6 @@ func TestBatchFile(t *testing.T) {
 	broken := writeFile(t, "broken.jsonl", `{"channel":"SMS","to":"233241234567","body":"x"}`+"\nnonsense\n")
 	if got := run(t, env, nil, "message", "send", "--file", broken); got.code != exitDenied || strings.Contains(got.err, "are sent") || !strings.Contains(got.err, "line 2 must be one JSON object; nor are all lines before it sent: No.") || !strings.Contains(got.err, "0 queued, 0 refused.") {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestEveryCauseHasWords(t *testing.T) {
-	t.Parallel()
-	seen := map[string]comm.Cause{}
-	for _, c := range comm.Causes() {
-		words := causeText(c)
-		if words == "" {
-			t.Errorf("%s has no words", c)
-		}
-		if other, twice := seen[words]; twice && words != "cancelled" {
-			t.Errorf("%s and %s have the same words", c, other)
-		}
-		seen[words] = c
 	}
 }
 

@@ -9,84 +9,8 @@ import (
 
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/story"
 )
-
-// causeText says in plain words what an event of a message's log means.
-func causeText(c comm.Cause) string {
-	switch c {
-	case comm.CauseAccepted:
-		return "accepted and stored"
-	case comm.CauseAttemptStarted:
-		return "handed to the provider"
-	case comm.CauseAttemptFailed:
-		return "not taken; the next provider is tried"
-	case comm.CauseAttemptUnknown:
-		return "no answer: nobody can tell whether the provider took it"
-	case comm.CauseProviderAccepted:
-		return "taken by the provider"
-	case comm.CauseRetryTransient:
-		return "failed for now; tried again later"
-	case comm.CauseRetryUnknown:
-		return "no answer; tried again, perhaps a second copy"
-	case comm.CauseThrottled:
-		return "the provider asked to slow down"
-	case comm.CauseProviderRejected:
-		return "refused for good"
-	case comm.CauseExhausted:
-		return "given up: the time for retries is over"
-	case comm.CauseExpired:
-		return "expired before it could be sent"
-	case comm.CauseSuppressed:
-		return "not sent: the address is on the suppression list"
-	case comm.CauseCancelled, comm.CauseCancelledBeforeStart, comm.CauseCancelledAfterCleanFailure:
-		return "cancelled"
-	case comm.CauseCancelRequested:
-		return "to be cancelled when the call under way has ended"
-	case comm.CauseNoProvider:
-		return "no provider configuration to send with"
-	case comm.CauseContentGone:
-		return "its content is gone"
-	}
-	return laterText(c)
-}
-
-func laterText(c comm.Cause) string {
-	switch c {
-	case comm.CauseOutcomeUnknown:
-		return "ended unknown: perhaps sent, not tried again"
-	case comm.CauseInternalError:
-		return "the server could not send it"
-	case comm.CauseRetryRequested:
-		return "queued again on request"
-	case comm.CauseReleased:
-		return "back in the queue: the node stopped before anything was sent"
-	case comm.CauseLateResult:
-		return "an answer came late and changed nothing"
-	case comm.CauseSettledByProof:
-		return "proved to be taken by the provider"
-	case comm.CauseLateProof:
-		return "a report proved late that it was sent"
-	case comm.CauseReportDelivered:
-		return "delivered, the provider reports"
-	case comm.CauseReportFailed:
-		return "not delivered, the provider reports"
-	case comm.CauseReportDuplicate:
-		return "the provider reported the same again"
-	case comm.CauseReportOutOfOrder:
-		return "an older report came late"
-	case comm.CauseComplaint:
-		return "the recipient complained"
-	case comm.CauseBouncedAfterDelivery:
-		return "bounced after it was delivered"
-	case comm.CauseReportNoted:
-		return "the provider reported"
-	case comm.CauseContentPurged:
-		return "its content was removed by retention"
-	case comm.CauseErased:
-		return "erased on request"
-	}
-	return ""
-}
 
 // storyColumns is the head of a message's story.
 func storyColumns() []column {
@@ -130,14 +54,8 @@ func (p *printer) remarks(doc document) string {
 		}
 		b.WriteString("\n")
 	}
-	if doc.at("possibleDuplicate") == true {
-		b.WriteString("\nAn attempt had no answer and was repeated, or will be: the recipient may get it twice.\n")
-	}
-	if doc.at("mayHaveBeenSent") == true {
-		b.WriteString("\nAn attempt had no answer: the recipient may have got it all the same.\n")
-	}
-	if doc.at("unconfirmed") == true {
-		b.WriteString("\nThe provider took it and should have reported by now what became of it; it has not.\n")
+	for _, doubt := range story.Doubts(doc.at("possibleDuplicate") == true, doc.at("mayHaveBeenSent") == true, doc.at("unconfirmed") == true) {
+		b.WriteString("\n" + doubt + "\n")
 	}
 	return b.String()
 }
@@ -163,7 +81,7 @@ func (p *printer) timeline(doc document) error {
 		e := document(fields)
 		words := clean(e.str("type")) // of a newer server
 		if cause, known := comm.ParseCause(e.str("type")); known {
-			words = causeText(cause)
+			words = story.CauseText(cause)
 		}
 		line := "  " + p.text(e.at("at"), when) + "  "
 		if to := e.str("to"); to != "" && to != e.str("from") {

@@ -136,7 +136,8 @@ func TestWarnings(t *testing.T) {
 		{"own certificate", []string{"COMMS_ADDR=:3008", "COMMS_TLS_CERT=c", "COMMS_TLS_KEY=k"}, nil},
 		{"short keys", []string{"COMMS_ADMIN_KEY=0123456789abcdef", "COMMS_PROVISIONING_KEY=fedcba9876543210"},
 			[]string{"COMMS_ADMIN_KEY has only 16", "COMMS_PROVISIONING_KEY has only 16"}},
-		{"profiles for everyone", []string{"COMMS_INTERNAL_ADDR=0.0.0.0:9000"}, []string{"COMMS_INTERNAL_ADDR"}},
+		{"profiles for everyone", []string{"COMMS_INTERNAL_ADDR=0.0.0.0:9000", "COMMS_INTERNAL_OPEN=yes"}, []string{"COMMS_INTERNAL_ADDR"}},
+		{"profiles for a private network", []string{"COMMS_INTERNAL_ADDR=10.0.0.5:9000"}, []string{"COMMS_INTERNAL_ADDR"}},
 		{"whole internet allowed", []string{"COMMS_ALLOW_PRIVATE_TARGETS=::/0,0.0.0.0/0"}, []string{"every address"}},
 	}
 	for _, tt := range tests {

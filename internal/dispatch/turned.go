@@ -31,6 +31,7 @@ func (t *turner) landed(ctx context.Context, b *batch) {
 		d.sched.mu.Lock()
 		for _, id := range lost.Shards {
 			if sh := d.sched.shards[id%comm.ShardCount]; sh != nil {
+				d.sched.count.lost++
 				d.sched.lose(sh)
 			}
 		}
@@ -223,6 +224,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 	case store.Doubted:
 		s.inDoubt(j)
 	case store.Ended:
+		s.meterEnded(&st.State)
 		s.drop(j)
 	default:
 		s.notFound(j)

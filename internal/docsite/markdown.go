@@ -215,6 +215,7 @@ func (f *figures) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
 	r.Register(ast.KindFencedCodeBlock, f.code)
 	r.Register(ast.KindCodeBlock, f.code)
 	r.Register(extast.KindTable, f.table)
+	r.Register(extast.KindTaskCheckBox, f.box)
 }
 
 func (f *figures) heading(w util.BufWriter, source []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {
@@ -239,6 +240,14 @@ func (f *figures) table(w util.BufWriter, _ []byte, _ ast.Node, entering bool) (
 		return ast.WalkContinue, nil
 	}
 	_, _ = w.WriteString("</table></div>\n")
+	return ast.WalkContinue, nil
+}
+
+// box is one to tick on paper: a page keeps nothing.
+func (f *figures) box(w util.BufWriter, _ []byte, _ ast.Node, entering bool) (ast.WalkStatus, error) {
+	if entering {
+		_, _ = w.WriteString(`<span class="box" aria-hidden="true"></span>`)
+	}
 	return ast.WalkContinue, nil
 }
 

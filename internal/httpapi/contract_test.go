@@ -38,7 +38,7 @@ func TestRoutesAreTheContract(t *testing.T) {
 		delete(documented, name)
 		security, _ := json.Marshal(operation["security"])
 		want := map[Who]string{Anyone: `[]`, AnApp: `[{"apiKey":[],"appId":[]},{"appId":[],"bearer":[]},{"adminKey":[],"appId":[]},{"appId":[],"session":[]}]`, ASession: `[{"session":[]}]`,
-			Provisioner: `[{"provisioningKey":[]}]`, Admin: `[{"adminKey":[]},{"session":[]}]`}[route.Who]
+			Provisioner: `[{"provisioningKey":[]}]`, Admin: `[{"adminKey":[]},{"session":[]}]`, Scraper: `[{"adminKey":[]},{"adminBearer":[]}]`}[route.Who]
 		if string(security) != want {
 			t.Errorf("%s: security %s, want %s", name, security, want)
 		}

@@ -90,6 +90,7 @@ type Config struct {
 	Registry *registry.Service
 	Trial    *trial.Service
 	Messages store.Messages
+	Files    store.Files
 	// Everywhere reads across apps, and Backlog shows and clears what waits: for the administrator.
 	Everywhere store.Everywhere
 	Backlog    *backlog.Service
@@ -111,11 +112,14 @@ type Config struct {
 	Upkeep *upkeep.Service
 	// Receipts takes what providers report.
 	Receipts Receipts
+	// Metrics is what is served under /metrics [nothing, with 404]; Meter is told of every answer [nobody is].
+	Metrics http.Handler
+	Meter   httpserver.Meter
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check
 	// Beside are other doors on the same address: one that serves a path has every request to it. Not with HealthOnly.
 	Beside []Door
-	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.
+	// HealthOnly leaves nothing but /healthz, /readyz and /metrics: the door of a worker node.
 	HealthOnly bool
 	// Leaving is closed when the process is about to stop: whoever waits for something is sent away.
 	Leaving <-chan struct{}
@@ -173,7 +177,12 @@ func (a *API) Handler() http.Handler {
 			mux.Handle(route.Method+" "+route.Path, a.serve(route))
 		}
 	}, a.refuse)
+	classes := map[string]string{}
+	for _, route := range a.routes() {
+		classes[route.Method+" "+route.Path] = route.class()
+	}
 	return httpserver.Wrap(a.beside(routed), httpserver.Options{
+		Meter: a.cfg.Meter, Route: func(r *http.Request) string { return cmp.Or(classes[r.Pattern], "unknown") },
 		Log: a.cfg.Log, TrustedProxies: a.cfg.TrustedProxies, HSTS: strings.HasPrefix(a.cfg.PublicURL, "https://"),
 		Refuse:   a.refuse,
 		Panicked: func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, comm.E("internal")) },
@@ -206,7 +215,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	case status == http.StatusRequestHeaderFieldsTooLarge:
 		err = comm.E("too_many_headers")
 	case a.cfg.HealthOnly:
-		err = comm.E("not_found", "This node only sends; ask a node with role api or all. Here are /healthz and /readyz.")
+		err = comm.E("not_found", "This node only sends; ask a node with role api or all. Here are /healthz, /readyz and /metrics.")
 	}
 	a.letFinish(w, r, err)
 	a.fail(w, r, err)
@@ -257,6 +266,8 @@ func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor co
 		actor.Kind, err = comm.ActorAdmin, a.cfg.Auth.Admin(r.Context(), r.Header, from)
 	case ASession:
 		err = notSignedIn()
+	case Scraper:
+		actor.Kind, err = comm.ActorAdmin, a.cfg.Auth.Admin(r.Context(), scraped(r.Header), from)
 	}
 	return caller, actor, err
 }

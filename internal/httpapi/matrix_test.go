@@ -35,6 +35,7 @@ func probes() map[string]probe {
 		"GET /api/v1/sandbox/messages":                       {status: 200},
 		"GET /api/v1/sandbox/messages/wait":                  {status: 400},                // it names nobody
 		"GET /api/v1/sandbox/messages/{id}":                  {id: "message", status: 404}, // nothing was captured
+		"GET /api/v1/sandbox/messages/{id}/source":           {id: "message", status: 404},
 		"GET /api/v1/events":                                 {status: 200},
 		"GET /api/v1/events/stream":                          {query: "?timeout=0", status: 200},
 		"GET /api/v1/stats":                                  {status: 200},
@@ -103,7 +104,7 @@ func unmatched(routes []Route, ofApps, ofAdmin map[string]probe) (wrong []string
 		name := route.Method + " " + route.Path
 		matrix := map[Who]map[string]probe{AnApp: ofApps, Admin: ofAdmin}[route.Who]
 		switch {
-		case route.Who < Anyone || route.Who > ASession:
+		case route.Who < Anyone || route.Who > Scraper:
 			wrong = append(wrong, name+": nobody is named who may use it")
 			continue
 		case strings.HasPrefix(route.Path, "/api/admin") && !strings.HasPrefix(route.Path, sessionPath) != (route.Who == Admin):

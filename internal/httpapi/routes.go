@@ -11,13 +11,14 @@ import (
 // Who may use a route.
 type Who uint8
 
-// The five doors.
+// The six doors.
 const (
 	Anyone      Who = iota + 1
 	AnApp           // X-App-ID with its key, which must have the route's scope, with X-Admin-Key, or with a session of the route's role
 	Provisioner     // X-Provisioning-Key
 	Admin           // X-Admin-Key, or a session of the route's role; the handler's caller is nil
 	ASession        // a session of any role, also one whose user has to choose a password first; the handler's caller is nil
+	Scraper         // X-Admin-Key, or that key as a bearer token, which is what Prometheus sends
 )
 
 // What a session needs to use a route, in the table's words.
@@ -43,6 +44,7 @@ func (a *API) routes() []Route {
 	health := []Route{
 		{"GET", "/healthz", Anyone, 0, 0, false, a.healthz},
 		{"GET", "/readyz", Anyone, 0, 0, false, a.readyz},
+		{"GET", "/metrics", Scraper, 0, 0, false, a.metrics},
 	}
 	if a.cfg.HealthOnly {
 		return health
@@ -73,6 +75,7 @@ func (a *API) appRoutes() []Route {
 		{"GET", "/api/v1/sandbox/messages", AnApp, comm.ScopeRead, view, true, a.listCaptures},
 		{"GET", "/api/v1/sandbox/messages/wait", AnApp, comm.ScopeRead, view, true, a.waitForCapture},
 		{"GET", "/api/v1/sandbox/messages/{id}", AnApp, comm.ScopeRead, view, false, a.getCapture},
+		{"GET", "/api/v1/sandbox/messages/{id}/source", AnApp, comm.ScopeRead, view, false, a.getCaptureSource},
 
 		{"GET", "/api/v1/events", AnApp, comm.ScopeRead, view, true, a.listEvents},
 		{"GET", "/api/v1/events/stream", AnApp, comm.ScopeRead, view, true, a.streamEvents},

@@ -40,6 +40,14 @@ func languages(t *testing.T) []language {
 		{name: "go", command: []string{self}, env: []string{"COMMS_SDK_DRIVER=go"}},
 		{name: "typescript", command: []string{"node", script}, env: []string{compiled}, missing: unbuilt(t)},
 	}
+	for name, program := range map[string]string{"python": "python3", "php": "php"} {
+		script := absolute(t, "drivers/driver."+map[string]string{"python": "py", "php": "php"}[name])
+		one := language{name: name, command: []string{program, script}, cannot: []string{"abort", "waitForDelivery along the stream"}}
+		if _, err := exec.LookPath(program); err != nil {
+			one.missing = program + " is not installed; run: make setup"
+		}
+		out = append(out, one)
+	}
 	// Other runtimes, if somebody names their programs.
 	for variable, arguments := range map[string][]string{"NODE18": {script}, "BUN": {"run", script}, "DENO": {"run", "--allow-all", script}} {
 		if program := os.Getenv("COMMS_SDK_" + variable); program != "" {
@@ -166,6 +174,10 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "the server:", err)
+		code = 1
+	}
 	product.Remove()
 	os.Exit(code)
 }

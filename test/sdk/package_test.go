@@ -27,7 +27,7 @@ func run(dir string, env []string, name string, arguments ...string) (string, er
 // notCompiled begins what unbuilt is told when the client is wrong, not the machine.
 const notCompiled = "the TypeScript client does not compile: "
 
-// built compiles the package once, as `npm run build` does, and says why that is not possible.
+// built compiles the package once, with the command of its script, and says why that is not possible.
 var built = sync.OnceValue(func() string {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -37,7 +37,7 @@ var built = sync.OnceValue(func() string {
 	if _, err := os.Stat(filepath.Join(packageDir, "node_modules", "typescript")); err != nil {
 		return "the package's compiler is not installed; run: make setup"
 	}
-	if out, err := run(packageDir, nil, "npm", "run", "build"); err != nil {
+	if out, err := run(packageDir, nil, "node", "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"); err != nil {
 		return notCompiled + out
 	}
 	return ""
@@ -146,8 +146,9 @@ func TestWhatThePackageHolds(t *testing.T) {
 	var about struct {
 		License      string
 		Dependencies map[string]string
+		Scripts      map[string]string
 	}
-	if err := json.Unmarshal([]byte(read(t, packageDir+"/package.json")), &about); err != nil || len(about.Dependencies) > 0 || about.License != "Apache-2.0" {
+	if err := json.Unmarshal([]byte(read(t, packageDir+"/package.json")), &about); err != nil || len(about.Dependencies) > 0 || about.License != "Apache-2.0" || about.Scripts["build"] != "tsc -p tsconfig.json" {
 		t.Errorf("package.json: %+v %v", about, err)
 	}
 	if read(t, packageDir+"/LICENSE") != read(t, "../../LICENSE") {
@@ -199,7 +200,7 @@ func TestTheGuidesSnippets(t *testing.T) {
 	put(t, dir, "node_modules/@/lib/package.json", alias)
 	put(t, dir, "node_modules/@/lib/comms-client.js", read(t, filepath.Join(dir, "out", "lib", "comms-client.js")))
 	put(t, dir, "run.mjs", runner)
-	s := serve(t)
+	s := running(t)
 	out, err := run(dir, []string{"COMMS_URL=" + s.url, "COMMS_PROVISIONING_KEY=" + provisioningKey}, "node", "run.mjs")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -3,6 +3,7 @@ package sdk
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -35,31 +36,47 @@ type server struct {
 
 var readyURL = regexp.MustCompile(`"msg":"ready","url":"([^"]+)"`)
 
-func serve(t *testing.T) *server {
+// shared is the one server of this package's tests; stop ends it when they are over.
+var (
+	shared = sync.OnceValues(serve)
+	stop   = func() error { return nil }
+)
+
+// running is the server, started by whoever needs it first.
+func running(t *testing.T) *server {
 	t.Helper()
-	path, err := product.Path()
+	s, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+func serve() (*server, error) {
+	path, err := product.Path()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "commserver-sdk-")
+	if err != nil {
+		return nil, err
+	}
 	s := &server{posts: map[string][]map[string]any{}}
 	s.hook = httptest.NewServer(http.HandlerFunc(s.receive))
-	t.Cleanup(s.hook.Close)
-	dir := t.TempDir()
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, "serve")
+	cmd := exec.CommandContext(context.Background(), path, "serve")
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "COMMS_ADDR=localhost:0", "COMMS_PROVISIONING_KEY=" + provisioningKey, "COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8"}
 	out, err := cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	ready := make(chan string, 1)
+	ready, ended := make(chan string, 1), make(chan struct{})
 	var log strings.Builder
-	read := make(chan struct{})
 	go func() {
-		defer close(read)
+		defer close(ended)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			log.WriteString(lines.Text() + "\n")
 			if m := readyURL.FindStringSubmatch(lines.Text()); m != nil {
@@ -67,24 +84,21 @@ func serve(t *testing.T) *server {
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	stop = func() error {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-read
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the server: %v", err)
-		}
-		if t.Failed() && testing.Verbose() {
-			t.Log(log.String())
-		}
-	})
+		<-ended
+		err := cmd.Wait()
+		s.hook.Close()
+		return errors.Join(err, os.RemoveAll(dir))
+	}
 	select {
 	case s.url = <-ready:
-	case <-read:
-		t.Fatalf("the server ended: %s", log.String())
+		return s, nil
+	case <-ended:
+		return nil, errors.New("the server ended: " + log.String())
 	case <-time.After(2 * time.Minute):
-		t.Fatal("the server is not ready")
+		return nil, errors.New("the server is not ready")
 	}
-	return s
 }
 
 func (s *server) receive(w http.ResponseWriter, r *http.Request) {

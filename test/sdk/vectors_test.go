@@ -44,6 +44,9 @@ func (v *vector) needs() []string {
 		if s.AbortAfterMs != nil {
 			out = append(out, "abort")
 		}
+		if s.Call == "waitForDelivery" && s.Args["after"] != nil {
+			out = append(out, "waitForDelivery along the stream")
+		}
 	}
 	return out
 }
@@ -224,7 +227,7 @@ func actOf(answer map[string]any) (a act) {
 // TestClients runs every vector with every client.
 func TestClients(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
+	s := running(t)
 	all := vectors(t)
 	for _, of := range languages(t) {
 		t.Run(of.name, func(t *testing.T) {
@@ -309,7 +312,10 @@ func (w *world) run(t *testing.T, v *vector, number int) {
 	run := fmt.Sprintf("%d-%d", number, time.Now().UnixNano())
 	known := names{"run": run, "app": w.app, "key": w.key, "url": w.server.url, "hookUrl": w.server.hook.URL + "/" + run, "provisioningKey": provisioningKey,
 		"now": time.Now().UTC().Format(time.RFC3339Nano), "minuteAgo": time.Now().Add(-time.Minute).UTC().Format(time.RFC3339Nano), "hourAhead": time.Now().Add(time.Hour).UTC().Format(time.RFC3339Nano),
-		"eightMiB": strings.Repeat("x", 8<<20), "digits": fmt.Sprintf("%09d", time.Now().UnixNano()/1000%1_000_000_000)}
+		"digits": fmt.Sprintf("%09d", time.Now().UnixNano()/1000%1_000_000_000)}
+	if v.Full {
+		known["eightMiB"] = strings.Repeat("x", 8<<20)
+	}
 	var p *peer
 	if v.Peer != nil {
 		p = newPeer(t, v.Peer)

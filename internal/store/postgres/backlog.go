@@ -54,8 +54,10 @@ LEFT JOIN LATERAL (SELECT h.reason, h.until FROM holds h
 LEFT JOIN LATERAL (SELECT q.id FROM queue q WHERE d.n = 0 AND ` + ofUnit + ` AND q.due > $5::bigint` + inUnitOrder + `1) f ON true
 LEFT JOIN LATERAL (SELECT s.due, s.scheduled_at, s.expires_at, s.attempts FROM state s WHERE s.app_id = a.app_id AND s.id = f.id OFFSET 0) s ON true`
 
-	queueRowsSQL = `SELECT count(*) FROM (SELECT FROM queue q LIMIT $1::bigint) x`
-	underWaySQL  = `SELECT s.shard, s.app_id, s.channel, s.lane, s.id, s.provider, s.provider_id FROM state s WHERE s.status = 2`
+	queueRowsSQL  = `SELECT count(*) FROM (SELECT FROM queue q LIMIT $1::bigint) x`
+	laneDepthsSQL = `SELECT x.channel, x.lane, count(*) FILTER (WHERE x.due <= $1::bigint), count(*) FILTER (WHERE x.due > $1::bigint), min(x.due)
+FROM (SELECT q.channel, q.lane, q.due FROM queue q LIMIT $2::bigint) x GROUP BY x.channel, x.lane`
+	underWaySQL = `SELECT s.shard, s.app_id, s.channel, s.lane, s.id, s.provider, s.provider_id FROM state s WHERE s.status = 2`
 	// lockQueuedSQL locks those of some messages that are queued. Each is looked up, in the order given.
 	lockQueuedSQL = `
 SELECT ` + stateOf + `, ` + wallClock + ` FROM unnest($2::uuid[]) AS l (id) CROSS JOIN LATERAL (
@@ -126,6 +128,22 @@ func (s *Store) QueueRows(ctx context.Context, most int) (n int, err error) {
 		return each(rows, err, func(r *reader) { n = int(r.i64()) })
 	})
 	return n, err
+}
+
+// LaneDepths implements store.Backlog.
+func (s *Store) LaneDepths(ctx context.Context, now comm.Micros, most int) (out []store.LaneDepth, more bool, err error) {
+	err = s.read(ctx, "count the queue by lanes", func(c *pgx.Conn) error {
+		out = nil
+		rows, err := c.Query(ctx, laneDepthsSQL, int64(now), int64(most)+1)
+		return each(rows, err, func(r *reader) {
+			d := store.LaneDepth{Channel: comm.Channel(r.i16()), Lane: comm.Lane(r.i16()), Due: int(r.i64()), Later: int(r.i64())}
+			if oldest := comm.Micros(r.i64()); oldest <= now {
+				d.OldestDue = oldest
+			}
+			out = append(out, d)
+		})
+	})
+	return out, err == nil && store.Counted(out) > most, err
 }
 
 // UnderWay implements store.Backlog.

@@ -21,7 +21,9 @@ var (
 	qDepthLater = &query{`SELECT count(*), sum(bytes) FROM (SELECT bytes FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due > ?
 		ORDER BY due, id LIMIT ?)`}
 	qQueueRows = &query{`SELECT count(*) FROM (SELECT 1 FROM queue LIMIT ?)`}
-	qUnderWay  = &query{`SELECT shard, app_id, channel, lane, id, provider, provider_id FROM state INDEXED BY state_sending WHERE status = 2`}
+	// The rows come in the key's order, so that those of a unit stand together; a few groups are kept beside.
+	qLaneDepths = &query{`SELECT channel, lane, sum(due <= ?), sum(due > ?), min(due) FROM (SELECT channel, lane, due FROM queue LIMIT ?) GROUP BY channel, lane`}
+	qUnderWay   = &query{`SELECT shard, app_id, channel, lane, id, provider, provider_id FROM state INDEXED BY state_sending WHERE status = 2`}
 )
 
 // UnitsAfter implements store.Backlog.
@@ -133,6 +135,25 @@ func (s *Store) QueueRows(ctx context.Context, most int) (n int, err error) {
 		return 0, fmt.Errorf("count the queue: %w", err)
 	}
 	return n, nil
+}
+
+// LaneDepths implements store.Backlog.
+func (s *Store) LaneDepths(ctx context.Context, now comm.Micros, most int) (out []store.LaneDepth, more bool, err error) {
+	err = s.readers.with(ctx, func(r *raw) error {
+		out = nil
+		return r.each(qLaneDepths, []value{int64(now), int64(now), int64(most) + 1}, func(row []value) error {
+			d := store.LaneDepth{Channel: comm.Channel(num(row[0])), Lane: comm.Lane(num(row[1])), Due: int(num(row[2])), Later: int(num(row[3]))}
+			if oldest := comm.Micros(num(row[4])); oldest <= now {
+				d.OldestDue = oldest
+			}
+			out = append(out, d)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("count the queue by lanes: %w", err)
+	}
+	return out, store.Counted(out) > most, nil
 }
 
 // UnderWay implements store.Backlog.

@@ -162,6 +162,9 @@ func TestCountsAreBounded(t *testing.T) {
 			t.Errorf("want %q in\n%s", want, got)
 		}
 	}
+	if got := plan(t, s, qLaneDepths.text); !strings.Contains(got, "SCAN queue") || !strings.Contains(qLaneDepths.text, "LIMIT ?)") { // six groups of so many rows
+		t.Error(got)
+	}
 	got := plan(t, s, numbered.ReplaceAllString(sqlstore.SuppressedBySQL, "?"))
 	if !strings.Contains(got, "SEARCH suppressions USING INDEX suppressions_address ((address,channel,app_id)>(?,?,?) AND address<?)") || strings.Contains(got, "TEMP B-TREE") {
 		t.Error(got)

@@ -1,0 +1,212 @@
+package console
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"time"
+
+	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/story"
+)
+
+// messagePage is a message as a story.
+type messagePage struct {
+	M     *client.AppMessage
+	Story story.Story
+	Tone  string
+	Lines []storyLine
+	Live  bool // it still changes by itself
+	// May be cancelled, or queued again.
+	Cancel, Retry bool
+	HTML          bool // the body is shown in a frame
+	Gone          string
+	Metadata      string
+}
+
+// storyLine is an event in words.
+type storyLine struct {
+	At            time.Time
+	Words, Detail string
+	Provider, To  string
+	Tone          string
+	Apart         string // the time since the line before, where it is long
+}
+
+// gone are the reasons why a content is not shown.
+var gone = map[string]string{
+	"content_purged": "Its content was removed when the time to keep it was over.",
+	"erased":         "Its content was erased on request.",
+	"unreadable":     "Its content is there, but this version of the server cannot read it.",
+}
+
+func (v *visit) showMessage() error {
+	admin, err := v.admin()
+	if err != nil {
+		return err
+	}
+	m, err := admin.Message(v.ctx(), v.param("id"))
+	if err != nil {
+		return err
+	}
+	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when), Tone: tone(m.Status), Live: !m.Final() || recent(m, v.now()), HTML: m.Channel == client.Email && m.Body != "",
+		Cancel: m.Status == "QUEUED", Retry: m.Status == "FAILED" || m.Status == "CANCELLED", Gone: gone[m.ContentRemoved]}
+	p.Lines = lines(m.Events)
+	if len(m.Metadata) > 0 && string(m.Metadata) != "null" && string(m.Metadata) != "{}" {
+		p.Metadata = pretty(m.Metadata)
+	}
+	if p.Story.Doubts != nil && p.Tone != "bad" {
+		p.Tone = "warn"
+	}
+	return v.show("message", page{Title: titleOf(m), Trail: []crumb{{"Messages", messagesPath}}, Data: p})
+}
+
+// watched is how long a sent message may still turn to something else while somebody looks.
+const watched = 2 * time.Minute
+
+func recent(m *client.AppMessage, now time.Time) bool {
+	return m.Status == "SENT" && now.Sub(m.UpdatedAt) < watched
+}
+
+// when writes an instant into a sentence: in how long, and at what time.
+func (v *visit) when(t time.Time) string {
+	return relative(t, v.now()) + " (" + t.UTC().Format("2006-01-02 15:04:05") + " UTC)"
+}
+
+func titleOf(m *client.AppMessage) string {
+	switch {
+	case m.Subject != "":
+		return m.Subject
+	case m.Channel == client.SMS:
+		return "SMS to " + m.ToAddress
+	}
+	return "Email to " + m.ToAddress
+}
+
+// longApart is a pause between two events that is worth saying.
+const longApart = 5 * time.Second
+
+func lines(events []client.Event) []storyLine {
+	out := make([]storyLine, 0, len(events))
+	for i := range events {
+		e := &events[i]
+		line := storyLine{At: e.At, Provider: e.Provider, Tone: "quiet"}
+		line.Words, line.Detail = story.Line(e)
+		if e.To != "" && e.To != e.From {
+			line.To, line.Tone = e.To, tone(e.To)
+		}
+		if i > 0 {
+			if d := e.At.Sub(events[i-1].At); d >= longApart {
+				line.Apart = words(d) + " later"
+			}
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// framePolicy is that of a message's content: no script, no form, nothing that is fetched, and an origin of its own.
+const framePolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'; sandbox"
+
+// frameMessage is the rendered content of an email, for the frame of its page.
+func (v *visit) frameMessage() error {
+	admin, err := v.admin()
+	if err != nil {
+		return err
+	}
+	m, err := admin.Message(v.ctx(), v.param("id"))
+	if err != nil {
+		return err
+	}
+	if m.Body == "" {
+		return missing("content")
+	}
+	return v.frame(m.Channel == client.Email, m.Body, v.asked("as"))
+}
+
+// frame answers somebody's content for a frame. It is somebody else's: nothing of it may run, be sent or be fetched. scheme is
+// light or dark, as the reader's program would have it; "" is as the system has it.
+func (v *visit) frame(markup bool, body, scheme string) error {
+	if !markup {
+		body = "<pre>" + html.EscapeString(body) + "</pre>"
+	}
+	look := "light"
+	if scheme == "dark" {
+		look = "dark"
+	}
+	h := v.w.Header()
+	h.Set("Content-Security-Policy", framePolicy)
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("X-DNS-Prefetch-Control", "off")
+	// What stands before the content is what mail programs do: it has a page of its own, in the colours of the system.
+	return v.write(http.StatusOK, []byte(`<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Content of the message</title>`+
+		`<style>:root{color-scheme:`+look+`}body{font-family:system-ui,sans-serif;margin:16px;overflow-wrap:anywhere}pre{white-space:pre-wrap}</style>`+body))
+}
+
+// deed is something that is done to a message.
+type deed struct {
+	title, lead, button, done string
+	calm                      bool
+	points                    func(m *client.AppMessage) []string
+	do                        func(v *visit, a *client.Admin, id string) error
+}
+
+func deeds() map[string]deed {
+	return map[string]deed{
+		"cancel": {title: "Cancel this message?", button: "Cancel the message", done: "The message is cancelled.", lead: "It will not be sent.",
+			points: func(*client.AppMessage) []string {
+				return []string{"It is taken out of the queue at once.", "A call of a provider that has begun is not stopped: then the answer decides, and you are told.", "It can be queued again later."}
+			},
+			do: func(v *visit, a *client.Admin, id string) error { _, err := a.CancelMessage(v.ctx(), id); return err }},
+		"retry": {title: "Queue this message again?", button: "Queue it again", done: "The message is queued again.", calm: true, lead: "It is sent as soon as its turn comes.",
+			points: func(m *client.AppMessage) []string {
+				out := []string{"The attempts begin anew, with the provider configurations of now."}
+				if m.MayHaveBeenSent || m.PossibleDuplicate {
+					out = append(out, "An earlier attempt had no answer: the recipient may get it twice.")
+				}
+				return out
+			},
+			do: func(v *visit, a *client.Admin, id string) error { _, err := a.RetryMessage(v.ctx(), id); return err }},
+	}
+}
+
+func (v *visit) confirmMessage() error {
+	one, ok := deeds()[v.param("action")]
+	if !ok {
+		return missing("page")
+	}
+	admin, err := v.admin()
+	if err != nil {
+		return err
+	}
+	m, err := admin.Message(v.ctx(), v.param("id"))
+	if err != nil {
+		return err
+	}
+	at := messagesPath + "/" + m.ID
+	return v.confirm(confirmation{Title: one.title, Lead: one.lead, Points: append([]string{fmt.Sprintf("%s, of the app %s.", titleWithAddress(m), m.App.Name)}, one.points(m)...),
+		Action: at + "/" + v.param("action"), Button: one.button, Calm: one.calm, Back: at, Trail: []crumb{{"Messages", messagesPath}, {titleOf(m), at}}})
+}
+
+func titleWithAddress(m *client.AppMessage) string {
+	if m.Subject != "" {
+		return "“" + m.Subject + "” to " + m.ToAddress
+	}
+	return titleOf(m)
+}
+
+func (v *visit) changeMessage() error {
+	one, ok := deeds()[v.param("action")]
+	if !ok {
+		return missing("page")
+	}
+	admin, err := v.admin()
+	if err != nil {
+		return err
+	}
+	at := messagesPath + "/" + v.param("id")
+	if err := one.do(v, admin, v.param("id")); err != nil {
+		return v.undone(at, err)
+	}
+	return v.done(at, one.done)
+}

@@ -1,0 +1,199 @@
+package console
+
+import (
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/chain"
+)
+
+func (c *Console) overviewRoutes() []route {
+	return []route{{"GET", Root, "overview", actSee, false, (*visit).overview}}
+}
+
+// overview is the first page: what is wrong, then how much was sent and how well.
+type overview struct {
+	First  *firstRun // instead of everything else, as long as nothing was sent
+	Wrong  []trouble
+	Over   []client.Alert // what is well again
+	Last   *client.AppMessage
+	Report *report
+	Window string
+	Paused bool // it is not fetched again by itself
+	Self   template.URL
+	Held   []client.QueueUnit
+	Totals client.QueueTotals
+}
+
+// Lasting is how many troubles there are, for the heading.
+func (o *overview) Lasting() int { return len(o.Wrong) + len(o.Held) }
+
+// trouble is an alert with where to look.
+type trouble struct {
+	client.Alert
+	Where, Path string
+}
+
+// firstRun is the three steps of who has just installed the server.
+type firstRun struct {
+	Apps []client.App
+}
+
+// windows are the API's, with their names and how a chart writes their times.
+var windows = []struct{ Window, Name, layout string }{
+	{"1h", "Hour", "15:04"}, {"24h", "Day", "15:04"}, {"7d", "Week", "Jan 2 15:04"}, {"30d", "Month", "Jan 2"},
+}
+
+func (v *visit) overview() error {
+	o := &overview{Window: "24h", Paused: v.asked("live") == "off"}
+	for _, one := range windows {
+		if one.Window == v.asked("window") {
+			o.Window = one.Window
+		}
+	}
+	last, err := fetch[listing[client.AppMessage]](v, "", "/api/admin/messages", url.Values{"limit": {"1"}})
+	if err != nil {
+		return err
+	}
+	if len(last.Data) == 0 {
+		if o.First, err = v.firstRun(); err != nil {
+			return err
+		}
+	} else {
+		o.Last = &last.Data[0]
+	}
+	if err := o.look(v); err != nil {
+		return err
+	}
+	if o.First == nil {
+		if o.Report, err = v.report("", o.Window); err != nil {
+			return err
+		}
+	}
+	q := url.Values{"window": {o.Window}}
+	if o.Paused {
+		q.Set("live", "off")
+	}
+	o.Self = link(q)
+	return v.show("overview", page{Title: "Overview", Data: o})
+}
+
+func (v *visit) firstRun() (*firstRun, error) {
+	apps, err := v.someApps()
+	return &firstRun{Apps: apps}, err
+}
+
+// overFor is how long what is well again is still told.
+const overFor = 24 * time.Hour
+
+// look finds what is wrong: the alerts that stand, and queues that somebody or something holds.
+func (o *overview) look(v *visit) error {
+	alerts, err := fetch[listing[client.Alert]](v, "", "/api/admin/alerts", nil)
+	if err != nil {
+		return err
+	}
+	for _, one := range alerts.Data {
+		switch {
+		case one.State == "raised":
+			t := trouble{Alert: one}
+			t.Where, t.Path = v.whereToLook(one)
+			o.Wrong = append(o.Wrong, t)
+		case one.ClearedAt != nil && v.now().Sub(*one.ClearedAt) < overFor:
+			o.Over = append(o.Over, one)
+		}
+	}
+	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", nil)
+	if err != nil {
+		return err
+	}
+	o.Totals = queue.Totals
+	for _, u := range queue.Units {
+		if u.Due > 0 && slices.Contains(heldBy, u.WaitingFor) {
+			o.Held = append(o.Held, u)
+		}
+	}
+	return nil
+}
+
+// heldBy are the reasons to wait that do not end by themselves, or that somebody should know of.
+var heldBy = []string{chain.WaitAppPaused, chain.WaitQueuePaused, chain.WaitDown, chain.WaitCredentials, chain.WaitOff, chain.WaitCannotSend, chain.WaitAdapter}
+
+// whereToLook is the page on which an alert's cause is seen, "" where this console has none.
+func (v *visit) whereToLook(a client.Alert) (where, path string) {
+	word, subject, _ := strings.Cut(a.Alert+" "+a.Subject, " ")
+	switch word {
+	case "messages_waiting":
+		where, path = "Its waiting messages", messagesPath+"?"+url.Values{"status": {"QUEUED"}, "app": {subject}}.Encode()
+	case "app_without_provider":
+		where, path = "The app", appsPath+"/"+url.PathEscape(subject)
+	case "provider_down":
+		where, path = "Providers", Root+"/providers"
+	case "endpoint_failing":
+		where, path = "Webhooks", Root+"/webhooks"
+	case "key_expiring":
+		where, path = "Apps", appsPath
+	}
+	if base, _, _ := strings.Cut(path, "?"); !v.c.has(base) {
+		return "", ""
+	}
+	return where, path
+}
+
+// has says whether the console has a page at a path.
+func (c *Console) has(path string) bool {
+	return path != "" && slices.ContainsFunc(c.table, func(one route) bool {
+		head, rest, wild := strings.Cut(one.path, "{")
+		return one.method == http.MethodGet && (one.path == path || wild && strings.HasSuffix(rest, "}") && !strings.Contains(rest, "/") && strings.HasPrefix(path, head) &&
+			path != head && !strings.Contains(path[len(head):], "/"))
+	})
+}
+
+// report is what became of messages within a window, with its charts.
+type report struct {
+	*client.Stats
+	Windows  []windowLink
+	Accepted chart
+	Outcomes chart
+	Ended    int64 // how many came to an end of their sending
+}
+
+type windowLink struct {
+	Name    string
+	Query   template.URL
+	Current bool
+}
+
+// report reads the figures of all apps, or of one. The links keep what else is in the query.
+func (v *visit) report(app, window string) (*report, error) {
+	admin, err := v.admin()
+	if err != nil {
+		return nil, err
+	}
+	s, err := admin.Stats(v.ctx(), window, app)
+	if err != nil {
+		return nil, err
+	}
+	out := &report{Stats: s, Ended: s.Counts.Sent + s.Counts.Failed + s.Counts.Suppressed + s.Counts.Cancelled}
+	layout := ""
+	for _, one := range windows {
+		q := v.r.URL.Query()
+		q.Set("window", one.Window)
+		out.Windows = append(out.Windows, windowLink{one.Name, link(q), one.Window == s.Window})
+		if one.Window == s.Window {
+			layout = one.layout
+		}
+	}
+	var in, ends []step
+	for _, b := range s.Buckets {
+		in = append(in, step{b.At, []int64{b.Counts.Accepted}})
+		ends = append(ends, step{b.At, []int64{b.Counts.Sent, b.Counts.Suppressed, b.Counts.Cancelled, b.Counts.Failed}})
+	}
+	out.Accepted = columns("volume", "Accepted", []series{{Name: "Accepted", Class: "c-info"}}, in, layout)
+	out.Outcomes = columns("outcomes", "What became of them", []series{{Name: "Sent", Class: "c-ok"}, {Name: "Suppressed", Class: "c-warn"}, {Name: "Cancelled", Class: "c-quiet"}, {Name: "Failed", Class: "c-bad"}}, ends, layout)
+	return out, nil
+}

@@ -1,0 +1,78 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+)
+
+// route is one row of the table.
+type route struct {
+	method, path string
+	section      string // of the navigation; "" for none
+	may          act    // what a role must be allowed to; "" for anybody who is signed in
+	open         bool   // served to who is not signed in
+	handle       func(v *visit) error
+}
+
+// routes is everything that is served, but for the assets. The tests walk it.
+func (c *Console) routes() []route {
+	return slices.Concat(c.doorRoutes(), c.accountRoutes(), c.overviewRoutes(), c.messageRoutes(), c.sandboxRoutes(), c.queueRoutes(), c.appRoutes(), c.providerRoutes(), c.templateRoutes(), c.suppressionRoutes(), c.webhookRoutes(), c.auditRoutes(), c.userRoutes())
+}
+
+// section is a group of pages in the navigation.
+type section struct {
+	id, Name, Icon, Path string
+	group                string
+}
+
+// Groups of the navigation, in order.
+const (
+	groupSee   = "Watch"
+	groupSetUp = "Set up"
+	groupGuard = "Guard"
+)
+
+// sections are what the navigation may show, in order: those of which the table has the path, and the role the act.
+func sections() []section {
+	return []section{
+		{"overview", "Overview", "overview", Root, groupSee},
+		{"messages", "Messages", "messages", Root + "/messages", groupSee},
+		{"sandbox", "Sandbox inbox", "inbox", Root + "/sandbox", groupSee},
+		{"queue", "Queue", "queue", Root + "/queue", groupSee},
+		{"apps", "Apps", "apps", Root + "/apps", groupSetUp},
+		{"providers", "Providers", "providers", Root + "/providers", groupSetUp},
+		{"templates", "Templates", "templates", Root + "/templates", groupSetUp},
+		{"suppressions", "Suppressions", "suppressions", Root + "/suppressions", groupSetUp},
+		{"webhooks", "Webhooks", "webhooks", Root + "/webhooks", groupSetUp},
+		{"audit", "Audit", "audit", Root + "/audit", groupGuard},
+		{"users", "Users", "users", Root + "/users", groupGuard},
+	}
+}
+
+// navGroup is a group of the navigation as a page shows it.
+type navGroup struct {
+	Name  string
+	Items []navItem
+}
+
+type navItem struct {
+	section
+	Current bool
+}
+
+// navigation is what a user sees of the sections.
+func (c *Console) navigation(u user, current string) []navGroup {
+	var out []navGroup
+	for _, s := range sections() {
+		at := slices.IndexFunc(c.table, func(one route) bool { return one.method == http.MethodGet && one.path == s.Path })
+		if at < 0 || !u.can(c.table[at].may) {
+			continue
+		}
+		if len(out) == 0 || out[len(out)-1].Name != s.group {
+			out = append(out, navGroup{Name: s.group})
+		}
+		last := &out[len(out)-1]
+		last.Items = append(last.Items, navItem{s, s.id == current})
+	}
+	return out
+}

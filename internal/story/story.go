@@ -1,0 +1,215 @@
+// Package story tells in plain words what happened to a message and what happens next, for the console's page of a
+// message and for the command line.
+//
+// It promises a sentence for every state, cause and reason to wait that this version knows, and the bare word for one
+// of a newer server. It reads the message as the API shows it, and decides nothing.
+package story
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+)
+
+// Story is a message in words.
+type Story struct {
+	Happened string   // what became of it
+	Why      string   // in the provider's or the server's own words; "" when there is nothing to add
+	Next     string   // what happens next by itself
+	Do       string   // what somebody can do about it; "" when nothing has to be done
+	Doubts   []string // what nobody can tell
+}
+
+// Tell tells a message's story at now. when writes an instant for its reader, such as "2 minutes from now".
+func Tell(m *client.Stored, when func(time.Time) string) Story {
+	s := Story{Doubts: Doubts(m.PossibleDuplicate, m.MayHaveBeenSent, m.Unconfirmed)}
+	switch m.Status {
+	case "QUEUED":
+		queued(&s, m, when)
+	case "SENDING":
+		s.Happened = "It is being handed to " + carrier(m.ProviderName) + " at this moment."
+		s.Next = "What the provider answers decides. If this server stops meanwhile, the outcome counts as unknown, and the app's rule for that decides."
+	case "SENT":
+		sent(&s, m)
+	case "DELIVERED":
+		s.Happened = "It arrived: " + carrier(m.ProviderName) + " reported the delivery."
+		s.Next = "Nothing more. A complaint of the recipient would still be written down here."
+	case "FAILED":
+		failed(&s, m)
+	case "SUPPRESSED":
+		s.Happened = "It was not sent: the address is on the app's suppression list. No provider was called for it."
+		s.Next = "Nothing more."
+		s.Do = "If the recipient wants messages again, take the address off the list; then send a new message."
+	case "CANCELLED":
+		s.Happened = "It was cancelled before any provider took it."
+		s.Next = "Nothing more, unless somebody queues it again."
+	default:
+		s.Happened = m.Status
+	}
+	return s
+}
+
+func carrier(name string) string {
+	switch name {
+	case "":
+		return "the provider"
+	case "sandbox":
+		return "the sandbox"
+	case "smtp":
+		return "the mail server"
+	}
+	return name
+}
+
+// remedies say what can be done about a reason to wait. Reasons that end by themselves have none.
+var remedies = map[string]string{
+	chain.WaitAppPaused:   "Switch the app on again when its messages may go out.",
+	chain.WaitQueuePaused: "Resume the app's queue when its messages may go out.",
+	chain.WaitDown:        "Look at the provider's last answers, and verify the configuration. A second configuration would carry the messages meanwhile.",
+	chain.WaitCredentials: "Check the encryption keys of this server: the credentials of the provider cannot be opened.",
+	chain.WaitAdapter:     "Change the configuration, or update the server.",
+	chain.WaitOff:         "Switch a provider configuration on, or add another.",
+	chain.WaitCannotSend:  "Add a provider configuration of another type, or update the server.",
+}
+
+func queued(s *Story, m *client.Stored, when func(time.Time) string) {
+	last := lastFailure(m)
+	switch {
+	case m.Attempts == 0 || last == nil:
+		s.Happened = "It is accepted and stored, and waits to be sent. " + reason(m.WaitingFor)
+	case last.Outcome == "unknown":
+		s.Happened = "The last attempt, with " + carrier(last.Provider) + ", had no clear answer, and the message waits to be tried again. " + reason(m.WaitingFor)
+	default:
+		s.Happened = "The last attempt, with " + carrier(last.Provider) + ", failed, and the message waits to be tried again. " + reason(m.WaitingFor)
+	}
+	s.Happened = strings.TrimSpace(s.Happened)
+	if last != nil && m.Attempts > 0 {
+		s.Why = last.Detail
+	}
+	s.Do = remedies[m.WaitingFor]
+	switch {
+	case m.NextAttemptAt != nil && m.WaitingFor == chain.WaitSchedule:
+		s.Next = "It is sent " + when(*m.NextAttemptAt) + ", at its scheduled time."
+	case m.NextAttemptAt != nil:
+		s.Next = "The next attempt starts " + when(*m.NextAttemptAt) + "."
+	case s.Do != "":
+		s.Next = "It waits, and is sent as soon as the reason is gone."
+	default:
+		s.Next = "It is sent as soon as its turn comes."
+	}
+	if m.ExpiresAt != nil {
+		s.Next += " If it is not sent by its time to live, which ends " + when(*m.ExpiresAt) + ", it fails as expired."
+	} else if m.Attempts > 0 {
+		s.Next += " Attempts go on with growing pauses until the time for retries is over; then it fails as exhausted."
+	}
+}
+
+// reason is the sentence of a word of waitingFor; of a retry the sentences around it tell everything.
+func reason(word string) string {
+	if word == chain.WaitRetry {
+		return ""
+	}
+	return chain.WaitText(word)
+}
+
+// lastFailure is the last attempt that did not end well, nil when there is none.
+func lastFailure(m *client.Stored) *client.Attempt {
+	for i := range slices.Backward(m.AttemptLog) {
+		switch m.AttemptLog[i].Outcome {
+		case "accepted", "running", "not_started":
+		default:
+			return &m.AttemptLog[i]
+		}
+	}
+	return nil
+}
+
+func sent(s *Story, m *client.Stored) {
+	if m.Sandbox || m.ProviderName == "sandbox" {
+		s.Happened = "The sandbox captured it: nothing was sent to the recipient."
+		s.Next = "Nothing more. It can be read in the sandbox inbox."
+		if !m.Sandbox {
+			s.Do = "The message is live, but there was no provider configuration to send it with. Add one."
+		}
+		return
+	}
+	s.Happened = "Handed over: " + carrier(m.ProviderName) + " took it. That is no proof yet that it arrived."
+	s.Next = "When the provider reports what became of it, it turns to delivered or failed. Without reports it stays as it is."
+	if m.Unconfirmed {
+		s.Do = "Look it up with the provider by the reference below, and check that the callback URL is registered there."
+	}
+}
+
+// ends are the causes by which a message fails, with what happened and what can be done.
+var ends = map[comm.Cause]struct{ happened, do string }{
+	comm.CauseExpired:          {"It was not sent in time: its time to live had passed first.", "Send a new message if it still matters; an expired one cannot be queued again."},
+	comm.CauseContentGone:      {"It could not be sent, since its content had been removed by then.", "Send a new message."},
+	comm.CauseOutcomeUnknown:   {"A provider was called and gave no clear answer. The app's rule is not to try again then, so that nobody gets it twice.", "Look it up with the provider. Queue it again if it did not arrive."},
+	comm.CauseNoProvider:       {"The app is live, and there is no provider configuration to send it with.", "Add a provider configuration, then queue it again."},
+	comm.CauseExhausted:        {"Every attempt failed until the time for retries was over.", "Read the attempts below. Queue it again once the provider works."},
+	comm.CauseInternalError:    {"This server could not send it: the message or its provider made the attempt fail in a way that it cannot mend.", "Look for its id in the server's log."},
+	comm.CauseProviderRejected: {"The provider refused it for good.", "Read the provider's words. Correct the address or the content and send a new message, or queue this one again when the cause is gone."},
+	comm.CauseReportFailed:     {"The provider took it, and reported later that it did not arrive.", "Check the address. A hard bounce has also put it on the suppression list."},
+}
+
+func failed(s *Story, m *client.Stored) {
+	s.Next = "Nothing more is tried by itself."
+	s.Why = m.ErrorMessage
+	for i := range slices.Backward(m.Events) {
+		if m.Events[i].To != "FAILED" || m.Events[i].From == "FAILED" {
+			continue
+		}
+		cause, known := comm.ParseCause(m.Events[i].Type)
+		if end, told := ends[cause]; known && told {
+			s.Happened, s.Do = end.happened, end.do
+			if name := m.Events[i].Provider; name != "" && strings.HasPrefix(s.Happened, "The provider") {
+				s.Happened = strings.Replace(s.Happened, "The provider", capital(carrier(name)), 1)
+			}
+			if s.Why == comm.EndText(cause) {
+				s.Why = "" // it says the same
+				if last := lastFailure(m); last != nil {
+					s.Why = last.Detail
+				}
+			}
+		}
+		break
+	}
+	if s.Happened == "" {
+		s.Happened = "It failed."
+	}
+}
+
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// Doubts are the sentences for what nobody can tell of a message.
+func Doubts(possibleDuplicate, mayHaveBeenSent, unconfirmed bool) []string {
+	var out []string
+	if possibleDuplicate {
+		out = append(out, "An attempt had no answer and was repeated, or will be: the recipient may get it twice.")
+	}
+	if mayHaveBeenSent {
+		out = append(out, "An attempt had no answer: the recipient may have got it all the same.")
+	}
+	if unconfirmed {
+		out = append(out, "The provider took it and should have reported by now what became of it; it has not.")
+	}
+	return out
+}
+
+// Line is what an event says: its sentence, and the server's or provider's words.
+func Line(e *client.Event) (words, detail string) {
+	words = e.Type // of a newer server
+	if cause, known := comm.ParseCause(e.Type); known {
+		words = CauseText(cause)
+	}
+	return words, strings.TrimSpace(e.Detail)
+}

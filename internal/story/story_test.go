@@ -1,0 +1,109 @@
+package story
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/comm"
+)
+
+func noon() time.Time { return time.Date(2026, 7, 3, 12, 0, 0, 0, time.UTC) }
+
+// staged are the failures of which a reader must be able to say what happened and what happens next.
+func staged() map[string]struct {
+	m                       client.Stored
+	happened, why, next, do string
+	doubts                  int
+} {
+	at := noon()
+	attempt := func(outcome, detail string) []client.Attempt {
+		return []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "failed", Detail: "first"}, {Attempt: 2, Provider: "smtp", Outcome: outcome, Detail: detail}}
+	}
+	failed := func(cause comm.Cause, text string) client.Stored {
+		return client.Stored{Status: "FAILED", Channel: client.Email, ErrorMessage: text, ProviderName: "smtp", Attempts: 2, AttemptLog: attempt("failed", "451 busy"),
+			Events: []client.Event{{Type: "accepted", To: "QUEUED"}, {Type: cause.String(), From: "SENDING", To: "FAILED", Provider: "smtp"}}}
+	}
+	waits := func(word string, next *time.Time, log []client.Attempt) client.Stored {
+		return client.Stored{Status: "QUEUED", WaitingFor: word, NextAttemptAt: next, Attempts: len(log), AttemptLog: log}
+	}
+	type row = struct {
+		m                       client.Stored
+		happened, why, next, do string
+		doubts                  int
+	}
+	doubtful := failed(comm.CauseOutcomeUnknown, comm.EndText(comm.CauseOutcomeUnknown))
+	doubtful.MayHaveBeenSent = true
+	repeated := waits(chain.WaitRetry, &at, attempt("unknown", "no answer within 30 s"))
+	repeated.PossibleDuplicate = true
+	expiring := waits(chain.WaitRetry, &at, attempt("failed", "451 busy"))
+	expiring.ExpiresAt = &at
+	return map[string]row{
+		"refused for good":        {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
+		"retries exhausted":       {failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted)), "time for retries was over", "451 busy", "Nothing more is tried", "once the provider works", 0},
+		"expired":                 {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live had passed", "451 busy", "Nothing more is tried", "cannot be queued again", 0},
+		"outcome unknown":         {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "Look it up with the provider", 1},
+		"no provider":             {failed(comm.CauseNoProvider, comm.EndText(comm.CauseNoProvider)), "no provider configuration", "451 busy", "Nothing more is tried", "Add a provider", 0},
+		"content gone":            {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
+		"broken inside":           {failed(comm.CauseInternalError, ""), "This server could not send it", "451 busy", "Nothing more is tried", "server's log", 0},
+		"bounced":                 {failed(comm.CauseReportFailed, "mailbox is full"), "did not arrive", "mailbox is full", "Nothing more is tried", "Check the address", 0},
+		"suppressed":              {client.Stored{Status: "SUPPRESSED"}, "on the app's suppression list", "", "Nothing more", "take the address off", 0},
+		"waits for a retry":       {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "last attempt, with the mail server, failed", "451 busy", "The next attempt starts at noon. Attempts go on", "", 0},
+		"retried after no answer": {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
+		"provider down":           {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the reason is gone", "second configuration", 0},
+		"app off":                 {waits(chain.WaitAppPaused, nil, nil), "switched off", "", "as soon as the reason is gone", "Switch the app on", 0},
+		"credentials unreadable":  {waits(chain.WaitCredentials, nil, nil), "credentials cannot be read", "", "as soon as the reason is gone", "encryption keys", 0},
+		"scheduled":               {waits(chain.WaitSchedule, &at, nil), "scheduled time", "", "It is sent at noon, at its scheduled time", "", 0},
+		"waits its turn":          {waits(chain.WaitTurn, nil, nil), "waits for its turn", "", "as soon as its turn comes", "", 0},
+		"expires while it waits":  {expiring, "waits to be tried again", "451 busy", "it fails as expired", "", 0},
+		"no report came":          {client.Stored{Status: "SENT", ProviderName: "twilio", Unconfirmed: true}, "twilio took it", "", "Without reports it stays", "callback URL", 1},
+		"live into the sandbox":   {client.Stored{Status: "SENT", ProviderName: "sandbox"}, "nothing was sent to the recipient", "", "sandbox inbox", "no provider configuration", 0},
+	}
+}
+
+func TestStagedFailures(t *testing.T) {
+	t.Parallel()
+	for name, tc := range staged() {
+		s := Tell(&tc.m, func(time.Time) string { return "at noon" })
+		for what, pair := range map[string][2]string{"what happened": {s.Happened, tc.happened}, "why": {s.Why, tc.why}, "what is next": {s.Next, tc.next}, "what to do": {s.Do, tc.do}} {
+			if !strings.Contains(pair[0], pair[1]) || pair[1] == "" && pair[0] != "" {
+				t.Errorf("%s: %s reads %q, without %q", name, what, pair[0], pair[1])
+			}
+		}
+		if len(s.Doubts) != tc.doubts || strings.Contains(s.Happened, "  ") {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
+// TestEveryEndIsTold: each way to fail, each status and each reason to wait has its sentences.
+func TestEveryEndIsTold(t *testing.T) {
+	t.Parallel()
+	for _, e := range comm.Edges() {
+		if e.To == comm.Failed && ends[e.Cause].happened == "" {
+			t.Errorf("%s is an end without words", e.Cause)
+		}
+		m := client.Stored{Status: e.To.String(), Events: []client.Event{{Type: e.Cause.String(), From: e.From.String(), To: e.To.String()}}}
+		if s := Tell(&m, time.Time.String); s.Happened == "" || s.Happened == m.Status || s.Next == "" {
+			t.Errorf("%s by %s: %+v", m.Status, e.Cause, s)
+		}
+	}
+	for _, w := range chain.WaitReasons() {
+		if s := Tell(&client.Stored{Status: "QUEUED", WaitingFor: w.Word}, time.Time.String); w.Word != chain.WaitRetry && !strings.Contains(s.Happened, w.Text) || s.Next == "" {
+			t.Errorf("%s: %+v", w.Word, s)
+		}
+	}
+	for word := range remedies {
+		if chain.WaitText(word) == word {
+			t.Errorf("%s is no reason to wait", word)
+		}
+	}
+	if s := Tell(&client.Stored{Status: "OF_TOMORROW"}, time.Time.String); s.Happened != "OF_TOMORROW" {
+		t.Errorf("%+v", s)
+	}
+	if words, detail := Line(&client.Event{Type: "of_tomorrow", Detail: " x "}); words != "of_tomorrow" || detail != "x" {
+		t.Errorf("%q %q", words, detail)
+	}
+}
