@@ -15,7 +15,8 @@ const orders = {
   pages: async (browser, world) => {
     const rows = await pages(world);
     const now = rows.filter((row) => world.full || !row.rare);
-    unseen(await walk(browser, world, now, out), world, rows, out);
+    const links = await walk(browser, world, now, out);
+    if (world.part === "console") unseen(links, world, rows, out);
   },
   rows: (browser, world) => walk(browser, world, world.rows, out),
   executes: (browser, world) => corpus(browser, world, out),

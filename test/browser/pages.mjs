@@ -2,8 +2,10 @@
 // at look() in look.mjs. world describes the staged server: base, stories (with their messages), apps (ids by slug).
 
 // pages are all rows, with their paths. Rows that are much like others are rare: they are looked at where world.full.
+// world.part is docs or console.
 export async function pages(world) {
-  const rows = [...(await docs(world)), ...door(), overview(), ...messages(world), ...apps(world)];
+  const parts = { docs: () => docs(world), console: () => [...door(), overview(), ...messages(world), ...apps(world)] };
+  const rows = await parts[world.part]();
   return Promise.all(rows.map(async (row) => ({ ...row, path: typeof row.path === "function" ? await row.path(world) : row.path })));
 }
 
@@ -89,9 +91,7 @@ const messages = (world) => [
 
 // docs are the pages of the documentation, found by the links of its contents.
 async function docs(world) {
-  const first = await fetch(world.base + "/docs");
-  if (first.status === 404) return [];
-  const home = await first.text();
+  const home = await (await fetch(world.base + "/docs")).text();
   const all = [...new Set([...home.matchAll(/href="(\/docs\/[a-z0-9/_-]+)"/g)].map((m) => m[1]))].filter((path) => !/^\/docs\/(assets|search)/.test(path));
   const some = ["/docs/guide/quickstart", "/docs/providers/smtp", "/docs/states", "/docs/api/suppressions"];
   for (const path of some) if (!all.includes(path)) throw new Error(`the contents of /docs do not lead to ${path}`);

@@ -13,6 +13,7 @@ import (
 type looked struct {
 	*staged.World
 	Full     bool      `json:"full"`
+	Part     string    `json:"part,omitempty"`
 	Paths    []string  `json:"paths,omitempty"`
 	Start    []string  `json:"start,omitempty"`
 	Below    string    `json:"below,omitempty"`
@@ -35,12 +36,18 @@ func console(t *testing.T, w *staged.World) {
 	}
 }
 
-// TestPages walks over the whole table of pages.mjs: phone and desktop, light and dark.
-func TestPages(t *testing.T) {
+// TestDocsPages walks over the documentation's part of the table of pages.mjs: phone and desktop, light and dark.
+func TestDocsPages(t *testing.T) {
+	need(t)
+	report(t, node.do(t, "pages", looked{World: scene.start(t), Part: "docs", Full: full()}))
+}
+
+// TestConsolePages walks over the console's part of it.
+func TestConsolePages(t *testing.T) {
 	need(t)
 	w := scene.start(t)
 	console(t, w)
-	report(t, node.do(t, "pages", looked{World: w, Full: full()}))
+	report(t, node.do(t, "pages", looked{World: w, Part: "console", Full: full()}))
 }
 
 // TestMessagePagesTellTheStory holds the message page of each staged failure to what a reader must be able to say who knows
