@@ -86,7 +86,7 @@ release: ## what a release is made of, in dist/: archives for five systems, SBOM
 sign: ## sign dist/SHA256SUMS with the SSH key that COMMS_SIGNING_KEY names
 	@[ -f dist/SHA256SUMS ] || { echo "make sign: there is no dist/SHA256SUMS; run make release first"; exit 1; }
 	@command -v ssh-keygen > /dev/null || { echo "make sign: ssh-keygen is missing (Debian: openssh-client)"; exit 1; }
-	@[ -n "$$COMMS_SIGNING_KEY" ] || { echo "make sign: set COMMS_SIGNING_KEY to the private SSH key of the release (docs/install.md says how a signature is checked)"; exit 1; }
+	@[ -n "$$COMMS_SIGNING_KEY" ] || { echo "make sign: set COMMS_SIGNING_KEY to the private SSH key of the release (docs/operate/install.md says how a signature is checked)"; exit 1; }
 	@rm -f dist/SHA256SUMS.sig && ssh-keygen -q -Y sign -n commserver-release -f "$$COMMS_SIGNING_KEY" dist/SHA256SUMS
 
 .PHONY: image

@@ -35,7 +35,7 @@ sealed under the key ring, which is not in it. Keep the ring, and keep it elsewh
 Without --direct the running server is asked, as the administrator. --direct reads the database that COMMS_DATABASE_URL or COMMS_DATA_DIR names: on SQLite the
 server must be stopped, on PostgreSQL it need not be.
 
-See docs/backup.md for what a backup costs, and what is lost with what came after it.`
+See docs/operate/backup.md for what a backup costs, and what is lost with what came after it.`
 
 func backupCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "backup FILE", Short: "Write everything that is stored into a file", Long: backupHelp + "\n\n" + connectionHelp, Args: cobra.ExactArgs(1),
