@@ -86,7 +86,9 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		up.Gentle, up.Hurried = upkeepGentle, upkeepHurried
 	}
 	a.upkeep = upkeep.New(up)
-	handler = a.door(opt, reg, out, phones)
+	if handler, err = a.withConsole(opt, a.door(opt, reg, out, phones)); err != nil {
+		return err
+	}
 	return a.tellFirst(ctx, opt, keyFile)
 }
 
