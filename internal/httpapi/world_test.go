@@ -272,7 +272,7 @@ func (w *world) send(r *http.Request) answer {
 	for _, wrong := range readContract(w.t).Answer(r.Method, r.URL.Path, out.status, res.Header.Get("Content-Type"), raw) {
 		w.t.Errorf("%s %s %d is not as the contract has it: %s", r.Method, r.URL.Path, out.status, wrong)
 	}
-	if kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); kind == "text/csv" || kind == "application/x-ndjson" || kind == "text/plain" || kind == "text/event-stream" {
+	if kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); kind == "text/csv" || kind == "application/octet-stream" || kind == "application/x-ndjson" || kind == "text/plain" || kind == "text/event-stream" {
 		return out
 	}
 	if len(raw) > 0 {
