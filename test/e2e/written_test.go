@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -79,9 +80,7 @@ func TestNothingSecretIsWrittenDown(t *testing.T) {
 					t.Errorf("%v: no line of the log: %.300q", err, line)
 				}
 			}
-			for path, text := range inside {
-				said[path] = text
-			}
+			maps.Copy(said, inside)
 			for _, word := range append(secrets, "hidden words", "hidden subject", "hidden variable", "hidden template", "secret.example.com/hidden", "ama@secret", "refused@secret", "imported@secret", "233241239999", "hidden note", "hidden query", "hidden+query", "hidden%20query", "hidden agent", "hidden path", "hidden%20path", "hidden report", "hidden value", "forged line", "planted-hook-path-0123456789", "planted-hook-token-0123456789") {
 				if places := said.holds(word); len(places) > 0 {
 					t.Errorf("%.12s… was said on %v", word, places)
