@@ -17,7 +17,7 @@ BESIDE = -p $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN))))
 first = $(1) $(filter-out $(1),$(2))
 MODULE = github.com/commserver/commserver
 PRODUCT = $(call first,$(addprefix $(MODULE)/internal/,store/postgres dispatch webhook httpapi),$(shell go list ./... | grep -v /test/))
-WHOLE = $(call first,$(MODULE)/test/prove,$(shell go list ./... | grep /test/ | grep -v /test/scale))
+WHOLE = $(call first,$(addprefix $(MODULE)/test/,prove browser),$(shell go list ./... | grep /test/ | grep -v /test/scale))
 MEASURING = $(MODULE)/test/scale
 # What is measured starts a PostgreSQL of its own, which flushes as a real one does, unless one was given from outside,
 # and keeps its files on the disk.
@@ -75,9 +75,33 @@ nightly: setup ## the same at full sizes, all files on the disk; takes hours
 measure: setup build ## measure speed on both stores; records docs/benchmarks.md
 	@go run ./test/withpg ./commserver bench
 
+.PHONY: release
+release: ## what a release is made of, in dist/: archives for five systems, SBOMs, sums
+	@[ -z "$$(git status --porcelain)" ] || { echo "make release: there are changes that no commit has; a release is made of a commit"; exit 1; }
+	@for system in darwin windows; do GOOS=$$system CGO_ENABLED=0 go vet ./cmd/... ./client/... ./internal/... || exit 1; done
+	@rm -rf dist && go run -C tools ./release -root .. -out ../dist && ls -l dist
+	@echo "Next: make sign; make image where there is a container engine. To check: build the same commit elsewhere and compare SHA256SUMS."
+
+.PHONY: sign
+sign: ## sign dist/SHA256SUMS with the SSH key that COMMS_SIGNING_KEY names
+	@[ -f dist/SHA256SUMS ] || { echo "make sign: there is no dist/SHA256SUMS; run make release first"; exit 1; }
+	@command -v ssh-keygen > /dev/null || { echo "make sign: ssh-keygen is missing (Debian: openssh-client)"; exit 1; }
+	@[ -n "$$COMMS_SIGNING_KEY" ] || { echo "make sign: set COMMS_SIGNING_KEY to the private SSH key of the release (docs/install.md says how a signature is checked)"; exit 1; }
+	@rm -f dist/SHA256SUMS.sig && ssh-keygen -q -Y sign -n commserver-release -f "$$COMMS_SIGNING_KEY" dist/SHA256SUMS
+
+.PHONY: image
+image: ## the container image, started once; needs a container engine
+	@engine=$$(command -v docker || command -v podman) || { echo "make image: not run, there is no docker and no podman on this machine; test/deploy checks what can be checked without"; exit 1; }; \
+	$$engine build -f deploy/Dockerfile -t commserver . && $$engine run --rm --read-only --cap-drop ALL commserver version --licences
+
 .PHONY: docs
 docs: ## write the generated pages of docs/ again
 	@go test -run '^TestDocsAreCurrent$$' $$(grep -rl 'func TestDocsAreCurrent' --include='*_test.go' . | xargs -n1 dirname | sort -u) -update
+
+.PHONY: shots
+shots: setup ## take the pictures of docs/images again
+	@go run ./test/browser/stage -addr localhost:3008 -past node test/browser/shots.mjs
+	@go run ./test/browser/smaller docs/images/*.png
 
 # The lint programs, in the versions of tools/go.mod, apart from the product's modules.
 .tools/built: tools/go.mod tools/go.sum $(wildcard tools/*/*.go)

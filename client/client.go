@@ -28,8 +28,9 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultTimeout = 15 * time.Second
-	DefaultRetries = 3
+	DefaultTimeout       = 15 * time.Second
+	DefaultRetries       = 3
+	DefaultMaxRetryAfter = 10 * time.Second
 )
 
 // Options describe a Client.
@@ -44,6 +45,9 @@ type Options struct {
 	HTTP     *http.Client  // nil: a client of its own
 	Timeout  time.Duration // of one try; 0: DefaultTimeout
 	Retries  int           // further tries after the first; 0: DefaultRetries, negative: none
+	// MaxRetryAfter is the longest Retry-After that is waited for; 0: DefaultMaxRetryAfter. A server that asks for
+	// more is not asked again: the caller decides.
+	MaxRetryAfter time.Duration
 	// Wait pauses between tries; nil: it sleeps, or ends with ctx. For tests.
 	Wait func(ctx context.Context, d time.Duration) error
 }
@@ -77,6 +81,9 @@ func New(o Options) (*Client, error) {
 	}
 	if o.Retries == 0 {
 		o.Retries = DefaultRetries
+	}
+	if o.MaxRetryAfter <= 0 {
+		o.MaxRetryAfter = DefaultMaxRetryAfter
 	}
 	if o.Wait == nil {
 		o.Wait = sleep
@@ -115,7 +122,13 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s (%d %s, request %s)", e.Message, e.Status, e.Code, e.RequestID)
 }
 
-// Code is the stable code of an error of the server, "" for any other error.
+// ErrAnswer is in the errors for answers of a success that cannot be read: what was asked may have been done.
+var ErrAnswer = errors.New("the answer cannot be read")
+
+// errNoID is the error for a call without the identifier that its path needs. It is not made: the path would be that of something else.
+var errNoID = errors.New("the identifier is missing")
+
+// Code is the stable code of an error of the server, such as CodeRateLimited, "" for any other error.
 func Code(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
@@ -149,7 +162,7 @@ func (c *Client) do(ctx context.Context, call call, out any) (int, error) {
 		if err == nil || try >= c.o.Retries || !call.safe || ctx.Err() != nil {
 			return status, err
 		}
-		wait, again := pause(err, try)
+		wait, again := pause(err, try, c.o.MaxRetryAfter)
 		if !again {
 			return status, err
 		}
@@ -163,6 +176,9 @@ func (c *Client) do(ctx context.Context, call call, out any) (int, error) {
 const maxAnswer = 32 << 20
 
 func (c *Client) once(ctx context.Context, call call, body []byte, out any) (int, error) {
+	if !whole(call.path) {
+		return 0, errNoID
+	}
 	ctx, cancel := context.WithTimeout(ctx, max(c.o.Timeout, call.timeout))
 	defer cancel()
 	target := c.base.JoinPath(call.path)
@@ -191,7 +207,7 @@ func (c *Client) once(ctx context.Context, call call, body []byte, out any) (int
 		return res.StatusCode, nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return res.StatusCode, fmt.Errorf("decode the answer of %s %s: %w", call.method, call.path, err)
+		return res.StatusCode, fmt.Errorf("decode the answer of %s %s: %w: %w", call.method, call.path, ErrAnswer, err)
 	}
 	return res.StatusCode, nil
 }
@@ -218,7 +234,7 @@ func refusal(res *http.Response, data []byte) *Error {
 		Error   string         `json:"error"`
 		Details map[string]any `json:"details"`
 	}
-	e := &Error{Status: res.StatusCode, RequestID: res.Header.Get("X-Request-Id")}
+	e := &Error{Status: res.StatusCode, RequestID: res.Header.Get("X-Request-Id"), RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now())}
 	if err := json.Unmarshal(data, &body); err != nil || body.Error == "" {
 		e.Message = "the server answered " + res.Status
 		return e // not ours: a proxy's answer, perhaps
@@ -231,26 +247,37 @@ func refusal(res *http.Response, data []byte) *Error {
 			e.Fields[path] = fmt.Sprint(why)
 		}
 	}
-	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		e.RetryAfter = time.Duration(seconds) * time.Second
-	}
 	return e
 }
 
-// Bounds of the pauses between tries. A server that asks for more patience than
-// maxPause gets none: the caller decides.
+// retryAfter reads Retry-After, which is in seconds or a date (RFC 9110, 10.2.3); 0: it says nothing of use.
+func retryAfter(value string, now time.Time) time.Duration {
+	const most = 365 * 24 * 60 * 60
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return time.Duration(min(max(seconds, 0), most)) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+// Bounds of the pauses between tries.
 const (
 	firstPause = 200 * time.Millisecond
 	maxPause   = 10 * time.Second
 )
 
-// pause says whether an error may pass by itself, and how long to wait.
-func pause(err error, try int) (time.Duration, bool) {
+// pause says whether an error may pass by itself, and how long to wait, patience at most if the server asks for it.
+func pause(err error, try int, patience time.Duration) (time.Duration, bool) {
+	if errors.Is(err, errNoID) {
+		return 0, false
+	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		switch {
 		case e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable:
 			if e.RetryAfter > 0 {
-				return e.RetryAfter, e.RetryAfter <= maxPause
+				return e.RetryAfter, e.RetryAfter <= patience
 			}
 		case e.Status != http.StatusBadGateway && e.Status != http.StatusGatewayTimeout && e.Status != http.StatusRequestTimeout:
 			return 0, false
@@ -287,4 +314,14 @@ func newKey() string {
 	return "auto-" + hex.EncodeToString(b[:])
 }
 
-func escape(id string) string { return url.PathEscape(strings.TrimSpace(id)) }
+// escape makes one part of a path of an identifier, "" of what would lead to another path.
+func escape(id string) string {
+	id = strings.TrimSpace(id)
+	if id == "." || id == ".." {
+		return ""
+	}
+	return url.PathEscape(id)
+}
+
+// whole says that no part of a path is missing.
+func whole(path string) bool { return !strings.Contains(path, "//") && !strings.HasSuffix(path, "/") }

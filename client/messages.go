@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"net/http"
@@ -68,14 +70,26 @@ type Warning struct {
 	Message string `json:"message"`
 }
 
-// Send queues a message. It returns when the server has stored it durably.
+// SendError is the error of Send when the message was not accepted, or nobody knows whether it was: sending it again
+// under the same key cannot send it twice.
+type SendError struct {
+	IdempotencyKey string // given or made
+	Err            error
+}
+
+func (e *SendError) Error() string { return e.Err.Error() }
+
+// Unwrap is the reason, an *Error when the server has refused.
+func (e *SendError) Unwrap() error { return e.Err }
+
+// Send queues a message. It returns when the server has stored it durably; its error is a *SendError.
 func (c *Client) Send(ctx context.Context, m Message) (*Accepted, error) {
 	if m.IdempotencyKey == "" {
 		m.IdempotencyKey = newKey()
 	}
 	out := &Accepted{}
 	if _, err := c.do(ctx, call{method: http.MethodPost, path: "/api/v1/messages", body: m, safe: true}, out); err != nil {
-		return nil, err
+		return nil, &SendError{m.IdempotencyKey, err}
 	}
 	out.IdempotencyKey = m.IdempotencyKey
 	return out, nil
@@ -239,6 +253,11 @@ func (c *Client) Capture(ctx context.Context, id string) (*Captured, error) {
 	return out, nil
 }
 
+// CaptureSource streams a captured email as a mail server would have got it (RFC 5322), with its attachments; the caller closes it.
+func (c *Client) CaptureSource(ctx context.Context, id string) (io.ReadCloser, error) {
+	return c.stream(ctx, http.MethodGet, "/api/v1/sandbox/messages/"+escape(id)+"/source", "", "", nil)
+}
+
 // WaitOptions says what WaitForCapture waits for. Zero values leave it to the server.
 type WaitOptions struct {
 	Channel      string
@@ -284,7 +303,12 @@ func walkFrom[T any](ctx context.Context, c *Client, first call) iter.Seq2[T, er
 					return
 				}
 			}
-			if p.NextCursor == nil {
+			if p.NextCursor == nil || *p.NextCursor == "" {
+				return
+			}
+			if *p.NextCursor == next.query.Get("cursor") {
+				var zero T
+				yield(zero, fmt.Errorf("read the list %s: %w: a page leads to itself", first.path, ErrAnswer))
 				return
 			}
 			next.query.Set("cursor", *p.NextCursor)

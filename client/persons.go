@@ -30,7 +30,8 @@ func (e *Erasure) Done() bool { return e.Status == "DONE" }
 const erasuresPath = "/api/v1/erasures"
 
 // ErasePerson asks that everything about an address is erased; an empty channel is told from
-// the address. It goes on by itself: see Erasure.
+// the address. It goes on by itself: see Erasure. The request is not repeated by itself: a second one
+// would take what was accepted in between, too.
 func (c *Client) ErasePerson(ctx context.Context, channel, address string) (*Erasure, error) {
 	return c.erase(ctx, erasuresPath, map[string]string{"channel": channel, "address": address})
 }
@@ -43,7 +44,7 @@ func (c *Client) erase(ctx context.Context, path string, members map[string]stri
 		}
 	}
 	out := &Erasure{}
-	_, err := c.do(ctx, call{method: http.MethodPost, path: path, body: body, safe: true}, out)
+	_, err := c.do(ctx, call{method: http.MethodPost, path: path, body: body}, out)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func (c *Client) erase(ctx context.Context, path string, members map[string]stri
 // Erasure reads how far an erasure is.
 func (c *Client) Erasure(ctx context.Context, id string) (*Erasure, error) {
 	out := &Erasure{}
-	if _, err := c.do(ctx, call{method: http.MethodGet, path: erasuresPath + "/" + url.PathEscape(id), safe: true}, out); err != nil {
+	if _, err := c.do(ctx, call{method: http.MethodGet, path: erasuresPath + "/" + escape(id), safe: true}, out); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -77,7 +78,7 @@ func (a *Admin) ErasePerson(ctx context.Context, app, channel, address string) (
 // Erasure reads how far an erasure is, whosever it is.
 func (a *Admin) Erasure(ctx context.Context, id string) (*Erasure, error) {
 	out := &Erasure{}
-	if _, err := a.c.do(ctx, call{method: http.MethodGet, path: "/api/admin/erasures/" + url.PathEscape(id), safe: true}, out); err != nil {
+	if _, err := a.c.do(ctx, call{method: http.MethodGet, path: "/api/admin/erasures/" + escape(id), safe: true}, out); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -74,7 +74,7 @@ func (r *Raw) Do(ctx context.Context, q Request) (json.RawMessage, error) {
 		if err == nil || !again || try >= r.c.o.Retries || ctx.Err() != nil {
 			return data, err
 		}
-		wait, may := pause(err, try)
+		wait, may := pause(err, try, r.c.o.MaxRetryAfter)
 		if !may {
 			return nil, err
 		}

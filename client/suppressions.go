@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/http"
@@ -47,40 +48,16 @@ func (c *Client) Unsuppress(ctx context.Context, channel, address string) error 
 type SuppressionQuery struct {
 	Channel, Address, Reason    string
 	CreatedAfter, CreatedBefore time.Time
+	PageSize                    int // 0: 100, which is most
 }
 
 // Suppressions goes through the app's list, newest first, page by page. An error ends it.
 func (c *Client) Suppressions(ctx context.Context, q SuppressionQuery) iter.Seq2[Suppression, error] {
-	return func(yield func(Suppression, error) bool) {
-		query := url.Values{"limit": {"100"}}
-		for name, value := range map[string]string{"channel": q.Channel, "address": q.Address, "reason": q.Reason} {
-			if value != "" {
-				query.Set(name, value)
-			}
-		}
-		for name, at := range map[string]time.Time{"createdAfter": q.CreatedAfter, "createdBefore": q.CreatedBefore} {
-			if !at.IsZero() {
-				query.Set(name, at.UTC().Format(time.RFC3339Nano))
-			}
-		}
-		for {
-			var page struct {
-				Data       []Suppression `json:"data"`
-				NextCursor string        `json:"nextCursor"`
-			}
-			if _, err := c.do(ctx, call{method: http.MethodGet, path: suppressionsPath, query: query, safe: true}, &page); err != nil {
-				yield(Suppression{}, err)
-				return
-			}
-			for _, s := range page.Data {
-				if !yield(s, nil) {
-					return
-				}
-			}
-			if page.NextCursor == "" {
-				return
-			}
-			query.Set("cursor", page.NextCursor)
+	query := ListOptions{Channel: q.Channel, CreatedAfter: q.CreatedAfter, CreatedBefore: q.CreatedBefore, PageSize: cmp.Or(q.PageSize, 100)}.query()
+	for name, value := range map[string]string{"address": q.Address, "reason": q.Reason} {
+		if value != "" {
+			query.Set(name, value)
 		}
 	}
+	return walkFrom[Suppression](ctx, c, call{method: http.MethodGet, path: suppressionsPath, query: query, safe: true})
 }

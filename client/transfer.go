@@ -65,7 +65,7 @@ func (c *Client) stream(ctx context.Context, method, path, query, format string,
 	case JSONLines:
 		req.Header.Set("Content-Type", "application/x-ndjson")
 	}
-	c.sign(req.Header, call{})
+	c.sign(req.Header, call{admin: c.o.App == ""})
 	res, err := c.o.HTTP.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("call %s %s: %w", method, path, err)

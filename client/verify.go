@@ -26,12 +26,27 @@ var ErrWebhookSignature = errors.New("the webhook's signature does not fit, or i
 // ErrWebhookSignature, or says that the body is no event; answer both with 4xx. A webhook may come more than
 // once: FeedEvent.EventID is the same then. Safe for concurrent use.
 func VerifyWebhook(header http.Header, body []byte, secrets ...string) (*FeedEvent, error) {
-	return verifyWebhook(header, body, time.Now(), secrets)
+	return Verifier{Secrets: secrets}.Verify(header, body)
 }
 
-func verifyWebhook(header http.Header, body []byte, now time.Time, secrets []string) (*FeedEvent, error) {
+// Verifier is VerifyWebhook with a tolerance and a clock of one's own. It is safe for concurrent use.
+type Verifier struct {
+	Secrets   []string         // every one that is valid at the moment
+	Tolerance time.Duration    // how old, or how far ahead, the timestamp may be; 0: WebhookTolerance
+	Now       func() time.Time // nil: time.Now
+}
+
+// Verify checks a request as VerifyWebhook does.
+func (v Verifier) Verify(header http.Header, body []byte) (*FeedEvent, error) {
+	now := clock{time.Now(), WebhookTolerance}
+	if v.Now != nil {
+		now.Time = v.Now()
+	}
+	if v.Tolerance > 0 {
+		now.tolerance = v.Tolerance
+	}
 	fits := false
-	for _, secret := range secrets {
+	for _, secret := range v.Secrets {
 		fits = secret != "" && (guideSigned(header, body, now, secret) || standardSigned(header, body, now, secret)) || fits
 	}
 	if !fits {
@@ -44,10 +59,20 @@ func verifyWebhook(header http.Header, body []byte, now time.Time, secrets []str
 	return e, nil
 }
 
+// clock is a time and how far from it a timestamp may be.
+type clock struct {
+	time.Time
+	tolerance time.Duration
+}
+
 // recent says that a timestamp in Unix seconds is one of now.
-func recent(timestamp string, now time.Time) bool {
-	at, err := strconv.ParseInt(timestamp, 10, 64)
-	return err == nil && time.Unix(at, 0).After(now.Add(-WebhookTolerance)) && time.Unix(at, 0).Before(now.Add(WebhookTolerance))
+func (now clock) recent(timestamp string) bool {
+	at, err := strconv.ParseUint(timestamp, 10, 53)
+	if err != nil {
+		return false
+	}
+	sent := time.Unix(int64(at), 0)
+	return sent.After(now.Add(-now.tolerance)) && sent.Before(now.Add(now.tolerance))
 }
 
 func mac(key []byte, text string, body []byte) []byte {
@@ -58,16 +83,16 @@ func mac(key []byte, text string, body []byte) []byte {
 }
 
 // guideSigned checks X-Comms-Signature, which the whole text of the secret keys.
-func guideSigned(header http.Header, body []byte, now time.Time, secret string) bool {
+func guideSigned(header http.Header, body []byte, now clock, secret string) bool {
 	timestamp := header.Get("X-Comms-Timestamp")
 	given, err := hex.DecodeString(header.Get("X-Comms-Signature"))
-	return err == nil && recent(timestamp, now) && hmac.Equal(given, mac([]byte(secret), timestamp+".", body))
+	return err == nil && now.recent(timestamp) && hmac.Equal(given, mac([]byte(secret), timestamp+".", body))
 }
 
 // standardSigned checks Webhook-Signature, of which there may be several.
-func standardSigned(header http.Header, body []byte, now time.Time, secret string) bool {
+func standardSigned(header http.Header, body []byte, now clock, secret string) bool {
 	id, timestamp := header.Get("Webhook-Id"), header.Get("Webhook-Timestamp")
-	if id == "" || !recent(timestamp, now) {
+	if id == "" || !now.recent(timestamp) {
 		return false
 	}
 	want := mac(standardKey(secret), id+"."+timestamp+".", body)

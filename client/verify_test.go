@@ -77,7 +77,7 @@ func TestWebhooksAreVerified(t *testing.T) {
 			if c.change != nil {
 				c.change(header, &body, &secrets, &at)
 			}
-			e, err := verifyWebhook(header, body, at, secrets)
+			e, err := Verifier{Secrets: secrets, Now: func() time.Time { return at }}.Verify(header, body)
 			if c.fits && (err != nil || e == nil) || !c.fits && !errors.Is(err, ErrWebhookSignature) {
 				t.Errorf("%+v %v", e, err)
 			}
@@ -94,7 +94,7 @@ func TestASignedBodyThatIsNoEvent(t *testing.T) {
 	header.Set("X-Comms-Timestamp", "1614265330")
 	sum := mac([]byte("a secret of 16 or more"), "1614265330.", body)
 	header.Set("X-Comms-Signature", hex.EncodeToString(sum))
-	if _, err := verifyWebhook(header, body, time.Unix(1614265330, 0), []string{"a secret of 16 or more"}); err == nil || errors.Is(err, ErrWebhookSignature) {
+	if _, err := (Verifier{Secrets: []string{"a secret of 16 or more"}, Now: func() time.Time { return time.Unix(1614265330, 0) }}).Verify(header, body); err == nil || errors.Is(err, ErrWebhookSignature) {
 		t.Error(err)
 	}
 }

@@ -143,7 +143,7 @@ func (c *Client) ReplayDelivery(ctx context.Context, endpoint, id string) (*Deli
 	return answered[Delivery](ctx, c, call{method: http.MethodPost, path: webhook(endpoint) + "/deliveries/" + escape(id) + "/replay"})
 }
 
-// Replay posts again what was made for an endpoint from after until before, oldest first, and answers how much. State
+// Replay posts again what was made for an endpoint from after until before, newest first, and answers how much. State
 // is failed or delivered; "" is failed. It asks until the server says that there is no more; an error comes with what was replayed until then.
 func (c *Client) Replay(ctx context.Context, endpoint string, after, before time.Time, state string) (replayed int, err error) {
 	body := map[string]string{"createdAfter": after.UTC().Format(time.RFC3339Nano), "createdBefore": before.UTC().Format(time.RFC3339Nano)}
@@ -152,13 +152,15 @@ func (c *Client) Replay(ctx context.Context, endpoint string, after, before time
 	}
 	for more := true; more; {
 		got, err := answered[struct {
-			Replayed int
-			More     bool
+			Replayed   int
+			More       bool
+			NextCursor string
 		}](ctx, c, call{method: http.MethodPost, path: webhook(endpoint) + "/replay", body: body})
 		if err != nil {
 			return replayed, err
 		}
-		replayed, more = replayed+got.Replayed, got.More
+		replayed, more = replayed+got.Replayed, got.More && got.NextCursor != ""
+		body["cursor"] = got.NextCursor
 	}
 	return replayed, nil
 }

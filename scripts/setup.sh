@@ -34,18 +34,46 @@ have_postgres() {
 
 have_exim() { command -v exim4 || command -v exim || test -x /usr/sbin/exim4; }
 
+have_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+
 have_vendors() { (cd "$here/test/vendors" && node -e "require('svix'); require('twilio'); require('smtp-server')"); }
 
-# vendors installs the packages that signatures are held against, as whoever calls: they
-# go below test/vendors alone. Without them their tests are left out and counted as skipped.
-vendors() {
-  have_vendors >/dev/null 2>&1 && return
+have_sdk() { (cd "$here/sdk" && node node_modules/typescript/bin/tsc --version); }
+
+have_browser() { (cd "$here/test/browser" && node -e "require('playwright-core'); require('axe-core')"); }
+
+# packages FOLDER TEST installs a folder's packages from npm, as whoever calls: they go below
+# that folder alone. Without them their tests are left out and counted as skipped.
+packages() {
+  "$2" >/dev/null 2>&1 && return
   if ! command -v npm >/dev/null; then
     return # said above: npm is wanted
   fi
-  echo "setup: installing the packages of test/vendors" >&2
-  npm ci --prefix "$here/test/vendors" --ignore-scripts --prefer-offline --no-audit --no-fund >/dev/null 2>&1 </dev/null ||
-    echo "setup: tests that need them are SKIPPED; to run them too: npm ci --prefix test/vendors" >&2
+  echo "setup: installing the packages of $1" >&2
+  npm ci --prefix "$here/$1" --ignore-scripts --prefer-offline --no-audit --no-fund >/dev/null 2>&1 </dev/null ||
+    echo "setup: tests that need them are SKIPPED; to run them too: npm ci --prefix $1" >&2
+}
+
+all_packages() {
+  packages test/vendors have_vendors # what signatures are held against
+  packages sdk have_sdk              # the compiler of the TypeScript client
+  packages test/browser have_browser # what drives a browser, and judges pages
+}
+
+have_promtool() { type -P promtool || test -x "$here/.tools/promtool"; }
+
+# prometheus fetches Prometheus' checker of rules out of Debian's package, which is not installed: it would start a server.
+# Without it the test that needs it is left out and counted as skipped.
+prometheus() {
+  have_promtool >/dev/null 2>&1 && return
+  local dir
+  dir=$(mktemp -d)
+  if (cd "$dir" && apt-get download prometheus && dpkg-deb -x prometheus_*.deb . && mkdir -p "$here/.tools" && install usr/bin/promtool "$here/.tools/promtool") >/dev/null 2>&1 </dev/null; then
+    echo "setup: took promtool out of Debian's package prometheus" >&2
+  else
+    echo "setup: promtool is missing, and its test is SKIPPED; put Prometheus' promtool into your PATH to run it, too" >&2
+  fi
+  rm -rf "$dir"
 }
 
 have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
@@ -53,8 +81,12 @@ have_compiler() { command -v "${CC:-gcc}" || command -v cc; }
 #    Debian package        how to see that it is there       what for
 need postgresql            have_postgres                   # the PostgreSQL half of the tests
 want exim4-daemon-light    have_exim                       # a mail server that we did not write
-want nodejs                command -v node                 # the vendors' packages below
+want chromium              have_chromium                   # the browser that looks at every page
+want nodejs                command -v node                 # what drives it, the vendors' packages below, the TypeScript client
 want npm                   command -v npm                  # likewise
+want python3                command -v python3              # the documentation's samples, and the Python client
+want php-cli                command -v php                  # likewise, and the PHP client
+want curl                   command -v curl                 # likewise
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
 need libc6-dev             test -e /usr/include/stdlib.h   # likewise
@@ -73,7 +105,8 @@ elif [ ${#wanted[@]} -gt 0 ]; then
   echo "setup: tests that need it are SKIPPED; to run them too: sudo apt-get install ${wanted[*]}" >&2
 fi
 if [ ${#missing[@]} -eq 0 ]; then
-  vendors
+  all_packages
+  prometheus
   exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -95,4 +128,5 @@ if ! { apt-get update && apt-get install -y --no-install-recommends -o Dpkg::Opt
   echo "setup: apt-get could not install ${missing[*]}" >&2
   exit 1
 fi
-vendors
+all_packages
+prometheus

@@ -52,6 +52,8 @@ type Config struct {
 	Ping func(context.Context) error
 	// Tellers are the ways of telling by name [none: there is only the list].
 	Tellers map[string]Teller
+	// Pages is where each kind has a page that says what to do, without a slash at its end; "": nowhere.
+	Pages string
 	// Patience bounds how long something must last until it is told or over, whatever its kind says [unbounded].
 	Patience time.Duration
 	Poll     time.Duration // [2 s]

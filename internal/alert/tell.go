@@ -20,6 +20,7 @@ type Note struct {
 	Title   string      `json:"title"`
 	Text    string      `json:"text"`
 	Do      string      `json:"do,omitempty"`
+	Page    string      `json:"page,omitempty"` // address of the page about the kind
 
 	SinceText string `json:"since"`
 	UntilText string `json:"clearedAt,omitempty"`
@@ -42,6 +43,15 @@ func (a *stored) note() *Note {
 	return n
 }
 
+// told is the note as the operator gets it, with the page that says more while something is to be done.
+func (s *Service) told(a *stored) *Note {
+	n := a.note()
+	if s.cfg.Pages != "" && n.Do != "" {
+		n.Page = s.cfg.Pages + "/" + n.Alert
+	}
+	return n
+}
+
 // Mail is the note as a mail's text.
 func (n *Note) Mail() string {
 	text := n.Text + "\n\nSince: " + n.SinceText
@@ -50,6 +60,9 @@ func (n *Note) Mail() string {
 	}
 	if n.Do != "" {
 		text += "\n\nWhat to do: " + n.Do
+	}
+	if n.Page != "" {
+		text += "\n\nStep by step: " + n.Page
 	}
 	return text + "\n\nAlert: " + n.Alert + " of " + n.Subject
 }
@@ -82,7 +95,7 @@ func (s *Service) claimStorage(_ context.Context, way string) (*watch, *Note) {
 	}
 	w.alert.with(way, booked(&w.alert, way, now))
 	w.call(way)
-	return w, w.alert.note()
+	return w, s.told(&w.alert)
 }
 
 // claim picks something that a way is to be told now, and stores that it is tried: another node that begins to lead leaves it
@@ -112,7 +125,7 @@ func (s *Service) claim(ctx context.Context, way string) (*watch, *Note) {
 	saved, err := s.save(ctx, &a)
 	if err == nil && saved {
 		s.adopt(w, a)
-		return w, a.note()
+		return w, s.told(&a)
 	}
 	if err == nil {
 		var fresh stored

@@ -7,6 +7,7 @@ import (
 	"github.com/commserver/commserver/internal/alert"
 	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/docsite"
 	"github.com/commserver/commserver/internal/trial"
 )
 
@@ -28,7 +29,7 @@ func (a *App) watch(opt Options, out doors, waits *backlog.Service, tries *trial
 		a.standIn = newStandIn(a.store.Led, a.cfg.AlertPatience)
 		leads = a.standIn.leads
 	}
-	a.alerts = alert.New(alert.Config{Store: a.store, Now: a.store.Now, Leads: leads, Patience: a.cfg.AlertPatience, Looks: looks, Ping: a.store.Ping, Tellers: a.tellers(opt, out, tries), Log: a.log})
+	a.alerts = alert.New(alert.Config{Store: a.store, Now: a.store.Now, Leads: leads, Patience: a.cfg.AlertPatience, Looks: looks, Ping: a.store.Ping, Pages: a.base + docsite.Incidents, Tellers: a.tellers(opt, out, tries), Log: a.log})
 }
 
 // tellers are the ways in which the operator wants to be told.

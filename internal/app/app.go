@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -24,8 +25,11 @@ import (
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/dispatch"
 	"github.com/commserver/commserver/internal/feed"
+	"github.com/commserver/commserver/internal/hold"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/identity"
 	"github.com/commserver/commserver/internal/intake"
+	"github.com/commserver/commserver/internal/metrics"
 	"github.com/commserver/commserver/internal/receipt"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/seal"
@@ -50,8 +54,10 @@ type App struct {
 	cfg        config.Config
 	log        *slog.Logger
 	store      store.Store
+	hold       *hold.Service
 	book       *erased.Book // the opt-out lists
 	auth       *auth.Authenticator
+	identity   *identity.Service
 	registry   *registry.Service
 	intake     *intake.Service
 	dispatcher *dispatch.Dispatcher // nil for the role api
@@ -65,7 +71,8 @@ type App struct {
 	standIn    *standIn           // for the role api: tells of alerts when no worker is left
 	herald     *dispatch.Herald   // for the role api on PostgreSQL: tells workers what was accepted
 	server     *httpserver.Server // nil for the role worker without a door
-	inside     *httpserver.Server // profiles on the private address; nil unless it is set
+	inside     *httpserver.Server // metrics and profiles on the private address; nil unless it is set
+	metered    *metrics.Set
 	base       string
 	leaving    chan struct{}  // closed when Run stops
 	closers    []func() error // run last in, first out
@@ -86,7 +93,9 @@ type First struct {
 // New builds everything and listens; nothing is served before Run. Time to
 // ready is dominated by opening the store.
 func New(ctx context.Context, cfg config.Config, opt Options) (*App, error) {
-	a := &App{cfg: cfg, log: opt.Log, leaving: make(chan struct{})}
+	a := &App{cfg: cfg, leaving: make(chan struct{})}
+	a.metered = metrics.New(metrics.Build{Version: opt.Version, Go: runtime.Version(), Role: cfg.Role.String(), Store: cfg.Database.Kind.String()})
+	a.log = a.metered.Log(opt.Log)
 	if err := a.build(ctx, opt); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
@@ -135,14 +144,15 @@ func (a *App) Run(ctx context.Context) error {
 	start(&accepts, "stats", a.stats.Run, committer)
 	start(&accepts, "receipts", a.receipts.Run, committer)
 	if a.dispatcher != nil {
-		start(&works, "dispatch", a.dispatcher.Run, engines)
-		start(&works, "upkeep", a.upkeep.Run, ctx)
-		start(&works, "feed", a.feed.Run, engines)
-		start(&works, "webhooks", a.webhooks.Run, engines)
+		start(&works, "dispatch", a.hold.After(a.dispatcher.Run), engines)
+		start(&works, "upkeep", a.hold.After(a.upkeep.Run), ctx)
+		start(&works, "feed", a.hold.After(a.feed.Run), engines)
+		start(&works, "webhooks", a.hold.After(a.webhooks.Run), engines)
 	}
-	start(&works, "alerts", a.alerts.Run, ctx)
+	start(&works, "hold", a.hold.Run, ctx)
+	start(&works, "alerts", a.hold.After(a.alerts.Run), ctx)
 	if a.standIn != nil {
-		start(&works, "stand-in", a.standIn.run, ctx)
+		start(&works, "stand-in", a.hold.After(a.standIn.run), ctx)
 	}
 	if a.herald != nil {
 		start(&accepts, "announce", a.herald.Run, committer)
@@ -151,7 +161,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&doors, "streams", a.tail.Run, ctx)
 	if a.inside != nil {
 		start(&doors, "internal", a.insideRun, ctx)
-		a.log.Info("profiles are served without a key", "addr", a.inside.Addr().String())
+		a.log.Info("metrics and profiles are served without a key", "addr", a.inside.Addr().String())
 	}
 	a.log.Info("ready", "url", a.base, "store", a.cfg.Database.Kind.String(), "role", a.cfg.Role.String())
 

@@ -16,10 +16,13 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/dispatch"
+	"github.com/commserver/commserver/internal/docsite"
 	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/guard"
+	"github.com/commserver/commserver/internal/hold"
 	"github.com/commserver/commserver/internal/httpapi"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/identity"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/provider"
@@ -27,6 +30,7 @@ import (
 	"github.com/commserver/commserver/internal/provider/sandbox"
 	"github.com/commserver/commserver/internal/receipt"
 	"github.com/commserver/commserver/internal/registry"
+	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/stats"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/erased"
@@ -50,6 +54,9 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	a.onClose(s.Close)
 	ring, err := openRing(ctx, a.cfg, s, a.log)
 	if err != nil {
+		return err
+	}
+	if a.hold, err = hold.Open(ctx, hold.Config{Store: s, Works: a.cfg.Role.Works(), Log: a.log}); err != nil {
 		return err
 	}
 	if a.book, err = erased.Open(ctx, s, ring); err != nil {
@@ -77,7 +84,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	reg := registry.New(registry.Config{Apps: s, Keys: s, Providers: s, Endpoints: s, Templates: s, Messages: s, Audit: s, Troubles: s, Adapters: all.Adapters(), Ring: ring, Mail: out.mail, Web: out.web, Fallback: fallback(a.cfg), PublicURL: a.base,
 		Changed: a.changed, Log: a.log})
 	a.registry = reg
-	if err := a.engines(opt, reg, out, phones); err != nil {
+	if err := a.engines(opt, reg, ring, out, phones); err != nil {
 		return err
 	}
 	a.hooks(opt, ring, out)
@@ -86,9 +93,10 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		up.Gentle, up.Hurried = upkeepGentle, upkeepHurried
 	}
 	a.upkeep = upkeep.New(up)
-	if handler, err = a.withConsole(opt, a.door(opt, reg, out, phones)); err != nil {
+	if handler, err = a.withConsole(opt, a.door(opt, reg, out, phones, httpapi.Door{Serves: docsite.Serves, Handler: docsite.New(docsite.Config{PublicURL: a.base})})); err != nil {
 		return err
 	}
+	a.measured()
 	return a.tellFirst(ctx, opt, keyFile)
 }
 
@@ -100,21 +108,6 @@ var (
 	upkeepGentle  = upkeep.Pace{Aim: 10 * time.Millisecond, Share: 0.05}
 	upkeepHurried = upkeep.Pace{Aim: 30 * time.Millisecond, Share: 0.3}
 )
-
-// profileTime is how long one profile may take.
-const profileTime = 10 * time.Minute
-
-// listenInside opens the private listener, when there is to be one.
-func (a *App) listenInside(ctx context.Context) (err error) {
-	if a.cfg.InternalAddr == "" {
-		return nil
-	}
-	if a.inside, err = httpserver.Listen(ctx, httpserver.Config{Addr: a.cfg.InternalAddr, Log: a.log, Drain: time.Second, AnswerTime: profileTime, Handler: httpserver.Profiles()}); err != nil {
-		return fmt.Errorf("listen (COMMS_INTERNAL_ADDR): %w", err)
-	}
-	a.onClose(a.inside.Close)
-	return nil
-}
 
 // doors are the guarded dialers: for mail servers, for HTTPS, and for HTTP without encryption.
 type doors struct{ mail, web, plain *guard.Dialer }
@@ -137,14 +130,15 @@ func phonesOf(region string) (phones address.Phones, err error) {
 }
 
 // engines makes auth, dispatch, intake and stats.
-func (a *App) engines(opt Options, reg *registry.Service, out doors, phones address.Phones) error {
+func (a *App) engines(opt Options, reg *registry.Service, ring *seal.Ring, out doors, phones address.Phones) error {
 	a.auth = auth.New(auth.Config{Keys: a.store, Apps: a.store, FailuresPerMinute: a.cfg.AuthFailuresPerMinute, ProvisioningKey: a.cfg.ProvisioningKey.Reveal(),
 		AdminKey: a.cfg.AdminKey.Reveal(), Uses: a.store, Log: a.log})
+	a.identity = identity.New(identity.Config{Users: a.store, Sessions: a.store, Ring: ring, AdminKey: a.cfg.AdminKey.Reveal(), Note: a.auth.Note, Log: a.log})
 	a.stats = stats.New(stats.Config{Store: a.store, Apps: a.store, Now: a.store.Now, Log: a.log})
-	a.intake = intake.New(intake.Config{Store: a.store, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Health: a.store, Phones: phones,
+	a.intake = intake.New(intake.Config{Store: a.metered.Accepts(a.store), Answered: a.metered.Answered, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Health: a.store, Phones: phones,
 		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed, Alarm: a.alarm})
 	a.receipts = receipt.New(receipt.Config{Store: a.store, Lists: a.book, Adapters: all.Adapters(), Sandbox: sandbox.Reporter(), OpenSecrets: reg.OpenSecrets, Recipient: a.intake.Recipient,
-		Env: a.world(out), Leads: a.leads, Node: nodeName(), Patience: a.cfg.ReceiptTimeout, Log: a.log})
+		Env: a.world(out), Leads: a.leadsReports, Node: nodeName(), Patience: a.cfg.ReceiptTimeout, Log: a.log})
 	return a.dispatch(opt, reg, out)
 }
 
@@ -167,7 +161,7 @@ func (a *App) dispatch(opt Options, reg *registry.Service, out doors) error {
 		return nil
 	}
 	d, err := dispatch.New(dispatch.Config{
-		Queue: a.store, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.book, CatchUp: a.receipts.CatchUp, Announcer: tell, Troubles: a.store,
+		Queue: a.metered.Turns(a.store), Meter: a.metered, Shards: a.store, Apps: a.store, Providers: a.store, Suppressions: a.book, CatchUp: a.receipts.CatchUp, Announcer: tell, Troubles: a.store,
 		Adapters: all.Adapters(), Logger: sandbox.New(a.log, a.receipts.Rehearse), OpenSecrets: reg.OpenSecrets,
 		Env:      a.world(out),
 		Fallback: fallback(a.cfg), SettingsHeard: a.forget, Role: a.cfg.Role.String(), Version: opt.Version,
@@ -206,11 +200,17 @@ func fallback(cfg config.Config) chain.Fallback {
 // leads says whether this node does what one of all nodes should: the owner of the first shard.
 func (a *App) leads() bool { return a.dispatcher != nil && a.dispatcher.Owns(0) }
 
-// door makes the HTTP API.
-func (a *App) door(opt Options, reg *registry.Service, out doors, phones address.Phones) http.Handler {
+// leadsReports is leads for the reports of providers, which are applied while nothing is sent: whoever applies one applies it once.
+func (a *App) leadsReports() bool { return a.leads() || a.hold.Held() }
+
+// door makes the HTTP API, with the other doors beside it.
+func (a *App) door(opt Options, reg *registry.Service, out doors, phones address.Phones, beside ...httpapi.Door) http.Handler {
 	checks := []httpapi.Check{{Name: "storage", Run: a.store.Ping}}
 	if a.dispatcher != nil {
 		checks = append(checks, httpapi.Check{Name: "worker", Run: func(context.Context) error {
+			if a.hold.Held() { // it accepts, and sends once it may
+				return nil
+			}
 			if s := a.dispatcher.Stats(); !s.Healthy {
 				return errors.New("the worker cannot send: " + s.LastError)
 			}
@@ -220,8 +220,36 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 	tries := a.tries(reg, out)
 	waits := backlog.New(a.store)
 	a.watch(opt, out, waits, tries)
-	return httpapi.New(httpapi.Config{Auth: a.auth, Intake: a.intake, Registry: reg, Trial: tries, Messages: a.book.Messages(a.store), Stats: a.stats, Feed: a.feed, Tail: a.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}), Everywhere: a.store, Backlog: waits, Alerts: a.alerts, Suppressions: suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}), Upkeep: a.upkeep, Receipts: a.receipts, Checks: checks, Leaving: a.leaving, HealthOnly: !a.cfg.Role.ServesAPI(), Pushed: a.pushed,
-		PublicURL: a.base, TrustedProxies: a.cfg.TrustedProxies, Log: a.log}).Handler()
+	return httpapi.New(httpapi.Config{
+		Auth:           a.auth,
+		Identity:       a.identity,
+		Intake:         a.intake,
+		Registry:       reg,
+		Trial:          tries,
+		Messages:       a.book.Messages(a.store),
+		Files:          a.store,
+		Stats:          a.stats,
+		Feed:           a.feed,
+		Tail:           a.tail,
+		Deliveries:     webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}),
+		Everywhere:     a.store,
+		Backlog:        waits,
+		Alerts:         a.alerts,
+		Suppressions:   suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}),
+		Upkeep:         a.upkeep,
+		Receipts:       a.receipts,
+		Checks:         checks,
+		Metrics:        a.metered.Handler(),
+		Meter:          a.metered,
+		Hold:           a.hold,
+		Backup:         a.backup(opt.Version),
+		Leaving:        a.leaving,
+		HealthOnly:     !a.cfg.Role.ServesAPI(),
+		Pushed:         a.pushed,
+		PublicURL:      a.base,
+		TrustedProxies: a.cfg.TrustedProxies,
+		Log:            a.log,
+	}).Handler()
 }
 
 // tries makes what tries provider configurations out.
@@ -232,6 +260,7 @@ func (a *App) tries(reg *registry.Service, out doors) *trial.Service {
 // pushed hands a new queue row to whoever sends it. It never blocks.
 func (a *App) pushed(u comm.Unit, h store.Head) {
 	switch {
+	case a.hold.Held(): // it is found in the queue
 	case a.dispatcher != nil:
 		a.dispatcher.Push(u, h)
 	case a.herald != nil:

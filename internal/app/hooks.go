@@ -18,7 +18,7 @@ func (a *App) hooks(opt Options, ring *seal.Ring, out doors) {
 		owned = a.dispatcher.Owned
 	}
 	secrets := endpointSecrets{ring.For(store.WebhookSecrets().Purpose)}
-	a.webhooks = webhook.New(webhook.Config{Store: a.store, Endpoints: switching{a.store, a.changed}, Owned: owned, Now: a.store.Now, Secrets: secrets.open,
+	a.webhooks = webhook.New(webhook.Config{Store: a.store, Endpoints: switching{a.store, a.changed}, Owned: owned, Now: a.store.Now, Secrets: secrets.open, Meter: a.metered.Hooks(),
 		Dial: out.web.DialContext, DialPlain: out.plain.DialContext, Version: opt.Version, Drain: a.cfg.DrainTimeout, Log: a.log})
 	a.tail = feed.NewTail(feed.TailConfig{Heads: a.store.Heads, Owned: owned, Log: a.log})
 	a.feed = feed.New(feed.Config{Store: a.store, Endpoints: a.store, Owned: owned, Now: a.store.Now, Made: a.webhooks.Made, Stamped: a.tail.Stamped, Log: a.log})

@@ -23,7 +23,7 @@ func (a *Authenticator) Admin(ctx context.Context, h http.Header, from netip.Add
 	if wait := a.failed(ctx, from, adminDoor); wait > 0 {
 		return tooMany(wait)
 	}
-	return comm.E("unauthenticated", "Missing or invalid credentials: check X-Admin-Key.")
+	return comm.E("unauthenticated", "Missing or invalid credentials: check X-Admin-Key, or sign in again.")
 }
 
 // isAdmin says whether the administrator calls: by the one header, and no app's key beside it.
@@ -40,9 +40,23 @@ func (a *Authenticator) acting(ctx context.Context, h http.Header, from netip.Ad
 		}
 		return nil, comm.E("unauthenticated")
 	}
+	return a.For(ctx, h, nil)
+}
+
+// Visitor is somebody with a session, in whose name an app's routes are called.
+type Visitor interface {
+	// Actor is whom the changes are made by.
+	Actor() comm.Actor
+	// Holds answers the error that ends a call under way; nil: it goes on.
+	Holds(ctx context.Context) error
+}
+
+// For finds the app, by X-App-ID, that a visitor acts for, or (nil) the administrator: with every scope, and an inactive one too. What
+// a visitor may do is for their role to say.
+func (a *Authenticator) For(ctx context.Context, h http.Header, by Visitor) (*Caller, error) {
 	name, ok := only(h["X-App-Id"])
 	if !ok {
-		return nil, comm.E("unauthenticated", "X-Admin-Key acts for an app here: name it with X-App-ID, its id or slug.")
+		return nil, comm.E("unauthenticated", "The administrator acts for an app here: name it with X-App-ID, its id or slug.")
 	}
 	app, err := store.AppNamed(ctx, a.cfg.Apps, name)
 	if comm.IsKind(err, comm.Missing) {
@@ -51,7 +65,7 @@ func (a *Authenticator) acting(ctx context.Context, h http.Header, from netip.Ad
 	if err != nil {
 		return nil, uncheckable(err)
 	}
-	return &Caller{App: app, Key: &comm.Key{App: app.ID, Scopes: comm.AllScopes}, Admin: true, id: app.ID.String()}, nil
+	return &Caller{App: app, Key: &comm.Key{App: app.ID, Scopes: comm.AllScopes}, Admin: true, by: by, id: app.ID.String()}, nil
 }
 
 // sameSecret compares the only value of a header with a configured key, in a time

@@ -88,12 +88,16 @@ type Caller struct {
 	// Admin says that the administrator acts for the app: Key then has no id and every scope.
 	Admin bool
 
+	by   Visitor      // nil: whoever holds the key
 	id   string       // text of the app's id, made once
 	used atomic.Int64 // when the key's use was noted last, in microseconds
 }
 
 // Actor is whom the caller's changes are made by.
 func (c *Caller) Actor() comm.Actor {
+	if c.by != nil {
+		return c.by.Actor()
+	}
 	if c.Admin {
 		return comm.Actor{Kind: comm.ActorAdmin}
 	}

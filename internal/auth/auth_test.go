@@ -307,7 +307,7 @@ func TestAdmin(t *testing.T) {
 		"an app's key": {"X-Admin-Key": {w.key}}, "both": {"X-Admin-Key": {key}, "X-Api-Key": {w.key}}, "bearer too": {"X-Admin-Key": {key}, "Authorization": {"Bearer " + w.key}},
 	} {
 		w.now = w.now.Add(time.Minute) // each with a count of its own
-		if err := w.auth.Admin(t.Context(), h, here); codeOf(err) != "unauthenticated" || err.Error() != "unauthenticated: Missing or invalid credentials: check X-Admin-Key." {
+		if err := w.auth.Admin(t.Context(), h, here); codeOf(err) != "unauthenticated" || err.Error() != "unauthenticated: Missing or invalid credentials: check X-Admin-Key, or sign in again." {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

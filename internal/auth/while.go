@@ -19,6 +19,11 @@ const (
 // Holds says whether an admitted caller would still be admitted: nil, or the error that
 // ends its call. While that cannot be found out the call goes on.
 func (a *Authenticator) Holds(ctx context.Context, c *Caller) error {
+	if c.by != nil {
+		if err := c.by.Holds(ctx); err != nil {
+			return err
+		}
+	}
 	app, err := a.again(ctx, c)
 	switch {
 	case err != nil && !comm.IsKind(err, comm.Missing):

@@ -20,6 +20,7 @@ const (
 	WaitOff         = comm.WarnProviderOff
 	WaitCannotSend  = comm.WarnCannotSend
 	WaitRepeat      = "repeat"
+	WaitHeld        = "held"
 )
 
 // WaitReason is one row of the vocabulary.
@@ -38,6 +39,7 @@ var waitReasons = [...]WaitReason{
 	{WaitRepeat, "A provider that may have taken it already, and takes it only once, is asked again before another one is tried."},
 	{WaitAppPaused, "The app is switched off; its messages wait until it is active again."},
 	{WaitQueuePaused, "An operator paused the app's queue."},
+	{WaitHeld, "The server was restored from a backup and sends nothing until the operator releases it."},
 	{WaitThrottled, "The provider asked us to slow down."},
 	{WaitDown, "The provider fails too often, does not answer or refuses the account; it is tried again from time to time."},
 	{WaitRate, "The configured rate of the provider, per second or per day, is used up for now."},

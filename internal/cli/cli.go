@@ -90,10 +90,10 @@ type commandGroup struct {
 // commandGroups is every command there is, in the order of the help.
 func commandGroups(s Streams) []commandGroup {
 	return []commandGroup{
-		{"server", "Run a server:", []*cobra.Command{serveCommand(s), migrateCommand(s), rotateKeysCommand(s), configCommand(s)}},
+		{"server", "Run a server:", []*cobra.Command{serveCommand(s), migrateCommand(s), backupCommand(s), restoreCommand(s), rotateKeysCommand(s), configCommand(s), healthCommand(s)}},
 		{"client", "Use a server, as an application or its administrator:", []*cobra.Command{
 			messageCommand(s), sandboxCommand(s), templateCommand(s), suppressionCommand(s), personCommand(s), providerCommand(s), webhookCommand(s), eventCommand(s),
-			appCommand(s), keyCommand(s), queueCommand(s), statsCommand(s), auditCommand(s), upkeepCommand(s), alertCommand(s), profileCommand(s),
+			appCommand(s), keyCommand(s), userCommand(s), queueCommand(s), statsCommand(s), auditCommand(s), upkeepCommand(s), alertCommand(s), profileCommand(s),
 		}},
 		{"tools", "Rehearse, measure and prove:", []*cobra.Command{simulateCommand(s), proveCommand(s), benchCommand(s), versionCommand(s)}},
 	}

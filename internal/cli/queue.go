@@ -17,13 +17,13 @@ import (
 const queuePath = "/api/admin/queue"
 
 func queueCommand(s Streams) *cobra.Command {
-	cmd := group("queue", "The queue, as the administrator", "Shows what waits to be sent, and pauses, drains, resumes or clears an app's queue.\n\n"+connectionHelp,
+	cmd := group("queue", "The queue, as the administrator", "Shows what waits to be sent, and pauses, drains, resumes or clears an app's queue, and lets a server that was restored from a backup send.\n\n"+connectionHelp,
 		"  commserver queue show\n  commserver queue pause flowbase",
 		showQueueCommand(s),
 		moveQueueCommand(s, "pause", "Start none of an app's messages; it may go on sending", "Nothing of the app is handed to a provider until `commserver queue resume`; its messages are accepted and wait."),
 		moveQueueCommand(s, "drain", "Refuse an app's new messages while what waits goes out", "The app's new messages are refused (503, code app_draining) until `commserver queue resume`. `commserver queue show --app APP` tells when nothing is left."),
 		moveQueueCommand(s, "resume", "End pause and drain", "Accepts and sends the app's messages again."),
-		cancelQueueCommand(s))
+		cancelQueueCommand(s), heldCommand(s), releaseCommand(s))
 	bindClient(cmd)
 	return cmd
 }

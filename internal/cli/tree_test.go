@@ -68,37 +68,32 @@ func TestExamplesAreUnderstood(t *testing.T) {
 			if !ok {
 				continue
 			}
-			words, _, _ = strings.Cut(words, " | ")
-			words, _, _ = strings.Cut(words, " > ")
-			args := shellWords(words)
-			found, rest, err := newRoot(Streams{}).Find(args)
-			if err != nil {
-				t.Errorf("%q: %v", line, err)
-				continue
-			}
-			if err := found.ParseFlags(rest); err != nil {
-				t.Errorf("%q: %v", line, err)
-				continue
-			}
-			if strings.Contains(line, "xargs") {
-				continue // its arguments come from there
-			}
-			if err := found.ValidateArgs(found.Flags().Args()); err != nil {
-				t.Errorf("%q: %v", line, err)
-			}
+			understand(t, line, words)
 		}
 	})
 }
 
-// shellWords splits a line as a shell does, single quotes apart from nothing else.
-func shellWords(line string) []string {
-	var words []string
-	for i, part := range strings.Split(line, "'") {
-		if i%2 == 1 {
-			words = append(words, part)
-			continue
+// shellWords splits a line as a shell does, as far as quotes go.
+func shellWords(line string) (words []string) {
+	var word strings.Builder
+	var quote rune
+	begun := false
+	for _, r := range line + " " {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, begun = r, true
+		case quote == 0 && r == ' ':
+			if begun {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			begun = false
+		default:
+			word.WriteRune(r)
+			begun = true
 		}
-		words = append(words, strings.Fields(part)...)
 	}
 	return words
 }

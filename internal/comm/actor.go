@@ -3,7 +3,7 @@ package comm
 // Actor is who makes a change, as the audit log names it.
 type Actor struct {
 	Kind    string // a word of ActorKinds; "" reads as ActorSystem
-	Name    string // which one of the kind: the id of an app's key; "" where there is one only
+	Name    string // which one of the kind: the id of an app's key, the name of a user; "" where there is one only
 	Address string // of the client; "" when the server acts by itself
 	Request string // id of the request
 }
@@ -12,6 +12,7 @@ type Actor struct {
 const (
 	ActorApp          = "app"
 	ActorAdmin        = "admin"
+	ActorUser         = "user"
 	ActorProvisioning = "provisioning"
 	ActorClient       = "client" // somebody whose credentials were refused
 	ActorSystem       = "system"
@@ -22,7 +23,8 @@ func ActorKinds() []Word { return actorKinds[:] }
 
 var actorKinds = [...]Word{
 	{ActorApp, "The app itself, by the key that the name is the id of."},
-	{ActorAdmin, "The administrator: the holder of the admin key."},
+	{ActorAdmin, "The administrator: the holder of the admin key, or of a session that was opened with it."},
+	{ActorUser, "A named user of the console."},
 	{ActorProvisioning, "A setup job: a holder of the provisioning key."},
 	{ActorClient, "Somebody whose credentials were refused."},
 	{ActorSystem, "The server by itself."},

@@ -34,6 +34,14 @@ const (
 	AuditErasureDone      = "erasure_finished"
 	AuditPersonExported   = "person_exported"
 	AuditSMSAlarm         = "sms_alarm"
+	AuditUserCreated      = "user_created"
+	AuditUserUpdated      = "user_updated"
+	AuditUserDeleted      = "user_deleted"
+	AuditSignedIn         = "signed_in"
+	AuditSignedOut        = "signed_out"
+	AuditSignInRefused    = "sign_in_refused"
+	AuditBackupTaken      = "backup_taken"
+	AuditHoldReleased     = "hold_released"
 )
 
 // AuditActions is every action with its meaning.
@@ -72,4 +80,12 @@ var auditActions = [...]Word{
 	{AuditErasureDone, "A person was erased."},
 	{AuditPersonExported, "What is held about a person was exported; the log does not say about whom."},
 	{AuditSMSAlarm, "An app's SMS of a day passed five times the usual number, in all or under a cap of a prefix; at most once a day for each."},
+	{AuditUserCreated, "A user of the console was created."},
+	{AuditUserUpdated, "A user of the console was changed, by an administrator or by themselves: role, password, second factor."},
+	{AuditUserDeleted, "A user of the console was deleted; their sessions ended."},
+	{AuditSignedIn, "A session began, of a user or of the holder of the admin key."},
+	{AuditSignedOut, "A session was ended by whom it belonged to."},
+	{AuditSignInRefused, "Signing in was tried too often with wrong credentials; at most once an hour and node for an address. The target is the name if there is such a user."},
+	{AuditBackupTaken, "A backup of everything that is stored was asked for over the API."},
+	{AuditHoldReleased, "The hold of a restored database was released; choice says what becomes of what may have been sent."},
 }

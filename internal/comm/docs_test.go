@@ -31,7 +31,7 @@ func TestDocsAreCurrent(t *testing.T) {
 
 func statesDoc() string {
 	var b strings.Builder
-	b.WriteString("# States of a message\n\nGenerated from `internal/comm/state.go`; a test fails when this page is stale. Any change that is not listed is a bug.\n\n```mermaid\nstateDiagram-v2\n")
+	b.WriteString("# States of a message\n\nGenerated from `internal/comm/state.go`; a test fails when this page is stale. The API accepts work; the worker and the provider decide what becomes of it. `SENT` says that a provider accepted the message, `DELIVERED` that it reported the arrival, which needs a\nprovider that [reports](providers.md#the-types). Ask with `GET /api/v1/messages/{id}` when a page shows the state of now, and use [webhooks](webhooks.md) for everything else. Any change that is not listed is a bug.\n\n```mermaid\nstateDiagram-v2\n")
 	type pair struct{ from, to Status }
 	causes := map[pair][]string{}
 	var order []pair

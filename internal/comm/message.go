@@ -120,7 +120,7 @@ type Event struct {
 	Attempt    int // the attempt it speaks of; 0 = none
 	Epoch      int64
 	Node       string
-	Actor      string // who asked: "app", "admin", "" for the server itself
+	Actor      string // who asked: "app", "admin", "user", "" for the server itself
 	Provider   string
 	ProviderID ID
 	Ref        string // the provider's id of the message

@@ -31,8 +31,10 @@ type Config struct {
 	// PublicURL is the base of callback URLs and links, without a slash at its end.
 	// It is empty when it is to be derived: use BaseURL.
 	PublicURL string
-	// InternalAddr is the private listen address for profiles; empty is off.
+	// InternalAddr is the private listen address for metrics and profiles; empty is off.
 	InternalAddr string
+	// InternalOpen allows one that others may reach.
+	InternalOpen bool
 	// TLSCert and TLSKey name PEM files; both are empty for plain HTTP.
 	TLSCert, TLSKey string
 	// TrustedProxies may set the client address by X-Forwarded-For.

@@ -185,6 +185,10 @@ func TestRefusals(t *testing.T) {
 		{"a third of a short lease", []string{"COMMS_LEASE=1s", "COMMS_HEARTBEAT=500ms"}, "COMMS_HEARTBEAT", "at most 333ms"},
 		{"certificate alone", []string{"COMMS_TLS_CERT=c.pem"}, "COMMS_TLS_KEY", "together"},
 		{"key alone", []string{"COMMS_TLS_KEY=k.pem"}, "COMMS_TLS_CERT", "together"},
+		{"open to everyone", []string{"COMMS_INTERNAL_ADDR=:9000"}, "COMMS_INTERNAL_ADDR", "COMMS_INTERNAL_OPEN=yes"},
+		{"public", []string{"COMMS_INTERNAL_ADDR=198.51.100.7:9000", "COMMS_INTERNAL_OPEN=no"}, "COMMS_INTERNAL_ADDR", "others may reach it"},
+		{"a name", []string{"COMMS_INTERNAL_ADDR=metrics.example.com:9000"}, "COMMS_INTERNAL_ADDR", "others may reach it"},
+		{"neither yes nor no", []string{"COMMS_INTERNAL_OPEN=true"}, "COMMS_INTERNAL_OPEN", "yes or no"},
 		{"one address twice", []string{"COMMS_INTERNAL_ADDR=localhost:3008"}, "COMMS_INTERNAL_ADDR", "of its own"},
 		{"content outlives messages", []string{"COMMS_RETAIN_CONTENT=60d", "COMMS_RETAIN_MESSAGES=59d"}, "COMMS_RETAIN_MESSAGES", "outlive"},
 		{"keys that answer for less than is promised", []string{"COMMS_RETAIN_MESSAGES=29d"}, "COMMS_RETAIN_MESSAGES", "29d is less than 30d, for which an idempotency key is promised"},
@@ -303,7 +307,7 @@ func TestEveryOptionHasEveryForm(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
 		"ADDR": ":4000", "PUBLIC_URL": "https://a.example", "TLS_CERT": "cert.pem", "TLS_KEY": "key.pem",
-		"TRUSTED_PROXIES": "10.0.0.0/8", "CONNECTIONS_PER_ADDRESS": "5", "INTERNAL_ADDR": "localhost:9000", "DATA_DIR": "/var/lib/c",
+		"TRUSTED_PROXIES": "10.0.0.0/8", "CONNECTIONS_PER_ADDRESS": "5", "INTERNAL_ADDR": "localhost:9000", "INTERNAL_OPEN": "yes", "DATA_DIR": "/var/lib/c",
 		"DATABASE_URL": "postgres://u@db/c", "DATABASE_DIRECT_URL": "postgres://u@direct/c", "ADMIN_KEY": goodKey,
 		"PROVISIONING_KEY": otherKey, "ENCRYPTION_KEYS": goodRing, "AUTH_FAILURES_PER_MINUTE": "7", "ROLE": "api",
 		"DEFAULT_REGION": "KE", "LIVE_FALLBACK": "fail", "ALLOW_PRIVATE_TARGETS": "192.168.0.0/16", "MAX_IN_FLIGHT": "3", "MAX_BYTES_IN_FLIGHT": "64MiB",

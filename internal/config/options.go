@@ -99,8 +99,11 @@ func listening() []Option {
 			Help: "Connections that one client address (of IPv6: one /64 network) may have open at a time; more are closed. `COMMS_TRUSTED_PROXIES` have no limit; 0 switches it off.",
 			set:  number(func(c *Config) *int { return &c.ConnectionsPerAddress }, 0, 1_000_000)},
 		{Name: "INTERNAL_ADDR", Group: group, Type: "host:port", DefaultNote: "off",
-			Help: "Private address, such as `localhost:3009`, that serves profiles (`/debug/pprof/`) without a key. Keep it unreachable from outside: an address that is not loopback draws a warning.",
+			Help: "Private address, such as `localhost:3009` or `10.0.0.5:3009`, that serves `/metrics`, profiles (`/debug/pprof/`) and `/healthz` without a key. A host name, a public address, and `:3009`, which is every interface, are refused unless `COMMS_INTERNAL_OPEN` says `yes`.",
 			set:  address(func(c *Config) *string { return &c.InternalAddr })},
+		{Name: "INTERNAL_OPEN", Group: group, Type: "yes or no", Default: "no",
+			Help: "Says that something else, such as a container's network, keeps strangers away from `COMMS_INTERNAL_ADDR`, so that any address may be used.",
+			set:  yes(func(c *Config) *bool { return &c.InternalOpen })},
 	}
 }
 

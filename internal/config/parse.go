@@ -68,6 +68,16 @@ func number(field func(*Config) *int, low, high int) setter {
 	}
 }
 
+func yes(field func(*Config) *bool) setter {
+	return func(c *Config, v string) error {
+		if v != "yes" && v != "no" {
+			return fmt.Errorf("%q is not accepted; write yes or no", v)
+		}
+		*field(c) = v == "yes"
+		return nil
+	}
+}
+
 func choice[T ~uint8](field func(*Config) *T, names []string) setter {
 	return func(c *Config, v string) error {
 		for i, name := range names {

@@ -140,3 +140,25 @@ func referenceDefault(o Option) string {
 	}
 	return "`" + o.Default + "`"
 }
+
+// EnvExample is deploy/commserver.env.example: every option that `serve` reads, switched off, with what it does. Secrets
+// are named by the files that hold them.
+func EnvExample() string {
+	var b strings.Builder
+	b.WriteString("# Settings of CommServer, one NAME=value on a line, for systemd (EnvironmentFile) and for containers (env_file).\n" +
+		"# Written from the table of options by `make docs`; do not edit there. Every line is switched off: its value is the default.\n")
+	group := ""
+	for _, o := range Options() {
+		if o.Group != group {
+			group = o.Group
+			b.WriteString("\n# == " + group + "\n")
+		}
+		b.WriteString("\n# " + strings.Join(strings.Fields(o.Help), " ") + "\n")
+		if o.Secret || o.url {
+			b.WriteString("#" + o.EnvFile() + "=\n")
+			continue
+		}
+		b.WriteString("#" + o.Env() + "=" + o.Default + "\n")
+	}
+	return b.String()
+}

@@ -29,6 +29,15 @@ func TestDocsAreCurrent(t *testing.T) {
 	if string(got) != Reference() {
 		t.Errorf("docs/config.md is not what the option table says; run: make docs")
 	}
+	const example = "../../deploy/commserver.env.example"
+	if *update {
+		if err := os.WriteFile(example, []byte(EnvExample()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(example); err != nil || string(text) != EnvExample() {
+		t.Errorf("%s is not what the option table says; run: make docs (%v)", example, err)
+	}
 	for _, o := range Options() {
 		if !strings.Contains(string(got), "`"+o.Env()+"`") {
 			t.Errorf("docs/config.md does not mention %s", o.Env())
@@ -127,7 +136,8 @@ func TestWarnings(t *testing.T) {
 		{"own certificate", []string{"COMMS_ADDR=:3008", "COMMS_TLS_CERT=c", "COMMS_TLS_KEY=k"}, nil},
 		{"short keys", []string{"COMMS_ADMIN_KEY=0123456789abcdef", "COMMS_PROVISIONING_KEY=fedcba9876543210"},
 			[]string{"COMMS_ADMIN_KEY has only 16", "COMMS_PROVISIONING_KEY has only 16"}},
-		{"profiles for everyone", []string{"COMMS_INTERNAL_ADDR=0.0.0.0:9000"}, []string{"COMMS_INTERNAL_ADDR"}},
+		{"profiles for everyone", []string{"COMMS_INTERNAL_ADDR=0.0.0.0:9000", "COMMS_INTERNAL_OPEN=yes"}, []string{"COMMS_INTERNAL_ADDR"}},
+		{"profiles for a private network", []string{"COMMS_INTERNAL_ADDR=10.0.0.5:9000"}, []string{"COMMS_INTERNAL_ADDR"}},
 		{"whole internet allowed", []string{"COMMS_ALLOW_PRIVATE_TARGETS=::/0,0.0.0.0/0"}, []string{"every address"}},
 	}
 	for _, tt := range tests {

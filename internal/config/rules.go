@@ -24,6 +24,9 @@ func rules(c Config) Problems {
 	if c.InternalAddr != "" && c.InternalAddr == c.Addr && !strings.HasSuffix(c.Addr, ":0") {
 		refuse("COMMS_INTERNAL_ADDR", "it equals COMMS_ADDR; give the private listener an address of its own")
 	}
+	if c.InternalAddr != "" && !c.InternalOpen && !isPrivate(c.InternalAddr) {
+		refuse("COMMS_INTERNAL_ADDR", "others may reach it, and it serves metrics and profiles without a key; write a loopback or private address, such as localhost:3009 or 10.0.0.5:3009, or set COMMS_INTERNAL_OPEN=yes if something else keeps strangers away")
+	}
 	if c.Heartbeat*3 > c.Lease {
 		refuse("COMMS_HEARTBEAT", fmt.Sprintf("%s is more than a third of COMMS_LEASE (%s), so one lost heartbeat could cost the shards; make it at most %s",
 			formatDuration(c.Heartbeat), formatDuration(c.Lease), formatDuration(third(c.Lease))))
@@ -90,7 +93,7 @@ func (c Config) Warnings() []string {
 		all = append(all, "COMMS_ADDR is reachable from other machines over plain HTTP, so keys can be read on the way; set COMMS_TLS_CERT and COMMS_TLS_KEY, or put a TLS proxy in front and set COMMS_PUBLIC_URL to its https address")
 	}
 	if c.InternalAddr != "" && !isLoopback(c.InternalAddr) {
-		all = append(all, "COMMS_INTERNAL_ADDR is not a loopback address; it serves profiles without a key, so keep it inside a private network")
+		all = append(all, "COMMS_INTERNAL_ADDR is not a loopback address; it serves metrics and profiles without a key, so keep it inside a private network")
 	}
 	for _, p := range c.AllowPrivateTargets {
 		if p.Bits() == 0 {
@@ -99,6 +102,16 @@ func (c Config) Warnings() []string {
 		}
 	}
 	return all
+}
+
+// isPrivate says whether an address is one that only this machine or a private network reaches.
+func isPrivate(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast())
 }
 
 func isLoopback(addr string) bool {

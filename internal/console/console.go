@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/provider"
 )
 
 // Root is the path of the console; everything that it serves is below it.
@@ -51,7 +52,9 @@ type Config struct {
 	// API serves everything below /api, with its own request ids and log.
 	API http.Handler
 	// PublicURL is what commands that can be pasted begin with, without a slash at the end.
-	PublicURL      string
+	PublicURL string
+	// Adapters are the types of providers: forms are made of their tables of fields.
+	Adapters       []provider.Adapter
 	Version        string
 	TrustedProxies []netip.Prefix
 	Now            func() time.Time // nil: time.Now

@@ -26,6 +26,8 @@ var icons = map[string]string{
 	"alert":        `<path d="M10 3.2 17.5 16.5h-15z"/><path d="M10 8v4M10 14.2v.1"/>`,
 	"info":         `<circle cx="10" cy="10" r="7"/><path d="M10 9v5M10 6.3v.1"/>`,
 	"clock":        `<circle cx="10" cy="10" r="7"/><path d="M10 6v4.3l2.8 1.7"/>`,
+	"up":           `<path d="m5 12.5 5-5 5 5"/>`,
+	"down":         `<path d="m5 7.5 5 5 5-5"/>`,
 	"right":        `<path d="m8 4.5 5.5 5.5L8 15.5"/>`,
 	"plus":         `<path d="M10 4v12M4 10h12"/>`,
 	"sun":          `<circle cx="10" cy="10" r="3.2"/><path d="M10 2.5v1.8M10 15.7v1.8M2.5 10h1.8M15.7 10h1.8M4.7 4.7 6 6M14 14l1.3 1.3M15.3 4.7 14 6M6 14l-1.3 1.3"/>`,

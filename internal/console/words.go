@@ -39,14 +39,18 @@ func (c *Console) funcs() template.FuncMap {
 		"keyWorks": func(k client.Key) bool {
 			return (k.RevokedAt == nil || k.RevokedAt.After(c.cfg.Now())) && (k.ExpiresAt == nil || k.ExpiresAt.After(c.cfg.Now()))
 		},
-		"percent": percent,
-		"ticks":   ticks,
-		"curl":    curl,
-		"list":    func(of ...string) []string { return of },
-		"waits":   chain.WaitText,
-		"took":    func(from, to any) string { return words(at(to).Sub(at(from))) },
-		"query":   func(encoded string) template.URL { return template.URL(encoded) }, //nolint:gosec // of url.Values.Encode alone
-		"add":     func(a, b int) int { return a + b },
+		"percent":       percent,
+		"ticks":         ticks,
+		"curl":          curl,
+		"list":          func(of ...string) []string { return of },
+		"waits":         chain.WaitText,
+		"took":          func(from, to any) string { return words(at(to).Sub(at(from))) },
+		"query":         func(encoded string) template.URL { return template.URL(encoded) }, //nolint:gosec // of url.Values.Encode alone
+		"bytes":         sizeWords,
+		"endpointState": endpointState,
+		"reason":        func(s string) string { return wordsOr(reasonWords, s) },
+		"source":        func(s string) string { return wordsOr(sourceWords, s) },
+		"add":           func(a, b int) int { return a + b },
 	}
 }
 
@@ -138,7 +142,7 @@ var tones = map[string]string{
 	"RUNNING": "ok", "PAUSED": "warn", "DRAINING": "warn",
 	"accepted": "ok", "failed": "bad", "rejected": "bad", "throttled": "warn", "unknown": "warn", "not_started": "quiet", "running": "info",
 	"waiting": "wait", "delivered": "ok", "raised": "bad", "cleared": "ok",
-	"active": "ok", "off": "quiet", "sandbox": "warn", "live": "ok", "paused": "warn", "ended": "quiet", "down": "bad",
+	"active": "ok", "off": "quiet", "switched off": "bad", "sandbox": "warn", "live": "ok", "paused": "warn", "ended": "quiet", "down": "bad",
 }
 
 func tone(status string) string {
@@ -232,4 +236,23 @@ func curl(base, app, key string) string {
   -H "X-API-Key: ` + key + `" \
   -H "Content-Type: application/json" \
   -d '{"channel":"SMS","to":"233241234567","body":"Hello from CommServer"}'`
+}
+
+// sizeWords is a number of bytes for people.
+func sizeWords(n int) string {
+	switch {
+	case n < 1<<10:
+		return plural(n, "byte", "bytes")
+	case n < 1<<20:
+		return itoa((n+1<<9)>>10) + " kB"
+	}
+	return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MB"
+}
+
+// wordsOr is the entry of a word, or the word itself as people read it where this version does not know it.
+func wordsOr(table map[string]string, word string) string {
+	if s, ok := table[word]; ok {
+		return s
+	}
+	return statusWord(word)
 }

@@ -125,6 +125,7 @@ func (s *scheduler) setAside(b *batch) {
 		}
 		j.aside = b
 	}
+	b.mark()
 	a, now := &s.aside, s.clock.now()
 	if b.tries == 0 || b.refused.Before(a.stored) {
 		b.tries++
@@ -145,16 +146,28 @@ func (s *scheduler) keep(b *batch) {
 		a.next = b.until
 	}
 	a.waiting = append(a.waiting, b)
-	b.count(1)
 }
 
-// count tells the unit of a row how many of its messages are aside.
-func (b *batch) count(n int) {
+// mark tells the unit of a row that its message is aside.
+func (b *batch) mark() {
 	switch {
 	case len(b.starts) > 0:
-		b.starts[0].unit.aside += n
-	case len(b.finishes) > 0 && b.finishes[0].job.unit != nil:
-		b.finishes[0].job.unit.aside += n
+		b.starts[0].stuck(true)
+	case len(b.finishes) > 0:
+		b.finishes[0].job.stuck(true)
+	}
+}
+
+// stuck says whether the message is among those of its unit that are aside. It is while
+// its row is tried again as well, which may take long and be refused once more.
+func (j *job) stuck(is bool) {
+	if j.unit == nil || j.refused == is {
+		return
+	}
+	if j.refused = is; is {
+		j.unit.aside++
+	} else {
+		j.unit.aside--
 	}
 }
 
@@ -186,7 +199,6 @@ func (s *scheduler) hurry(all bool) {
 func (s *scheduler) lastTry() {
 	a := &s.aside
 	for _, b := range a.waiting {
-		b.count(-1)
 		if len(b.starts) > 0 && !b.lost() {
 			b.starts[0].aside = nil
 			s.comeBack(b.starts[0])
@@ -225,7 +237,6 @@ func (s *scheduler) bringBack() {
 	}
 	kept := a.waiting[:0]
 	for _, b := range a.waiting {
-		b.count(-1)
 		switch {
 		case b.empty(): // its message ended
 		case b.lost():
@@ -235,7 +246,6 @@ func (s *scheduler) bringBack() {
 				a.next = b.until
 			}
 			kept = append(kept, b)
-			b.count(1)
 		case s.again(b):
 			a.line.push(b)
 			room--

@@ -34,7 +34,12 @@ func (d *Dispatcher) launch(j *job) {
 // calling makes one call after the other while there are any.
 func (d *Dispatcher) calling(j *job) {
 	for {
-		d.sched.answer(j, d.call(j))
+		name, began := j.account.name, d.cfg.Now() // the job is another's once it was given up
+		r := d.call(j)
+		if r.called {
+			d.cfg.Meter.Called(name, r.class(), d.cfg.Now().Sub(began))
+		}
+		d.sched.answer(j, r)
 		if d.idle.Add(1) > maxIdle {
 			d.idle.Add(-1)
 			return

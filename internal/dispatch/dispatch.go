@@ -65,6 +65,8 @@ type Config struct {
 	// CatchUp applies what providers have reported so far, whichever node took it. It is called before an attempt that follows one
 	// of unknown outcome, for several messages together; while it fails they wait [nothing is reported].
 	CatchUp func(ctx context.Context) error
+	// Meter is told what happens, for metrics [nobody is].
+	Meter Meter
 	// SettingsHeard is called when another node announces that it changed an app's
 	// settings (the zero id: the server-level chain), for whoever else remembers them [nobody].
 	SettingsHeard func(app comm.ID)
@@ -113,6 +115,9 @@ func (c *Config) defaults() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Meter == nil {
+		c.Meter = unmetered{}
 	}
 	if c.SettingsHeard == nil {
 		c.SettingsHeard = func(comm.ID) {}
@@ -163,7 +168,7 @@ func New(cfg Config) (*Dispatcher, error) {
 	logger := newAccount(comm.ProviderConfig{Limits: comm.ProviderLimits{Pinned: true}}, 1)
 	logger.name, logger.sender, logger.timeout = chain.Sandbox, cfg.Logger, defaultCallTimeout
 	s := &scheduler{
-		clock: &clock{now: cfg.Now, start: cfg.Now()}, guard: newGuard(cfg.Now, cfg.Lease), log: d.log, logger: logger, fall: cfg.Fallback,
+		clock: &clock{now: cfg.Now, start: cfg.Now()}, guard: newGuard(cfg.Now, cfg.Lease), log: d.log, meters: cfg.Meter, logger: logger, fall: cfg.Fallback,
 		rules:   policy{retry: cfg.Retry, horizon: cfg.Horizon, random: cfg.Rand},
 		node:    comm.NewID(comm.At(cfg.Now())).String(),
 		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, ill: ills{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},

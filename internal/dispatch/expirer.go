@@ -100,7 +100,6 @@ func (s *scheduler) expire(st *comm.State) *job {
 		if j.aside == nil {
 			return nil
 		}
-		j.aside.count(-1)
 		j.aside.starts, s.aside.next = nil, time.Time{} // which forgets the empty place
 		s.drop(j)
 	}

@@ -102,6 +102,7 @@ func (o *owner) rejoin() {
 	defer s.mu.Unlock()
 	for _, sh := range s.shards {
 		if sh != nil {
+			s.count.lost++
 			s.lose(sh)
 		}
 	}
@@ -121,6 +122,7 @@ func (o *owner) reconcile(ctx context.Context, c store.Cluster) {
 		own, sh := c.Owners[i], s.shards[i]
 		if sh != nil && (own.Node != node || own.Epoch != sh.epoch) {
 			o.d.log.Warn("a shard is owned by another node now", "shard", i)
+			s.count.lost++
 			s.lose(sh)
 			delete(o.leaving, sh.id)
 			sh = nil
@@ -174,6 +176,7 @@ func (o *owner) take(ctx context.Context, free []comm.Shard, most int) {
 	s := d.sched
 	s.mu.Lock()
 	s.dir.owned++
+	s.count.taken += uint64(len(leases))
 	shards := make([]*shard, 0, len(leases))
 	for _, l := range leases {
 		if old := s.shards[l.Shard]; old != nil {

@@ -56,6 +56,7 @@ func (s *scheduler) adopt(sh *shard, st *comm.State) bool {
 		u.tenant.cargo[j.class] += j.cargo
 	}
 	u.inflight++
+	j.stuck(false)
 	j.shard, j.unit = sh, u
 	sh.inflight[st.ID] = j
 	s.count.adopted++

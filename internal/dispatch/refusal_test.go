@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -429,6 +430,41 @@ func TestUnheardBesideRefused(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			if st := s.status(id); st.Status != comm.Sent {
 				t.Errorf("it is %v", st.Status)
+			}
+		})
+	}
+}
+
+// slowRefusals takes its time to refuse, as where somebody holds a row locked.
+type slowRefusals struct{ store.Queue }
+
+func (q *slowRefusals) Turn(ctx context.Context, t store.Turn) (store.TurnResult, error) {
+	res, err := q.Queue.Turn(ctx, t)
+	if errors.Is(err, errPoison) {
+		sleep(ctx, 400*time.Millisecond)
+	}
+	return res, err
+}
+
+// TestUnheardWhileRefusedAreTried: the same where one of those that are aside is being tried again at any time.
+func TestUnheardWhileRefusedAreTried(t *testing.T) {
+	for _, what := range []string{"start", "finish"} {
+		play(t, what, func(t *testing.T, s *stage) {
+			edit := s.edit
+			s.edit = func(c *Config) { edit(c); c.Queue = &slowRefusals{c.Queue} }
+			a := s.app(nil, emailConfig("ONE", 1))
+			srv := s.boot(0)
+			time.Sleep(time.Second)
+			for range 4 { // each again a second after it was refused, and that takes 400 ms
+				s.sendRefused(srv, a, what, nil)
+			}
+			time.Sleep(5 * time.Second)
+			for range 3 {
+				id := s.send(nil, a, nil)
+				time.Sleep(5 * time.Second)
+				if st := s.status(id); st.Status != comm.Sent {
+					t.Errorf("it is %v", st.Status)
+				}
 			}
 		})
 	}

@@ -163,11 +163,15 @@ type Stats struct {
 	Orphans   uint64 // attempts found without an outcome at a take-over
 	Swept     uint64 // open attempts that had no call
 	Adopted   uint64 // calls that outlived the loss of their shard and found it again
+	Taken     uint64 // shards that became this node's
+	Lost      uint64 // shards that were taken from it, or that it gave up since its lease had ended; what it handed over is none
+	Bytes     int64  // of large messages under way
 }
 
 // counters are guarded by the scheduler's lock.
 type counters struct {
 	turns, started, finished, orphans, swept, adopted uint64
+	taken, lost                                       uint64 // shards
 	workers                                           int
 	err                                               string
 	turnFailed                                        bool // err is a turn's
@@ -199,7 +203,8 @@ func (d *Dispatcher) Stats() Stats {
 	defer s.mu.Unlock()
 	out := Stats{Node: s.node, Workers: s.count.workers, Units: s.units, Held: len(s.held), Heads: s.heads, InFlight: s.slots.used(), Critical: s.slots.critical,
 		Healthy: fit && s.count.err == "", LastError: s.count.err, Turns: s.count.turns, Started: s.count.started, Finished: s.count.finished,
-		Orphans: s.count.orphans, Swept: s.count.swept, Adopted: s.count.adopted, Aside: len(s.aside.waiting)}
+		Orphans: s.count.orphans, Swept: s.count.swept, Adopted: s.count.adopted, Aside: len(s.aside.waiting),
+		Taken: s.count.taken, Lost: s.count.lost, Bytes: s.cargo.used}
 	for _, sh := range s.shards {
 		if sh == nil {
 			continue

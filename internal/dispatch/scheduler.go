@@ -25,6 +25,7 @@ type scheduler struct {
 	clock  *clock
 	guard  *guard
 	log    *slog.Logger
+	meters Meter
 	rules  policy
 	fall   chain.Fallback
 	logger *account

@@ -80,6 +80,7 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 			j.counted = j.counted || rule.CountRound
 			j.later = j.later || rule.RetryLater
 			j.failed, j.last = &d.want, failed
+			s.meters.FailedOver(failed.name)
 			return true
 		}
 		j.account, j.words, f.next, f.later = failed, said, false, true
@@ -126,6 +127,7 @@ func (s *scheduler) file(x *finish) {
 
 // stored is told that a finish was applied (or, uncertain before, had been).
 func (s *scheduler) stored(x *finish) {
+	s.meter(x)
 	j := x.job
 	sh := j.shard
 	if x.item.Want.To == comm.Queued && !sh.lost {
@@ -147,6 +149,7 @@ func (s *scheduler) landed(j *job) {
 	if j.unit == nil {
 		return // an orphan's
 	}
+	j.stuck(false)
 	j.unit.inflight--
 	if j.unit.phase == idle && !j.unit.dead && !j.shard.draining {
 		s.settle(j.unit)

@@ -31,6 +31,7 @@ func (t *turner) landed(ctx context.Context, b *batch) {
 		d.sched.mu.Lock()
 		for _, id := range lost.Shards {
 			if sh := d.sched.shards[id%comm.ShardCount]; sh != nil {
+				d.sched.count.lost++
 				d.sched.lose(sh)
 			}
 		}
@@ -141,6 +142,7 @@ func (s *scheduler) decideAgain(j *job) {
 // comeBack returns a picked head to its window.
 func (s *scheduler) comeBack(j *job) {
 	delete(j.shard.inflight, j.head.ID)
+	j.stuck(false)
 	j.unit.inflight--
 	if j.unit.dead {
 		return
@@ -205,6 +207,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 			j.shard.owesNothing(j.head.ID)
 		}
 		j.answered, j.failed, j.doubts, j.alone = false, nil, 0, nil
+		j.stuck(false)
 		delete(j.shard.heard, j.head.ID)
 		now := s.clock.now()
 		j.deadline = now.Add(j.account.timeout)
@@ -221,6 +224,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 	case store.Doubted:
 		s.inDoubt(j)
 	case store.Ended:
+		s.meterEnded(&st.State)
 		s.drop(j)
 	default:
 		s.notFound(j)

@@ -49,7 +49,7 @@ type unit struct {
 	moves    uint32 // rewinds: a read that was under way must not move the cursor
 	turn     uint32 // tells its place in a line from older ones
 	inflight int
-	aside    int         // of these, refused by the store
+	aside    int         // of these, refused by the store, waiting or tried again
 	first    comm.Micros // earliest due known when the window is empty and more rows exist
 	alarm    alarm
 
@@ -245,6 +245,7 @@ type job struct {
 	failed  *store.Outcome // the failed attempt's event: the next start continues the round
 	last    *account       // with failed: whose answer it was
 	aside   *batch         // its start was refused and waits there
+	refused bool           // its unit counts it among those that are aside
 	retried bool           // that was tried again
 	doubts  int            // turns with its start of which nobody knew whether they were stored
 	alone   *batch         // the last of them, if it held nothing else

@@ -42,6 +42,7 @@ type Config struct {
 type Service struct {
 	cfg      Config
 	stamping outage.Report
+	progress progress
 	unread   outage.Once[unread]
 
 	// Run's goroutine's:
@@ -141,6 +142,7 @@ func (s *Service) Step(ctx context.Context) (stamped int, err error) {
 		s.anew = now.Add(anewEvery)
 	}
 	if len(leases) == 0 {
+		s.progress.oldest.Store(0)
 		return 0, nil
 	}
 	shards := make([]comm.Shard, len(leases))
@@ -173,9 +175,11 @@ func (s *Service) Step(ctx context.Context) (stamped int, err error) {
 			break
 		}
 	}
+	s.progress.found(rows)
 	aside := s.setAside(ctx, unread)
 	for _, part := range parts(inOrder(rows)) {
 		n, err := s.stamp(ctx, node, leases, part)
+		s.progress.stamped.Add(uint64(n))
 		if stamped += n; err != nil {
 			s.seen = store.Seen{} // whatever was not stamped is found again
 			if lost, ok := errors.AsType[*store.LostShards](err); ok {
@@ -188,6 +192,7 @@ func (s *Service) Step(ctx context.Context) (stamped int, err error) {
 			return stamped, err
 		}
 	}
+	s.progress.oldest.Store(0)
 	return stamped, aside
 }
 

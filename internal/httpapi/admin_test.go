@@ -31,6 +31,7 @@ func (w *world) things(one tenant) map[string]string {
 		"server":   w.root("POST", "/api/admin/provider-configs", config).str("id"),
 		"template": w.template(one, "of-things"),
 		"erasure":  w.root("POST", "/api/admin/erasures", `{"address":"erased@example.com"}`).str("id"),
+		"user":     w.member("of-things", comm.Viewer, 0).ID.String(),
 		"key":      w.root("POST", "/api/admin/apps/"+one.app.Slug+"/keys", `{}`).str("id"),
 	}
 }
@@ -44,6 +45,8 @@ func thingOf(path string) string {
 		return "provider"
 	case strings.Contains(path, "/erasures/"):
 		return "erasure"
+	case strings.Contains(path, "/users/"):
+		return "user"
 	case strings.Contains(path, "/keys/"):
 		return "key"
 	case strings.Contains(path, "templates/{id}"):
@@ -59,7 +62,15 @@ func adminProbes() map[string]probe {
 		"POST /api/admin/provider-configs/{id}/rotate-callback": {body: `{"overlapSeconds":60}`, id: "server", status: 409}, // nothing is reported to SMTP
 		"POST /api/admin/erasures":                              {body: `{"address":"erased@example.com","app":"one"}`, status: 202},
 		"GET /api/admin/erasures/{id}":                          {id: "erasure", status: 200},
+		"GET /api/admin/users":                                  {status: 200},
+		"POST /api/admin/users":                                 {body: `{"name":"ama","role":"VIEWER","password":"seven otters sing at dusk"}`, status: 201},
+		"GET /api/admin/users/{id}":                             {id: "user", status: 200},
+		"PATCH /api/admin/users/{id}":                           {body: `{"role":"VIEWER"}`, id: "user", status: 200},
+		"DELETE /api/admin/users/{id}":                          {id: "user", status: 204},
 		"GET /api/admin/upkeep":                                 {status: 200},
+		"GET /api/admin/backup":                                 {status: 200},
+		"GET /api/admin/hold":                                   {status: 200},
+		"POST /api/admin/hold":                                  {body: `{"action":"RELEASE","doubtful":"POLICY"}`, status: 409},
 		"GET /api/admin/alerts":                                 {status: 200},
 		"GET /api/admin/apps":                                   {status: 200},
 		"POST /api/admin/apps":                                  {body: `{"name":"New","slug":"new-one"}`, status: 201},
@@ -89,7 +100,7 @@ func adminProbes() map[string]probe {
 	}
 }
 
-const notAdminBody = `{"error":"Missing or invalid credentials: check X-Admin-Key.","details":{"code":"unauthenticated"}}` + "\n"
+const notAdminBody = `{"error":"Missing or invalid credentials: check X-Admin-Key, or sign in again.","details":{"code":"unauthenticated"}}` + "\n"
 
 // TestEveryAdminRouteIsClosed holds every route of the administrator against
 // everybody else's credentials, and against the contract.

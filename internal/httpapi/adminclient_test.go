@@ -44,6 +44,21 @@ func TestAdminThroughTheClient(t *testing.T) {
 	if app, err := admin.App(ctx, made.App.ID); err != nil || app.OnUnknownOutcome != "FAIL" {
 		t.Errorf("%+v %v", app, err)
 	}
+	user, err := admin.CreateUser(ctx, client.NewUser{Name: "ama", Role: "VIEWER", Password: startPassword})
+	if err != nil || user.StartPasswordUntil == nil {
+		t.Fatalf("%+v %v", user, err)
+	}
+	if user, err = admin.UpdateUser(ctx, user.ID, client.UserChange{Role: "ADMIN", IsActive: new(false), SecondFactor: new(false)}); err != nil || user.Role != "ADMIN" || user.IsActive {
+		t.Errorf("%+v %v", user, err)
+	}
+	for u, err := range admin.Users(ctx, 1) {
+		if again, failed := admin.User(ctx, u.ID); err != nil || failed != nil || again.Name != "ama" {
+			t.Errorf("%+v %v %v", again, err, failed)
+		}
+	}
+	if err := admin.DeleteUser(ctx, user.ID); err != nil {
+		t.Error(err)
+	}
 	if alerts, err := admin.Alerts(ctx); err != nil || alerts == nil || len(alerts) != 0 {
 		t.Errorf("%+v %v", alerts, err)
 	}

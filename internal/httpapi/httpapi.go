@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -24,6 +25,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/feed"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/identity"
 	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/outage"
 	"github.com/commserver/commserver/internal/pace"
@@ -42,6 +44,8 @@ type Auth interface {
 	App(ctx context.Context, h http.Header, from netip.Addr) (*auth.Caller, error)
 	Provisioning(ctx context.Context, h http.Header, from netip.Addr) error
 	Admin(ctx context.Context, h http.Header, from netip.Addr) error
+	// For is App for somebody with a session.
+	For(ctx context.Context, h http.Header, by auth.Visitor) (*auth.Caller, error)
 	// Holds answers the error that ends an admitted caller's call; nil: it may go on.
 	Holds(ctx context.Context, c *auth.Caller) error
 	// While is a context that ends, with that error for its cause, when the caller does.
@@ -71,17 +75,29 @@ type Check struct {
 	Run  func(ctx context.Context) error
 }
 
+// Door answers the requests to some paths, beside the API.
+type Door struct {
+	Serves  func(path string) bool
+	Handler http.Handler
+}
+
 // Config is what an API needs.
 type Config struct {
-	Auth     Auth
+	Auth Auth
+	// Identity is the users of the console and their sessions.
+	Identity *identity.Service
 	Intake   Intake
 	Registry *registry.Service
 	Trial    *trial.Service
 	Messages store.Messages
+	Files    store.Files
 	// Everywhere reads across apps, and Backlog shows and clears what waits: for the administrator.
 	Everywhere store.Everywhere
 	Backlog    *backlog.Service
-	Stats      *stats.Service
+	// Hold keeps a restored database from sending, and Backup writes everything that is stored to w.
+	Hold   Hold
+	Backup func(ctx context.Context, w io.Writer) error
+	Stats  *stats.Service
 	// Alerts lists what the operator was told.
 	Alerts *alert.Service
 	// Feed is every app's events in order.
@@ -96,9 +112,14 @@ type Config struct {
 	Upkeep *upkeep.Service
 	// Receipts takes what providers report.
 	Receipts Receipts
+	// Metrics is what is served under /metrics [nothing, with 404]; Meter is told of every answer [nobody is].
+	Metrics http.Handler
+	Meter   httpserver.Meter
 	// Checks make up /readyz; each runs at most once a second.
 	Checks []Check
-	// HealthOnly leaves nothing but /healthz and /readyz: the door of a worker node.
+	// Beside are other doors on the same address: one that serves a path has every request to it. Not with HealthOnly.
+	Beside []Door
+	// HealthOnly leaves nothing but /healthz, /readyz and /metrics: the door of a worker node.
 	HealthOnly bool
 	// Leaving is closed when the process is about to stop: whoever waits for something is sent away.
 	Leaving <-chan struct{}
@@ -121,9 +142,12 @@ type API struct {
 	streams   pace.Places[comm.ID]
 	streaming streamTimes
 	callbacks pace.Places[comm.ID] // by configuration
+	backups   atomic.Int32         // under way
 	ready     readiness
 	finishing atomic.Int32 // refused bodies that are being read to their ends
 	refusals  outage.Spaced
+	sites     *http.CrossOriginProtection
+	cookie    cookie
 }
 
 // New makes an API.
@@ -140,6 +164,7 @@ func New(cfg Config) *API {
 	a.exports.All, a.exports.OfApp = exportsAtOnce, exportsOfApp
 	a.streams.All, a.streams.OfApp = streamsAtOnce, streamsOfApp
 	a.callbacks.All, a.callbacks.OfApp = callbacksAtOnce, callbacksOfConfig
+	a.sites, a.cookie = sitesOf(cfg.PublicURL), cookieOf(cfg.PublicURL)
 	a.parcels.New = func() any { return new(parcel) }
 	a.ready.of(cfg.Checks, cfg.Log)
 	return a
@@ -152,10 +177,31 @@ func (a *API) Handler() http.Handler {
 			mux.Handle(route.Method+" "+route.Path, a.serve(route))
 		}
 	}, a.refuse)
-	return httpserver.Wrap(routed, httpserver.Options{
+	classes := map[string]string{}
+	for _, route := range a.routes() {
+		classes[route.Method+" "+route.Path] = route.class()
+	}
+	return httpserver.Wrap(a.beside(routed), httpserver.Options{
+		Meter: a.cfg.Meter, Route: func(r *http.Request) string { return cmp.Or(classes[r.Pattern], "unknown") },
 		Log: a.cfg.Log, TrustedProxies: a.cfg.TrustedProxies, HSTS: strings.HasPrefix(a.cfg.PublicURL, "https://"),
 		Refuse:   a.refuse,
 		Panicked: func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, comm.E("internal")) },
+	})
+}
+
+// beside gives the other doors what is theirs.
+func (a *API) beside(routed http.Handler) http.Handler {
+	if a.cfg.HealthOnly || len(a.cfg.Beside) == 0 {
+		return routed
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, door := range a.cfg.Beside {
+			if door.Serves(r.URL.Path) {
+				door.Handler.ServeHTTP(w, r)
+				return
+			}
+		}
+		routed.ServeHTTP(w, r)
 	})
 }
 
@@ -169,7 +215,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	case status == http.StatusRequestHeaderFieldsTooLarge:
 		err = comm.E("too_many_headers")
 	case a.cfg.HealthOnly:
-		err = comm.E("not_found", "This node only sends; ask a node with role api or all. Here are /healthz and /readyz.")
+		err = comm.E("not_found", "This node only sends; ask a node with role api or all. Here are /healthz, /readyz and /metrics.")
 	}
 	a.letFinish(w, r, err)
 	a.fail(w, r, err)
@@ -206,6 +252,9 @@ func (a *API) serve(route Route) http.Handler {
 // admit checks the credentials that the route asks for, and says who makes the request's changes.
 func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor comm.Actor, err error) {
 	from := httpserver.ClientAddr(r.Context())
+	if id, ok := a.cookie.read(r); ok && route.takesSessions() {
+		return a.admitSession(route, r, id)
+	}
 	switch route.Who {
 	case AnApp:
 		if caller, err = a.cfg.Auth.App(r.Context(), r.Header, from); err == nil {
@@ -215,6 +264,10 @@ func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor co
 		actor.Kind, err = comm.ActorProvisioning, a.cfg.Auth.Provisioning(r.Context(), r.Header, from)
 	case Admin:
 		actor.Kind, err = comm.ActorAdmin, a.cfg.Auth.Admin(r.Context(), r.Header, from)
+	case ASession:
+		err = notSignedIn()
+	case Scraper:
+		actor.Kind, err = comm.ActorAdmin, a.cfg.Auth.Admin(r.Context(), scraped(r.Header), from)
 	}
 	return caller, actor, err
 }
@@ -222,7 +275,7 @@ func (a *API) admit(route Route, r *http.Request) (caller *auth.Caller, actor co
 // audited says whether the route can change settings, or exports a person. Accepting messages is not
 // in the audit log: each has a log of its own, and this copy of the request would be for nothing.
 func (route Route) audited() bool {
-	return route.Method != http.MethodGet && route.Scope != comm.ScopeSend || route.Path == exportPath
+	return route.Method != http.MethodGet && route.Scope != comm.ScopeSend || route.Path == exportPath || route.Path == backupPath
 }
 
 // watched says whether a call of the route ends with its caller at any moment.

@@ -35,6 +35,7 @@ func probes() map[string]probe {
 		"GET /api/v1/sandbox/messages":                       {status: 200},
 		"GET /api/v1/sandbox/messages/wait":                  {status: 400},                // it names nobody
 		"GET /api/v1/sandbox/messages/{id}":                  {id: "message", status: 404}, // nothing was captured
+		"GET /api/v1/sandbox/messages/{id}/source":           {id: "message", status: 404},
 		"GET /api/v1/events":                                 {status: 200},
 		"GET /api/v1/events/stream":                          {query: "?timeout=0", status: 200},
 		"GET /api/v1/stats":                                  {status: 200},
@@ -103,13 +104,17 @@ func unmatched(routes []Route, ofApps, ofAdmin map[string]probe) (wrong []string
 		name := route.Method + " " + route.Path
 		matrix := map[Who]map[string]probe{AnApp: ofApps, Admin: ofAdmin}[route.Who]
 		switch {
-		case route.Who < Anyone || route.Who > Admin:
+		case route.Who < Anyone || route.Who > Scraper:
 			wrong = append(wrong, name+": nobody is named who may use it")
 			continue
-		case strings.HasPrefix(route.Path, "/api/admin") != (route.Who == Admin):
+		case strings.HasPrefix(route.Path, "/api/admin") && !strings.HasPrefix(route.Path, sessionPath) != (route.Who == Admin):
 			wrong = append(wrong, name+": the paths of /api/admin are the administrator's")
 		case strings.HasPrefix(route.Path, "/api/v1") && route.Who != AnApp:
 			wrong = append(wrong, name+": the paths of /api/v1 are the apps'")
+		case route.Who == ASession && !strings.HasPrefix(route.Path, sessionPath):
+			wrong = append(wrong, name+": what needs a session and no role is below "+sessionPath)
+		case (route.Role != 0) != (route.Who == AnApp || route.Who == Admin || route.Who == ASession):
+			wrong = append(wrong, name+": a session needs a role to use it, and nobody else")
 		case route.Who == AnApp && route.Scope == 0:
 			wrong = append(wrong, name+": an app's route needs a scope")
 		}
@@ -135,13 +140,13 @@ func TestTheMatrixFindsWhatItLacks(t *testing.T) {
 	routes := newWorld(t).api.Routes()
 	for name, change := range map[string]func([]Route) []Route{
 		"a route of apps without an entry": func(r []Route) []Route {
-			return append(r, Route{Method: "GET", Path: "/api/v1/secrets", Who: AnApp, Scope: comm.ScopeRead})
+			return append(r, Route{Method: "GET", Path: "/api/v1/secrets", Who: AnApp, Scope: comm.ScopeRead, Role: view})
 		},
 		"a method of a path that has others": func(r []Route) []Route {
-			return append(r, Route{Method: "DELETE", Path: "/api/v1/messages/{id}", Who: AnApp, Scope: comm.ScopeSend})
+			return append(r, Route{Method: "DELETE", Path: "/api/v1/messages/{id}", Who: AnApp, Scope: comm.ScopeSend, Role: act})
 		},
 		"a route of the administrator's": func(r []Route) []Route {
-			return append(r, Route{Method: "GET", Path: "/api/admin/secrets", Who: Admin})
+			return append(r, Route{Method: "GET", Path: "/api/admin/secrets", Who: Admin, Role: view})
 		},
 		"a route that names nobody": func(r []Route) []Route { return append(r, Route{Method: "GET", Path: "/x"}) },
 		"an entry whose route is gone": func(r []Route) []Route {
@@ -150,6 +155,8 @@ func TestTheMatrixFindsWhatItLacks(t *testing.T) {
 		"an administrator's entry likewise": func(r []Route) []Route {
 			return slices.DeleteFunc(r, func(x Route) bool { return x.Path == "/api/admin/audit" })
 		},
+		"a route without a role":          func(r []Route) []Route { return altered(r, "GET /api/v1/app", func(x *Route) { x.Role = 0 }) },
+		"a route of sessions' elsewhere":  func(r []Route) []Route { return append(r, Route{Method: "GET", Path: "/x", Who: ASession, Role: view}) },
 		"a route of apps without a scope": func(r []Route) []Route { return altered(r, "GET /api/v1/app", func(x *Route) { x.Scope = 0 }) },
 	} {
 		if wrong := unmatched(change(slices.Clone(routes)), probes(), adminProbes()); len(wrong) != 1 {
@@ -157,7 +164,7 @@ func TestTheMatrixFindsWhatItLacks(t *testing.T) {
 		}
 	}
 	for name, who := range map[string]Who{"opened to anyone": Anyone, "given to provisioning": Provisioner} { // and its entry is left over
-		open := altered(slices.Clone(routes), "GET /api/v1/app", func(x *Route) { x.Who = who })
+		open := altered(slices.Clone(routes), "GET /api/v1/app", func(x *Route) { x.Who, x.Role = who, 0 })
 		if wrong := unmatched(open, probes(), adminProbes()); len(wrong) != 2 {
 			t.Errorf("%s: %v", name, wrong)
 		}

@@ -261,7 +261,7 @@ func TestRoutesWithoutAnswerSaySoInJSON(t *testing.T) {
 	}{
 		{"GET", "/nope", 404, ""}, {"GET", "/api/v1/messages/", 404, ""}, {"GET", "/api//v1/messages", 404, ""}, {"POST", "/api/v1/../v1/messages", 404, ""},
 		{"PUT", "/api/v1/messages", 405, "GET, HEAD, POST"}, {"TRACE", "/api/v1/app", 405, "GET, HEAD, PATCH"}, {"BREW", "/api/v1/app", 405, "GET, HEAD, PATCH"},
-		{"OPTIONS", "/api/v1/messages", 405, "GET, HEAD, POST"}, {"POST", "/healthz", 405, "GET, HEAD"}, {"GET", "/debug/pprof/", 404, ""}, {"GET", "/metrics", 404, ""},
+		{"OPTIONS", "/api/v1/messages", 405, "GET, HEAD, POST"}, {"POST", "/healthz", 405, "GET, HEAD"}, {"GET", "/debug/pprof/", 404, ""}, {"POST", "/metrics", 405, "GET, HEAD"},
 		{"GET", "/api/v1/messages/%00", 404, ""}, {"GET", "/api/v1/messages/..%2f", 404, ""}, {"GET", "/api/v1/messages/" + strings.Repeat("a", 5000), 404, ""},
 	} {
 		got := w.do(one, c.method, c.path, "", nil)

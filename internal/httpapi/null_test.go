@@ -48,11 +48,18 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 		"PATCH /api/admin/messages/{id}": {"action": `"CANCEL"`},
 		"POST /api/admin/queue":          {"action": `"CANCEL"`, "app": `"one"`, "confirm": `"one"`},
 
-		"POST /api/v1/messages/batch":   {},
-		"POST /api/v1/messages/preview": {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
-		"POST /api/v1/erasures":         {"address": `"erased@example.com"`},
-		"POST /api/admin/erasures":      {"address": `"erased@example.com"`},
-		"POST /api/v1/suppressions":     {"channel": `"SMS"`, "address": `"233241234567"`},
+		"POST /api/v1/messages/batch":                   {},
+		"POST /api/v1/messages/preview":                 {"channel": `"EMAIL"`, "to": `"a@example.com"`, "subject": `"s"`, "body": `"<p>x</p>"`},
+		"POST /api/v1/erasures":                         {"address": `"erased@example.com"`},
+		"POST /api/admin/users":                         {"name": `"ama"`, "role": `"VIEWER"`, "password": `"seven otters sing at dusk"`},
+		"PATCH /api/admin/users/{id}":                   {},
+		"POST /api/admin/session/password":              {"current": `"x"`, "new": `"seven otters sing at dusk"`},
+		"POST /api/admin/session":                       {},
+		"POST /api/admin/session/second-factor":         {},
+		"POST /api/admin/session/second-factor/confirm": {},
+		"POST /api/admin/session/second-factor/remove":  {"password": `"x"`, "code": `"1"`},
+		"POST /api/admin/erasures":                      {"address": `"erased@example.com"`},
+		"POST /api/v1/suppressions":                     {"channel": `"SMS"`, "address": `"233241234567"`},
 	}
 	for path, methods := range dig(c.Doc, "paths") {
 		for method, operation := range methods.(map[string]any) {
@@ -114,6 +121,9 @@ func sendNull(t *testing.T, route, body, member string, allowed bool) {
 	headers := map[string]string{"X-Provisioning-Key": provisioningKey}
 	if strings.HasPrefix(path, "/api/admin/") {
 		one, headers = tenant{}, map[string]string{"X-Admin-Key": adminKey}
+	}
+	if strings.HasPrefix(path, sessionPath) {
+		headers = map[string]string{"Cookie": w.session(w.member("ama", comm.Viewer, 0))}
 	}
 	got := w.do(one, method, path, body, headers)
 	var refused struct {

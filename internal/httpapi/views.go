@@ -150,6 +150,8 @@ func (a *API) waiting(r *http.Request, app *comm.App, s *comm.State, holds map[c
 func (a *API) foreseen(r *http.Request, app *comm.App, s *comm.State, unit comm.Unit) (hold store.Hold, err error) {
 	hold.Unit = unit
 	switch {
+	case a.cfg.Hold.Held():
+		hold.Reason = chain.WaitHeld
 	case !app.Active:
 		hold.Reason = chain.WaitAppPaused
 	case app.QueuePaused:

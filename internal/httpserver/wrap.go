@@ -27,8 +27,20 @@ type Options struct {
 	Panicked func(w http.ResponseWriter, r *http.Request)
 	// Refuse answers a request whose head is over a limit, with 414 or 431. Nil: there is no such limit.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int)
+	// Meter is told of every answer [nobody is].
+	Meter Meter
+	// Route is the class of a request's route, for the Meter: of a few. It is asked once the request was answered.
+	Route func(r *http.Request) string
 	// HSTS tells browsers to come back by https only: set it when the public address is https.
 	HSTS bool
+}
+
+// Meter is told of requests, for metrics. Its methods are called by many goroutines and must be quick.
+type Meter interface {
+	// InFlight is told of a request that begins (1) or ends (-1).
+	InFlight(more int)
+	// Request is told of an answer, by class of route. What was cut off has the status that it had begun with, or 0.
+	Request(route string, status int, took time.Duration)
 }
 
 // Wrap gives every answer of next a request id, the security headers and a line
@@ -78,6 +90,10 @@ func (w *wrapper) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h["Connection"] = hangUp
 	}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	if w.o.Meter != nil {
+		w.o.Meter.InFlight(1)
+		defer w.measure(x, r, start)
+	}
 	defer w.finish(x, r, start)
 	if status := overlong(r); status != 0 && w.o.Refuse != nil {
 		h["Connection"] = hangUp
@@ -119,6 +135,12 @@ var (
 	oneYear = []string{"max-age=31536000"}
 	hangUp  = []string{"close"}
 )
+
+// measure runs deferred, after finish: what that answers counts, and so does what it cuts off.
+func (w *wrapper) measure(x *exchange, r *http.Request, start time.Time) {
+	w.o.Meter.InFlight(-1)
+	w.o.Meter.Request(w.o.Route(r), x.status, time.Since(start))
+}
 
 // finish runs deferred: it recovers, and writes the access log.
 func (w *wrapper) finish(x *exchange, r *http.Request, start time.Time) {

@@ -79,7 +79,10 @@ type Config struct {
 	Pushed func(comm.Unit, store.Head)
 	// Alarm is called once when an app's SMS of a day are out of proportion under one of its caps. It must not block.
 	Alarm func(app comm.ID, alarm comm.SMSAlarm)
-	Now   func() time.Time // nil: time.Now
+	// Answered is told of each request of Accept and what it came to, for metrics; channel and lane are zero and LaneCount where the
+	// request names none that there is. It must not block [nobody is].
+	Answered func(ch comm.Channel, lane comm.Lane, o Outcome)
+	Now      func() time.Time // nil: time.Now
 }
 
 // Service accepts messages. It is safe for concurrent use.
@@ -179,6 +182,9 @@ type Result struct {
 // when every one is durably stored or refused.
 func (s *Service) Accept(ctx context.Context, app *comm.App, reqs []Request) []Result {
 	results := make([]Result, len(reqs))
+	if s.cfg.Answered != nil {
+		defer s.tell(reqs, results)
+	}
 	if len(reqs) == 1 { // the common case, without the bookkeeping of many
 		p, err := s.ready(ctx, app, &reqs[0], &results[0])
 		if err == nil && p != nil {

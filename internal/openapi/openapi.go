@@ -1,9 +1,9 @@
-// Package openapi reads the contract, api/openapi.json, for tests that hold the server
-// against it: its operations with their parameters, and whether a value or an answer fits.
+// Package openapi reads the contract, api/openapi.json, for the reference of the documentation and for tests that hold the
+// server against it: its operations with their parameters, and whether a value or an answer fits.
 //
 // It knows the part of JSON Schema that the contract uses. A keyword that it does not
 // know is reported as a fault, so that nothing in the contract is silently not checked.
-// The server itself does not use it: what a request may hold is decided by those who read it.
+// Nothing that is served decides by it: what a request may hold is decided by those who read it.
 package openapi
 
 import (

@@ -47,10 +47,15 @@ func PreviousWebhookSecrets() SealedColumn {
 	return c
 }
 
+// SecondFactors is the secrets of the users' second factors.
+func SecondFactors() SealedColumn {
+	return SealedColumn{Table: "users", Column: "factor", App: "id", ID: "id", Stamp: "version", Purpose: "second-factor", Field: "factor"}
+}
+
 // SealedColumns is every column that holds sealed values. A test holds it against
 // the schema, so that none is forgotten when keys are rotated.
 func SealedColumns() []SealedColumn {
-	return []SealedColumn{ProviderSecrets(), WebhookSecrets(), PreviousWebhookSecrets(), ErasedAddresses(), HashKeys()}
+	return []SealedColumn{ProviderSecrets(), WebhookSecrets(), PreviousWebhookSecrets(), ErasedAddresses(), HashKeys(), SecondFactors()}
 }
 
 // SealedValue is one sealed value and where it stands.

@@ -35,6 +35,7 @@ type Store interface {
 	Queue
 	Shards
 	Messages
+	Files
 	Apps
 	Keys
 	Providers
@@ -53,6 +54,9 @@ type Store interface {
 	Feed
 	Deliveries
 	Alerts
+	Users
+	Sessions
+	Backups
 
 	// Now is the database's clock: the only clock that due times, leases and expiry know.
 	Now(ctx context.Context) (comm.Micros, error)
@@ -442,6 +446,12 @@ type Messages interface {
 	Hold(ctx context.Context, u comm.Unit) (h Hold, ok bool, err error)
 	// Captures lists what the sandbox took for an app, newest first, with content.
 	Captures(ctx context.Context, app comm.ID, f Filter) ([]comm.Message, error)
+}
+
+// Files is what the sandbox's inbox reads besides Messages.
+type Files interface {
+	// Files reads the attachments of a message in their order: none if it has none, if their time is over, or if it is another app's.
+	Files(ctx context.Context, app, id comm.ID) ([]comm.Attachment, error)
 }
 
 // Filter narrows a list. Zero values do not filter.

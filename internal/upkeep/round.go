@@ -18,6 +18,7 @@ const (
 	TaskReturned = "returned_suppressions"
 	TaskWebhooks = "webhook_deliveries"
 	TaskFeed     = "feed"
+	TaskSessions = "sessions"
 )
 
 // Round does once whatever is to be done now; what fails keeps nothing else from being done.
@@ -42,6 +43,7 @@ func (s *Service) Round(ctx context.Context) error {
 		{TaskReturned, s.returned},
 		{TaskWebhooks, s.deliveries},
 		{TaskFeed, s.feed},
+		{TaskSessions, s.sessions},
 	} {
 		if ctx.Err() != nil || !s.cfg.Leads() {
 			break
@@ -249,6 +251,26 @@ func (s *Service) feed(ctx context.Context, t *store.Task) error {
 			return nil
 		}
 		after = next
+	}
+}
+
+// sessions removes those that nobody can use any more.
+func (s *Service) sessions(ctx context.Context, t *store.Task) error {
+	for {
+		began := time.Now()
+		n, err := s.cfg.Store.TrimSessions(ctx, t.StartedAt-comm.Micros(comm.SessionIdle.Microseconds()), t.StartedAt, pageOf)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			t.Reached = t.StartedAt
+			return nil
+		}
+		took := time.Since(began)
+		account(t, n, took)
+		if err := s.retaining.rest(ctx, n, took); err != nil {
+			return err
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ type Store interface {
 	Suppression(ctx context.Context, app comm.ID, ch comm.Channel, address string) (*store.Suppression, error)
 	TrimDeliveries(ctx context.Context, before, waiting comm.Micros, limit int) (removed int, err error)
 	TrimEndpoints(ctx context.Context, after store.EndpointKey, limit int) (store.Trimmed, error)
+	TrimSessions(ctx context.Context, idle, now comm.Micros, limit int) (int, error)
 	TrimFeed(ctx context.Context, after comm.ID, before comm.Micros, limit int) (removed int, next comm.ID, err error)
 }
 

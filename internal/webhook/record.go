@@ -169,6 +169,9 @@ func (v *saver) recorded(all []outcome) {
 func (v *saver) settled(x *outcome) {
 	delete(x.t.known, x.d.ID)
 	v.ended.note(x.attempt.ID, x.attempt.Attempt)
+	if x.attempt.State != store.DeliveryWaiting {
+		v.cfg.Meter.Ended(x.attempt.State == store.DeliveryDone)
+	}
 }
 
 // putAside keeps an outcome that the store refuses alone: meanwhile the delivery is not called again, and all others go on.

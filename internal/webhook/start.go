@@ -115,6 +115,7 @@ func (s *Service) one(ctx context.Context, c *underWay) {
 	long := time.AfterFunc(longAfter, func() { s.takesLong(c) })
 	a := s.call(ctx, c.to.url, c.to.keys, &c.d)
 	long.Stop()
+	s.cfg.Meter.Called(a.word(), a.took)
 	s.answered(c)
 	c.d.Body = nil // it is not needed any more
 	// Before its place is free: while results cannot be stored, no more calls begin than there are places.

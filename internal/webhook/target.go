@@ -160,6 +160,9 @@ func (s *Service) look(ctx context.Context) error {
 	}
 	s.leave(shards)
 	if len(shards) == 0 {
+		s.mu.Lock()
+		s.waits = waits{}
+		s.mu.Unlock()
 		return nil
 	}
 	before := s.cfg.Clock()
@@ -173,6 +176,7 @@ func (s *Service) look(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.ahead = now.Time().Sub(before)
+	s.waits = waitsOf(due, now)
 	s.mu.Unlock()
 	if err := s.refresh(ctx, due, before); err != nil {
 		return err

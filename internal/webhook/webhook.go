@@ -42,6 +42,9 @@ type Config struct {
 	// Dial connects for https, DialPlain for plain http [refused].
 	Dial, DialPlain Dial
 
+	// Meter is told what happens, for metrics [nobody is].
+	Meter Meter
+
 	Version     string
 	Slots       int           // calls at once, but for those that take long: twice as many beside them [256]
 	PerEndpoint int           // of one endpoint [4]
@@ -70,6 +73,9 @@ func (c *Config) defaults() {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Float64
+	}
+	if c.Meter == nil {
+		c.Meter = unmetered{}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -108,6 +114,7 @@ type Service struct {
 	unknown  bool          // something was made for an endpoint that is not among the targets
 	changes  int           // how often Changed was called
 	ahead    time.Duration // of the database's clock over this node's
+	waits    waits
 }
 
 // done is a call that has ended.

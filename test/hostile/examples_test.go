@@ -85,7 +85,7 @@ func (a *tenant) doorOf(o openapi.Operation) map[string]string {
 	switch {
 	case strings.HasPrefix(o.Path, "/api/v1/"):
 		return a.headers(nil)
-	case strings.HasPrefix(o.Path, "/api/admin/"):
+	case strings.HasPrefix(o.Path, "/api/admin/"), o.Path == "/metrics":
 		return map[string]string{"X-Admin-Key": adminKey}
 	case strings.HasPrefix(o.Path, "/api/provision/"):
 		return map[string]string{"X-Provisioning-Key": provisioningKey}

@@ -64,7 +64,7 @@ func (a *tenant) endpoints(t *testing.T) (out []endpoint) {
 				continue
 			case e.app:
 				e.header = a.headers(nil)
-			case strings.HasPrefix(path, "/api/admin/"):
+			case strings.HasPrefix(path, "/api/admin/"), path == "/metrics":
 				e.header = map[string]string{"X-Admin-Key": adminKey}
 			default:
 				e.header = map[string]string{"X-Provisioning-Key": provisioningKey}

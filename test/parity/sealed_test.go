@@ -19,6 +19,8 @@ var plain = map[string]string{
 	"idempotency.hash":         "SHA-256 of an idempotency key",
 	"content.key_hash":         "likewise",
 	"erased_suppressions.hash": "HMAC of an address",
+	"users.password":           "an argon2id hash",
+	"sessions.hash":            "SHA-256 or HMAC of a session's id, which has 256 bits",
 	"upkeep_marks.lane":        "an app's id",
 	"erasures.lane":            "an app's id",
 	"erasures.place":           "a message's id",

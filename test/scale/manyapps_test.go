@@ -70,6 +70,7 @@ func TestManyAppsAreServedAtOnce(t *testing.T) {
 		if len(onTime) != n || onTime.at(1) > bound || onTime.at(0) < 0 {
 			w.t.Errorf("%d of %d apps, from %s to %s; the bound is %s", len(onTime), n, onTime.at(0), onTime.at(1), bound)
 		}
+		w.seriesAreFew(p, to, apps[:n/10])
 		p.end()
 	})
 }

@@ -14,33 +14,45 @@ import (
 
 var update = flag.Bool("update", false, "write the generated documents")
 
-// begin and end mark what is generated within docs/providers.md; the rest is written by hand.
+// Marks of what is generated within a page; the rest is written by hand.
 const (
-	page  = "../../../docs/providers.md"
-	begin = "<!-- generated: the types; run make docs -->\n"
-	end   = "<!-- end of what is generated -->\n"
+	folder     = "../../../docs/"
+	beginTypes = "<!-- generated: the types; run make docs -->\n"
+	beginField = "<!-- generated: the fields; run make docs -->\n"
+	end        = "<!-- end of what is generated -->\n"
 )
 
-// TestDocsAreCurrent keeps the tables of docs/providers.md true: they are generated from the adapters' fields.
+// TestDocsAreCurrent keeps the tables of docs/providers.md and of the page of each type true: they are generated from the adapters' fields.
 func TestDocsAreCurrent(t *testing.T) {
-	got, err := os.ReadFile(page)
+	current(t, "providers.md", beginTypes, types())
+	for _, a := range all.Adapters() {
+		current(t, pageOf(&a), beginField, fields(&a))
+	}
+}
+
+func pageOf(a *provider.Adapter) string { return "providers/" + strings.ToLower(a.Type) + ".md" }
+
+// current holds what stands between the marks of a page against what should.
+func current(t *testing.T, page, begin, want string) {
+	t.Helper()
+	got, err := os.ReadFile(folder + page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	head, rest, ok := strings.Cut(string(got), begin)
 	_, tail, found := strings.Cut(rest, end)
 	if !ok || !found {
-		t.Fatalf("%s has lost the marks of what is generated", page)
+		t.Fatalf("docs/%s has lost the marks of what is generated", page)
 	}
-	want := head + begin + types() + end + tail
+	whole := head + begin + want + end + tail
 	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(folder+page, []byte(whole), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if string(got) != want {
-		t.Errorf("%s is stale; run: make docs", page)
+	if string(got) != whole {
+		t.Errorf("docs/%s is stale; run: make docs", page)
 	}
 }
 
@@ -48,13 +60,17 @@ func types() string {
 	var b strings.Builder
 	b.WriteString("\n| type | provider | channel | this version sends with it | reports to a callback URL | a repeat is taken only once |\n|---|---|---|---|---|---|\n")
 	for _, a := range all.Adapters() {
-		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %s | %s |\n", a.Type, strings.ToLower(a.Type), a.Title, a.Channel, yes(a.Open != nil), yes(a.Reports()), once(a.RepeatFor))
+		fmt.Fprintf(&b, "| [`%s`](%s) | %s | %s | %s | %s | %s |\n", a.Type, pageOf(&a), a.Title, a.Channel, yes(a.Open != nil), yes(a.Reports()), once(a.RepeatFor))
 	}
-	for _, a := range all.Adapters() {
-		fmt.Fprintf(&b, "\n### %s\n\n| field | value | about |\n|---|---|---|\n", a.Type)
-		for _, f := range a.Fields {
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, value(&f), f.Help)
-		}
+	b.WriteString("\n")
+	return b.String()
+}
+
+func fields(a *provider.Adapter) string {
+	var b strings.Builder
+	b.WriteString("\n| field | value | about |\n|---|---|---|\n")
+	for _, f := range a.Fields {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, value(&f), f.Help)
 	}
 	b.WriteString("\n")
 	return b.String()

@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -53,8 +54,10 @@ LEFT JOIN LATERAL (SELECT h.reason, h.until FROM holds h
 LEFT JOIN LATERAL (SELECT q.id FROM queue q WHERE d.n = 0 AND ` + ofUnit + ` AND q.due > $5::bigint` + inUnitOrder + `1) f ON true
 LEFT JOIN LATERAL (SELECT s.due, s.scheduled_at, s.expires_at, s.attempts FROM state s WHERE s.app_id = a.app_id AND s.id = f.id OFFSET 0) s ON true`
 
-	queueRowsSQL = `SELECT count(*) FROM (SELECT FROM queue q LIMIT $1::bigint) x`
-	underWaySQL  = `SELECT s.shard, s.app_id, s.channel, s.lane, s.id, s.provider, s.provider_id FROM state s WHERE s.status = 2`
+	queueRowsSQL  = `SELECT count(*) FROM (SELECT FROM queue q LIMIT $1::bigint) x`
+	laneDepthsSQL = `SELECT x.channel, x.lane, count(*) FILTER (WHERE x.due <= $1::bigint), count(*) FILTER (WHERE x.due > $1::bigint), min(x.due)
+FROM (SELECT q.channel, q.lane, q.due FROM queue q LIMIT $2::bigint) x GROUP BY x.channel, x.lane`
+	underWaySQL = `SELECT s.shard, s.app_id, s.channel, s.lane, s.id, s.provider, s.provider_id FROM state s WHERE s.status = 2`
 	// lockQueuedSQL locks those of some messages that are queued. Each is looked up, in the order given.
 	lockQueuedSQL = `
 SELECT ` + stateOf + `, ` + wallClock + ` FROM unnest($2::uuid[]) AS l (id) CROSS JOIN LATERAL (
@@ -127,6 +130,22 @@ func (s *Store) QueueRows(ctx context.Context, most int) (n int, err error) {
 	return n, err
 }
 
+// LaneDepths implements store.Backlog.
+func (s *Store) LaneDepths(ctx context.Context, now comm.Micros, most int) (out []store.LaneDepth, more bool, err error) {
+	err = s.read(ctx, "count the queue by lanes", func(c *pgx.Conn) error {
+		out = nil
+		rows, err := c.Query(ctx, laneDepthsSQL, int64(now), int64(most)+1)
+		return each(rows, err, func(r *reader) {
+			d := store.LaneDepth{Channel: comm.Channel(r.i16()), Lane: comm.Lane(r.i16()), Due: int(r.i64()), Later: int(r.i64())}
+			if oldest := comm.Micros(r.i64()); oldest <= now {
+				d.OldestDue = oldest
+			}
+			out = append(out, d)
+		})
+	})
+	return out, err == nil && store.Counted(out) > most, err
+}
+
 // UnderWay implements store.Backlog.
 func (s *Store) UnderWay(ctx context.Context) (out []store.UnderWay, err error) {
 	err = s.read(ctx, "list attempts under way", func(c *pgx.Conn) error {
@@ -141,7 +160,17 @@ func (s *Store) UnderWay(ctx context.Context) (out []store.UnderWay, err error) 
 }
 
 // CancelQueued implements store.Backlog.
-func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string) (done store.CancelledSlice, err error) {
+func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string) (store.CancelledSlice, error) {
+	return s.endQueued(ctx, u, heads, until, actor, func(st *comm.State) bool { return sqlstore.Waited(st, until) })
+}
+
+// EndDoubtful implements store.Backlog.
+func (s *Store) EndDoubtful(ctx context.Context, u comm.Unit, heads []store.Head, policy bool, actor string) (store.CancelledSlice, error) {
+	return s.endQueued(ctx, u, heads, math.MaxInt64, actor, func(st *comm.State) bool { return sqlstore.Doubtful(st, policy) })
+}
+
+// endQueued cancels those that are queued, were created until an instant, and are meant.
+func (s *Store) endQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string, meant func(*comm.State) bool) (done store.CancelledSlice, err error) {
 	ids := uuids(len(heads))
 	for i := range heads {
 		ids.id(heads[i].ID)
@@ -154,7 +183,7 @@ func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Hea
 			var st comm.State
 			r.state(&st)
 			now := r.micros()
-			if !sqlstore.Waited(&st, until) {
+			if !meant(&st) {
 				return
 			}
 			c, result := sqlstore.Cancel(&st, actor, now)

@@ -71,3 +71,17 @@ func TestForgotten(t *testing.T) {
 	storetest.RunForgotten(t, func(t *testing.T) store.Store { return opened(t, postgres.Options{URL: migrated(t)}) },
 		func(s store.Store) sqlstore.DB { return s.(*postgres.Store).Shared() }, sqlstore.PostgreSQL())
 }
+
+func TestBackups(t *testing.T) {
+	t.Parallel()
+	storetest.RunBackups(t, func(t *testing.T) store.Store { return opened(t, postgres.Options{URL: migrated(t)}) }, func(t *testing.T) (func(*store.Restoring) error, func() store.Store) {
+		url := pgtest.Database(t)
+		return func(r *store.Restoring) error { return postgres.Restore(t.Context(), url, r) }, func() store.Store {
+			s := opened(t, postgres.Options{URL: url})
+			if err := s.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+	})
+}

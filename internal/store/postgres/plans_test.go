@@ -56,6 +56,7 @@ func hotStatements() []hotStatement {
 		{"windows", windowsSQL, nil, []use{queue}},
 		{"apps", sqlstore.AppsByIDSQL(sqlstore.PostgreSQL()), nil, []use{{"apps", "apps_pkey", "id"}}},
 		{"apps without a provider", sqlstore.UnprovidedSQL, nil, []use{{"apps", "apps_pkey", "id"}, {"provider_configs", "provider_configs_pkey", "app_id"}}},
+		{"session", sqlstore.SessionSQL, nil, []use{{"sessions", "sessions_pkey", "hash"}}},
 		{"keys", sqlstore.KeyPageSQL, nil, []use{{"api_keys", "api_keys_pkey", "app_id id"}}},
 		{"audit chain", sqlstore.AuditChainSQL, nil, []use{{"audit", "audit_pkey", "sequence"}}},
 		{"audit", sqlstore.AuditListSQL()[0], nil, []use{{"audit", "audit_pkey", "sequence"}}},
@@ -145,6 +146,7 @@ func hotStatements() []hotStatement {
 		hotStatement{"units of an app", unitsOfSQL, nil, []use{{"queue", "queue_pkey", "shard app_id"}, {"queue", "queue_pkey", "shard app_id channel lane"}}},
 		hotStatement{"depths", depthsSQL, nil, []use{{"queue", "queue_pkey", "shard app_id channel lane due"}, {"holds", "holds_pkey", "app_id channel lane shard"}, statePK}},
 		hotStatement{"queue rows", queueRowsSQL, nil, []use{{"queue", "queue_pkey", ""}}},
+		hotStatement{"queue by lanes", laneDepthsSQL, nil, []use{{"queue", "queue_pkey", ""}}},
 		hotStatement{"under way", underWaySQL, nil, []use{{"state", "state_sending", ""}}}, // nothing but attempts under way
 		hotStatement{"cancel", lockQueuedSQL, nil, []use{statePK}},
 	)

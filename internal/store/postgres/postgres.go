@@ -59,7 +59,7 @@ type Store struct {
 	// the other nor for readers, and heartbeats wait for nobody.
 	accepts, turns, control, reads *pgxpool.Pool
 	cold                           *sql.DB // database/sql's face of reads
-	listen                         *pgx.ConnConfig
+	base, listen                   *pgx.ConnConfig
 	listenPooled                   bool
 
 	// The statements of a turn that are put together from parts: what few turns need is in a variant of its own.
@@ -111,7 +111,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.pooled = o.Pooled || o.DirectURL != "" || found
-	s.listen, s.listenPooled = base.ConnConfig.Copy(), s.pooled
+	s.base = base.ConnConfig.Copy()
+	s.listen, s.listenPooled = s.base.Copy(), s.pooled
 	if o.DirectURL != "" {
 		if s.listen, err = pgx.ParseConfig(o.DirectURL); err != nil {
 			return nil, fmt.Errorf("read the direct database URL: %w", err)

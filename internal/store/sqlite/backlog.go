@@ -21,7 +21,9 @@ var (
 	qDepthLater = &query{`SELECT count(*), sum(bytes) FROM (SELECT bytes FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due > ?
 		ORDER BY due, id LIMIT ?)`}
 	qQueueRows = &query{`SELECT count(*) FROM (SELECT 1 FROM queue LIMIT ?)`}
-	qUnderWay  = &query{`SELECT shard, app_id, channel, lane, id, provider, provider_id FROM state INDEXED BY state_sending WHERE status = 2`}
+	// The rows come in the key's order, so that those of a unit stand together; a few groups are kept beside.
+	qLaneDepths = &query{`SELECT channel, lane, sum(due <= ?), sum(due > ?), min(due) FROM (SELECT channel, lane, due FROM queue LIMIT ?) GROUP BY channel, lane`}
+	qUnderWay   = &query{`SELECT shard, app_id, channel, lane, id, provider, provider_id FROM state INDEXED BY state_sending WHERE status = 2`}
 )
 
 // UnitsAfter implements store.Backlog.
@@ -135,6 +137,25 @@ func (s *Store) QueueRows(ctx context.Context, most int) (n int, err error) {
 	return n, nil
 }
 
+// LaneDepths implements store.Backlog.
+func (s *Store) LaneDepths(ctx context.Context, now comm.Micros, most int) (out []store.LaneDepth, more bool, err error) {
+	err = s.readers.with(ctx, func(r *raw) error {
+		out = nil
+		return r.each(qLaneDepths, []value{int64(now), int64(now), int64(most) + 1}, func(row []value) error {
+			d := store.LaneDepth{Channel: comm.Channel(num(row[0])), Lane: comm.Lane(num(row[1])), Due: int(num(row[2])), Later: int(num(row[3]))}
+			if oldest := comm.Micros(num(row[4])); oldest <= now {
+				d.OldestDue = oldest
+			}
+			out = append(out, d)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("count the queue by lanes: %w", err)
+	}
+	return out, store.Counted(out) > most, nil
+}
+
 // UnderWay implements store.Backlog.
 func (s *Store) UnderWay(ctx context.Context) (out []store.UnderWay, err error) {
 	err = s.readers.with(ctx, func(r *raw) error {
@@ -154,8 +175,18 @@ func (s *Store) UnderWay(ctx context.Context) (out []store.UnderWay, err error) 
 // sliceTime is how long a slice of cancelling keeps the writer, before its commit.
 const sliceTime = 3 * time.Millisecond
 
-// CancelQueued implements store.Backlog: as many as fit into the time.
-func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string) (done store.CancelledSlice, err error) {
+// CancelQueued implements store.Backlog.
+func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Head, until comm.Micros, actor string) (store.CancelledSlice, error) {
+	return s.endQueued(ctx, u, heads, actor, func(st *comm.State) bool { return sqlstore.Waited(st, until) })
+}
+
+// EndDoubtful implements store.Backlog.
+func (s *Store) EndDoubtful(ctx context.Context, u comm.Unit, heads []store.Head, policy bool, actor string) (store.CancelledSlice, error) {
+	return s.endQueued(ctx, u, heads, actor, func(st *comm.State) bool { return sqlstore.Doubtful(st, policy) })
+}
+
+// endQueued cancels those that are queued and meant: as many as fit into the time.
+func (s *Store) endQueued(ctx context.Context, u comm.Unit, heads []store.Head, actor string, meant func(*comm.State) bool) (done store.CancelledSlice, err error) {
 	err = s.w.hot(ctx, len(heads), func(r *raw) error {
 		done = store.CancelledSlice{}
 		now, begun := s.now(), time.Now()
@@ -168,7 +199,7 @@ func (s *Store) CancelQueued(ctx context.Context, u comm.Unit, heads []store.Hea
 			if err != nil {
 				return err
 			}
-			if !ok || st.Status != comm.Queued || !sqlstore.Waited(&st, until) {
+			if !ok || st.Status != comm.Queued || !meant(&st) {
 				continue
 			}
 			c, result := sqlstore.Cancel(&st, actor, now)

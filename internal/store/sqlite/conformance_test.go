@@ -59,3 +59,11 @@ func TestForgotten(t *testing.T) {
 	t.Parallel()
 	storetest.RunForgotten(t, prepared, func(s store.Store) sqlstore.DB { return s.(*sqlite.Store) }, sqlstore.SQLite())
 }
+
+func TestBackups(t *testing.T) {
+	t.Parallel()
+	storetest.RunBackups(t, open, func(t *testing.T) (func(*store.Restoring) error, func() store.Store) {
+		path := filepath.Join(t.TempDir(), "restored.db")
+		return func(r *store.Restoring) error { return sqlite.Restore(t.Context(), path, r) }, func() store.Store { return openFile(t, path) }
+	})
+}

@@ -162,6 +162,9 @@ func TestCountsAreBounded(t *testing.T) {
 			t.Errorf("want %q in\n%s", want, got)
 		}
 	}
+	if got := plan(t, s, qLaneDepths.text); !strings.Contains(got, "SCAN queue") || !strings.Contains(qLaneDepths.text, "LIMIT ?)") { // six groups of so many rows
+		t.Error(got)
+	}
 	got := plan(t, s, numbered.ReplaceAllString(sqlstore.SuppressedBySQL, "?"))
 	if !strings.Contains(got, "SEARCH suppressions USING INDEX suppressions_address ((address,channel,app_id)>(?,?,?) AND address<?)") || strings.Contains(got, "TEMP B-TREE") {
 		t.Error(got)
@@ -208,6 +211,9 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 		sqlstore.TemplateListSQL(true, true):           "SEARCH templates USING INDEX sqlite_autoindex_templates_",
 		sqlstore.TemplateVersionsSQL:                   "SEARCH template_versions USING INDEX sqlite_autoindex_template_versions_1 (app_id=? AND template_id=?)",
 		sqlstore.TemplateVersionSQL:                    "SEARCH template_versions USING INDEX sqlite_autoindex_template_versions_1 (app_id=? AND template_id=? AND version=?)",
+		sqlstore.SessionSQL:                            "SEARCH sessions USING PRIMARY KEY (hash=?)",
+		sqlstore.TrimSessionsSQL()[0]:                  "INDEX sessions_seen (seen_at<?)",
+		sqlstore.TrimSessionsSQL()[1]:                  "INDEX sessions_ending (expires_at<?)",
 		sqlstore.KeyPageSQL:                            "SEARCH api_keys USING PRIMARY KEY (app_id=? AND id>?)",
 		sqlstore.DeletedAppsSQL:                        "SEARCH apps USING INDEX apps_deleted (id>?)",
 		sqlstore.AuditChainSQL:                         "SEARCH audit USING INTEGER PRIMARY KEY (rowid>?)",

@@ -75,5 +75,17 @@ func (d *disk) present() error {
 	return nil
 }
 
-// Free is the room that is left where the database is, in bytes; known is false when nobody can tell.
+// Free implements store.Filed: the room that is left where the database is, in bytes; known is false when nobody can tell.
 func (s *Store) Free() (bytes uint64, known bool) { return freeBytes(filepath.Dir(s.path)) }
+
+// Sizes implements store.Filed.
+func (s *Store) Sizes() (database, log int64) {
+	size := func(path string) int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	return size(s.path), size(s.path + "-wal")
+}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ type Store struct {
 	cold    *sql.DB // for reading with shared SQL
 	disk    disk
 	flights flights
+	copying sync.Mutex // held while a backup is made
 	recent  recent
 	index   indexer
 	closed  atomic.Bool

@@ -213,6 +213,11 @@ func Waited(s *comm.State, at comm.Micros) bool {
 	return s.CreatedAt <= at && (!again || s.UpdatedAt <= at)
 }
 
+// Doubtful says of a queued message that it may have been sent; with policy, that it is not to be sent again for that.
+func Doubtful(s *comm.State, policy bool) bool {
+	return s.Flags.Has(comm.UnknownInGeneration) && (!policy || s.OnUnknown == comm.FailUnknown)
+}
+
 // Retry applies RETRY (T19, T20): a new generation that is due now, or when it
 // was scheduled for if that lies ahead (promise 9).
 func Retry(s *comm.State, contentGone bool, actor string, now comm.Micros) (Change, comm.RetryResult) {

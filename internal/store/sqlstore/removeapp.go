@@ -59,6 +59,8 @@ func Tables() []Table {
 		{Name: "upkeep_later", By: "WalkLater, when it is due"},
 		{Name: "upkeep_tasks", By: "nobody: a row for each task"},
 		{Name: "alerts", By: "TrimAlerts, a month after the all-clear"},
+		{Name: "users", By: "an administrator"},
+		{Name: "sessions", By: "their end, or TrimSessions once they are past it"},
 		{Name: "nodes", By: "heartbeats, a month after the lease"},
 		{Name: "shards", By: "nobody: a row for each shard"},
 		{Name: "settings", By: "nobody: few"},

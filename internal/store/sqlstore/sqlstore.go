@@ -147,7 +147,7 @@ func UUID(id comm.ID) string {
 }
 
 // Cold is the roles store.Apps, store.Keys, store.Providers, store.Endpoints, store.Suppressions,
-// store.Settings, store.Templates, store.Audit, store.Alerts, store.Sealed, store.Upkeep and store.Persons on a DB. Stores embed it. It is safe for concurrent use.
+// store.Settings, store.Templates, store.Audit, store.Alerts, store.Sealed, store.Upkeep, store.Persons, store.Users and store.Sessions on a DB. Stores embed it. It is safe for concurrent use.
 type Cold struct {
 	db     DB
 	d      Dialect

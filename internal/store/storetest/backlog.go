@@ -258,6 +258,18 @@ func depths(w *world) {
 			w.Fatalf("%d rows, want %d, %v", n, want, err)
 		}
 	}
+	byLane, more, err := w.s.LaneDepths(w.ctx, w.now(), 100)
+	slices.SortFunc(byLane, func(a, b store.LaneDepth) int { return int(a.Lane) - int(b.Lane) })
+	oldest := w.message(due[0]).Due
+	for i := range due {
+		oldest = min(oldest, w.message(due[i]).Due)
+	}
+	if err != nil || more || !slices.Equal(byLane, []store.LaneDepth{{Channel: due[0].Channel, Lane: comm.Normal, Due: 4, Later: 3, OldestDue: oldest}, {Channel: bulk.Channel, Lane: comm.Bulk, Later: 1}}) {
+		w.Fatalf("%+v %v %v", byLane, more, err)
+	}
+	if byLane, more, err = w.s.LaneDepths(w.ctx, w.now(), 3); err != nil || !more || store.Counted(byLane) != 4 {
+		w.Fatalf("%+v %v %v", byLane, more, err)
+	}
 	under, err := w.s.UnderWay(w.ctx)
 	if err != nil || len(under) != 1 || under[0] != (store.UnderWay{Unit: unitOf(due[1]), ID: due[1].ID, Provider: "sandbox"}) {
 		w.Fatalf("%+v %v", under, err)

@@ -76,6 +76,16 @@ func acceptFiles(w *world) {
 	w.accept(s, plain)
 	w.size(s, int64(len(s.Payload))+20_000)
 	w.size(plain, int64(len(plain.Payload)))
+	for _, c := range []struct {
+		app, id comm.ID
+		n       int
+	}{{a.ID, s.ID, 2}, {a.ID, plain.ID, 0}, {comm.NewID(1), s.ID, 0}} {
+		read, err := w.s.Files(w.ctx, c.app, c.id)
+		w.must(err)
+		if len(read) != c.n || c.n == 2 && (read[1].Filename != "näme.txt" || !bytes.Equal(read[0].Content, files[0].Content) || read[0].ContentType != files[0].ContentType) {
+			w.Fatalf("%d files of app %s, message %s", len(read), c.app, c.id)
+		}
+	}
 	got := w.start(s)
 	if len(got.Files) != 2 || got.Files[0].Filename != "a.bin" || !bytes.Equal(got.Files[0].Content, files[0].Content) || got.Files[1].Filename != "näme.txt" || len(got.Files[1].Content) != 0 {
 		w.Fatalf("files differ: %d", len(got.Files))

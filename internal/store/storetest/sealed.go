@@ -309,6 +309,11 @@ func canariesOfColumns(w *world) {
 			now := w.now()
 			return w.s.CreateErasure(w.ctx, &store.Erasure{App: app.ID, ID: comm.NewID(now), Channel: comm.SMS, Sealed: &v, Actor: comm.ActorApp, Stage: store.ErasureMarked, CreatedAt: now, UpdatedAt: now})
 		},
+		store.SecondFactors().Name(): func(v seal.Sealed) error {
+			u := w.user("ama")
+			u.Factor = v.Pack()
+			return w.s.CreateUser(w.ctx, u)
+		},
 		store.HashKeys().Name(): func(v seal.Sealed) error {
 			_, err := w.s.HashKey(w.ctx, comm.ID{15: 1}, v)
 			return err

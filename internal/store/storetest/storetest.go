@@ -56,6 +56,7 @@ func Run(t *testing.T, open Opener) {
 		{"Stats", statsCases()},
 		{"Feed", feedCases()},
 		{"Alerts", alertCases()},
+		{"Users", userCases()},
 		{"Deliveries", deliveryCases()},
 		{"Damaged", damagedCases()},
 		{"Isolation", isolationCases()},

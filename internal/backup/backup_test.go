@@ -1,0 +1,184 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/commserver/commserver/internal/store"
+)
+
+// source is a store with two parts, one of them large and hard to compress.
+type source struct{ large []byte }
+
+func newSource() *source {
+	s := &source{large: make([]byte, 300<<10)}
+	random := rand.NewChaCha8([32]byte{1})
+	_, _ = random.Read(s.large)
+	return s
+}
+
+func (s *source) Backup(_ context.Context, to store.BackupTo) error {
+	if err := to.Head(store.BackupHead{Store: "sqlite", TakenAt: 5, Schema: []store.SchemaStep{{Name: "0001", Sum: "x"}}}); err != nil {
+		return err
+	}
+	for name, data := range map[string][]byte{"large": s.large} {
+		if err := to.Part(name, func(w io.Writer) (map[string]int64, error) {
+			_, err := w.Write(data)
+			return map[string]int64{name: 7}, err
+		}); err != nil {
+			return err
+		}
+	}
+	return to.Part("empty", func(io.Writer) (map[string]int64, error) { return map[string]int64{"empty": 0}, nil })
+}
+
+func written(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(t.Context(), newSource(), &b, "v1"); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func readAll(b []byte) error {
+	r, err := NewReader(bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	return r.ReadThrough()
+}
+
+func TestWhatWasWrittenIsRead(t *testing.T) {
+	t.Parallel()
+	r, err := NewReader(bytes.NewReader(written(t)))
+	if err != nil || r.Head().TakenAt != 5 || r.Version() != "v1" {
+		t.Fatal(err)
+	}
+	if _, err := r.End(); err == nil {
+		t.Error("it ends before its end")
+	}
+	name, part, err := r.Next()
+	if err != nil || name != "large" {
+		t.Fatal(name, err)
+	}
+	if b, err := io.ReadAll(part); err != nil || !bytes.Equal(b, newSource().large) {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if name, part, err = r.Next(); err != nil || name != "empty" {
+		t.Fatal(name, err)
+	}
+	if b, err := io.ReadAll(part); err != nil || len(b) != 0 {
+		t.Errorf("%q %v", b, err)
+	}
+	if _, _, err := r.Next(); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if rows, err := r.End(); err != nil || fmt.Sprint(rows) != "map[empty:0 large:7]" {
+		t.Errorf("%v %v", rows, err)
+	}
+}
+
+// Whatever is cut off, changed or appended, the file is refused, and with an error that says so.
+func TestWhatIsNotAsWrittenIsRefused(t *testing.T) {
+	t.Parallel()
+	whole := written(t)
+	if err := readAll(whole); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		cut := random.IntN(len(whole))
+		if err := readAll(whole[:cut]); err == nil {
+			t.Fatalf("cut off at %d of %d", cut, len(whole))
+		} else if cut > len(magic) && !errors.Is(err, ErrDamaged) {
+			t.Fatalf("cut off at %d: %v", cut, err)
+		}
+		changed := bytes.Clone(whole)
+		at := random.IntN(len(whole))
+		changed[at] ^= byte(1 + random.IntN(255))
+		// The head of the gzip stream has fields that say nothing: time, system, flags of speed.
+		if err := readAll(changed); err == nil && (at < len(magic)+3 || at > len(magic)+9) {
+			t.Fatalf("changed at %d of %d", at, len(whole))
+		}
+	}
+	for _, more := range []string{"\x00", "more", string(whole[len(magic):])} {
+		if err := readAll(append(bytes.Clone(whole), more...)); err == nil {
+			t.Errorf("%d bytes appended", len(more))
+		}
+	}
+	for name, text := range map[string]string{"empty": "", "a text": "hello", "a later form": "commserver-backup 2\n"} {
+		if err := readAll([]byte(text)); err == nil || errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAFileGetsItsNameOnceItIsWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.backup")
+	left := func(want ...string) {
+		t.Helper()
+		all, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range all {
+			names = append(names, e.Name())
+		}
+		if strings.Join(names, " ") != strings.Join(want, " ") {
+			t.Errorf("left: %q, want %q", names, want)
+		}
+	}
+	full := &os.PathError{Op: "write", Path: path, Err: syscall.ENOSPC}
+	for name, fill := range map[string]func(io.Writer) error{
+		"a full disk": func(w io.Writer) error { _, err := w.Write(written(t)[:1000]); return errors.Join(err, full) },
+		"a lost end":  func(w io.Writer) error { b := written(t); _, err := w.Write(b[:len(b)-9]); return err },
+		"nothing":     func(io.Writer) error { return nil },
+	} {
+		if _, err := Create(t.Context(), path, fill, nil); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		left()
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	whole := func(w io.Writer) error { return Write(t.Context(), newSource(), w, "v1") }
+	if _, err := Create(stopped, path, whole, nil); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	left()
+	var seen int64
+	sum, err := Create(t.Context(), path, whole, func(n int64) { seen = n })
+	if err != nil || sum.Rows["large"] != 7 || sum.Bytes != seen || sum.FinishedAt == 0 {
+		t.Fatalf("%+v %v", sum, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info, err)
+	}
+	if _, err := Create(t.Context(), path, whole, nil); err == nil || !strings.Contains(err.Error(), "never written over") {
+		t.Error(err)
+	}
+	left("a.backup")
+}
+
+func FuzzReader(f *testing.F) {
+	var b bytes.Buffer
+	if err := Write(context.Background(), &source{large: []byte("small")}, &b, "v1"); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add([]byte(magic))
+	f.Fuzz(func(_ *testing.T, data []byte) { _ = readAll(data) }) // it ends, and takes no memory that was not sent
+}

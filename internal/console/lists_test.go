@@ -1,0 +1,102 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// post sends a form of a page, with the session's token.
+func post(t *testing.T, c *Console, path string, form url.Values) (status int, location, body string) {
+	t.Helper()
+	form.Set("_token", token(t, c))
+	w := ask(c, "POST", path, form)
+	return w.Code, w.Header().Get("Location"), w.Body.String()
+}
+
+// asked are the bodies of the calls to method and path.
+func (f *fakeAPI) asked(call string) (out []string) {
+	for i, one := range f.calls {
+		if strings.HasPrefix(one, call+" ") {
+			out = append(out, f.bodies[i])
+		}
+	}
+	return out
+}
+
+func TestClearingAQueue(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop"}`
+	api.answers["POST /api/admin/queue"] = `200 {"cancelled":7}`
+	c := open(t, api)
+	status, _, body := post(t, c, queuePath+"/shop/clear", url.Values{"confirm": {"shop "}, "channel": {"SMS"}})
+	if status != http.StatusOK || !strings.Contains(body, "Nothing was cancelled") || len(api.asked("POST /api/admin/queue")) != 0 {
+		t.Errorf("a slip of the keyboard: %d %v", status, api.calls)
+	}
+	status, to, _ := post(t, c, queuePath+"/shop/clear", url.Values{"confirm": {"shop"}, "channel": {"SMS"}, "lane": {"BULK"}})
+	if status != http.StatusSeeOther || to != queuePath+"?app=shop" || !slices.Equal(api.asked("POST /api/admin/queue"), []string{`{"action":"CANCEL","app":"a","channel":"SMS","confirm":"shop","lane":"BULK"}`}) {
+		t.Errorf("%d to %s: %q", status, to, api.asked("POST /api/admin/queue"))
+	}
+	api.answers["POST /api/admin/queue"] = `200 {"cancelled":1000,"nextCursor":"more"}`
+	status, _, body = post(t, c, queuePath+"/shop/clear", url.Values{"confirm": {"shop"}})
+	if n := len(api.asked("POST /api/admin/queue")); status != http.StatusOK || n != 1+clearSteps || !strings.Contains(body, `value="more"`) || !strings.Contains(body, "20\u202f000 messages are cancelled so far") {
+		t.Errorf("a long queue: %d after %d calls: %s", status, n, body)
+	}
+}
+
+func TestAddingSuppressions(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop"}`
+	api.answers["POST /api/v1/suppressions/import"] = `200 {"added":1,"present":1}`
+	c := open(t, api)
+	status, _, body := post(t, c, suppressionsPath+"/shop/add", url.Values{"channel": {"EMAIL"}, "addresses": {" \r\n "}, "reason": {"manual"}})
+	if status != http.StatusBadRequest || !strings.Contains(body, "at least one address") {
+		t.Errorf("none: %d", status)
+	}
+	status, to, _ := post(t, c, suppressionsPath+"/shop/add", url.Values{"channel": {"EMAIL"}, "addresses": {"a@b.example\r\n\r\n c@d.example"}, "reason": {"manual"}, "note": {`asked "us"`}})
+	want := `{"address":"a@b.example","channel":"EMAIL","note":"asked \"us\"","reason":"manual"}` + "\n" + `{"address":"c@d.example","channel":"EMAIL","note":"asked \"us\"","reason":"manual"}` + "\n"
+	if got := api.asked("POST /api/v1/suppressions/import"); status != http.StatusSeeOther || to != suppressionsPath+"?app=shop" || len(got) != 1 || got[0] != want {
+		t.Errorf("%d to %s: %q", status, to, got)
+	}
+	api.answers["POST /api/v1/suppressions/import"] = `200 {"added":1,"refused":1,"errors":[{"line":2,"error":"That is no address."}]}`
+	status, _, body = post(t, c, suppressionsPath+"/shop/add", url.Values{"channel": {"EMAIL"}, "addresses": {"a@b.example\nnobody"}, "reason": {"manual"}})
+	if status != http.StatusBadRequest || !strings.Contains(body, "Line 2: That is no address.") || !strings.Contains(body, "nobody") {
+		t.Errorf("a bad line: %d %s", status, body)
+	}
+}
+
+func TestTakingAnAddressOff(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop"}`
+	api.answers["DELETE /api/v1/suppressions"] = `204 `
+	c := open(t, api)
+	status, to, _ := post(t, c, suppressionsPath+"/shop/remove", url.Values{"channel": {"SMS"}, "address": {"233241234567"}})
+	if status != http.StatusSeeOther || to != suppressionsPath+"?app=shop" || !slices.Contains(api.calls, "DELETE /api/v1/suppressions?address=233241234567&channel=SMS shop") {
+		t.Errorf("%d to %s: %v", status, to, api.calls)
+	}
+}
+
+func TestCheckingTheAuditLog(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	c := open(t, api)
+	for verdict, want := range map[string]string{
+		`{"ok":true,"checked":12,"last":{"sequence":12,"hash":"abc"}}`:                                                  "All 12 entries hold",
+		`{"ok":false,"checked":3,"last":{"sequence":3,"hash":"abc"},"broken":{"sequence":4,"reason":"it was changed"}}`: "does not hold from entry 4 on: it was changed",
+	} {
+		api.answers["GET /api/admin/audit/verify"] = "200 " + verdict
+		w := ask(c, "POST", auditPath+"/verify", url.Values{"_token": {token(t, c)}})
+		if w.Code != http.StatusSeeOther {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		page := ask(c, "GET", auditPath, nil, "Cookie", cookie+"; "+strings.Split(w.Header().Get("Set-Cookie"), ";")[0])
+		if !strings.Contains(page.Body.String(), want) {
+			t.Errorf("%s is not told", want)
+		}
+	}
+}

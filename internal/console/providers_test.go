@@ -1,0 +1,115 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	oneID = "c00000000000000000000001a"
+	twoID = "c00000000000000000000005a"
+	ofApp = "/api/v1/provider-configs"
+	ofAll = "/api/admin/provider-configs"
+)
+
+func chainAPI() *fakeAPI {
+	api := &fakeAPI{answers: full()}
+	api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop"}`
+	one := `{"id":"` + oneID + `","providerType":"SMTP","channel":"EMAIL","name":"Relay","priority":10,"isActive":true,"config":{"host":"a.example.com","port":587,"username":"u","password":"****"}}`
+	two := `{"id":"` + twoID + `","providerType":"RESEND","channel":"EMAIL","name":"Resend","priority":20,"isActive":true,"config":{}}`
+	api.answers["GET "+ofAll], api.answers["GET "+ofApp] = `200 {"data":[`+one+`,`+two+`]}`, `200 {"data":[`+one+`]}`
+	api.answers["GET "+ofAll+"/"+oneID], api.answers["GET "+ofApp+"/"+oneID] = `200 `+one, `200 `+one
+	for _, path := range []string{ofAll, ofApp} {
+		api.answers["PATCH "+path+"/"+oneID], api.answers["PATCH "+path+"/"+twoID] = `200 `+one, `200 `+two
+		api.answers["DELETE "+path+"/"+oneID] = `204 `
+	}
+	return api
+}
+
+func TestOrderOfAChain(t *testing.T) {
+	t.Parallel()
+	api := chainAPI()
+	c := open(t, api)
+	status, to, _ := post(t, c, providersPath, url.Values{"order": {oneID + " " + twoID}, "down": {oneID}})
+	if status != http.StatusSeeOther || to != providersPath || !slices.Equal(api.asked("PATCH "+ofAll+"/"+twoID), []string{`{"priority":10}`}) || !slices.Equal(api.asked("PATCH "+ofAll+"/"+oneID), []string{`{"priority":20}`}) {
+		t.Errorf("%d to %s: %v", status, to, api.calls)
+	}
+	before := len(api.asked("PATCH "))
+	if status, _, _ := post(t, c, providersPath, url.Values{"order": {oneID + " " + "c00000000000000000000009a"}, "up": {oneID}}); status != http.StatusSeeOther || len(api.asked("PATCH ")) != before {
+		t.Errorf("an order with somebody else's: %d", status)
+	}
+	for name, one := range map[string]struct {
+		order, up, down string
+		want            string
+	}{"up": {"a b c", "c", "", "a c b"}, "down": {"a b c", "", "a", "b a c"}, "first up": {"a b", "a", "", "a b"}, "last down": {"a b", "", "b", "a b"}, "unknown": {"a b", "x", "", "a b"}, "dragged": {"b a", "", "", "b a"}} {
+		if got := strings.Join(moved(strings.Fields(one.order), one.up, one.down), " "); got != one.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestAddingAProvider(t *testing.T) {
+	t.Parallel()
+	api := chainAPI()
+	api.answers["POST "+ofApp] = `400 {"error":"A field is wrong.","details":{"code":"invalid_field","fields":{"config.host":"is needed"}}}`
+	c := open(t, api)
+	if body := ask(c, "GET", providersPath+"/new?app=shop", nil).Body.String(); !strings.Contains(body, "type=SMTP&amp;app=shop") || !strings.Contains(body, "type=TWILIO") {
+		t.Error("not every type is offered")
+	}
+	form := url.Values{"name": {"Relay"}, "config.host": {""}, "config.port": {"587"}, "config.username": {"u"}, "config.password": {" a secret"}, "ratePerDay": {"100"}}
+	status, _, body := post(t, c, providersPath+"/new?app=shop&type=SMTP", form)
+	if status != http.StatusBadRequest || !strings.Contains(body, "Is needed.") || strings.Contains(body, "a secret") || !strings.Contains(body, `value="587"`) {
+		t.Errorf("refused: %d", status)
+	}
+	api.answers["POST "+ofApp] = `201 {"id":"` + oneID + `"}`
+	status, to, _ := post(t, c, providersPath+"/new?app=shop&type=SMTP", form)
+	sent := api.asked("POST " + ofApp)
+	if status != http.StatusSeeOther || to != providersPath+"/"+oneID+"?app=shop" || !strings.Contains(sent[1], `"password":" a secret"`) || !strings.Contains(sent[1], `"port":587`) || !strings.Contains(sent[1], `"priority":20`) || !strings.Contains(sent[1], `"ratePerDay":100`) || strings.Contains(sent[1], `"host"`) {
+		t.Errorf("%d to %s: %q", status, to, sent)
+	}
+}
+
+func TestChangingAProvider(t *testing.T) {
+	t.Parallel()
+	api := chainAPI()
+	c := open(t, api)
+	at := providersPath + "/" + oneID
+	if body := ask(c, "GET", at+"/edit", nil).Body.String(); !strings.Contains(body, `value="a.example.com"`) || strings.Contains(body, "****") || !strings.Contains(body, "leave this empty to keep it") {
+		t.Error("the form does not show what is set, or shows what is secret")
+	}
+	status, to, _ := post(t, c, at+"/edit", url.Values{"name": {"Relay"}, "config.host": {"b.example.com"}, "config.username": {""}, "config.password": {""}})
+	if sent := api.asked("PATCH " + ofAll + "/" + oneID); status != http.StatusSeeOther || to != at || len(sent) != 1 || !strings.Contains(sent[0], `"host":"b.example.com"`) || !strings.Contains(sent[0], `"username":null`) || strings.Contains(sent[0], "password") || !strings.Contains(sent[0], `"ratePerDay":null`) {
+		t.Errorf("%d to %s: %q", status, to, sent)
+	}
+	for act, want := range map[string]string{"pin": `{"pinned":true}`, "off": `{"isActive":false}`} {
+		status, to, _ := post(t, c, at+"/do/"+act+"?app=shop", url.Values{})
+		if status != http.StatusSeeOther || to != at+"?app=shop" || !slices.Contains(api.asked("PATCH "+ofApp+"/"+oneID), want) {
+			t.Errorf("%s: %d to %s: %q", act, status, to, api.asked("PATCH "+ofApp+"/"+oneID))
+		}
+	}
+	if status, to, _ := post(t, c, at+"/do/delete", url.Values{}); status != http.StatusSeeOther || to != providersPath || len(api.asked("DELETE "+ofAll+"/"+oneID)) != 1 {
+		t.Errorf("delete: %d to %s", status, to)
+	}
+}
+
+func TestTryingAProvider(t *testing.T) {
+	t.Parallel()
+	api := chainAPI()
+	api.answers["POST "+ofAll+"/"+oneID+"/verify"] = `200 {"ok":false,"checks":[{"name":"connect","ok":true,"detail":"to 192.0.2.1"},{"name":"login","ok":false,"detail":"535 wrong password"}],"tookMs":12}`
+	api.answers["POST "+ofAll+"/"+oneID+"/test"] = `200 {"ok":false,"class":"ambiguous","code":null,"text":"no answer","reference":null,"mayHaveBeenSent":true,"tookMs":900}`
+	c := open(t, api)
+	at := providersPath + "/" + oneID
+	if status, _, body := post(t, c, at+"/verify", url.Values{}); status != http.StatusOK || !strings.Contains(body, "A check failed") || !strings.Contains(body, "535 wrong password") {
+		t.Errorf("verify: %d", status)
+	}
+	if status, _, body := post(t, c, at+"/test", url.Values{"to": {"ama@example.com"}}); status != http.StatusOK || !strings.Contains(body, "Nobody knows whether the provider took it") || !slices.Equal(api.asked("POST "+ofAll+"/"+oneID+"/test"), []string{`{"to":"ama@example.com"}`}) {
+		t.Errorf("test: %d", status)
+	}
+	api.answers["POST "+ofAll+"/"+oneID+"/test"] = `400 {"error":"A field is wrong.","details":{"code":"invalid_recipient","fields":{"to":"is no address"}}}`
+	if status, _, body := post(t, c, at+"/test", url.Values{"to": {"ama"}}); status != http.StatusBadRequest || !strings.Contains(body, "Is no address.") || !strings.Contains(body, `value="ama"`) {
+		t.Errorf("no address: %d", status)
+	}
+}

@@ -1,0 +1,158 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/chain"
+)
+
+const queuePath = Root + "/queue"
+
+func (c *Console) queueRoutes() []route {
+	return []route{
+		{"GET", queuePath, "queue", actSee, false, (*visit).showQueue},
+		{"GET", queuePath + "/{app}/clear", "queue", actOperate, false, (*visit).confirmClear},
+		{"POST", queuePath + "/{app}/clear", "queue", actOperate, false, (*visit).clearQueue},
+	}
+}
+
+// queuePage is what waits to be sent.
+type queuePage struct {
+	App, Channel, Lane string
+	Apps               []client.App
+	Units              []queueLine
+	Calls              []client.QueueCalls
+	Totals             client.QueueTotals
+	CountedTo          int
+	Pager              pager
+	Query              string
+	Live               bool
+}
+
+// Any says whether the view is narrowed.
+func (q *queuePage) Any() bool { return q.App != "" || q.Channel != "" || q.Lane != "" }
+
+// queueLine is a unit: an app's messages of a channel and a lane.
+type queueLine struct {
+	client.QueueUnit
+	Clear string // the page that offers to cancel what waits
+	Tone  string // of why it waits
+}
+
+// stuck are the reasons to wait that end only when somebody does something.
+var stuck = []string{chain.WaitAppPaused, chain.WaitQueuePaused, chain.WaitCredentials, chain.WaitAdapter, chain.WaitOff, chain.WaitCannotSend}
+
+func (v *visit) showQueue() error {
+	p := &queuePage{App: v.asked("app"), Channel: v.asked("channel"), Lane: v.asked("lane"), Query: v.r.URL.RawQuery, Live: v.asked("cursor") == ""}
+	admin, err := v.admin()
+	if err != nil {
+		return err
+	}
+	found, err := admin.Queue(v.ctx(), client.QueueFilter{App: p.App, Channel: p.Channel, Lane: p.Lane, Cursor: v.asked("cursor")})
+	if err != nil {
+		return err
+	}
+	if p.Apps, err = v.someApps(); err != nil {
+		return err
+	}
+	p.Totals, p.Calls, p.CountedTo, p.Pager = found.Totals, found.Providers, found.CountedTo, v.pagerOf(found.Next, len(found.Units))
+	for _, u := range found.Units {
+		line := queueLine{QueueUnit: u, Tone: "quiet", Clear: clearPath(u.App.Slug) + "?" + url.Values{"channel": {u.Channel}, "lane": {u.Lane}}.Encode()}
+		if slices.Contains(stuck, u.WaitingFor) {
+			line.Tone = "warn"
+		}
+		p.Units = append(p.Units, line)
+	}
+	return v.show("queue", page{Title: "Queue", Data: p})
+}
+
+func clearPath(app string) string { return queuePath + "/" + url.PathEscape(app) + "/clear" }
+
+// unitWords names what of an app is meant.
+func unitWords(channel, lane string) string {
+	what := map[string]string{client.Email: "emails", client.SMS: "SMS"}[channel]
+	if what == "" {
+		what = "messages"
+	}
+	if lane == "" {
+		return what
+	}
+	return statusWord(lane) + " " + what
+}
+
+func (v *visit) confirmClear() error {
+	app, err := v.theApp()
+	if err != nil {
+		return err
+	}
+	return v.askClear(app, v.asked("channel"), v.asked("lane"), "")
+}
+
+func (v *visit) askClear(app *client.App, channel, lane, wrong string) error {
+	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", narrowed(app, channel, lane))
+	if err != nil {
+		return err
+	}
+	n, more := 0, false
+	for _, u := range queue.Units {
+		n, more = n+u.Due+u.Later, more || u.AtLeast
+	}
+	count := plural(n, "message waits", "messages wait") + " at this moment."
+	if more {
+		count = "More than " + count
+	}
+	back := queuePath + "?app=" + url.QueryEscape(app.Slug)
+	return v.confirm(confirmation{Title: "Cancel what waits?", Lead: fmt.Sprintf("All %s of %s that wait are cancelled. They are not sent.", unitWords(channel, lane), app.Name),
+		Points: []string{count, "Calls of providers that have begun are not stopped.", "What is accepted from now on is not touched. To keep more from coming, pause or drain the queue first.", "Each can be queued again later, one by one or by a search."},
+		Action: clearPath(app.Slug), Fields: []hidden{{"channel", channel}, {"lane", lane}}, Type: app.Slug, Button: "Cancel what waits", Back: back, Trail: []crumb{{"Queue", back}}, Error: wrong})
+}
+
+// narrowed is the query for what of an app is meant.
+func narrowed(app *client.App, channel, lane string) url.Values {
+	q := url.Values{"app": {app.ID}}
+	for name, value := range map[string]string{"channel": channel, "lane": lane} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return q
+}
+
+// clearSteps is how many bounded calls of the API one form makes; who asked is asked again for the rest.
+const clearSteps = 20
+
+func (v *visit) clearQueue() error {
+	app, err := v.theApp()
+	if err != nil {
+		return err
+	}
+	in := v.r.PostForm
+	channel, lane, cursor, done := in.Get("channel"), in.Get("lane"), in.Get("cursor"), whole(in.Get("done"))
+	if in.Get("confirm") != app.Slug {
+		return v.askClear(app, channel, lane, "What was typed is not "+app.Slug+". Nothing was cancelled.")
+	}
+	body := map[string]string{"action": "CANCEL", "app": app.ID, "confirm": app.Slug}
+	for name, value := range map[string]string{"channel": channel, "lane": lane, "cursor": cursor} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	back := queuePath + "?app=" + url.QueryEscape(app.Slug)
+	for range clearSteps {
+		var one client.QueueChanged
+		if err := send(v, "", http.MethodPost, "/api/admin/queue", body, &one); err != nil {
+			return v.undone(back, err)
+		}
+		done += one.Cancelled
+		if one.NextCursor == "" {
+			return v.done(back, plural(done, "message is", "messages are")+" cancelled.")
+		}
+		body["cursor"] = one.NextCursor
+	}
+	return v.confirm(confirmation{Title: "There is more to cancel", Lead: plural(done, "message is", "messages are") + " cancelled so far.", Points: []string{"The rest still waits, and goes out as its turn comes."},
+		Action: clearPath(app.Slug), Fields: []hidden{{"channel", channel}, {"lane", lane}, {"cursor", body["cursor"]}, {"done", itoa(done)}, {"confirm", app.Slug}}, Button: "Go on", Back: back, Trail: []crumb{{"Queue", back}}})
+}

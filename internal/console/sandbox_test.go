@@ -1,0 +1,66 @@
+package console
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// nastyMail has a file whose name is markup.
+const nastyMail = "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script>\r\n" +
+	"--b\r\nContent-Type: image/svg+xml\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename*=utf-8''%3Cscript%3Ealert%281%29%3E.svg\r\n\r\nPHN2Zz4=\r\n--b--\r\n"
+
+// checkStored: what others wrote is stored as a file and never shown.
+func checkStored(t *testing.T, name, path string, w *httptest.ResponseRecorder) {
+	t.Helper()
+	h := w.Header()
+	switch {
+	case name == "empty" && w.Code == http.StatusNotFound:
+	case w.Code != http.StatusOK || h.Get("Content-Type") != "application/octet-stream" && h.Get("Content-Type") != "text/csv; charset=utf-8" || !strings.HasPrefix(h.Get("Content-Disposition"), "attachment;"):
+		t.Errorf("%s %s: %d %v", name, path, w.Code, h)
+	default:
+		checkHead(t, path, h, false)
+	}
+}
+
+func TestPhoneOf(t *testing.T) {
+	t.Parallel()
+	plain := phoneOf(strings.Repeat("a", 161))
+	if len(plain.Parts) != 2 || plain.UCS2 || len(plain.Forced) != 0 || len(plain.Parts[0].Runs) != 1 || len(plain.Parts[0].Runs[0].Text) != 153 {
+		t.Errorf("%+v", plain)
+	}
+	wide := phoneOf("Hi “Ama” 😀")
+	if !wide.UCS2 || len(wide.Parts) != 1 || len(wide.Forced) != 3 || wide.Forced[0].Code != "U+201C" || wide.Forced[0].Instead != `"` || wide.Forced[2].Code != "U+1F600" || wide.Forced[2].Instead != "" {
+		t.Errorf("%+v", wide)
+	}
+	var shown []string
+	for _, r := range wide.Parts[0].Runs {
+		if r.Forced {
+			shown = append(shown, r.Text)
+		}
+	}
+	if strings.Join(shown, "|") != "“|”|😀" {
+		t.Errorf("marked: %q", shown)
+	}
+	if hidden := phoneOf("a\u200bb").Forced; len(hidden) != 1 || hidden[0].Shown != "invisible" || hidden[0].Code != "U+200B" {
+		t.Errorf("%+v", hidden)
+	}
+	if got := phoneOf(""); len(got.Parts) != 1 || got.Units != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAttachmentsOf(t *testing.T) {
+	t.Parallel()
+	got := attachmentsOf([]byte(strings.ReplaceAll(nastyMail, `\r\n`, "\r\n")))
+	if len(got) != 1 || got[0].kind != "image/svg+xml" || string(got[0].content) != "<svg>" {
+		t.Errorf("%+v", got)
+	}
+	for name, source := range map[string]string{"nothing": "", "one part": "Subject: x\r\n\r\nHi", "no boundary": "Content-Type: multipart/mixed\r\n\r\nHi",
+		"cut": "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename=a\r\nContent-Transfer-Encoding: base64\r\n\r\n*"} {
+		if got := attachmentsOf([]byte(source)); len(got) != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

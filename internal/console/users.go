@@ -1,0 +1,250 @@
+package console
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/commserver/commserver/client"
+)
+
+const (
+	usersPath   = Root + "/users"
+	newUserPath = Root + "/new-user"
+)
+
+func (c *Console) userRoutes() []route {
+	return []route{
+		{"GET", usersPath, "users", actRule, false, (*visit).listUsers},
+		{"GET", newUserPath, "users", actRule, false, (*visit).showNewUser},
+		{"POST", newUserPath, "users", actRule, false, (*visit).createUser},
+		{"GET", usersPath + "/{id}", "users", actRule, false, (*visit).showUser},
+		{"POST", usersPath + "/{id}", "users", actRule, false, (*visit).saveUser},
+		{"GET", usersPath + "/{id}/do/{act}", "users", actRule, false, (*visit).confirmUserAct},
+		{"POST", usersPath + "/{id}/do/{act}", "users", actRule, false, (*visit).userAct},
+	}
+}
+
+// apiUsers is the API's list of users.
+const apiUsers = "/api/admin/users"
+
+// person is a user as the API tells it.
+type person struct {
+	ID                 string     `json:"id"`
+	Name               string     `json:"name"`
+	Role               string     `json:"role"`
+	IsActive           bool       `json:"isActive"`
+	StartPasswordUntil *time.Time `json:"startPasswordUntil"`
+	SecondFactor       bool       `json:"secondFactor"`
+	CreatedAt          *time.Time `json:"createdAt"`
+	SignedInAt         *time.Time `json:"signedInAt"`
+}
+
+// userList is the page of all users.
+type userList struct {
+	Users []person
+	Pager pager
+}
+
+func (v *visit) listUsers() error {
+	q := url.Values{"limit": {itoa(messagesShown)}}
+	if cursor := v.asked("cursor"); cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	found, err := fetch[listing[person]](v, "", apiUsers, q)
+	if err != nil {
+		return err
+	}
+	return v.show("users", page{Title: "Users", Data: userList{found.Data, v.pagerOf(found.Next, len(found.Data))}})
+}
+
+// roleChoices are the roles, with what each may do.
+func roleChoices() []choice {
+	return []choice{
+		{"VIEWER", "Viewer: sees everything, changes nothing", ""},
+		{"OPERATOR", "Operator: acts on messages, the queue, suppressions, providers, templates and webhooks", ""},
+		{"ADMIN", "Admin: everything, also apps, keys, settings and users", ""},
+	}
+}
+
+func newUserForm() *form {
+	return &form{Fields: []field{
+		{Name: "name", Label: "Name", Kind: textField, Must: true, Length: 64, Mono: true, Help: "What is signed in with, and what the audit log shows: lower-case letters, digits and . _ @ + -"},
+		{Name: "role", Label: "Role", Kind: choiceField, Must: true, Value: "OPERATOR", Choose: roleChoices()},
+	}}
+}
+
+func (v *visit) showNewUser() error { return v.newUserPage(http.StatusOK, newUserForm()) }
+
+func (v *visit) newUserPage(status int, f *form) error {
+	return v.showStatus(status, "form", page{Title: "New user", Trail: []crumb{{"Users", usersPath}}, Data: formPage{Form: f, Action: newUserPath, Button: "Create the user", Back: usersPath,
+		Lead: "The next page shows a password to begin with, once. Whoever signs in with it has to choose their own first."}})
+}
+
+// startPassword is one to begin with: 25 characters that nobody guesses, in groups that can be read to somebody.
+func startPassword() string {
+	var b [15]byte
+	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
+	s := strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+	const group = 6
+	var parts []string
+	for ; len(s) > 0; s = s[group:] {
+		parts = append(parts, s[:group])
+	}
+	return strings.Join(parts, "-")
+}
+
+// passwordShown is the page that shows a password to begin with, once.
+type passwordShown struct {
+	U            *person
+	Password, At string
+	SignIn       string
+}
+
+func (v *visit) showPassword(u *person, password, title string) error {
+	return v.show("password", page{Title: title, Trail: []crumb{{"Users", usersPath}, {u.Name, usersPath + "/" + u.ID}}, Data: passwordShown{u, password, usersPath + "/" + u.ID, v.c.cfg.PublicURL + Root + "/sign-in?with=name"}})
+}
+
+func (v *visit) createUser() error {
+	f, in := newUserForm(), v.r.PostForm
+	f.take(in)
+	password := startPassword()
+	made := &person{}
+	if err := send(v, "", http.MethodPost, apiUsers, map[string]string{"name": strings.TrimSpace(in.Get("name")), "role": in.Get("role"), "password": password}, made); err != nil {
+		return v.refused(err, f, func(status int) error { return v.newUserPage(status, f) })
+	}
+	return v.showPassword(made, password, "The user is made")
+}
+
+func (v *visit) theUser() (*person, error) {
+	return fetch[person](v, "", apiUsers+"/"+client.Escape(v.param("id")), nil)
+}
+
+// userPage is a user with what can be changed.
+type userPage struct {
+	U    *person
+	At   string
+	Form *form
+	Acts []userDeed
+}
+
+func userForm(u *person) *form {
+	return &form{Fields: []field{
+		{Name: "name", Label: "Name", Kind: textField, Must: true, Length: 64, Mono: true, Value: u.Name},
+		{Name: "role", Label: "Role", Kind: choiceField, Must: true, Value: u.Role, Choose: roleChoices(), Help: "Another role counts within five seconds."},
+	}}
+}
+
+func (v *visit) showUser() error {
+	u, err := v.theUser()
+	if err != nil {
+		return err
+	}
+	return v.userPage(http.StatusOK, u, userForm(u))
+}
+
+func (v *visit) userPage(status int, u *person, f *form) error {
+	p := userPage{U: u, At: usersPath + "/" + u.ID, Form: f}
+	for _, one := range userDeeds() {
+		if one.when(u) {
+			p.Acts = append(p.Acts, one)
+		}
+	}
+	return v.showStatus(status, "user", page{Title: u.Name, Trail: []crumb{{"Users", usersPath}}, Data: &p})
+}
+
+func (v *visit) saveUser() error {
+	u, err := v.theUser()
+	if err != nil {
+		return err
+	}
+	f, in := userForm(u), v.r.PostForm
+	f.take(in)
+	if err := v.changeUser(u, map[string]any{"name": strings.TrimSpace(in.Get("name")), "role": in.Get("role")}); err != nil {
+		return v.refused(err, f, func(status int) error { return v.userPage(status, u, f) })
+	}
+	return v.done(usersPath+"/"+u.ID, "The user is changed.")
+}
+
+func (v *visit) changeUser(u *person, change map[string]any) error {
+	return send(v, "", http.MethodPatch, apiUsers+"/"+client.Escape(u.ID), change, nil)
+}
+
+// userDeed is something that is done to a user after it was confirmed.
+type userDeed struct {
+	Word, Name   string
+	Danger       bool
+	when         func(*person) bool
+	title, lead  string
+	points       []string
+	button, done string
+	do           func(v *visit, u *person) error
+}
+
+// userChange makes the act that changes one member of a user.
+func userChange(member string, value any) func(*visit, *person) error {
+	return func(v *visit, u *person) error { return v.changeUser(u, map[string]any{member: value}) }
+}
+
+const passwordAct = "password"
+
+func userDeeds() []userDeed {
+	return []userDeed{
+		{Word: passwordAct, Name: "Give another password", when: func(u *person) bool { return u.IsActive }, title: "Give this user another password?", lead: "The one of now ends, and so do the user's sessions.",
+			points: []string{"The new one is shown once, for you to hand over.", "It works for seven days, and only for choosing another one."}, button: "Make a password"},
+		{Word: "factor", Name: "Take the second factor away", when: func(u *person) bool { return u.SecondFactor }, title: "Take the second factor away?", lead: "From then on the password alone is enough.",
+			points: []string{"Do this only for somebody who lost their authenticator, and whom you know.", "The user's sessions end."}, button: "Take it away", done: "The second factor is gone.", do: userChange("secondFactor", false)},
+		{Word: "off", Name: "Lock the user out", when: func(u *person) bool { return u.IsActive }, title: "Lock this user out?", lead: "The user can no longer sign in.",
+			points: []string{"Their sessions end, on every node within five seconds.", "They can be let in again."}, button: "Lock them out", done: "The user is locked out.", do: userChange("isActive", false)},
+		{Word: "on", Name: "Let the user in again", when: func(u *person) bool { return !u.IsActive }, title: "Let this user in again?", lead: "The user can sign in as before.", button: "Let them in", done: "The user may sign in again.", do: userChange("isActive", true)},
+		{Word: "delete", Name: "Delete the user", Danger: true, when: func(*person) bool { return true }, title: "Delete this user?", lead: "It cannot be brought back.",
+			points: []string{"Their sessions end, on every node within five seconds.", "What they did stays in the audit log under their name."}, button: "Delete the user", done: "The user is deleted.",
+			do: func(v *visit, u *person) error {
+				return send(v, "", http.MethodDelete, apiUsers+"/"+client.Escape(u.ID), nil, nil)
+			}},
+	}
+}
+
+func (v *visit) theUserDeed() (*person, *userDeed, error) {
+	for _, one := range userDeeds() {
+		if one.Word == v.param("act") {
+			u, err := v.theUser()
+			return u, &one, err
+		}
+	}
+	return nil, nil, missing("page")
+}
+
+func (v *visit) confirmUserAct() error {
+	u, one, err := v.theUserDeed()
+	if err != nil {
+		return err
+	}
+	at := usersPath + "/" + u.ID
+	return v.confirm(confirmation{Title: one.title, Lead: u.Name + ": " + one.lead, Points: one.points, Action: at + "/do/" + one.Word, Button: one.button, Calm: !one.Danger, Back: at, Trail: []crumb{{"Users", usersPath}, {u.Name, at}}})
+}
+
+func (v *visit) userAct() error {
+	u, one, err := v.theUserDeed()
+	if err != nil {
+		return err
+	}
+	at := usersPath + "/" + u.ID
+	if one.Word == passwordAct {
+		password := startPassword()
+		if err := v.changeUser(u, map[string]any{"password": password}); err != nil {
+			return v.undone(at, err)
+		}
+		return v.showPassword(u, password, "The password is made")
+	}
+	if err := one.do(v, u); err != nil {
+		return v.undone(at, err)
+	}
+	if one.Danger {
+		at = usersPath
+	}
+	return v.done(at, one.done)
+}

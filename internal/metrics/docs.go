@@ -1,0 +1,51 @@
+package metrics
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+const intro = `# Metrics
+
+Generated from ` + "`internal/metrics/table.go`" + `; a test fails when this page is stale.
+
+` + "`GET /metrics`" + ` answers in Prometheus' text form to whoever sends the admin key, as ` + "`X-Admin-Key`" + ` or as a bearer token:
+
+` + "```yaml" + `
+scrape_configs:
+  - job_name: commserver
+    authorization:
+      credentials_file: /etc/prometheus/commserver-admin-key
+    static_configs:
+      - targets: ["comms.example.com:3008"]
+` + "```" + `
+
+On ` + "`COMMS_INTERNAL_ADDR`" + `, when it is set, the same page needs no key; profiles (` + "`/debug/pprof/`" + `) and ` + "`/healthz`" + ` are there, too. A dashboard for Grafana
+stands in ` + "`deploy/grafana/commserver.json`" + `, rules for alerts in ` + "`deploy/prometheus/alerts.yml`" + `.
+
+No label holds an app, a configuration, a message, an address, or a text that a client or provider chose: the number of series depends on the types of
+providers that are in use, and on nothing else that can be made at will. What happens often costs some atomic additions; the rest is read when somebody asks. What is
+in the database (queue, retention, alerts) is read by one worker for all nodes, at most every 10 s; ` + "`max without (instance)`" + ` shows it, whichever node has it.
+Histograms end with ` + "`_bucket`, `_sum` and `_count`" + `. Beside these families there are those of the process (` + "`process_…`" + `) and of Go's runtime (` + "`go_…`" + `).
+`
+
+// WriteDocs writes docs/metrics.md.
+func WriteDocs(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(intro)
+	group := ""
+	for _, f := range Families() {
+		if f.Group != group {
+			group = f.Group
+			fmt.Fprintf(&b, "\n## %s\n\n| name | type | labels | on | meaning |\n|---|---|---|---|---|\n", group)
+		}
+		labels := ""
+		if len(f.Labels) > 0 {
+			labels = "`" + strings.Join(f.Labels, "`, `") + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.Kind, labels, f.By, f.Help)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,112 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Doubt marks every live message that was queued and has come due by the instant $2 as one that may have been sent: $1 is the flags.
+// What is due later has not been sent by anybody.
+const Doubt = `UPDATE state SET flags = flags | $1 WHERE status = 1 AND mode = 2 AND due <= $2`
+
+// Hold marks what may have been sent since the backup, and writes the setting that keeps everything from being sent, in the
+// transaction, or the file that nobody has opened yet, in which a database is restored.
+func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) error {
+	var d store.Doubts
+	marks := comm.PossibleDuplicate | comm.UnknownInGeneration | comm.UnknownEver
+	var err error
+	if d.Queued, err = affected(ctx, q, Doubt, int64(marks), int64(now)); err != nil {
+		return fmt.Errorf("mark what may have been sent: %w", err)
+	}
+	if err := q.QueryRowContext(ctx, `SELECT count(*) FROM state WHERE status = 2`).Scan(&d.Sending); err != nil {
+		return fmt.Errorf("count what was being sent: %w", err)
+	}
+	value, err := r.Hold(now, d)
+	if err != nil {
+		return err
+	}
+	for _, text := range []string{`DELETE FROM nodes`, `DELETE FROM holds`} {
+		if _, err := q.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("forget the nodes of the backup: %w", err)
+		}
+	}
+	_, err = q.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, store.HoldSetting, value)
+	if err != nil {
+		return fmt.Errorf("hold what was restored: %w", err)
+	}
+	return nil
+}
+
+// StepsOf are those of the steps that a backup's database had. Errors: it had one that this binary does not know, or another text of one.
+func StepsOf(list []Migration, h *store.BackupHead) ([]Migration, error) {
+	known := map[string]Migration{}
+	for _, m := range list {
+		known[m.Name] = m
+	}
+	var out []Migration
+	for _, step := range h.Schema {
+		m, ok := known[step.Name]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("the backup was made by a newer version (its schema has step %s): restore it with that version or a later one", step.Name)
+		case m.Sum != step.Sum:
+			return nil, fmt.Errorf("the backup was made by another build (its step %s has another text)", step.Name)
+		}
+		out = append(out, m)
+	}
+	if len(out) == 0 {
+		return nil, errors.New("the backup names no schema")
+	}
+	slices.SortFunc(out, func(a, b Migration) int { return slices.Index(names(list), a.Name) - slices.Index(names(list), b.Name) })
+	for i := range out {
+		if out[i].Name != list[i].Name {
+			return nil, fmt.Errorf("the backup's schema lacks step %s", list[i].Name)
+		}
+	}
+	return out, nil
+}
+
+func names(list []Migration) []string {
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = list[i].Name
+	}
+	return out
+}
+
+// Steps reads which steps a database has, by name.
+func Steps(ctx context.Context, q Querier) ([]store.SchemaStep, error) {
+	rows, err := q.QueryContext(ctx, `SELECT name, sum FROM schema_migrations ORDER BY name`)
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []store.SchemaStep
+	for rows.Next() {
+		var s store.SchemaStep
+		if err := rows.Scan(&s.Name, &s.Sum); err != nil {
+			return nil, fmt.Errorf("read migrations: %w", err)
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
+// SameRows compares the rows of a backup with those that were restored.
+func SameRows(want, got map[string]int64) error {
+	for _, table := range slices.Sorted(maps.Keys(want)) {
+		if want[table] != got[table] {
+			return fmt.Errorf("the backup is damaged: it should have %d rows of %s and has %d", want[table], table, got[table])
+		}
+	}
+	if len(want) != len(got) {
+		return fmt.Errorf("the backup is damaged: it should have %d tables and has %d", len(want), len(got))
+	}
+	return nil
+}

@@ -1,0 +1,289 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+const (
+	userColumns = `id, name, role, active, start_until, factor_at, created_at, updated_at, signed_in_at, version`
+	userSecrets = `, password, factor, factor_step, recovery`
+)
+
+func userPlaces(u *comm.User) []any {
+	return []any{(*ID)(&u.ID), &u.Name, small[comm.Role]{&u.Role}, &u.Active, &u.StartUntil, &u.FactorAt, &u.CreatedAt, &u.UpdatedAt, &u.SignedInAt, &u.Version}
+}
+
+func scanUser(r Row, u *comm.User) error {
+	return r.Scan(append(userPlaces(u), &u.Password, &u.Factor, &u.FactorStep, &u.Recovery)...)
+}
+
+func userFacts(u *comm.User) facts {
+	return facts{"name": shown(u.Name), "role": shown(u.Role.String()), "isActive": shown(u.Active), "password": hidden(u.Password), "startPassword": shown(u.StartUntil != 0),
+		"secondFactor": shown(u.Protected()), "secondFactorSecret": hidden(string(u.Factor)), "recoveryCodes": hidden(u.Recovery)}
+}
+
+func userTaken() error {
+	return comm.E("already_exists", "There is a user with this name; choose another one.").Field("name", "is taken")
+}
+
+// CreateUser implements store.Users.
+func (c *Cold) CreateUser(ctx context.Context, u *comm.User) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		n, err := affected(ctx, q, `INSERT INTO users (`+userColumns+userSecrets+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13)
+			ON CONFLICT (name) DO NOTHING`, c.d.ID(u.ID), u.Name, int64(u.Role), flag(u.Active), int64(u.StartUntil), int64(u.FactorAt), int64(u.CreatedAt), int64(u.UpdatedAt),
+			int64(u.SignedInAt), u.Password, u.Factor, u.FactorStep, u.Recovery)
+		if err == nil && n == 0 {
+			return userTaken()
+		}
+		if err == nil {
+			err = c.userChanged(ctx, q, u, comm.AuditUserCreated, differ(nil, userFacts(u)))
+		}
+		if err != nil {
+			return err
+		}
+		// Behind the entry in the audit log writers follow one another: see over.
+		var have int
+		if err := q.QueryRowContext(ctx, `SELECT count(*) FROM users`).Scan(&have); err != nil {
+			return err
+		}
+		if have > store.MaxUsers {
+			return comm.E("too_many_users")
+		}
+		return nil
+	})
+	if err != nil {
+		return wrap(err, "create user")
+	}
+	u.Version = 1
+	return nil
+}
+
+// userChanged ends a transaction that stored u.
+func (c *Cold) userChanged(ctx context.Context, q Querier, u *comm.User, action string, what detail) error {
+	entry := did{action: action, target: u.ID.String(), detail: what}
+	canary, err := c.keepCanaryOf(ctx, q, u.Factor)
+	switch {
+	case err != nil:
+		return err
+	case len(canary) > 0:
+		return c.changed(ctx, q, entry, canary...)
+	}
+	return c.record(ctx, q, entry)
+}
+
+// User implements store.Users.
+func (c *Cold) User(ctx context.Context, id comm.ID) (*comm.User, error) {
+	u := new(comm.User)
+	err := c.db.Read(ctx, func(q Querier) error { return c.userOf(ctx, q, id, u) })
+	return found(u, err, "read user")
+}
+
+func (c *Cold) userOf(ctx context.Context, q Querier, id comm.ID, u *comm.User) error {
+	return scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+userSecrets+` FROM users WHERE id = $1`, c.d.ID(id)), u)
+}
+
+// UserByName implements store.Users.
+func (c *Cold) UserByName(ctx context.Context, name string) (*comm.User, error) {
+	u := new(comm.User)
+	err := c.db.Read(ctx, func(q Querier) error {
+		return scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+userSecrets+` FROM users WHERE name = $1`, name), u)
+	})
+	return found(u, err, "read user")
+}
+
+// UserList implements store.Users.
+func (c *Cold) UserList(ctx context.Context, after comm.ID, limit int) ([]comm.User, error) {
+	scan := func(r Row, u *comm.User) error { return r.Scan(userPlaces(u)...) }
+	return list(ctx, c.db, "list users", scan, `SELECT `+userColumns+` FROM users WHERE id > $1 ORDER BY id LIMIT $2`, c.d.ID(after), int64(limit))
+}
+
+// UpdateUser implements store.Users.
+func (c *Cold) UpdateUser(ctx context.Context, u *comm.User, ends bool, keep [32]byte) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		var was comm.User
+		if _, err := found(&was, c.userOf(ctx, q, u.ID, &was), "read user"); err != nil {
+			return err
+		}
+		if was.Name != u.Name {
+			var taken int
+			if err := q.QueryRowContext(ctx, `SELECT count(*) FROM users WHERE name = $1`, u.Name).Scan(&taken); err != nil {
+				return err
+			}
+			if taken > 0 {
+				return userTaken()
+			}
+		}
+		n, err := affected(ctx, q, `UPDATE users SET name = $3, role = $4, active = $5, password = $6, start_until = $7, factor = $8, factor_at = $9, factor_step = $10,
+			recovery = $11, updated_at = $12, version = version + 1 WHERE id = $1 AND version = $2`, c.d.ID(u.ID), int64(u.Version), u.Name, int64(u.Role), flag(u.Active),
+			u.Password, int64(u.StartUntil), u.Factor, int64(u.FactorAt), u.FactorStep, u.Recovery, int64(u.UpdatedAt))
+		switch {
+		case isTaken(err): // by somebody who took it since we looked
+			return userTaken()
+		case err != nil:
+			return err
+		case n == 0:
+			return userMoved()
+		}
+		if ends {
+			if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1 AND hash <> $2`, c.d.ID(u.ID), keep[:]); err != nil {
+				return err
+			}
+		}
+		return c.userChanged(ctx, q, u, comm.AuditUserUpdated, differ(userFacts(&was), userFacts(u)))
+	})
+	if err != nil {
+		return wrap(err, "update user")
+	}
+	u.Version++
+	return nil
+}
+
+func userMoved() error {
+	return comm.E("invalid_state", "The user was changed meanwhile: nothing was stored. Read it again and repeat.")
+}
+
+// isTaken says whether PostgreSQL refused a row because of one with the same key; on SQLite nobody else writes meanwhile.
+func isTaken(err error) bool {
+	refused, ok := errors.AsType[interface {
+		error
+		SQLState() string
+	}](err)
+	return ok && refused.SQLState() == "23505"
+}
+
+// DeleteUser implements store.Users.
+func (c *Cold) DeleteUser(ctx context.Context, id comm.ID) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		var was comm.User
+		if _, err := found(&was, c.userOf(ctx, q, id, &was), "read user"); err != nil {
+			return err
+		}
+		n, err := affected(ctx, q, `DELETE FROM users WHERE id = $1`, c.d.ID(id))
+		if err == nil && n == 0 {
+			return comm.E("not_found")
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1`, c.d.ID(id)); err != nil {
+			return err
+		}
+		return c.record(ctx, q, did{action: comm.AuditUserDeleted, target: id.String(), detail: differ(userFacts(&was), nil)})
+	})
+	return wrap(err, "delete user")
+}
+
+// StartSession implements store.Sessions.
+func (c *Cold) StartSession(ctx context.Context, s *store.Session, by *comm.User) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		entry := did{action: comm.AuditSignedIn, target: "admin key", detail: detail{}}
+		if by != nil {
+			entry.target = by.ID.String()
+			var was comm.User
+			if _, err := found(&was, c.userOf(ctx, q, by.ID, &was), "read user"); err != nil {
+				return err
+			}
+			if was.Recovery != by.Recovery {
+				entry.detail.with("recoveryCode", true)
+			}
+			n, err := affected(ctx, q, `UPDATE users SET signed_in_at = $3, factor_step = $4, recovery = $5, password = $6, version = version + 1
+				WHERE id = $1 AND version = $2 AND active = 1`, c.d.ID(by.ID), int64(by.Version), int64(by.SignedInAt), by.FactorStep, by.Recovery, by.Password)
+			if err == nil && n == 0 {
+				return userMoved()
+			}
+			if err != nil {
+				return err
+			}
+		}
+		_, err := q.ExecContext(ctx, `INSERT INTO sessions (hash, user_id, created_at, seen_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
+			s.Hash[:], c.d.ID(s.User), int64(s.CreatedAt), int64(s.SeenAt), int64(s.ExpiresAt))
+		if err != nil {
+			return err
+		}
+		return c.record(ctx, q, entry)
+	})
+	if err != nil {
+		return wrap(err, "start session")
+	}
+	if by != nil {
+		by.Version++
+	}
+	return nil
+}
+
+// SessionSQL is the first statement of Session: $1 the hash.
+const SessionSQL = `SELECT user_id, created_at, seen_at, expires_at FROM sessions WHERE hash = $1`
+
+// Session implements store.Sessions. It asks twice, each time by a primary key: nobody can plan a join of the two badly.
+func (c *Cold) Session(ctx context.Context, hash [32]byte) (*store.Session, error) {
+	s := &store.Session{Hash: hash}
+	err := c.db.Read(ctx, func(q Querier) error {
+		err := q.QueryRowContext(ctx, SessionSQL, hash[:]).Scan((*ID)(&s.User), &s.CreatedAt, &s.SeenAt, &s.ExpiresAt)
+		if err != nil || s.User.IsZero() {
+			return err
+		}
+		var factor comm.Micros
+		err = q.QueryRowContext(ctx, `SELECT name, role, start_until, factor_at FROM users WHERE id = $1 AND active = 1`, c.d.ID(s.User)).Scan(&s.Name, small[comm.Role]{&s.Role}, &s.StartUntil, &factor)
+		s.Protected = factor != 0
+		return err
+	})
+	return found(s, err, "read session")
+}
+
+// TouchSession implements store.Sessions.
+func (c *Cold) TouchSession(ctx context.Context, hash [32]byte, at comm.Micros) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		_, err := q.ExecContext(ctx, `UPDATE sessions SET seen_at = $2 WHERE hash = $1 AND seen_at < $2`, hash[:], int64(at))
+		return err
+	})
+	return wrap(err, "note the use of a session")
+}
+
+// EndSession implements store.Sessions.
+func (c *Cold) EndSession(ctx context.Context, hash [32]byte) (ended bool, err error) {
+	err = c.db.Write(ctx, func(q Querier) error {
+		ended = false
+		var user comm.ID
+		rows, err := collect(ctx, q, func(r Row, id *comm.ID) error { return r.Scan((*ID)(id)) }, `DELETE FROM sessions WHERE hash = $1 RETURNING user_id`, hash[:])
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		ended, user = true, rows[0]
+		target := "admin key"
+		if !user.IsZero() {
+			target = user.String()
+		}
+		return c.record(ctx, q, did{action: comm.AuditSignedOut, target: target, detail: detail{}})
+	})
+	return ended, wrap(err, "end session")
+}
+
+// TrimSessionsSQL are the statements of TrimSessions: those that nobody used, $1 since when, and those whose time is over, $1 the time; $2 how many.
+func TrimSessionsSQL() [2]string {
+	const begin, end = `DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE `, ` LIMIT $2)`
+	return [2]string{begin + `seen_at < $1` + end, begin + `expires_at <= $1` + end}
+}
+
+// TrimSessions implements store.Sessions.
+func (c *Cold) TrimSessions(ctx context.Context, idle, now comm.Micros, limit int) (done int, err error) {
+	err = c.db.Write(ctx, func(q Querier) error {
+		done = 0
+		for i, at := range []comm.Micros{idle, now} {
+			n, err := affected(ctx, q, TrimSessionsSQL()[i], int64(at), int64(limit-done))
+			if err != nil {
+				return err
+			}
+			done += int(n)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("remove ended sessions: %w", err)
+	}
+	return done, nil
+}

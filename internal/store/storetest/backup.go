@@ -1,0 +1,228 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// memory is a backup that is kept in memory: what was written is what is read.
+type memory struct {
+	head  store.BackupHead
+	names []string
+	parts [][]byte
+	rows  map[string]int64
+	next  int
+}
+
+func (m *memory) Head(h store.BackupHead) error { m.head = h; return nil }
+
+func (m *memory) Part(name string, write func(io.Writer) (map[string]int64, error)) error {
+	var b bytes.Buffer
+	rows, err := write(&b)
+	if m.rows == nil {
+		m.rows = map[string]int64{}
+	}
+	maps.Copy(m.rows, rows)
+	m.names, m.parts = append(m.names, name), append(m.parts, b.Bytes())
+	return err
+}
+
+// kept is a memory as it is read.
+type kept struct{ *memory }
+
+func (k kept) Head() *store.BackupHead { return &k.memory.head }
+
+func (k kept) Next() (string, io.Reader, error) {
+	if k.next == len(k.names) {
+		return "", nil, io.EOF
+	}
+	k.next++
+	return k.names[k.next-1], bytes.NewReader(k.parts[k.next-1]), nil
+}
+
+func (k kept) End() (map[string]int64, error) { return k.rows, nil }
+
+// Restorer restores a backup into an empty database, and answers how a store is opened on it; open again restores into the same one.
+type Restorer func(t *testing.T) (restore func(*store.Restoring) error, open func() store.Store)
+
+// RunBackups tests that a backup, restored, is the database that it was made of, with the doubt that time brings.
+func RunBackups(t *testing.T, open Opener, anew Restorer) {
+	for _, c := range []struct {
+		name string
+		run  func(w *world, anew Restorer)
+	}{{"everything is there again, and what may have been sent is marked", roundTrip}, {"what is not whole is refused and leaves nothing", refusedBackups}} {
+		t.Run(c.name, func(t *testing.T) { t.Parallel(); c.run(newWorld(t, open), anew) })
+	}
+}
+
+func (w *world) backup() *memory {
+	w.Helper()
+	m := &memory{}
+	w.must(w.s.Backup(w.ctx, m))
+	return m
+}
+
+func restoring(m *memory, d *store.Doubts) *store.Restoring {
+	m.next = 0
+	return &store.Restoring{From: kept{m}, Hold: func(_ comm.Micros, got store.Doubts) (string, error) { *d = got; return "held", nil }}
+}
+
+func roundTrip(w *world, anew Restorer) {
+	w.own()
+	live, fail, sandbox := w.app(false), w.app(false), w.app(true)
+	onFail := func(s *store.Submission) { s.OnUnknown = comm.FailUnknown }
+	queued, ended := w.one(live), w.one(fail, onFail)
+	captured := w.one(sandbox)
+	later := w.one(live, func(s *store.Submission) { s.ScheduledAt = w.now() + comm.Micros(time.Hour/time.Microsecond) })
+	sending := w.one(live, func(s *store.Submission) { s.Lane = comm.Critical })
+	w.start(sending)
+	sent := w.one(live, func(s *store.Submission) {
+		s.Recipient, s.Terms = "ama@example.org", []store.Term{{Kind: store.TagTerm, Value: "spring"}}
+	})
+	w.start(sent)
+	w.turn([]store.Finish{w.finishOf(sent, 1, sentOutcome())}, nil)
+	w.found(sent)
+	all := []store.Submission{queued, ended, captured, later, sending, sent}
+	before := map[comm.ID]*comm.Message{}
+	for _, s := range all {
+		before[s.ID] = w.message(s)
+	}
+	taken := w.backup()
+	if taken.head.TakenAt > w.now() || taken.rows["state"] != 6 || taken.rows["apps"] != 3 || len(taken.head.Schema) == 0 {
+		w.Fatalf("%+v %v", taken.head, taken.rows)
+	}
+	w.one(live) // what comes after is not in it
+
+	var d store.Doubts
+	restore, open := anew(w.T)
+	w.must(restore(restoring(taken, &d)))
+	if d != (store.Doubts{Queued: 2, Sending: 1}) {
+		w.Errorf("%+v", d)
+	}
+	w.s = open()
+	if value, err := w.s.Setting(w.ctx, store.HoldSetting); err != nil || value != "held" {
+		w.Fatalf("%q %v", value, err)
+	}
+	doubt := comm.PossibleDuplicate | comm.UnknownInGeneration | comm.UnknownEver
+	for _, s := range all {
+		m, was := w.message(s), before[s.ID]
+		if want := s.ID == queued.ID || s.ID == ended.ID; m.Flags.Has(doubt) != want {
+			w.Errorf("flags %b, doubtful %v", m.Flags, want)
+		}
+		m.Flags = was.Flags
+		if m.State != was.State || m.Body != was.Body || len(m.Events) != len(was.Events) {
+			w.Errorf("%+v\nwas %+v", m.State, was.State)
+		}
+	}
+	w.found(sent)
+	w.Run("it goes on", func(*testing.T) { goesOn(w, live, queued, ended, later, all) })
+}
+
+// goesOn uses what was restored: what may have been sent is ended by its policy, and the rest is sent.
+func goesOn(w *world, live *comm.App, queued, ended, later store.Submission, all []store.Submission) {
+	fresh := w.one(live)
+	w.found(fresh) // the search goes on where it was
+	end := func(s store.Submission, policy bool) store.CancelledSlice {
+		got, err := w.s.EndDoubtful(w.ctx, unitOf(s), []store.Head{w.head(s)}, policy, comm.ActorAdmin)
+		w.must(err)
+		return got
+	}
+	for _, s := range []store.Submission{fresh, later, queued} {
+		if got := end(s, true); got != (store.CancelledSlice{Looked: 1}) {
+			w.Errorf("by its policy: %+v", got)
+		}
+	}
+	if got := end(ended, true); got.Uncertain != 1 {
+		w.Errorf("%+v", got)
+	}
+	if m := w.message(ended); m.Status != comm.Failed || m.ErrorCode != comm.CauseOutcomeUnknown.String() || w.queued(ended) {
+		w.Errorf("%+v", m.State)
+	}
+	if got := end(fresh, false); got.Uncertain+got.Cancelled != 0 {
+		w.Errorf("what certainly was not sent is ended: %+v", got)
+	}
+	if got := end(queued, false); got.Uncertain != 1 {
+		w.Errorf("%+v", got)
+	}
+	w.node = "node-b"
+	w.own()
+	w.start(fresh)
+	w.turn([]store.Finish{w.finishOf(fresh, 1, sentOutcome())}, nil)
+	// The events that waited for their place get one, in their order, though the transactions were another server's.
+	w.stampAll()
+	w.feedHolds(append(all, fresh)...)
+}
+
+func refusedBackups(w *world, anew Restorer) {
+	w.one(w.app(false))
+	restore, open := anew(w.T)
+	var d store.Doubts
+	broken := errors.New("the file broke off")
+	for name, spoil := range map[string]func(m *memory) store.BackupFrom{
+		"a row is missing": func(m *memory) store.BackupFrom { m.rows["state"]++; return kept{m} },
+		"a later schema": func(m *memory) store.BackupFrom {
+			m.head.Schema = append(m.head.Schema, store.SchemaStep{Name: "9999_later"})
+			return kept{m}
+		},
+		"another build":         func(m *memory) store.BackupFrom { m.head.Schema[0].Sum = "x"; return kept{m} },
+		"no schema":             func(m *memory) store.BackupFrom { m.head.Schema = nil; return kept{m} },
+		"a foreign part":        func(m *memory) store.BackupFrom { m.names[0] = "pg_authid"; return kept{m} },
+		"it breaks off":         func(m *memory) store.BackupFrom { return breaking{kept{m}, broken} },
+		"the end does not hold": func(m *memory) store.BackupFrom { return lying{kept{m}, broken} },
+	} {
+		m := w.backup()
+		r := restoring(m, &d)
+		r.From = spoil(m)
+		if err := restore(r); err == nil {
+			w.Errorf("%s: it was restored", name)
+		}
+	}
+	w.must(restore(restoring(w.backup(), &d))) // nothing was left in its way
+	if err := restore(restoring(w.backup(), &d)); err == nil || !strings.Contains(err.Error(), "mpty") {
+		w.Errorf("over what is there: %v", err)
+	}
+	stopped, stop := context.WithCancel(w.ctx)
+	stop()
+	if err := w.s.Backup(stopped, &memory{}); err == nil {
+		w.Error("a backup that was called off was made")
+	}
+	w.s = open()
+	if n, err := w.s.QueueRows(w.ctx, 10); err != nil || n != 1 {
+		w.Errorf("%d %v", n, err)
+	}
+}
+
+// breaking is a file of which a part breaks off in its middle.
+type breaking struct {
+	kept
+	err error
+}
+
+func (b breaking) Next() (string, io.Reader, error) {
+	name, part, err := b.kept.Next()
+	if err != nil {
+		return name, part, err
+	}
+	return name, io.MultiReader(io.LimitReader(part, 15), brokenReader{b.err}), nil
+}
+
+type brokenReader struct{ err error }
+
+func (b brokenReader) Read([]byte) (int, error) { return 0, b.err }
+
+// lying is a file whose end says that it is damaged.
+type lying struct {
+	kept
+	err error
+}
+
+func (l lying) End() (map[string]int64, error) { return nil, l.err }

@@ -1,0 +1,268 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+func userCases() []testCase {
+	return []testCase{
+		{"a user is stored whole, and changed by one at a time", userRoundTrip},
+		{"a name belongs to one user, whoever comes at once", userNames},
+		{"users are paged while others come", userPages},
+		{"a session is found with its user until either ends", sessionLife},
+		{"a changed user loses sessions, but for the one that is kept", sessionsEnd},
+		{"signing in writes what it used up, once", sessionStart},
+		{"sessions past their time are removed in slices", sessionTrim},
+	}
+}
+
+// user makes one of the name, not stored yet.
+func (w *world) user(name string) *comm.User {
+	now := w.now()
+	return &comm.User{ID: comm.NewID(now), Name: name, Role: comm.Operator, Active: true, Password: "$argon2id$" + name, CreatedAt: now, UpdatedAt: now}
+}
+
+func (w *world) member(name string) *comm.User {
+	w.Helper()
+	u := w.user(name)
+	w.must(w.s.CreateUser(w.ctx, u))
+	return u
+}
+
+func hashed(n int) (h [32]byte) {
+	copy(h[:], fmt.Sprintf("%032d", n))
+	return h
+}
+
+// signedIn stores a session of the user; nil: of the admin key.
+func (w *world) signedIn(n int, u *comm.User) *store.Session {
+	w.Helper()
+	now := w.now()
+	s := &store.Session{Hash: hashed(n), CreatedAt: now, SeenAt: now, ExpiresAt: now + 1<<36}
+	if u != nil {
+		s.User = u.ID
+	}
+	w.must(w.s.StartSession(w.ctx, s, u))
+	return s
+}
+
+// seen says which of the sessions are there.
+func (w *world) seen(all ...int) (out []int) {
+	w.Helper()
+	for _, n := range all {
+		_, err := w.s.Session(w.ctx, hashed(n))
+		if err == nil {
+			out = append(out, n)
+			continue
+		}
+		w.wantCode(err, "not_found")
+	}
+	return out
+}
+
+func (w *world) wantSeen(want []int, all ...int) {
+	w.Helper()
+	if got := w.seen(all...); fmt.Sprint(got) != fmt.Sprint(want) {
+		w.Fatalf("sessions %v, want %v", got, want)
+	}
+}
+
+func userRoundTrip(w *world) {
+	const largest = comm.Micros(1<<63 - 1)
+	u := w.user("ama")
+	u.StartUntil, u.Factor, u.FactorAt, u.FactorStep, u.Recovery, u.SignedInAt = largest, []byte("k\n\x00\xff"), largest, 1<<62, "aa bb", largest
+	u.Password = "Ünïcode 🌍 'quoted\""
+	w.must(w.s.CreateUser(w.ctx, u))
+	if u.Version != 1 {
+		w.Fatalf("version %d", u.Version)
+	}
+	for range 2 {
+		byID, err := w.s.User(w.ctx, u.ID)
+		w.must(err)
+		byName, err := w.s.UserByName(w.ctx, u.Name)
+		w.must(err)
+		if want := fmt.Sprintf("%+v", u); fmt.Sprintf("%+v", byID) != want || fmt.Sprintf("%+v", byName) != want {
+			w.Fatalf("%+v\n%+v\n%+v", u, byID, byName)
+		}
+		stale := *u
+		u.Name, u.Role, u.Active, u.StartUntil, u.Factor, u.FactorAt, u.FactorStep, u.Recovery, u.Password = "kofi", comm.Viewer, false, 0, nil, 0, 0, "", "p"
+		w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+		w.wantKind(w.s.UpdateUser(w.ctx, &stale, true, [32]byte{}), comm.Conflict)
+	}
+	if _, err := w.s.UserByName(w.ctx, "ama"); err == nil {
+		w.Fatal("the old name is still somebody's")
+	}
+	w.must(w.s.DeleteUser(w.ctx, u.ID))
+	w.wantCode(w.s.DeleteUser(w.ctx, u.ID), "not_found")
+	w.wantCode(w.s.UpdateUser(w.ctx, u, false, [32]byte{}), "not_found")
+	_, err := w.s.User(w.ctx, u.ID)
+	w.wantCode(err, "not_found")
+	for _, e := range w.chain() {
+		if strings.Contains(e.Detail, "Ünïcode") || strings.Contains(e.Detail, "aa bb") {
+			w.Fatalf("a secret is in the audit log: %s", e.Detail)
+		}
+	}
+}
+
+func userNames(w *world) {
+	a, b := w.member("a"), w.member("b")
+	w.wantCode(w.s.CreateUser(w.ctx, w.user("a")), "already_exists")
+	taken := *b
+	taken.Name = "a"
+	w.wantCode(w.s.UpdateUser(w.ctx, &taken, false, [32]byte{}), "already_exists")
+	var wg sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		wg.Go(func() {
+			switch i {
+			case 0, 1:
+				u := *[]*comm.User{a, b}[i]
+				u.Name = "c"
+				errs[i] = w.s.UpdateUser(w.ctx, &u, false, [32]byte{})
+			default:
+				errs[i] = w.s.CreateUser(w.ctx, w.user("c"))
+			}
+		})
+	}
+	wg.Wait()
+	made := 0
+	for _, err := range errs {
+		if err == nil {
+			made++
+			continue
+		}
+		w.wantCode(err, "already_exists")
+	}
+	if made != 1 {
+		w.Fatalf("%d have the name", made)
+	}
+}
+
+func userPages(w *world) {
+	for i := range 7 {
+		w.member(fmt.Sprint("user-", i))
+	}
+	var names []string
+	for after := (comm.ID{}); ; {
+		page, err := w.s.UserList(w.ctx, after, 3)
+		w.must(err)
+		if len(page) == 0 {
+			break
+		}
+		for i := range page {
+			if page[i].Password != "" || page[i].Version != 1 {
+				w.Fatalf("%+v", page[i])
+			}
+			names = append(names, page[i].Name)
+		}
+		after = page[len(page)-1].ID
+	}
+	if fmt.Sprint(names) != "[user-0 user-1 user-2 user-3 user-4 user-5 user-6]" {
+		w.Fatalf("%v", names)
+	}
+}
+
+func sessionLife(w *world) {
+	u := w.member("ama")
+	of, admin := w.signedIn(1, u), w.signedIn(2, nil)
+	got, err := w.s.Session(w.ctx, of.Hash)
+	w.must(err)
+	if got.User != u.ID || got.Name != "ama" || got.Role != comm.Operator || got.CreatedAt != of.CreatedAt || got.ExpiresAt != of.ExpiresAt || got.SeenAt != of.SeenAt || got.StartUntil != 0 || got.Protected {
+		w.Fatalf("%+v", got)
+	}
+	if got, err = w.s.Session(w.ctx, admin.Hash); err != nil || !got.User.IsZero() || got.Name != "" || got.Role != 0 {
+		w.Fatalf("%+v %v", got, err)
+	}
+	for _, at := range []comm.Micros{of.SeenAt + 10, of.SeenAt + 5} {
+		w.must(w.s.TouchSession(w.ctx, of.Hash, at))
+	}
+	w.must(w.s.TouchSession(w.ctx, hashed(9), of.SeenAt)) // of nobody
+	if got, err = w.s.Session(w.ctx, of.Hash); err != nil || got.SeenAt != of.SeenAt+10 {
+		w.Fatalf("%+v %v", got, err)
+	}
+	// What the user becomes is seen at once.
+	u.Role, u.StartUntil, u.Factor, u.FactorAt = comm.Viewer, 7, []byte("k\nx"), 8
+	w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	if got, err = w.s.Session(w.ctx, of.Hash); err != nil || got.Role != comm.Viewer || got.StartUntil != 7 || !got.Protected {
+		w.Fatalf("%+v %v", got, err)
+	}
+	u.Active = false
+	w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	w.wantSeen([]int{2}, 1, 2)
+	for _, want := range []bool{true, false} {
+		if ended, err := w.s.EndSession(w.ctx, admin.Hash); err != nil || ended != want {
+			w.Fatal(ended, err)
+		}
+	}
+	u.Active = true
+	w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	w.wantSeen([]int{1}, 1, 2)
+	w.must(w.s.DeleteUser(w.ctx, u.ID))
+	w.wantSeen(nil, 1, 2)
+}
+
+func sessionsEnd(w *world) {
+	a, b := w.member("a"), w.member("b")
+	for n := range 4 {
+		w.signedIn(n, a)
+	}
+	w.signedIn(4, b)
+	w.signedIn(5, nil)
+	w.must(w.s.UpdateUser(w.ctx, a, true, hashed(2)))
+	w.wantSeen([]int{2, 4, 5}, 0, 1, 2, 3, 4, 5)
+	stale := *a
+	stale.Version--
+	w.wantKind(w.s.UpdateUser(w.ctx, &stale, true, [32]byte{}), comm.Conflict)
+	w.wantSeen([]int{2, 4, 5}, 0, 1, 2, 3, 4, 5)
+	w.must(w.s.UpdateUser(w.ctx, a, true, [32]byte{}))
+	w.wantSeen([]int{4, 5}, 0, 1, 2, 3, 4, 5)
+}
+
+func sessionStart(w *world) {
+	u := w.member("a")
+	stale := *u
+	u.SignedInAt, u.FactorStep, u.Recovery, u.Password = w.now(), 7, "left", "stronger"
+	w.signedIn(1, u)
+	got, err := w.s.User(w.ctx, u.ID)
+	w.must(err)
+	if got.SignedInAt != u.SignedInAt || got.FactorStep != 7 || got.Recovery != "left" || got.Password != "stronger" || got.Version != u.Version {
+		w.Fatalf("%+v", got)
+	}
+	// Whoever read the user before cannot use the same code.
+	now := w.now()
+	err = w.s.StartSession(w.ctx, &store.Session{Hash: hashed(2), User: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now + 1}, &stale)
+	w.wantKind(err, comm.Conflict)
+	u.Active = false
+	w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	err = w.s.StartSession(w.ctx, &store.Session{Hash: hashed(2), User: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now + 1}, u)
+	w.wantKind(err, comm.Conflict)
+	w.must(w.s.DeleteUser(w.ctx, u.ID))
+	err = w.s.StartSession(w.ctx, &store.Session{Hash: hashed(2), User: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now + 1}, u)
+	w.wantCode(err, "not_found")
+	w.wantSeen(nil, 1, 2)
+}
+
+func sessionTrim(w *world) {
+	now := w.now()
+	for n := range 12 {
+		s := &store.Session{Hash: hashed(n), CreatedAt: now, SeenAt: now, ExpiresAt: now + 1000}
+		switch {
+		case n < 4:
+			s.SeenAt = now - 100
+		case n < 8:
+			s.ExpiresAt = now + 1
+		}
+		w.must(w.s.StartSession(w.ctx, s, nil))
+	}
+	for _, want := range []int{3, 3, 2, 0} {
+		if n, err := w.s.TrimSessions(w.ctx, now-99, now+1, 3); err != nil || n != want {
+			w.Fatalf("%d %v, want %d", n, err, want)
+		}
+	}
+	w.wantSeen([]int{8, 9, 10, 11}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+}

@@ -1,0 +1,54 @@
+// The walk of a newcomer who has just started the server: signs in with the printed key, creates an app, sends by the
+// command that is shown, and sees the message. Everything by keyboard, as fast as the pages allow.
+
+import { execFileSync } from "node:child_process";
+import { contextOf, settings } from "./browser.mjs";
+
+// firstRun tells a verdict for each step, with the seconds since the beginning.
+export async function firstRun(browser, world, out) {
+  const context = await contextOf(browser, settings[2]);
+  const page = await context.newPage();
+  const began = Date.now();
+  const step = async (check, todo) => {
+    let detail = "";
+    try {
+      await todo();
+    } catch (e) {
+      detail = `${e.message}\non the page ${page.url()}:\n${(await page.locator("body").innerText()).slice(0, 1500)}`;
+    }
+    out({ page: "first run", setting: "desktop-light", check, ok: detail === "", detail: detail || `after ${((Date.now() - began) / 1000).toFixed(1)} s` });
+    return detail === "";
+  };
+  const heading = (name) => page.getByRole("heading", { name }).waitFor();
+  let command;
+  (await step("the address leads to signing in", async () => {
+    await page.goto(world.base + "/");
+    await page.waitForURL("**/console/sign-in*");
+  })) &&
+    (await step("the printed key signs in", async () => {
+      await page.locator("[name=adminKey]").fill(world.adminKey);
+      await page.keyboard.press("Enter");
+      await heading("Create an app");
+    })) &&
+    (await step("create app", async () => {
+      const name = page.locator("main [name=name]");
+      await name.fill("Newcomer");
+      await name.press("Enter");
+      await heading("Send the first message");
+      command = await page.locator("main pre", { hasText: /^curl / }).innerText();
+    })) &&
+    (await step("send", async () => {
+      await page.goto(world.base + "/console"); // a second tab, in which the message is waited for
+      await heading("See it");
+      const answer = execFileSync("bash", ["-e", "-o", "pipefail", "-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+      if (JSON.parse(answer).status !== "QUEUED") throw new Error(`the command is answered ${answer}`);
+    })) &&
+    (await step("see it", async () => {
+      const link = page.locator('main a[href^="/console/messages/"]').first();
+      await link.waitFor(); // it shows by itself
+      await link.press("Enter");
+      await heading("Timeline");
+      await page.getByText("taken by the provider").first().waitFor();
+    }));
+  await context.close();
+}

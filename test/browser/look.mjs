@@ -1,0 +1,87 @@
+// Looking at one page in one setting: what is judged, and how the verdicts are told.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { turned } from "./browser.mjs";
+import { keyboard } from "./keyboard.mjs";
+import { bytesOf, policyOf, settle } from "./watch.mjs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+// firstView is the largest number of bytes that a page may take on the wire, with everything it needs.
+export const firstView = 150_000;
+
+// look opens a page of the table and tells a verdict for each thing that is judged. A row is
+//   name, path         what it is called, and where it is
+//   status             that it is answered with; 200 if not given
+//   act(page, world)   what is done on it first; what is judged is what then stands there
+//   rare               it is much like another one, and looked at only at full size
+//   signedOut          it is looked at by whoever has not signed in
+//   without            what is not judged, each with the reason
+//
+// view is { page, seen, setting }: the page that is used, watched, and the setting that it has. Where turn is true, the
+// colours of the other scheme are judged on the same page afterwards.
+export async function look({ page, seen, setting }, row, world, turn, tell) {
+  const say = (check, wrong, note, where = setting) => {
+    if (row.without?.[check]) return;
+    tell({ page: row.name, setting: where.name, check, ok: wrong.length === 0, detail: wrong.slice(0, 12).join("\n") || note || "" });
+  };
+  try {
+    seen.forget();
+    const began = Date.now();
+    const answer = await page.goto(world.base + row.path, { waitUntil: "load" });
+    await settle(page, seen);
+    const bytes = await bytesOf(seen);
+    if (row.act) {
+      await row.act(page, world);
+      await settle(page, seen);
+    }
+    const want = row.status ?? 200;
+    say("status", answer.status() === want ? [] : [`${row.path} is answered ${answer.status()}, not ${want}`]);
+    say("size", bytes <= firstView ? [] : [`${bytes} bytes on the wire, more than ${firstView}`], `${bytes} bytes`);
+    say("heading", await page.evaluate(headings));
+    if (setting.phone) say("width", await page.evaluate(tooWide, setting.width));
+    await page.evaluate(axe);
+    say("axe", await judged(page, { type: "tag", values: rules }));
+    const links = await page.evaluate(() => [...document.querySelectorAll("a[href]")].map((a) => a.href));
+    say("keyboard", await keyboard(page, seen.cdp));
+    if (turn) {
+      const other = turned(setting);
+      await page.emulateMedia({ colorScheme: other.scheme });
+      if (other.phone) say("width", await page.evaluate(tooWide, other.width), "", other);
+      say("axe", await judged(page, ["color-contrast"]), "colours", other);
+      await page.emulateMedia({ colorScheme: setting.scheme });
+    }
+    say("console", want < 400 ? seen.console : seen.console.filter((t) => !/Failed to load resource/.test(t)));
+    say("policy", await policyOf(page, seen));
+    say("hosts", [...seen.hosts].map((u) => `asks ${u}`));
+    tell({ page: row.name, setting: setting.name, check: "works", ok: true, links, detail: `${Date.now() - began} ms` });
+  } catch (e) {
+    tell({ page: row.name, setting: setting.name, check: "works", ok: false, detail: String(e.stack ?? e) });
+  }
+}
+
+async function judged(page, runOnly) {
+  const found = await page.evaluate((only) => axe.run(document, { runOnly: only, iframes: false, resultTypes: ["violations"] }), runOnly);
+  return found.violations.flatMap((v) => v.nodes.slice(0, 4).map((n) => `${v.id}: ${n.target.join(" ")}: ${n.failureSummary.replace(/\s+/g, " ")}`));
+}
+
+// Runs in the page.
+function headings() {
+  const wrong = [];
+  if (!document.title.trim()) wrong.push("the page has no title");
+  const h1 = [...document.querySelectorAll("h1")].filter((e) => e.checkVisibility());
+  if (h1.length !== 1) wrong.push(`${h1.length} headings of the first level: ${h1.map((e) => e.innerText).join(", ")}`);
+  if (!document.documentElement.lang) wrong.push("the page does not say its language");
+  return wrong;
+}
+
+// Runs in the page.
+function tooWide(width) {
+  const all = document.scrollingElement.scrollWidth;
+  if (all <= width) return [];
+  const wide = [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > width + 1);
+  const first = wide.filter((e) => !wide.some((o) => o !== e && e.contains(o))).slice(0, 3);
+  return [`${all} pixels wide on a screen of ${width}: ${first.map((e) => e.outerHTML.slice(0, 120)).join(" | ")}`];
+}

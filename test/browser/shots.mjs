@@ -1,0 +1,62 @@
+// Takes the pictures of docs/images (make shots), of the server that stage describes. What differs from one time to
+// the next is only what must: ids and times.
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { contextOf, launch, settings, signIn } from "./browser.mjs";
+import { settle, watch } from "./watch.mjs";
+
+const world = JSON.parse(readFileSync(process.env.STAGED_WORLD, "utf8"));
+const message = (story) => "/console/messages/" + world.stories.find((s) => s.name === story).message;
+
+// shots are the pages, each with the settings that it is shown in, and what is done on it first.
+const all = settings.map((s) => s.name);
+const shots = [
+  { name: "overview", path: "/console", in: all },
+  { name: "messages", path: "/console/messages", in: ["desktop-light", "phone-dark"] },
+  { name: "story", path: message("failed-over"), in: all },
+  { name: "retry", path: message("throttled"), in: ["desktop-light"] },
+  { name: "apps", path: "/console/apps/market", in: ["desktop-light"] },
+  { name: "docs", path: "/docs/guide/quickstart", in: ["desktop-light", "phone-dark"], signedOut: true },
+];
+
+// The pages take the system's own letters, which on a server are whatever is there: pictures have one and the same everywhere.
+function letters() {
+  const family = "Inter";
+  if (!execFileSync("fc-list", [family], { encoding: "utf8" }).trim()) throw new Error(`the pictures need the font ${family}; on Debian: apt-get install fonts-inter`);
+  const dir = mkdtempSync(join(tmpdir(), "shots-"));
+  const alias = (name) => `<match target="pattern"><test name="family"><string>${name}</string></test><edit name="family" mode="prepend" binding="strong"><string>${family}</string></edit></match>`;
+  const file = join(dir, "fonts.conf");
+  writeFileSync(file, `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><include>/etc/fonts/fonts.conf</include>${["system-ui", "sans-serif"].map(alias).join("")}</fontconfig>`);
+  process.env.FONTCONFIG_FILE = file;
+  return () => rmSync(dir, { recursive: true });
+}
+
+const words = process.argv.slice(2);
+const folder = process.env.SHOTS ?? fileURLToPath(new URL("../../docs/images/", import.meta.url));
+mkdirSync(folder, { recursive: true });
+const done = letters();
+const browser = await launch();
+const state = await signIn(browser, world.base, { adminKey: world.adminKey });
+let bytes = 0;
+for (const setting of settings) {
+  for (const shot of shots.filter((s) => s.in.includes(setting.name) && (words.length === 0 || words.includes(s.name)))) {
+    const context = await contextOf(browser, setting, shot.signedOut ? undefined : state);
+    const page = await context.newPage();
+    const seen = await watch(page, world.base);
+    const answer = await page.goto(world.base + shot.path);
+    if (!answer.ok()) throw new Error(`${shot.path} is answered ${answer.status()}`);
+    await shot.act?.(page, world);
+    await settle(page, seen);
+    const path = `${folder}/${shot.name}-${setting.name}.png`;
+    await page.screenshot({ path, animations: "disabled", caret: "hide", scale: "css" });
+    bytes += statSync(path).size;
+    await context.close();
+  }
+}
+await browser.close();
+done();
+console.log(`${(bytes / 1000).toFixed(0)} kB of pictures in ${folder}`);

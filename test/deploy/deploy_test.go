@@ -1,0 +1,186 @@
+// Package deploy holds the files of deploy/ against the product: they name options that exist, and are well-formed.
+package deploy
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/commserver/commserver/internal/config"
+)
+
+const folder = "../../deploy/"
+
+func text(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(folder + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Whatever option a file names, the table of options has.
+func TestOptionsExist(t *testing.T) {
+	t.Parallel()
+	var known []string
+	for _, o := range config.Options() {
+		known = append(known, o.Env(), o.EnvFile())
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, f := range files {
+		if f.IsDir() {
+			continue
+		}
+		for _, name := range regexp.MustCompile(`COMMS_[A-Z_]+`).FindAllString(text(t, f.Name()), -1) {
+			if named++; !slices.Contains(known, name) {
+				t.Errorf("%s names %s, which is no option", f.Name(), name)
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("only %d names were found", named)
+	}
+}
+
+// compose is what is looked at of a compose file.
+type compose struct {
+	Services map[string]struct {
+		Image       string
+		Environment map[string]string
+		Ports       []string
+		Secrets     []string
+		Volumes     []string
+		ReadOnly    bool                                  `yaml:"read_only"`
+		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
+		Build       struct{ Context, Dockerfile string }
+	}
+	Secrets map[string]struct{ File string }
+	Volumes map[string]any
+}
+
+func TestComposeFiles(t *testing.T) {
+	t.Parallel()
+	for name, nodes := range map[string]int{"compose.yaml": 1, "compose.cluster.yaml": 3} {
+		var c compose
+		if err := yaml.Unmarshal([]byte(text(t, name)), &c); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		found, ports := 0, map[string]bool{}
+		for service, s := range c.Services {
+			for _, secret := range s.Secrets {
+				if c.Secrets[secret].File == "" {
+					t.Errorf("%s: %s wants the secret %s, which is none", name, service, secret)
+				}
+			}
+			for key, value := range s.Environment {
+				if path, ok := strings.CutPrefix(value, "/run/secrets/"); ok && !slices.Contains(s.Secrets, path) {
+					t.Errorf("%s: %s reads %s, and is not given it", name, service, value)
+				}
+				if strings.HasPrefix(key, "COMMS_") && (strings.HasSuffix(key, "_KEY") || strings.HasSuffix(key, "_KEYS")) {
+					t.Errorf("%s: %s has the secret %s in the file", name, service, key)
+				}
+			}
+			for on := range s.DependsOn {
+				if _, ok := c.Services[on]; !ok {
+					t.Errorf("%s: %s depends on %s, which is none", name, service, on)
+				}
+			}
+			if s.Build.Dockerfile == "" {
+				continue
+			}
+			found++
+			if !s.ReadOnly || s.Build.Context != ".." {
+				t.Errorf("%s: %s can be written to, or is built elsewhere", name, service)
+			}
+			if _, err := os.Stat(filepath.Join(folder, s.Build.Context, s.Build.Dockerfile)); err != nil {
+				t.Error(err)
+			}
+			for _, p := range s.Ports {
+				if !strings.HasPrefix(p, "127.0.0.1:") || !strings.HasSuffix(p, ":3008") || ports[p] {
+					t.Errorf("%s: %s has the port %s", name, service, p)
+				}
+				ports[p] = true
+			}
+		}
+		if found != nodes {
+			t.Errorf("%s has %d nodes, want %d", name, found, nodes)
+		}
+	}
+}
+
+// The image has nothing but the program, does not run as root, and asks the program itself for its health.
+func TestDockerfile(t *testing.T) {
+	t.Parallel()
+	known := []string{"FROM", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "ENV", "EXPOSE", "VOLUME", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+	whole := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(text(t, "Dockerfile"), "")
+	stage, steps := "", map[string]string{}
+	for line := range strings.Lines(whole) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		word, rest, _ := strings.Cut(line, " ")
+		if !slices.Contains(known, word) {
+			t.Errorf("%q is no instruction", word)
+		}
+		if word == "FROM" {
+			stage = rest
+		}
+		if stage == "scratch" {
+			steps[word] = rest
+			if word == "RUN" {
+				t.Error("nothing can run in an empty image")
+			}
+		}
+	}
+	for word, want := range map[string]string{"USER": "65532:65532", "HEALTHCHECK": `CMD ["/commserver", "health"]`, "ENTRYPOINT": `["/commserver"]`, "CMD": `["serve"]`, "STOPSIGNAL": "SIGTERM"} {
+		if !strings.Contains(steps[word], want) {
+			t.Errorf("%s is %q, want %q", word, steps[word], want)
+		}
+	}
+	goVersion := regexp.MustCompile(`(?m)^go (\d+\.\d+)`)
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := goVersion.FindSubmatch(mod); m == nil || !strings.Contains(whole, "FROM golang:"+string(m[1])+"-") {
+		t.Errorf("the image is not built with the Go release of go.mod")
+	}
+}
+
+// The unit is one that systemd takes, and it keeps the service from what it does not need.
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	unit := text(t, "commserver.service")
+	for _, want := range []string{"DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes", "CapabilityBoundingSet=\n", "StateDirectory=commserver", "ExecStart=/usr/local/bin/commserver serve"} {
+		if !strings.Contains(unit, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		return // systemd itself is asked where it is there
+	}
+	path := filepath.Join(t.TempDir(), "commserver.service")
+	if err := os.WriteFile(path, []byte(strings.Replace(unit, "ExecStart=/usr/local/bin/commserver", "ExecStart=/bin/true", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), analyze, "verify", path).CombinedOutput(); err != nil || strings.Contains(string(out), "commserver.service:") {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=true", "--threshold=20", "--no-pager", path).CombinedOutput()
+	if err != nil { // above 2.0 of 10
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}

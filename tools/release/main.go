@@ -1,0 +1,194 @@
+// Command release makes what a release is made of: a static binary for each system in an archive of
+// its own, an SBOM of each (CycloneDX), and the sums of all of it.
+//
+// It promises the same bytes for the same commit, Go release and set of modules, whatever the machine, the folder and the time: binaries are
+// built with -trimpath and without a build id, archives hold their files in one order, by one owner and at the time of the commit.
+// It signs nothing and uploads nothing.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// target is a system that binaries are made for.
+type target struct{ system, machine string }
+
+func targets() []target {
+	return []target{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}}
+}
+
+func main() {
+	root := flag.String("root", "..", "folder of the product")
+	out := flag.String("out", "", "folder to write to, which must be empty or absent")
+	only := flag.String("only", "", "one target alone, such as linux/amd64")
+	flag.Parse()
+	if err := run(context.Background(), *root, *out, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+}
+
+// release is what is the same for every target.
+type release struct {
+	root, out string
+	version   string
+	at        time.Time // of the commit
+	texts     []byte    // of the licences
+	spdx      map[string]string
+}
+
+func run(ctx context.Context, root, out, only string) error {
+	if out == "" {
+		return fmt.Errorf("-out is needed: the folder to write to")
+	}
+	r, err := prepare(ctx, root, out)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, t := range targets() {
+		if only != "" && only != t.system+"/"+t.machine {
+			continue
+		}
+		made, err := r.make(ctx, t)
+		if err != nil {
+			return fmt.Errorf("%s/%s: %w", t.system, t.machine, err)
+		}
+		names = append(names, made...)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("%q is no target", only)
+	}
+	return sums(out, names)
+}
+
+func prepare(ctx context.Context, root, out string) (*release, error) {
+	if left, err := os.ReadDir(out); err == nil && len(left) > 0 {
+		return nil, fmt.Errorf("%s is not empty", out)
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return nil, err
+	}
+	r := &release{root: root, out: out}
+	described, err := command(ctx, root, nil, "git", "describe", "--tags", "--always", "--dirty")
+	if err != nil {
+		return nil, err
+	}
+	r.version = strings.TrimPrefix(strings.TrimSpace(described), "v")
+	stamp, err := command(ctx, root, nil, "git", "log", "-1", "--format=%ct")
+	if err != nil {
+		return nil, err
+	}
+	seconds, err := strconv.ParseInt(strings.TrimSpace(stamp), 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	r.at = time.Unix(seconds, 0).UTC()
+	if r.spdx, err = licences(filepath.Join(root, "internal", "licence", "modules.tsv")); err != nil {
+		return nil, err
+	}
+	r.texts, err = r.licenceTexts(ctx)
+	return r, err
+}
+
+// make builds a target, and answers the names of the files that it wrote.
+func (r *release) make(ctx context.Context, t target) ([]string, error) {
+	name := "commserver-" + r.version + "-" + t.system + "-" + t.machine
+	program := "commserver"
+	if t.system == "windows" {
+		program += ".exe"
+	}
+	dir, err := os.MkdirTemp("", "commserver-release-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, program)
+	env := []string{"CGO_ENABLED=0", "GOOS=" + t.system, "GOARCH=" + t.machine, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off"}
+	if _, err := command(ctx, r.root, env, "go", "build", "-trimpath", "-buildvcs=true", "-ldflags", "-s -w -buildid=", "-o", path, "./cmd/commserver"); err != nil {
+		return nil, err
+	}
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := buildinfo.Read(bytes.NewReader(binary))
+	if err != nil {
+		return nil, err
+	}
+	bom, err := r.bill(t, binary, info)
+	if err != nil {
+		return nil, err
+	}
+	files := []file{{program, binary, 0o755}, {"THIRD-PARTY.txt", r.texts, 0o644}, {"sbom.cdx.json", bom, 0o644}}
+	for _, x := range []string{"LICENSE", "README.md", "CHANGELOG.md"} {
+		text, err := os.ReadFile(filepath.Join(r.root, x))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{x, text, 0o644})
+	}
+	if t.system == "linux" {
+		for _, x := range []string{"commserver.service", "commserver.env.example"} {
+			text, err := os.ReadFile(filepath.Join(r.root, "deploy", x))
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, file{x, text, 0o644})
+		}
+	}
+	archive, pack := name+".tar.gz", tarball
+	if t.system == "windows" {
+		archive, pack = name+".zip", zipped
+	}
+	packed, err := pack(name, files, r.at)
+	if err != nil {
+		return nil, err
+	}
+	for n, b := range map[string][]byte{archive: packed, name + ".cdx.json": bom} {
+		if err := os.WriteFile(filepath.Join(r.out, n), b, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return []string{archive, name + ".cdx.json"}, nil
+}
+
+// sums writes SHA256SUMS as sha256sum -c reads it.
+func sums(out string, names []string) error {
+	slices.Sort(names)
+	var b strings.Builder
+	for _, n := range names {
+		data, err := os.ReadFile(filepath.Join(out, n))
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(data)
+		fmt.Fprintf(&b, "%s  %s\n", hex.EncodeToString(sum[:]), n)
+	}
+	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(b.String()), 0o644)
+}
+
+func command(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	b, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, errs.String())
+	}
+	return string(b), nil
+}
