@@ -78,19 +78,20 @@ Send a first message (the sandbox delivers nothing to anybody):
     -H "Content-Type: application/json" \
     -d '{"channel":"SMS","to":"233241234567","body":"Hello from CommServer","idempotencyKey":"welcome-user-42"}'
 
-See what became of it:
+See what became of it, in the console or here:
 
+  %[1]s/console
   curl -H "X-App-ID: %[2]s" -H "X-API-Key: %[3]s" %[1]s/api/v1/messages
 
 `, f.BaseURL, f.AppID, f.APIKey)
 	if f.AdminKeyFile != "" {
-		fmt.Fprintf(w, "The admin key, shown this once and kept in %s:\n\n  %s\n\n", f.AdminKeyFile, f.AdminKey.Reveal())
+		fmt.Fprintf(w, "The admin key, which opens the console, shown this once and kept in %s:\n\n  %s\n\n", f.AdminKeyFile, f.AdminKey.Reveal())
 	}
 }
 
 // printNoApp tells the operator of a shared database without apps how to make one.
 func printNoApp(w io.Writer, f app.First) {
-	fmt.Fprintf(w, "\nCommServer is running on %s. Its database has no app yet.\n\n", f.BaseURL)
+	fmt.Fprintf(w, "\nCommServer is running on %[1]s. Its database has no app yet. The console is at %[1]s/console, for whoever has the admin key.\n\n", f.BaseURL)
 	if !f.Provisioning {
 		fmt.Fprint(w, `Set COMMS_PROVISIONING_KEY to 32 random characters (openssl rand -hex 32) on every node and restart.
 Then create the first app:

@@ -76,7 +76,7 @@ const adminKey = "the-administrator-of-a-staged-server-0123"
 
 var (
 	serverReady    = regexp.MustCompile(`"msg":"ready","url":"([^"]+)"`)
-	firstPrinted   = regexp.MustCompile(`(?s)CommServer is running on (\S+)\n.*The admin key, shown this once[^\n]*\n\n +(\S+)\n`)
+	firstPrinted   = regexp.MustCompile(`(?s)CommServer is running on (\S+)\n.*The admin key, [^\n]*shown this once[^\n]*\n\n +(\S+)\n`)
 	simulatorReady = regexp.MustCompile(`(?s)running on (http://[^ ]+)\..*_simulate/ledger`)
 	simulatorText  = regexp.MustCompile(`(RESEND|ARKESEL|TWILIO) +\{.*"baseUrl":"([^"]+)"`)
 )
