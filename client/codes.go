@@ -45,11 +45,16 @@ const (
 	CodeInvalidAction           = "invalid_action"            // action is not one that is known here; see details.fields.
 	CodeInvalidWebhookURL       = "invalid_webhook_url"       // The webhook URL must be https, with a public host.
 	CodeTooManyEndpoints        = "too_many_endpoints"        // The app has as many webhook endpoints as it can have; delete one first.
+	CodeTooManyUsers            = "too_many_users"            // There are as many users as there can be; delete one first.
 	CodeInvalidConfig           = "invalid_config"            // The provider configuration is wrong; see details.fields.
 	CodeBlockedAddress          = "blocked_address"           // This address is not allowed as a target.
 	CodeUnauthenticated         = "unauthenticated"           // Missing or invalid credentials: check X-App-ID and X-API-Key, and that app and key are active.
+	CodeSecondFactorRequired    = "second_factor_required"    // The password is right; send the code of the second factor with it, or a recovery code.
 	CodeForgedReport            = "forged_report"             // The report is not signed as its provider signs; nothing was stored.
 	CodeInsufficientScope       = "insufficient_scope"        // The API key lacks a scope.
+	CodeInsufficientRole        = "insufficient_role"         // Your role does not allow this; an administrator can change it.
+	CodeCrossSite               = "cross_site"                // A page of another site sent this request with your session; nothing was changed.
+	CodePasswordChangeRequired  = "password_change_required"  // The password was set by an administrator: choose your own first, with POST /api/admin/session/password.
 	CodeFromNotAllowed          = "from_not_allowed"          // This sender is not allowed for the app.
 	CodeNumberNotAllowed        = "number_not_allowed"        // The app may not send SMS to this number: its administrator allows other beginnings.
 	CodeNotFound                = "not_found"                 // No such resource; check the path and the identifier.

@@ -53,6 +53,9 @@ func (c *Client) ExportSuppressions(ctx context.Context, format string) (io.Read
 
 // stream makes one request without a time limit of its own and answers the body.
 func (c *Client) stream(ctx context.Context, method, path, query, format string, body io.Reader) (io.ReadCloser, error) {
+	if !whole(path) {
+		return nil, errNoID
+	}
 	target := c.base.JoinPath(path)
 	target.RawQuery = query
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)

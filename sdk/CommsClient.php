@@ -237,6 +237,12 @@ final class CommsClient
         return $this->get('/api/v1/sandbox/messages/' . Caller::part($id));
     }
 
+    /** A captured email as a mail server would have got it (RFC 5322), with its attachments, in pieces. */
+    public function getCaptureSource(string $id): \Generator
+    {
+        return $this->http->pieces('/api/v1/sandbox/messages/' . Caller::part($id) . '/source', []);
+    }
+
     /** Waits until the sandbox takes a message to the address `to`, for end-to-end tests; `timeout` is 50 at most, then the error's code is nothing_captured. */
     public function waitForCapture(array $query): array
     {

@@ -345,6 +345,11 @@ export class CommsClient {
     return this.#http.json({ method: "GET", path: `/api/v1/sandbox/messages/${segment(id)}`, repeat: true }, options);
   }
 
+  /** A captured email as a mail server would have got it (RFC 5322), with its attachments. */
+  getCaptureSource(id: string, options?: CallOptions): Promise<ReadableStream<Uint8Array>> {
+    return this.#http.stream({ method: "GET", path: `/api/v1/sandbox/messages/${segment(id)}/source` }, options);
+  }
+
   /** Waits until the sandbox takes a message to an address, for end-to-end tests. `timeout` is in seconds, 50 at most; then the error's code is nothing_captured. */
   waitForCapture(query: WaitForCaptureQuery, options: CallOptions = {}): Promise<Capture> {
     const timeoutMs = Math.max(options.timeoutMs ?? this.#http.timeoutMs, ((query.timeout ?? 30) + 10) * 1000);
@@ -1505,7 +1510,7 @@ export interface ChangedMessage {
   mayHaveBeenSent: boolean;
   /** SENT, and the provider, which reports what became of messages, has not done so within COMMS_RECEIPT_TIMEOUT (72 hours). Never in the sandbox. */
   unconfirmed: boolean;
-  /** Why a QUEUED message does not start: schedule, retry, turn, repeat, app_paused, queue_paused, provider_throttled, provider_down, provider_rate, provider_busy, server_busy, credentials_unavailable, provider_off, provider_unsupported. What a provider or the server is waited for is known up to two seconds late, as turn until then. */
+  /** Why a QUEUED message does not start: schedule, retry, turn, repeat, app_paused, queue_paused, held, provider_throttled, provider_down, provider_rate, provider_busy, server_busy, credentials_unavailable, provider_off, provider_unsupported. What a provider or the server is waited for is known up to two seconds late, as turn until then. */
   waitingFor: string | null;
   /** When a QUEUED message is tried next, if that is known. */
   nextAttemptAt: string | null;
@@ -1696,7 +1701,7 @@ export interface Message {
   mayHaveBeenSent: boolean;
   /** SENT, and the provider, which reports what became of messages, has not done so within COMMS_RECEIPT_TIMEOUT (72 hours). Never in the sandbox. */
   unconfirmed: boolean;
-  /** Why a QUEUED message does not start: schedule, retry, turn, repeat, app_paused, queue_paused, provider_throttled, provider_down, provider_rate, provider_busy, server_busy, credentials_unavailable, provider_off, provider_unsupported. What a provider or the server is waited for is known up to two seconds late, as turn until then. */
+  /** Why a QUEUED message does not start: schedule, retry, turn, repeat, app_paused, queue_paused, held, provider_throttled, provider_down, provider_rate, provider_busy, server_busy, credentials_unavailable, provider_off, provider_unsupported. What a provider or the server is waited for is known up to two seconds late, as turn until then. */
   waitingFor: string | null;
   /** When a QUEUED message is tried next, if that is known. */
   nextAttemptAt: string | null;
@@ -1752,7 +1757,7 @@ export interface MessageItem {
   mayHaveBeenSent: boolean;
   /** SENT, and the provider, which reports what became of messages, has not done so within COMMS_RECEIPT_TIMEOUT (72 hours). Never in the sandbox. */
   unconfirmed: boolean;
-  /** Why a QUEUED message does not start: schedule, retry, turn, repeat, app_paused, queue_paused, provider_throttled, provider_down, provider_rate, provider_busy, server_busy, credentials_unavailable, provider_off, provider_unsupported. What a provider or the server is waited for is known up to two seconds late, as turn until then. */
+  /** Why a QUEUED message does not start: schedule, retry, turn, repeat, app_paused, queue_paused, held, provider_throttled, provider_down, provider_rate, provider_busy, server_busy, credentials_unavailable, provider_off, provider_unsupported. What a provider or the server is waited for is known up to two seconds late, as turn until then. */
   waitingFor: string | null;
   /** When a QUEUED message is tried next, if that is known. */
   nextAttemptAt: string | null;
@@ -2473,11 +2478,16 @@ export type CommsErrorCode =
   | "invalid_action"
   | "invalid_webhook_url"
   | "too_many_endpoints"
+  | "too_many_users"
   | "invalid_config"
   | "blocked_address"
   | "unauthenticated"
+  | "second_factor_required"
   | "forged_report"
   | "insufficient_scope"
+  | "insufficient_role"
+  | "cross_site"
+  | "password_change_required"
   | "from_not_allowed"
   | "number_not_allowed"
   | "not_found"

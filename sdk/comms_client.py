@@ -341,6 +341,10 @@ class CommsClient:
     def get_capture(self, id: str) -> Json:
         return self._get(f"/api/v1/sandbox/messages/{_part(id)}")
 
+    def get_capture_source(self, id: str) -> Iterator[bytes]:
+        """A captured email as a mail server would have got it (RFC 5322), with its attachments, in pieces."""
+        return self._pieces(f"/api/v1/sandbox/messages/{_part(id)}/source", {})
+
     def wait_for_capture(self, *, to: str, timeout: int = 30, **query: Any) -> Json:
         """Waits until the sandbox takes a message to an address, for end-to-end tests; at most 50 seconds, then the error's code is nothing_captured."""
         return self._http.json("GET", "/api/v1/sandbox/messages/wait", query={**_members(query), "to": to, "timeout": timeout}, repeat=True, timeout=max(self._http.timeout, timeout + 10.0))

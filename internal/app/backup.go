@@ -54,8 +54,16 @@ func Restore(ctx context.Context, cfg config.Config, file *os.File, check bool, 
 	if err := backup.Opens(&sum.BackupHead, ring); err != nil {
 		return sum, err
 	}
-	if check {
+	if check && cfg.Database.Kind == config.PostgreSQL {
 		return sum, nil
+	}
+	if check { // the database itself is looked through, at a place that goes
+		dir, failed := os.MkdirTemp("", "commserver-check-")
+		if failed != nil {
+			return sum, fmt.Errorf("make a folder to look through the backup: %w", failed)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		cfg.Database.Path = filepath.Join(dir, "commserver.db")
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return sum, fmt.Errorf("read the backup: %w", err)

@@ -221,6 +221,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 	waits := backlog.New(a.store)
 	a.watch(opt, out, waits, tries)
 	return httpapi.New(httpapi.Config{
+		Beside:         beside,
 		Auth:           a.auth,
 		Identity:       a.identity,
 		Intake:         a.intake,

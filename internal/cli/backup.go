@@ -120,14 +120,15 @@ would take for a database. The key ring of the server that was backed up must be
 The restored database is held: a server that starts with it accepts messages and sends none, and posts no webhook, until 'commserver queue release'.
 What was sent after the backup was made is not known in it. Stop the old server first.
 
---check reads and checks everything, and writes nothing.`
+--check reads and checks everything, and writes nothing that stays: of SQLite the database is taken out into the folder for temporary files (TMPDIR), looked
+through and removed.`
 
 func restoreCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "restore FILE", Short: "Make a database from a backup, and hold it", Long: restoreHelp, Args: cobra.ExactArgs(1),
 		Example: "  commserver restore --check comms.backup\n  COMMS_DATA_DIR=/srv/comms commserver restore comms.backup"}
 	bindOptions(cmd)
 	bindOutput(cmd)
-	check := cmd.Flags().Bool("check", false, "check the backup and write nothing")
+	check := cmd.Flags().Bool("check", false, "check the backup and write nothing that stays")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := loadConfig(cmd, s)
 		if err != nil {

@@ -6,11 +6,14 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
 	"strings"
+
+	"github.com/commserver/commserver/internal/webui"
 )
 
 //go:embed assets
@@ -49,23 +52,31 @@ func readFiles() (*files, error) {
 		if err != nil {
 			return err
 		}
-		zipped, err := compress(data)
-		if err != nil {
-			return err
-		}
-		if len(zipped) >= len(data) {
-			zipped = nil
-		}
-		sum, base := sha256.Sum256(data), path.Base(name)
-		ext := path.Ext(base)
-		asked := strings.TrimSuffix(base, ext) + "." + hex.EncodeToString(sum[:hashShown]) + ext
-		out.byName[base], out.byAsked[asked] = assetsPath+asked, &file{kind, data, zipped}
-		return nil
+		return out.add(path.Base(name), kind, data)
 	})
+	// What all pages for people share.
+	for name, text := range map[string]string{"tokens.css": webui.Tokens(), "mark.svg": webui.Mark()} {
+		err = errors.Join(err, out.add(name, assetKinds[path.Ext(name)], []byte(text)))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the console's assets: %w", err)
 	}
 	return out, nil
+}
+
+// add makes a file known under its name and the hash of its content.
+func (f *files) add(base, kind string, data []byte) error {
+	zipped, err := compress(data)
+	if err != nil {
+		return err
+	}
+	if len(zipped) >= len(data) {
+		zipped = nil
+	}
+	sum, ext := sha256.Sum256(data), path.Ext(base)
+	asked := strings.TrimSuffix(base, ext) + "." + hex.EncodeToString(sum[:hashShown]) + ext
+	f.byName[base], f.byAsked[asked] = assetsPath+asked, &file{kind, data, zipped}
+	return nil
 }
 
 func compress(data []byte) ([]byte, error) {

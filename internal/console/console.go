@@ -27,7 +27,7 @@
 //  5. A row in routes.go, with the section of the navigation that it belongs to, and may, the act that a role
 //     needs to see it. A section is shown once a route of it exists. The tests walk that table: give the route's
 //     wildcards a value in sample (console_test.go) and fill its page with data in test/console.
-//  6. Styles only in assets/*.css by tokens (assets/tokens.css); no style or script in a page, no inline handler.
+//  6. Styles only in assets/*.css by the tokens of internal/webui; no style or script in a page, no inline handler.
 package console
 
 import (

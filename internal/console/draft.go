@@ -18,7 +18,7 @@ import (
 // valuesOf reads the lines of values: name = value.
 func valuesOf(text string) map[string]string {
 	out := map[string]string{}
-	for _, line := range strings.Split(unixLines(text), "\n") {
+	for line := range strings.SplitSeq(unixLines(text), "\n") {
 		name, value, ok := strings.Cut(line, "=")
 		if name = strings.TrimSpace(name); ok && name != "" {
 			out[name] = strings.TrimSpace(value)
@@ -81,11 +81,11 @@ func faultOf(err error) string {
 	if !errors.As(err, &e) {
 		return err.Error()
 	}
-	out := e.Text
+	out := []string{e.Text}
 	for _, name := range sorted(e.Fields) {
-		out += "\n" + name + " " + e.Fields[name]
+		out = append(out, name+" "+e.Fields[name])
 	}
-	return out
+	return strings.Join(out, "\n")
 }
 
 // bubbles shows an SMS in the frame as a phone does; the frame has no style sheet of ours.

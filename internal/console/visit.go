@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -338,12 +337,4 @@ func (c *Console) readPages() (map[string]*template.Template, error) {
 		out[strings.TrimSuffix(entry.Name(), ".html")] = set
 	}
 	return out, nil
-}
-
-// counted reads a number of the query; fallback where there is none.
-func (v *visit) counted(name string, fallback int) int {
-	if n, err := strconv.Atoi(v.asked(name)); err == nil && n > 0 {
-		return n
-	}
-	return fallback
 }

@@ -136,7 +136,7 @@ func endpointForm(e *client.Endpoint) *form {
 func endpointOf(in url.Values) client.EndpointChange {
 	statuses, channels := append([]string{}, in["statuses"]...), append([]string{}, in["channels"]...)
 	tags := []string{}
-	for _, tag := range strings.Split(in.Get("tags"), ",") {
+	for tag := range strings.SplitSeq(in.Get("tags"), ",") {
 		if tag = strings.TrimSpace(tag); tag != "" {
 			tags = append(tags, tag)
 		}

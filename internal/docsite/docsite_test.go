@@ -41,8 +41,14 @@ func site(t *testing.T) *Site {
 	return s
 }
 
+// reply is an answer's status and headers.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // get asks for a path as a client that takes no compression.
-func get(t *testing.T, s *Site, path string, change ...func(*http.Request)) (*http.Response, string) {
+func get(t *testing.T, s *Site, path string, change ...func(*http.Request)) (reply, string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
 	for _, c := range change {
@@ -50,7 +56,7 @@ func get(t *testing.T, s *Site, path string, change ...func(*http.Request)) (*ht
 	}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	return w.Result(), w.Body.String()
+	return reply{w.Code, w.Header()}, w.Body.String()
 }
 
 // TestEveryPageIsInTheContents: a page that nobody can find is not there, and one that is listed exists.

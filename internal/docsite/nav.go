@@ -19,7 +19,7 @@ func contents() []section {
 		{"Providers", []string{"providers.md", "providers/resend.md", "providers/smtp.md", "providers/twilio.md", "providers/ghana.md", "providers/arkesel.md", "providers/hubtel.md", "providers/nalo.md", "providers/mnotify.md"}},
 		{"API reference", append([]string{"api.md"}, apiFiles()...)},
 		{"Reference", []string{"errors.md", "config.md", "cli.md", "simulate.md"}},
-		{"Operator's handbook", []string{"operate/install.md", "operate/sizing.md", "operate/nodes.md", "operate/failover.md", "operate/backup.md", "operate/upgrade.md", "metrics.md", "logs.md", "admin.md", "keys.md", "retention.md", "security.md"}},
+		{"Operator's handbook", []string{"operate/install.md", "operate/sizing.md", "operate/nodes.md", "operate/failover.md", "operate/backup.md", "operate/upgrade.md", "console.md", "metrics.md", "logs.md", "admin.md", "keys.md", "retention.md", "security.md"}},
 		{"Incidents", []string{"alerts.md", "incidents/provider_down.md", "incidents/messages_waiting.md", "incidents/endpoint_failing.md", "incidents/app_without_provider.md",
 			"incidents/key_expiring.md", "incidents/storage_failing.md", "incidents/storage_low.md", "runbook.md"}},
 		{"How it is built", []string{"reliability.md", "benchmarks.md", "architecture.md", "adding.md", "decisions/0001-dispatch.md", "decisions/0002-sqlite.md", "decisions/0003-postgresql-state.md", "decisions/0004-search.md",

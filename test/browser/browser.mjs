@@ -48,7 +48,7 @@ export async function contextOf(browser, setting, storageState) {
     timezoneId: "UTC",
     storageState,
   });
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(120_000); // a machine under load is no fault of the page
   return context;
 }
 

@@ -61,8 +61,10 @@ export async function corpus(browser, world, out) {
     const answer = await page.goto(world.base + path, { waitUntil: "load" }).catch((e) => k.wrong.push(`${path}: ${e.message.split("\n")[0]}`) && null);
     if (!answer) return;
     const source = await answer.text().catch(() => "");
-    await page.evaluate(() => new Promise((ok) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(ok, 20)))));
-    const there = await page.evaluate(planted);
+    const there = await page
+      .evaluate(() => new Promise((ok) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(ok, 20)))))
+      .then(() => page.evaluate(planted))
+      .catch((e) => ({ wrong: [`the page goes elsewhere by itself: ${e.message.split("\n")[0]}`], links: [], forms: [] }));
     for (const what of [...ran, ...asked, ...there.wrong]) k.wrong.push(`${path}: ${what}`);
     for (const m of source.matchAll(/[(/\\=:]([12]\d{3})\b/g)) k.numbers.add(Number(m[1]));
     for (const link of there.links) enqueue(link);
@@ -103,10 +105,10 @@ function planted() {
     if (e.localName === "style" && /elsewhere/.test(e.textContent)) wrong.push(`planted <style>: ${e.textContent.slice(0, 60)}`);
     if (["base", "object", "embed", "applet", "marquee"].includes(e.localName) || (e.localName === "meta" && e.httpEquiv?.toLowerCase() === "refresh")) wrong.push(`planted <${e.localName}>`);
   }
-  const links = [...document.querySelectorAll("a[href]")].map((a) => a.href).filter((h) => h.startsWith(location.origin));
+  const links = [...document.querySelectorAll("a[href]:not([download])")].map((a) => a.href).filter((h) => h.startsWith(location.origin));
   const forms = [...document.querySelectorAll("form")]
-    .filter((f) => f.method === "get")
-    .map((f) => ({ action: new URL(f.action).pathname, fields: [...f.elements].filter((e) => e.name && ["text", "search", "textarea", "hidden", "select-one"].includes(e.type)).map((e) => e.name) }))
+    .filter((f) => (f.getAttribute("method") ?? "get").toLowerCase() === "get") // f.action and f.method may be inputs of that name
+    .map((f) => ({ action: new URL(f.getAttribute("action") ?? "", location.href).pathname, fields: [...f.elements].filter((e) => e.name && ["text", "search", "textarea", "hidden", "select-one"].includes(e.type)).map((e) => e.name) }))
     .filter((f) => f.fields.length > 0);
   return { wrong, links, forms };
 }

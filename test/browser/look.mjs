@@ -44,7 +44,7 @@ export async function look({ page, seen, setting }, row, world, turn, tell) {
     if (setting.phone) say("width", await page.evaluate(tooWide, setting.width));
     await page.evaluate(axe);
     say("axe", await judged(page, { type: "tag", values: rules }));
-    const links = await page.evaluate(() => [...document.querySelectorAll("a[href]")].map((a) => a.href));
+    const links = await page.evaluate(() => [...document.querySelectorAll("a[href]:not([download])")].map((a) => a.href));
     say("keyboard", await keyboard(page, seen.cdp));
     if (turn) {
       const other = turned(setting);

@@ -5,8 +5,8 @@ import { pattern } from "./executes.mjs";
 import { look } from "./look.mjs";
 import { watch } from "./watch.mjs";
 
-// walk looks at rows of pages: where world.full in each of the four settings, else in two of them, and at the colours of
-// the other two. Each setting has one browser that is signed in and one that is not, and in each two pages are used
+// walk looks at rows of pages: where world.full in each of the four settings, else in one of two of them, in turn, and at the
+// colours of another one. Each setting has one browser that is signed in and one that is not, and in each two pages are used
 // side by side.
 export async function walk(browser, world, rows, out) {
   const state = rows.some((row) => !row.signedOut) ? await signIn(browser, world.base, { adminKey: world.adminKey }) : undefined;
@@ -14,7 +14,8 @@ export async function walk(browser, world, rows, out) {
   const lanes = [];
   for (const setting of world.only ? settings.filter((s) => s.name === world.only) : world.full ? settings : halves) {
     for (const signedOut of [false, true]) {
-      const mine = rows.filter((row) => Boolean(row.signedOut) === signedOut);
+      const all = rows.filter((row) => Boolean(row.signedOut) === signedOut);
+      const mine = world.full || world.only ? all : all.filter((_, n) => n % halves.length === halves.indexOf(setting));
       if (mine.length === 0) continue;
       const context = await contextOf(browser, setting, signedOut ? undefined : state);
       contexts.push(context);

@@ -45,7 +45,7 @@ export async function watch(page, base) {
 // settle waits until nothing has been loaded for a moment; streams may go on.
 export async function settle(page, seen) {
   await page.evaluate(() => document.fonts.ready.then(() => new Promise((ok) => requestAnimationFrame(() => requestAnimationFrame(ok)))));
-  for (const end = Date.now() + 20_000; Date.now() < end; ) {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
     if (seen.open.size === 0 && Date.now() - seen.last >= 40) return;
     await new Promise((ok) => setTimeout(ok, 10));
   }

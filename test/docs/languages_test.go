@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -104,10 +105,7 @@ func (r *reader) webhook(t *testing.T) posted {
 func cases(t *testing.T, genuine posted) (posts []posted, want []bool) {
 	t.Helper()
 	add := func(valid bool, change func(p *posted)) {
-		p := posted{Headers: map[string]string{}, Body: genuine.Body}
-		for name, value := range genuine.Headers {
-			p.Headers[name] = value
-		}
+		p := posted{Headers: maps.Clone(genuine.Headers), Body: genuine.Body}
 		change(&p)
 		posts, want = append(posts, p), append(want, valid)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -186,11 +187,7 @@ func (p *process) allSent(a tenant) {
 func (s *mailServer) all() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := map[string]int{}
-	for to, n := range s.rcpts {
-		out[to] = n
-	}
-	return out
+	return maps.Clone(s.rcpts)
 }
 
 // What cannot be restored is refused before anything is written, with the reason; and a command that is killed leaves no half.

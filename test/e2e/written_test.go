@@ -4,12 +4,18 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/test/pgtest"
@@ -29,8 +35,10 @@ func TestNothingSecretIsWrittenDown(t *testing.T) {
 			t.Parallel()
 			n := &noted{t: t, dir: t.TempDir(), refuser: newMailServer(t, map[string]string{"refused@secret.example.com": "550 5.1.1 <refused@secret.example.com> no such user"}), logins: newLoginServer(t)}
 			n.p = serve(t, n.dir, append(env, "COMMS_PROVISIONING_KEY="+provisioningKey, "COMMS_ADMIN_KEY="+n.admin(), "COMMS_ENCRYPTION_KEYS="+ring.Reveal(),
-				"COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8", "COMMS_LOG_LEVEL=debug")...)
+				"COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8", "COMMS_LOG_LEVEL=debug", "COMMS_LOG_FORMAT=json", "COMMS_INTERNAL_ADDR=127.0.0.1:0")...)
 			n.use()
+			n.disturb()
+			inside := n.inside()
 			stored := scanned{}
 			if name == "SQLite" { // as it is with the server running: the log is full
 				stored.files(t, filepath.Join(n.dir, "data"), "admin-key", "encryption-keys")
@@ -66,7 +74,14 @@ func TestNothingSecretIsWrittenDown(t *testing.T) {
 				}
 			}
 			said := scanned{"standard output": []byte(n.p.output()), "standard error": []byte(n.p.errors())}
-			for _, word := range append(secrets, "hidden words", "hidden subject", "hidden variable", "hidden template", "secret.example.com/hidden", "ama@secret", "refused@secret", "imported@secret", "233241239999", "hidden note") {
+			for line := range strings.Lines(n.p.errors()) { // one object each, whatever came in
+				var record struct{ Time, Level, Msg string }
+				if err := json.Unmarshal([]byte(line), &record); err != nil || record.Time == "" || record.Level == "" || record.Msg == "" {
+					t.Errorf("%v: no line of the log: %.300q", err, line)
+				}
+			}
+			maps.Copy(said, inside)
+			for _, word := range append(secrets, "hidden words", "hidden subject", "hidden variable", "hidden template", "secret.example.com/hidden", "ama@secret", "refused@secret", "imported@secret", "233241239999", "hidden note", "hidden query", "hidden+query", "hidden%20query", "hidden agent", "hidden path", "hidden%20path", "hidden report", "hidden value", "forged line", "planted-hook-path-0123456789", "planted-hook-token-0123456789") {
 				if places := said.holds(word); len(places) > 0 {
 					t.Errorf("%.12s… was said on %v", word, places)
 				}
@@ -160,6 +175,73 @@ func (n *noted) use() {
 	n.ask(tenant{"", n.admin()}, http.MethodGet, "/api/admin/audit", json, "")
 	n.ask(tenant{"", n.admin()}, http.MethodGet, "/api/admin/upkeep", json, "")
 	n.ask(a, http.MethodDelete, "/api/v1/provider-configs/"+refusing, json, "")
+}
+
+// disturb asks in ways that nobody should, and lets a webhook and a provider fail whose addresses hold secrets.
+func (n *noted) disturb() {
+	p := n.p
+	root := http.Header{"X-Admin-Key": {n.admin()}}
+	made := p.call(tenant{}, root, http.MethodPost, "/api/admin/apps", map[string]any{"name": "Other", "slug": "other", "sandboxMode": false, "scopes": []string{"SEND", "READ", "PROVIDERS", "TEMPLATES"}})
+	a := tenant{"other", fmt.Sprint(made["apiKey"])}
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close() // nobody listens there now
+	hook := p.call(a, nil, http.MethodPost, "/api/v1/webhooks", map[string]any{"name": "in", "url": closed.URL + "/planted-hook-path-0123456789?token=planted-hook-token-0123456789"})
+	config := p.call(a, nil, http.MethodPost, "/api/v1/provider-configs", map[string]any{"providerType": "RESEND", "name": "Closed", "config": map[string]any{"webhookSecret": "whsec_cGxhbnRlZC1yZXBvcnQtc2VjcmV0LTAxMjM0NTY3",
+		"apiKey": "re_planted_provider_key_0123456789", "from": "shop@example.com", "baseUrl": closed.URL}})
+	n.secrets = append(n.secrets, a.key, "re_planted_provider_key_0123456789", "cGxhbnRlZC1yZXBvcnQtc2VjcmV0LTAxMjM0NTY3")
+	if hook["secret"] != nil {
+		n.secrets = append(n.secrets, strings.TrimPrefix(fmt.Sprint(hook["secret"]), "whsec_"))
+	}
+	p.call(a, nil, http.MethodPost, "/api/v1/templates", map[string]any{"key": "t", "channel": "EMAIL", "subject": "{{x}}", "body": "<p>hidden template {{x}}</p>"})
+	id := fmt.Sprint(p.call(a, nil, http.MethodPost, "/api/v1/messages", map[string]any{"channel": "EMAIL", "to": "ama@secret.example.com", "templateKey": "t", "variables": map[string]any{"x": "hidden value"}})["id"])
+	n.ask(a, http.MethodPatch, "/api/v1/messages/"+id, "application/json", `{"action":"CANCEL"}`)
+	callback := fmt.Sprint(config["callbackUrl"])
+	if _, token, ok := strings.Cut(callback, "/api/callbacks/resend/"); ok {
+		_, token, _ = strings.Cut(token, "/")
+		n.secrets = append(n.secrets, token)
+		n.ask(a, http.MethodPost, "/api/callbacks/resend/"+fmt.Sprint(config["id"])+"/"+token+"?x=hidden+query", "application/json", `{"hidden report":"ama@secret.example.com"}`)
+	} else {
+		n.t.Errorf("no callback URL: %v", config)
+	}
+	for _, raw := range []string{ // what would begin a line of its own
+		"GET /api/v1/messages?to=hidden%20query%0A{\"msg\":\"forged+line\"} HTTP/1.1\r\nHost: x\r\nUser-Agent: hidden agent\r\nX-App-ID: other\n\r\n\r\n",
+		"GET /hidden%20path%0Aforged%20line HTTP/1.1\r\nHost: x\r\nX-Request-Id: forged line\r\nUser-Agent: hidden agent\r\n\r\n",
+		"FORGED\vLINE /hidden%20path HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		conn, err := (&net.Dialer{}).DialContext(n.t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		_, _ = conn.Write([]byte(raw))
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, _ = conn.Read(make([]byte, 1))
+		_ = conn.Close()
+	}
+}
+
+// inside is what the private address tells: metrics and profiles.
+func (n *noted) inside() scanned {
+	m := regexp.MustCompile(`"msg":"metrics and profiles are served without a key","addr":"([^"]+)"`).FindStringSubmatch(n.p.errors())
+	if m == nil {
+		n.t.Fatalf("no private address:\n%.2000s", n.p.errors())
+	}
+	out := scanned{}
+	for _, path := range []string{"/metrics", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1", "/debug/pprof/cmdline", "/debug/pprof/allocs?debug=1"} {
+		res, err := http.Get("http://" + m[1] + path) //nolint:noctx // a test
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if _, err := b.ReadFrom(res.Body); err != nil {
+			n.t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if path != "/debug/pprof/cmdline" && (res.StatusCode != http.StatusOK || b.Len() < 1000) {
+			n.t.Errorf("%s: %d, %d bytes", path, res.StatusCode, b.Len())
+		}
+		out[path] = b.Bytes()
+	}
+	return out
 }
 
 // backup is the data folder with a copy of the database beside it.

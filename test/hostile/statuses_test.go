@@ -26,7 +26,7 @@ func unreached() map[string]string {
 		get + "200": report, get + "401": report, post + "200": report, post + "400": report, post + "401": report, post + "413": report,
 		"PATCH /api/v1/provider-configs/{id} 409": often, "PATCH /api/admin/provider-configs/{id} 409": often, "PATCH /api/v1/templates/{id} 409": often, "POST /api/v1/webhooks/{id}/rotate-secret 409": often,
 		"POST /api/v1/templates/{id}/rollback 409": often, "PATCH /api/admin/apps/{app} 409": often, "POST /api/admin/queue 409": often,
-		"POST /api/admin/hold 200":                       "only a restored database is held: test/e2e restores one and releases it",
+		"POST /api/admin/hold 200":                       "only a server on a database that was restored from a backup answers it: test/e2e releases one",
 		"POST /api/admin/provider-configs/{id}/test 409": "for a type that this version knows and cannot send with: there is none at present; internal/httpapi has two",
 	}
 }

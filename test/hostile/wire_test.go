@@ -88,7 +88,7 @@ func guarded(t *testing.T, what string, got answer) {
 		t.Errorf("%s: %d without its headers: %v", what, got.status, h)
 	}
 	if len(got.raw) > 0 && h.Get("Content-Type") != "application/json; charset=utf-8" && !strings.HasPrefix(h.Get("Content-Type"), "text/csv; charset=utf-8") &&
-		h.Get("Content-Type") != "text/event-stream" {
+		h.Get("Content-Type") != "text/event-stream" && h.Get("Content-Type") != "application/octet-stream" {
 		t.Errorf("%s: content type %q", what, h.Get("Content-Type"))
 	}
 	for name := range h {

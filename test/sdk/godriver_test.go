@@ -306,7 +306,10 @@ var goCalls = map[string]func(context.Context, *client.Client, goArgs) (any, err
 		return c.WaitForCapture(ctx, a.To, client.WaitOptions{Channel: a.Channel, CreatedAfter: a.CreatedAfter, Timeout: time.Duration(a.Timeout) * time.Second})
 	},
 	"getCapture": func(ctx context.Context, c *client.Client, a goArgs) (any, error) { return c.Capture(ctx, a.ID) },
-	"getApp":     func(ctx context.Context, c *client.Client, _ goArgs) (any, error) { return c.App(ctx) },
+	"getCaptureSource": func(ctx context.Context, c *client.Client, a goArgs) (any, error) {
+		return textOf(c.CaptureSource(ctx, a.ID))
+	},
+	"getApp": func(ctx context.Context, c *client.Client, _ goArgs) (any, error) { return c.App(ctx) },
 	"changeApp": func(ctx context.Context, c *client.Client, a goArgs) (any, error) {
 		return c.UpdateApp(ctx, bodyOf[client.AppChange](a))
 	},

@@ -96,7 +96,7 @@ func TestTheFileAloneCompiles(t *testing.T) {
 		return
 	}
 	for _, options := range []string{"--target es2022 --lib es2022,dom --module esnext --moduleResolution bundler", "--target es2024 --lib es2024,webworker --module esnext",
-		"--target esnext --exactOptionalPropertyTypes --noUncheckedIndexedAccess --noPropertyAccessFromIndexSignature --noUnusedLocals --noUnusedParameters --noImplicitOverride --noImplicitReturns --erasableSyntaxOnly --isolatedModules --verbatimModuleSyntax --declaration --isolatedDeclarations --module nodenext"} {
+		"--target esnext --exactOptionalPropertyTypes --noUncheckedIndexedAccess --noPropertyAccessFromIndexSignature --noUnusedLocals --noUnusedParameters --noImplicitOverride --noImplicitReturns --erasableSyntaxOnly --isolatedModules --verbatimModuleSyntax --declaration --isolatedDeclarations --module esnext"} {
 		tsc(t, dir, append(strings.Fields("--strict --noEmit "+options), "comms-client.ts")...)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,6 +130,9 @@ func (r *release) make(ctx context.Context, t target) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := stamped(info); err != nil {
+		return nil, err
+	}
 	bom, err := r.bill(t, binary, info)
 	if err != nil {
 		return nil, err
@@ -164,6 +168,21 @@ func (r *release) make(ctx context.Context, t target) ([]string, error) {
 		}
 	}
 	return []string{archive, name + ".cdx.json"}, nil
+}
+
+// stamped refuses a binary that does not name its commit: Go stamps none in a second working tree (git worktree).
+func stamped(info *debug.BuildInfo) error {
+	named := false
+	for _, s := range info.Settings {
+		named = named || s.Key == "vcs.revision" && s.Value != ""
+		if s.Key == "vcs.modified" && s.Value != "false" {
+			return fmt.Errorf("the tree has changes that no commit has")
+		}
+	}
+	if !named {
+		return fmt.Errorf("the binary does not name its commit: build in a clone, not in a second working tree")
+	}
+	return nil
 }
 
 // sums writes SHA256SUMS as sha256sum -c reads it.

@@ -31,6 +31,7 @@ const calls = {
   listCaptures: (c, a, o) => c.listCaptures(rest(a), o),
   waitForCapture: (c, a, o) => c.waitForCapture(rest(a), o),
   getCapture: (c, a, o) => c.getCapture(a.id, o),
+  getCaptureSource: async (c, a, o) => text(await c.getCaptureSource(a.id, o)),
   getApp: (c, a, o) => c.getApp(o),
   changeApp: (c, a, o) => c.changeApp(a.body, o),
   getStats: (c, a, o) => c.getStats(rest(a), o),

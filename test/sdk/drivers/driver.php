@@ -32,6 +32,7 @@ $calls = [
     'removeSuppression' => fn ($c, $a) => $done($c->removeSuppression($a['channel'], $a['address'])),
     'importSuppressions' => fn ($c, $a) => $c->importSuppressions($a['content'], $a['format']),
     'exportSuppressions' => fn ($c, $a) => $text($c->exportSuppressions($a['format'])),
+    'getCaptureSource' => fn ($c, $a) => $text($c->getCaptureSource($a['id'])),
     'exportPerson' => fn ($c, $a) => $text($c->exportPerson($a['address'], $a['channel'] ?? null)),
     'listDeliveries' => fn ($c, $a) => $c->listDeliveries($a['id'], $rest($a)),
     'getDelivery' => fn ($c, $a) => $c->getDelivery($a['id'], $a['delivery']),

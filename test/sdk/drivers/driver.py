@@ -57,6 +57,7 @@ CALLS = {name: (lambda client, args, name=name: plain(client, name, args)) for n
 CALLS.update({
     "sendMessages": send_many, "walk": walk, "feed": feed, "streamEvents": stream, "verifyWebhook": verify,
     "exportSuppressions": lambda client, args: {"text": b"".join(client.export_suppressions(**args)).decode()},
+    "getCaptureSource": lambda client, args: {"text": b"".join(client.get_capture_source(args["id"])).decode()},
     "exportPerson": lambda client, args: {"text": b"".join(client.export_person(**args)).decode()},
     "waitForDelivery": lambda client, args: client.wait_for_delivery(args["id"], until=args.get("until", "DELIVERED"), timeout=args.get("timeoutMs", 60000) / 1000),
 })
