@@ -226,7 +226,7 @@ func TestTheAdministratorErases(t *testing.T) {
 		if err != nil || time.Now().After(end) {
 			t.Fatalf("%+v %v", u, err)
 		}
-		if len(u.Tasks) == 6 && u.Erasures == 0 {
+		if len(u.Tasks) == 7 && u.Erasures == 0 {
 			if u.RetainContentSeconds != 30*24*3600 || u.Tasks[0].FinishedAt == nil || u.Tasks[0].Failed != "" {
 				t.Errorf("%+v", u)
 			}
