@@ -53,6 +53,7 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 		"POST /api/v1/erasures":                         {"address": `"erased@example.com"`},
 		"POST /api/admin/users":                         {"name": `"ama"`, "role": `"VIEWER"`, "password": `"seven otters sing at dusk"`},
 		"PATCH /api/admin/users/{id}":                   {},
+		"POST /api/admin/hold":                          {"action": `"RELEASE"`, "doubtful": `"POLICY"`},
 		"POST /api/admin/session/password":              {"current": `"x"`, "new": `"seven otters sing at dusk"`},
 		"POST /api/admin/session":                       {},
 		"POST /api/admin/session/second-factor":         {},

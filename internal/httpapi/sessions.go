@@ -145,6 +145,9 @@ func (a *API) signIn(w http.ResponseWriter, r *http.Request, _ *auth.Caller) err
 	if err := a.ownSite(r); err != nil { // nobody is signed in as somebody else by another site's page
 		return err
 	}
+	if _, err := readQuery(r); err != nil { // a name or a password in an address would be kept by proxies
+		return err
+	}
 	var body struct {
 		AdminKey strictjson.Opt[string] `json:"adminKey"`
 		Name     strictjson.Opt[string] `json:"name"`

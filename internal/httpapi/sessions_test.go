@@ -56,6 +56,7 @@ func TestSessionsFromSigningInToTheEnd(t *testing.T) {
 	if strings.Contains(string(made.raw), "argon2") || made.str("startPasswordUntil") == "" || made.body["secondFactor"] != false {
 		t.Errorf("%s", made.raw)
 	}
+	w.wants(w.do(tenant{}, "POST", sessionPath+"?name=ama", credentials(startPassword, ""), nil), 400, "invalid_query")
 	got, cookie := w.signIn(credentials(startPassword, ""))
 	w.wants(got, 201, "")
 	if set := got.header.Get("Set-Cookie"); !strings.HasSuffix(set, "; Path=/; HttpOnly; SameSite=Lax") || !strings.HasPrefix(set, "commserver=u.") || got.header.Get("Cache-Control") != "no-store" {
@@ -130,6 +131,9 @@ func (w *world) secondFactor(cookie string) {
 	const path = sessionPath + "/second-factor"
 	w.wants(w.with(cookie, "POST", path+"/confirm", `{"code":"123456"}`), 409, "invalid_state")
 	w.wants(w.with(cookie, "POST", path+"/remove", `{"password":"`+ownPassword+`","code":"123456"}`), 409, "invalid_state")
+	long := strings.Repeat("1", 33) // no code has so many, whatever there is to confirm or remove
+	w.wants(w.with(cookie, "POST", path+"/confirm", `{"code":"`+long+`"}`), 400, "invalid_field")
+	w.wants(w.with(cookie, "POST", path+"/remove", `{"password":"`+ownPassword+`","code":"`+long+`"}`), 400, "invalid_field")
 	w.wants(w.with(cookie, "POST", path, `{"password":"not it"}`), 400, "invalid_field")
 	made := w.with(cookie, "POST", path, `{"password":"`+ownPassword+`"}`)
 	w.wants(made, 201, "")
@@ -147,14 +151,15 @@ func (w *world) secondFactor(cookie string) {
 		return text
 	}
 	w.wants(w.with(cookie, "POST", path+"/confirm", `{"code":"12345"}`), 400, "invalid_field")
-	done := w.with(cookie, "POST", path+"/confirm", `{"code":"`+code()+`"}`)
+	used := code() // it stays this one, however long the test takes
+	done := w.with(cookie, "POST", path+"/confirm", `{"code":"`+used+`"}`)
 	w.wants(done, 200, "")
 	codes := done.body["recoveryCodes"].([]any)
 	if len(codes) != 10 {
 		t.Errorf("%s", done.raw)
 	}
 	w.wants(w.with(cookie, "POST", path, `{"password":"`+ownPassword+`"}`), 409, "invalid_state")
-	for text, want := range map[string]string{"": "second_factor_required", code(): "unauthenticated", "000 000": "unauthenticated", "AAAA-BBBB-CCCC-DDDD": "unauthenticated"} {
+	for text, want := range map[string]string{"": "second_factor_required", used: "unauthenticated", "000 000": "unauthenticated", "AAAA-BBBB-CCCC-DDDD": "unauthenticated"} {
 		got, _ := w.signIn(credentials(ownPassword, text)) // the code of the confirmation was used
 		w.wants(got, 401, want)
 	}
@@ -168,8 +173,9 @@ func (w *world) secondFactor(cookie string) {
 		}
 	}
 	w.ahead.Add(int64(2 * time.Minute)) // the next codes
+	used = code()
 	for i, want := range []int{201, 401} {
-		if got, _ := w.signIn(credentials(ownPassword, code())); got.status != want {
+		if got, _ := w.signIn(credentials(ownPassword, used)); got.status != want {
 			t.Errorf("code, try %d: %d %s", i, got.status, got.raw)
 		}
 	}

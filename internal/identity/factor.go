@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
@@ -69,6 +70,9 @@ func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code
 	if x.User.IsZero() {
 		return nil, comm.E("invalid_state", "This session was opened with the admin key, which has no second factor; sign in as a user.")
 	}
+	if err := checkCode(code); err != nil {
+		return nil, err
+	}
 	u, err := s.cfg.Users.User(ctx, x.User)
 	if err != nil {
 		return nil, err
@@ -101,6 +105,9 @@ func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code
 
 // RemoveFactor takes the own second factor away: it wants the password and a code once more. The user's other sessions end.
 func (s *Service) RemoveFactor(ctx context.Context, x *Session, from netip.Addr, password, code string) error {
+	if err := checkCode(code); err != nil {
+		return err
+	}
 	u, err := s.proven(ctx, x, from, "password", password)
 	if err != nil {
 		return err
@@ -127,6 +134,14 @@ func (s *Service) RemoveFactor(ctx context.Context, x *Session, from netip.Addr,
 		s.tries.good(from, account, now)
 	}
 	return err
+}
+
+// checkCode refuses what is longer than any code, as signing in does: nothing is counted for it, and no password compared.
+func checkCode(code string) error {
+	if utf8.RuneCountInString(code) > maxCode {
+		return comm.E("invalid_field").Field("code", "is longer than any there is")
+	}
+	return nil
 }
 
 // takeCode says whether a code is right, of the second factor or a recovery code, and uses it up in u.

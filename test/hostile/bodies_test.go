@@ -89,6 +89,9 @@ func (x *limitsOf) base(of string, p *place, v any) map[string]any {
 		}
 		return parsed(`{"action":"RESUME","app":"{app}"}`)
 	}
+	if body := usersBody(of, p); body != nil {
+		return body
+	}
 	return map[string]any{} // nothing is required
 }
 

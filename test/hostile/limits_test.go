@@ -69,6 +69,7 @@ func (w *world) furnished(t *testing.T, slug, template string) *tenant {
 	a.things["templates"] = a.do(t, "POST", "/api/v1/templates", template).made(t)
 	a.things["erasures"] = a.do(t, "POST", "/api/v1/erasures", `{"address":"gone@example.com"}`).made(t)
 	a.things["provider-configs"] = a.do(t, "POST", "/api/v1/provider-configs", nowhere).made(t)
+	a.things["users"] = w.somebodies(t).thing.id
 	a.things["server"] = w.admin(t, "POST", "/api/admin/provider-configs", nowhere).made(t)
 	return a
 }
@@ -93,6 +94,7 @@ func (w *world) limited(t *testing.T, slug string) *tenant {
 		a.things["capture"] = a.do(t, "POST", messagesURL, sms()).made(t)
 		a.waitFor(t, a.things["capture"], "SENT")
 	}
+	a.things["mail"] = a.captured(t)
 	return a
 }
 
@@ -218,6 +220,8 @@ func (x *limitsOf) taken(p *place, v probe) {
 // otherwise are codes that answer a value at its limit for another reason than the value.
 func (x *limitsOf) otherwise(p *place) string {
 	switch last := p.last(); {
+	case x.o.Name() == "POST /api/admin/hold":
+		return "invalid_state" // nothing is held
 	case last == "templateKey" && p.in == "body":
 		return "template_not_found"
 	case x.o.Path == "/api/v1/sandbox/messages/wait":
@@ -265,6 +269,13 @@ func (x *limitsOf) named(p *place) func(n int) string {
 		return func(n int) string { return strings.Repeat(letter, n) }
 	case "confirm":
 		return func(int) string { return "{app}" }
+	case "password", "new":
+		return strong
+	case "name":
+		if !strings.HasPrefix(x.o.Path, "/api/admin/users") {
+			return nil
+		}
+		fallthrough
 	case "slug":
 		return func(n int) string { // the shortest has two characters
 			text := fmt.Sprintf("%02x", made.Add(1)%256)
@@ -308,6 +319,13 @@ func (x *limitsOf) compose(p *place, v probe) *request {
 		query.Set(name, strings.ReplaceAll(value, "{app}", slug))
 	}
 	q := &request{method: x.o.Method, header: x.a.doorOf(x.o)}
+	var who *somebody
+	if isOfSession(x.o.Path) {
+		who = x.signedFor(v.taken)
+		if q.header["Cookie"] != "" {
+			q.header["Cookie"] = who.cookie
+		}
+	}
 	switch p.in {
 	case "query":
 		query.Set(p.name, text)
@@ -338,7 +356,11 @@ func (x *limitsOf) compose(p *place, v probe) *request {
 		if err != nil {
 			x.t.Error(err)
 		}
-		q.body, q.header["Content-Type"] = []byte(strings.ReplaceAll(string(body), "{app}", slug)), "application/json"
+		text := strings.ReplaceAll(string(body), "{app}", slug)
+		if who != nil {
+			text = who.inPlace(text)
+		}
+		q.body, q.header["Content-Type"] = []byte(text), "application/json"
 	}
 	return q
 }
@@ -389,6 +411,10 @@ func (x *limitsOf) id(slug string, taken bool) string {
 		return a.do(x.t, "POST", "/api/v1/webhooks", `{"name":"`+unique()+`","url":"https://hooks.example.com/"}`).str("id")
 	case word == "templates" && ends:
 		return a.do(x.t, "POST", "/api/v1/templates", `{"key":"`+unique()+`","channel":"SMS","body":"x"}`).str("id")
+	case word == "users" && x.o.Method == "DELETE" && taken:
+		return a.w.newUser(x.t).id
+	case strings.HasSuffix(path, "/source"):
+		return a.things["mail"]
 	case word == "messages" && ends:
 		return a.do(x.t, "POST", messagesURL, sms("scheduledAt", quoted(time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))).str("id")
 	case strings.Contains(path, "/sandbox/"):

@@ -118,7 +118,16 @@ func ordinary(t *testing.T, r *reached) {
 				q.path += map[bool]string{true: "&", false: "?"}[strings.Contains(q.path, "?")] + "nope=1"
 			}))
 		}
-		if said(403) {
+		switch session := isOfSession(x.o.Path); {
+		case said(403) && session:
+			say(changed(foreign))
+		case said(403) && !app:
+			say(changed(func(q *request) { // whose password an administrator set
+				delete(q.header, "X-Admin-Key")
+				delete(q.header, "X-Provisioning-Key")
+				q.header["Cookie"] = w.users.start.cookie
+			}))
+		case said(403):
 			key := mean
 			if x.o.Doc["x-scope"] == "TEMPLATES" {
 				key = other
@@ -149,7 +158,7 @@ func ordinary(t *testing.T, r *reached) {
 		if x.o.Name() == "PATCH /api/v1/messages/{id}" || x.o.Name() == "PATCH /api/admin/messages/{id}" {
 			say(changed(func(q *request) { q.body = []byte(`{"action":"CANCEL"}`) }))
 		}
-		for _, q := range more(x, good, got) {
+		for _, q := range slices.Concat(more(x, good, got), moreOfUsers(x, good)) {
 			say(q)
 		}
 		if said(408) { // last, since an app has one import at a time
@@ -279,6 +288,10 @@ func overTheLimit(t *testing.T, r *reached) {
 	a := w.limited(t, "failing")
 	w.operations(t, a, func(x *limitsOf, good *request) {
 		if !slices.Contains(x.o.Statuses(), "429") {
+			return
+		}
+		if isOfSession(x.o.Path) {
+			w.tooOften(t, r, x.o, good)
 			return
 		}
 		for name := range good.header {

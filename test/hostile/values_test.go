@@ -74,6 +74,7 @@ func patterns() map[string]kind {
 	sid := strings.Repeat("0a", 16)
 	signing := func(n int) string { return "whsec_" + strings.Repeat("A", (n-6)/4*4) }
 	return map[string]kind{
+		`^[a-z0-9][a-z0-9._@+-]{1,63}$`:          {least: 2, wrong: []string{"n", strings.Repeat("n", 65), "Ama", ".ama", "a b", "é1"}, most: 64},
 		`^c[0-9a-z]{24}$`:                        {least: 25, wrong: []string{"nothing", "C0123456789abcdefghijklmn", strings.Repeat("c", 24), strings.Repeat("c", 26)}},
 		`^[A-Za-z0-9._-]{1,100}$`:                {least: 1, make: ofLength("", "k"), wrong: []string{"", strings.Repeat("k", 101), "a b", "a/b", "é"}, most: 100},
 		`^[ -~]+$`:                               {least: 1, make: ofLength("", "~"), wrong: []string{"é", "a\tb"}},
@@ -139,6 +140,9 @@ func (x *limitsOf) probes(p *place) (out []probe, err error) {
 	}
 	numbers, err := x.numbers(p)
 	out = append(append(out, texts...), numbers...)
+	if p.name == "new" || p.name == "password" && strings.HasPrefix(x.o.Path, "/api/admin/users") {
+		beyond("what is tried first", "Password12345!")
+	}
 	for _, v := range wrongTypes(p) {
 		beyond("another type", v)
 	}
@@ -153,7 +157,11 @@ func (x *limitsOf) probes(p *place) (out []probe, err error) {
 
 // only are the values that a place takes where not all that its schema allows are right.
 func (x *limitsOf) only(p *place) []any {
-	switch of := openapi.Named(x.o.Body()); {
+	of := openapi.Named(x.o.Body())
+	if values := usersOnly(of, p); values != nil {
+		return values
+	}
+	switch {
 	case of == "TemplateChange" && p.name == "key":
 		return []any{"plain"} // it cannot be changed
 	case of == "TemplateChange" && p.name == "channel":

@@ -43,6 +43,7 @@ type world struct {
 	log        providertest.Log
 	requests   atomic.Int64
 	slots      chan struct{}
+	users      users
 }
 
 // tenant is an app with a key of every scope, made for one row of the table.
