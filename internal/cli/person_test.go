@@ -35,7 +35,7 @@ func TestPersonsOfARealServer(t *testing.T) {
 	}
 	s.fails(exitUsage, "COMMS_ADMIN_KEY", "upkeep", "show")
 	admin := []string{"COMMS_URL=" + s.url, "COMMS_DATA_DIR=" + s.data}
-	if got := run(t, admin, nil, "upkeep", "show"); got.code != exitOK || strings.Count(got.out, "\n") != 7 || !strings.Contains(got.out, "deleted_apps") {
+	if got := run(t, admin, nil, "upkeep", "show"); got.code != exitOK || strings.Count(got.out, "\n") != 8 || !strings.Contains(got.out, "deleted_apps") {
 		t.Errorf("the tasks read %+v", got)
 	}
 	if got := run(t, admin, nil, "person", "erase", "233241234567", "--all-apps", "--yes"); got.code != exitOK || !strings.Contains(got.out, "RUNNING") {
