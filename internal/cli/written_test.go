@@ -46,7 +46,11 @@ func understand(t *testing.T, line, command string) {
 	for _, end := range []string{" | ", " > ", " # "} {
 		command, _, _ = strings.Cut(command, end)
 	}
-	args := shellWords(command)
+	if strings.Contains(line, " install -m ") {
+		return // the program is a file there
+	}
+	command = strings.TrimPrefix(command, "/commserver ")                                // in the container of this name
+	args := shellWords(regexp.MustCompile(`\$\([^)]*\)`).ReplaceAllString(command, "x")) // what another command answers is one word here
 	found, rest, err := newRoot(Streams{}).Find(args)
 	if err != nil {
 		t.Errorf("%q: %v", line, err)

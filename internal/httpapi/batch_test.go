@@ -188,8 +188,11 @@ func TestABatchThroughTheClient(t *testing.T) {
 	if n := w.count(one.app); n != 2 {
 		t.Errorf("%d stored", n)
 	}
-	if _, err := c.SendBatch(ctx, nil); client.Code(err) != "invalid_field" {
-		t.Error(err)
+	if got := w.do(one, "POST", "/api/v1/messages/batch", `{"messages":[]}`, nil); got.status != 400 || got.code() != "invalid_field" {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+	if got, err := c.SendBatch(ctx, nil); err != nil || len(got) != 0 { // any number of messages, so that none is no request
+		t.Errorf("%+v %v", got, err)
 	}
 }
 

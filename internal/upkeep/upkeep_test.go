@@ -169,7 +169,7 @@ func TestRoundsFollowTheClock(t *testing.T) {
 	w.later(40 * day)
 	is("69 days after its late end", "removed", "removed", "removed")
 	report, err := w.up.Status(w.Context())
-	if err != nil || len(report.Tasks) != 6 || report.OpenErasures != 0 {
+	if err != nil || len(report.Tasks) != 7 || report.OpenErasures != 0 {
 		t.Errorf("%+v %v", report, err)
 	}
 }
