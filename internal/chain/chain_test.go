@@ -204,12 +204,15 @@ func TestEveryWordHasASentence(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, w := range WaitReasons() {
-		if w.Word == "" || seen[w.Word] || !strings.HasSuffix(w.Text, ".") || WaitText(w.Word) != w.Text {
+		if w.Word == "" || seen[w.Word] || !strings.HasSuffix(w.Text, ".") || WaitText(w.Word) != w.Text || Remedy(w.Word) != w.Remedy || w.Remedy != "" && !strings.HasSuffix(w.Remedy, ".") {
 			t.Errorf("bad row %+v", w)
 		}
 		seen[w.Word] = true
 	}
 	if WaitText("new_word") != "new_word" {
 		t.Error("an unknown word must stand for itself")
+	}
+	if Remedy("new_word") != "" || Remedy(WaitTurn) != "" || Remedy(WaitHeld) == "" {
+		t.Error("only what does not end by itself has a remedy")
 	}
 }

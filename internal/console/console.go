@@ -80,7 +80,7 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: http.NewCrossOriginProtection()}
+	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: httpserver.OwnSite(cfg.PublicURL)}
 	var err error
 	if c.files, err = readFiles(); err != nil {
 		return nil, err
@@ -119,7 +119,8 @@ func headed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
-		h.Set("Referrer-Policy", "no-referrer")
+		// Other sites are told nothing. With no-referrer forms would say that their origin is null, and on plain HTTP browsers say nothing else.
+		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")

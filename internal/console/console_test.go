@@ -113,7 +113,7 @@ func filled(path string) string {
 }
 
 // queries are what some pages need to show anything.
-var queries = map[string]string{suppressionsPath: "?app=shop", messagesPath + "/bulk": "?action=retry&status=FAILED"}
+var queries = map[string]string{holdPath + "/release": "?doubtful=FAIL", suppressionsPath: "?app=shop", messagesPath + "/bulk": "?action=retry&status=FAILED"}
 
 // TestEveryPage walks the table: each page answers with empty and with full data, says what it must in its head, is well formed
 // where it matters, has no markup of others in it, nothing inline, and no link that leads nowhere.
@@ -150,7 +150,7 @@ func checkHead(t *testing.T, path string, h http.Header, frame bool) {
 	if frame {
 		want = framePolicy
 	}
-	for name, value := range map[string]string{"Content-Security-Policy": want, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+	for name, value := range map[string]string{"Content-Security-Policy": want, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store",
 		"Cross-Origin-Opener-Policy": "same-origin"} {
 		if h.Get(name) != value {
 			t.Errorf("%s: %s is %q", path, name, h.Get(name))

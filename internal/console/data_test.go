@@ -22,6 +22,7 @@ func empty() map[string]string {
 	out["GET /api/v1/templates"], out[template+"/versions"] = `200 {"data":[],"nextCursor":null}`, `200 {"data":[],"nextCursor":null}`
 	out[template] = `200 {"id":"c00000000000000000000001a","key":"code","channel":"SMS","name":"Code","body":"Hi {{name}}","version":3,"variables":["name"]}`
 	out[template+"/versions/2"] = `200 {"version":2,"body":"Hello {{name}}"}`
+	out["GET /api/admin/hold"] = `200 {"state":"NONE"}`
 	out["GET /api/admin/users"] = `200 {"data":[],"nextCursor":null}`
 	out["GET /api/admin/users/*"] = `200 {"id":"c00000000000000000000001a","name":"ama","role":"VIEWER","isActive":true,"startPasswordUntil":"2026-07-05T09:00:00Z"}`
 	out["GET /api/v1/suppressions/export"] = "200 channel,address"
@@ -73,6 +74,7 @@ func full() map[string]string {
 	at := "GET /api/v1/templates/c00000000000000000000001a"
 	out["GET /api/v1/templates"], out[at], out[at+"/versions"] = `200 {"data":[`+template+`],"nextCursor":"abc"}`, `200 `+template, `200 {"data":[{"version":3,"subject":`+bad+`},{"version":2,"subject":`+bad+`}],"nextCursor":null}`
 	out[at+"/versions/2"] = `200 {"version":2,"subject":"was","body":` + bad + `,"text":` + bad + `}`
+	out["GET /api/admin/hold"] = `200 {"state":"HELD","mayHaveBeenSent":3,"waiting":1000,"atLeast":true,"backupTakenAt":"2026-07-01T09:00:00Z","restoredAt":"2026-07-03T09:00:00Z"}`
 	captured := `{"id":"c00000000000000000000001a","channel":"EMAIL","toAddress":` + bad + `,"fromAddress":` + bad + `,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},
 		"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"attachments":1,"tags":[` + bad + `],"capturedAt":"2026-07-03T09:30:00Z"}`
 	out["GET /api/v1/sandbox/messages"] = `200 {"data":[` + captured + `,{"id":"c00000000000000000000003a","channel":"SMS","toAddress":` + bad + `,"body":` + bad + `,"segments":2,"encoding":"UCS2"}],"nextCursor":"abc"}`

@@ -79,6 +79,8 @@ func (in *inside) RoundTrip(out *http.Request) (*http.Response, error) {
 	select {
 	case <-w.begun:
 	case <-ctx.Done():
+		_ = reader.CloseWithError(context.Cause(ctx)) // documented never to fail; whatever the handler still writes ends it
+		cancel(nil)
 		return nil, context.Cause(ctx)
 	}
 	if w.failed != nil {

@@ -28,10 +28,8 @@ type overview struct {
 	Self   template.URL
 	Held   []client.QueueUnit
 	Totals client.QueueTotals
+	Hold   *client.Hold // nil: the server sends
 }
-
-// Lasting is how many troubles there are, for the heading.
-func (o *overview) Lasting() int { return len(o.Wrong) + len(o.Held) }
 
 // trouble is an alert with where to look.
 type trouble struct {
@@ -107,21 +105,21 @@ func (o *overview) look(v *visit) error {
 			o.Over = append(o.Over, one)
 		}
 	}
+	if o.Hold, err = v.holdOf(); err != nil {
+		return err
+	}
 	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", nil)
 	if err != nil {
 		return err
 	}
 	o.Totals = queue.Totals
 	for _, u := range queue.Units {
-		if u.Due > 0 && slices.Contains(heldBy, u.WaitingFor) {
+		if u.Due > 0 && chain.Remedy(u.WaitingFor) != "" {
 			o.Held = append(o.Held, u)
 		}
 	}
 	return nil
 }
-
-// heldBy are the reasons to wait that do not end by themselves, or that somebody should know of.
-var heldBy = []string{chain.WaitAppPaused, chain.WaitQueuePaused, chain.WaitDown, chain.WaitCredentials, chain.WaitOff, chain.WaitCannotSend, chain.WaitAdapter}
 
 // whereToLook is the page on which an alert's cause is seen, "" where this console has none.
 func (v *visit) whereToLook(a client.Alert) (where, path string) {

@@ -69,9 +69,10 @@ func TestInsideEnds(t *testing.T) {
 	// What answers nothing ends with the browser.
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	_, v := over(t, func(_ http.ResponseWriter, r *http.Request) {
+	_, v := over(t, func(w http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()
+		_, _ = io.WriteString(w, "what nobody reads")
 		close(ended)
 	}, ctx)
 	if _, err := fetch[listing[int]](v, "", "/api/admin/apps", nil); !errors.Is(err, context.Canceled) {

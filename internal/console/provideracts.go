@@ -46,7 +46,6 @@ type oneProvider struct {
 	Verify, Test string // paths of its forms
 	Edit         string
 	Settings     []changed // by the table of fields; secrets are masked
-	Down         bool
 	Acts         []providerDeed
 	History      []client.Alert
 	Checked      *checked
@@ -96,7 +95,6 @@ func (v *visit) showProvider() error {
 func (v *visit) providerPage(status int, x *providerAt, p *oneProvider) error {
 	p.providerAt, p.Title, p.Docs = x, v.c.titleOf(x.P.ProviderType), "/docs/providers/"+strings.ToLower(x.P.ProviderType)
 	p.Verify, p.Test, p.Edit = x.to("/verify"), x.to("/test"), x.to("/edit")
-	p.Down = slices.ContainsFunc(x.P.Warnings, func(w client.Warning) bool { return w.Code == "provider_down" })
 	p.Settings = settingsOf(x)
 	for _, one := range providerDeeds() {
 		if one.when(x) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
@@ -43,9 +42,6 @@ type queueLine struct {
 	Tone  string // of why it waits
 }
 
-// stuck are the reasons to wait that end only when somebody does something.
-var stuck = []string{chain.WaitAppPaused, chain.WaitQueuePaused, chain.WaitCredentials, chain.WaitAdapter, chain.WaitOff, chain.WaitCannotSend}
-
 func (v *visit) showQueue() error {
 	p := &queuePage{App: v.asked("app"), Channel: v.asked("channel"), Lane: v.asked("lane"), Query: v.r.URL.RawQuery, Live: v.asked("cursor") == ""}
 	admin, err := v.admin()
@@ -62,7 +58,7 @@ func (v *visit) showQueue() error {
 	p.Totals, p.Calls, p.CountedTo, p.Pager = found.Totals, found.Providers, found.CountedTo, v.pagerOf(found.Next, len(found.Units))
 	for _, u := range found.Units {
 		line := queueLine{QueueUnit: u, Tone: "quiet", Clear: clearPath(u.App.Slug) + "?" + url.Values{"channel": {u.Channel}, "lane": {u.Lane}}.Encode()}
-		if slices.Contains(stuck, u.WaitingFor) {
+		if chain.Remedy(u.WaitingFor) != "" {
 			line.Tone = "warn"
 		}
 		p.Units = append(p.Units, line)

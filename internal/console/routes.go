@@ -16,7 +16,7 @@ type route struct {
 
 // routes is everything that is served, but for the assets. The tests walk it.
 func (c *Console) routes() []route {
-	return slices.Concat(c.doorRoutes(), c.accountRoutes(), c.overviewRoutes(), c.messageRoutes(), c.sandboxRoutes(), c.queueRoutes(), c.appRoutes(), c.providerRoutes(), c.templateRoutes(), c.suppressionRoutes(), c.webhookRoutes(), c.auditRoutes(), c.userRoutes())
+	return slices.Concat(c.doorRoutes(), c.accountRoutes(), c.overviewRoutes(), c.messageRoutes(), c.sandboxRoutes(), c.queueRoutes(), c.holdRoutes(), c.appRoutes(), c.providerRoutes(), c.templateRoutes(), c.suppressionRoutes(), c.webhookRoutes(), c.auditRoutes(), c.userRoutes())
 }
 
 // section is a group of pages in the navigation.

@@ -103,7 +103,7 @@ func (v *visit) enter() error {
 		return refusal{http.StatusForbidden, "This form is of an earlier session.", "Go back, load the page again and send it once more. Nothing was changed."}
 	}
 	if !v.user.can(v.route.may) {
-		return refusal{http.StatusForbidden, "Your role does not allow this.", "It takes the right to " + string(v.route.may) + ". Ask an owner of this server."}
+		return refusal{http.StatusForbidden, "Your role does not allow this.", "It takes the right to " + string(v.route.may) + ". Ask an administrator of this server."}
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func whatToDo(e *client.Error) string {
 	case e.Status == http.StatusNotFound:
 		return "It may have been removed, or the address may be incomplete."
 	case e.Status == http.StatusForbidden:
-		return "Your role does not allow this. Ask an owner of this server."
+		return "Your role does not allow this. Ask an administrator of this server."
 	case e.RetryAfter > 0:
 		return "Try again in " + words(e.RetryAfter) + "."
 	case e.Status >= http.StatusInternalServerError:

@@ -141,7 +141,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.send(w, r, s.assets[at].body, "public, max-age=31536000, immutable")
 		return
 	}
-	if tidy := path.Clean(at); tidy != at {
+	if tidy := path.Clean(at); tidy != at && Serves(tidy) && !strings.Contains(tidy, `\`) {
 		http.Redirect(w, r, tidy, http.StatusMovedPermanently)
 		return
 	}

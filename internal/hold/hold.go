@@ -10,7 +10,9 @@
 package hold
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,6 +58,9 @@ type Record struct {
 	Choice     Choice      `json:"choice,omitempty"`
 	ReleasedAt comm.Micros `json:"releasedAt,omitempty"` // when it was done
 	Ended      int64       `json:"ended,omitempty"`      // messages that the release ended
+	// By is the process that carries the release out, until then: another one may go on with it afterwards.
+	By    string      `json:"by,omitempty"`
+	Until comm.Micros `json:"until,omitempty"`
 }
 
 // New is the setting of a database that is being restored.
@@ -100,13 +105,14 @@ const (
 // Service knows whether the database is held. It is safe for concurrent use.
 type Service struct {
 	cfg  Config
+	me   string        // this process, in the record of a release
 	free chan struct{} // closed once nothing is held
 	once sync.Once
 }
 
 // Open looks whether the database is held.
 func Open(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{cfg: cfg, free: make(chan struct{})}
+	s := &Service{cfg: cfg, me: rand.Text(), free: make(chan struct{})}
 	r, _, err := s.read(ctx)
 	if err != nil {
 		return nil, err
@@ -170,7 +176,9 @@ func (s *Service) Run(ctx context.Context) error {
 			s.cfg.Log.InfoContext(ctx, "the hold is released: messages are sent", "choice", string(r.Choice), "ended", r.Ended)
 			return nil
 		case r.State == Releasing && s.cfg.Works:
-			err = s.carryOut(ctx, r, text)
+			if err = s.carryOut(ctx, r, text); errors.Is(err, errClaimed) {
+				err, r.By = nil, "" // the next look sees how far it is
+			}
 		case time.Since(told) > remind:
 			told = time.Now()
 			s.cfg.Log.WarnContext(ctx, "the database was restored from a backup and is held: nothing is sent and no webhook is posted until `commserver queue release`",
@@ -181,7 +189,7 @@ func (s *Service) Run(ctx context.Context) error {
 				s.cfg.Log.WarnContext(ctx, "the hold cannot be looked at or released now", "failures", failing, "err", err)
 			}
 		}
-		if err == nil && r.State == Releasing && s.cfg.Works {
+		if err == nil && r.State == Releasing && r.By == s.me {
 			continue // it is released now
 		}
 		select {
@@ -251,16 +259,61 @@ func (s *Service) note(ctx context.Context, r *Record, c Choice) error {
 	return s.cfg.Store.Note(ctx, []store.AuditEntry{{Actor: store.ActorOf(ctx), Action: comm.AuditHoldReleased, Target: store.HoldSetting, Detail: string(b)}})
 }
 
+// claimed is how long a process may carry a release out without saying that it still does.
+const claimed = 20 * time.Second
+
+// errClaimed says that another process carries the release out.
+var errClaimed = errors.New("another node carries the release out")
+
+// task is a release that this process carries out, as it is stored.
+type task struct {
+	r    *Record
+	was  string
+	till time.Time // it is claimed anew before
+}
+
+// claim says that this process carries the release out, or still does. Two that did it at once would take what the first
+// one's node sends after the release for what was under way before.
+func (s *Service) claim(ctx context.Context, t *task) error {
+	if time.Until(t.till) > claimed/2 {
+		return nil
+	}
+	now, err := s.cfg.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if t.r.By != "" && t.r.By != s.me && t.r.Until > now {
+		return errClaimed
+	}
+	t.r.By, t.r.Until, t.till = s.me, now.Add(claimed), time.Now().Add(claimed)
+	text, err := encode(t.r)
+	if err != nil {
+		return err
+	}
+	if swapped, err := s.cfg.Store.SwapSetting(ctx, store.HoldSetting, t.was, text); err != nil || !swapped {
+		return cmp.Or(err, errClaimed)
+	}
+	t.was = text
+	return nil
+}
+
 // carryOut does what the choice demands, then lets everything go. Nobody sends meanwhile. What was done stays done: it may end anywhere and begin anew.
 func (s *Service) carryOut(ctx context.Context, r *Record, was string) error {
+	t := &task{r: r, was: was}
+	if err := s.claim(ctx, t); err != nil {
+		return err
+	}
 	if r.Choice != Send {
-		n, err := s.endDoubtful(ctx, r.Choice == Policy)
+		n, err := s.endDoubtful(ctx, t)
 		if err != nil {
 			return err
 		}
 		r.Ended = n
 	}
 	if r.Choice == Fail {
+		if err := s.claim(ctx, t); err != nil {
+			return err
+		}
 		if err := s.wishAway(ctx); err != nil {
 			return err
 		}
@@ -270,19 +323,19 @@ func (s *Service) carryOut(ctx context.Context, r *Record, was string) error {
 		return err
 	}
 	r.State, r.ReleasedAt = Released, now
-	_, err = s.swap(ctx, was, r) // where another node was first, the next look sees it
+	_, err = s.swap(ctx, t.was, r) // where another node was first, the next look sees it
 	return err
 }
 
 // endDoubtful ends what is queued and may have been sent: of all apps, or of those whose policy says so.
-func (s *Service) endDoubtful(ctx context.Context, policy bool) (ended int64, err error) {
+func (s *Service) endDoubtful(ctx context.Context, t *task) (ended int64, err error) {
 	for after := (comm.Unit{}); ; {
 		units, err := s.cfg.Store.UnitsAfter(ctx, after, sliceHeads)
 		if err != nil || len(units) == 0 {
 			return ended, err
 		}
 		for _, u := range units {
-			n, err := s.endUnit(ctx, u, policy)
+			n, err := s.endUnit(ctx, u, t)
 			if ended += n; err != nil {
 				return ended, err
 			}
@@ -291,15 +344,18 @@ func (s *Service) endDoubtful(ctx context.Context, policy bool) (ended int64, er
 	}
 }
 
-func (s *Service) endUnit(ctx context.Context, u comm.Unit, policy bool) (ended int64, err error) {
+func (s *Service) endUnit(ctx context.Context, u comm.Unit, t *task) (ended int64, err error) {
 	for at := (store.Head{}); ; {
+		if err := s.claim(ctx, t); err != nil {
+			return ended, err
+		}
 		windows, err := s.cfg.Store.Windows(ctx, []store.Ask{{Unit: u, After: at, Limit: sliceHeads}})
 		if err != nil {
 			return ended, err
 		}
 		page := windows[0]
 		for heads := page; len(heads) > 0; {
-			done, err := s.cfg.Store.EndDoubtful(ctx, u, heads, policy, comm.ActorAdmin)
+			done, err := s.cfg.Store.EndDoubtful(ctx, u, heads, t.r.Choice == Policy, comm.ActorAdmin)
 			if err == nil && done.Looked < 1 {
 				err = errors.New("the store looked at none of the messages") // it would be asked for them for ever
 			}

@@ -164,7 +164,7 @@ func New(cfg Config) *API {
 	a.exports.All, a.exports.OfApp = exportsAtOnce, exportsOfApp
 	a.streams.All, a.streams.OfApp = streamsAtOnce, streamsOfApp
 	a.callbacks.All, a.callbacks.OfApp = callbacksAtOnce, callbacksOfConfig
-	a.sites, a.cookie = sitesOf(cfg.PublicURL), cookieOf(cfg.PublicURL)
+	a.sites, a.cookie = httpserver.OwnSite(cfg.PublicURL), cookieOf(cfg.PublicURL)
 	a.parcels.New = func() any { return new(parcel) }
 	a.ready.of(cfg.Checks, cfg.Log)
 	return a

@@ -38,6 +38,15 @@ func newProvider(p *registry.Provider) providerView {
 	}
 }
 
+// readableProvider leaves the callback URL out for who may not change the configuration: whoever knows it can report.
+func readableProvider(r *http.Request, p *registry.Provider) providerView {
+	v := newProvider(p)
+	if s := sessionOf(r); s != nil && s.Require(comm.Operator) != nil {
+		v.CallbackURL = ""
+	}
+	return v
+}
+
 // providerBody is what POST and PATCH take.
 type providerBody struct {
 	ProviderType   strictjson.Opt[string]         `json:"providerType"`
@@ -106,7 +115,7 @@ func (a *API) listProviders(w http.ResponseWriter, r *http.Request, caller *auth
 	}
 	out := listView[providerView]{Data: make([]providerView, len(list))}
 	for i := range list {
-		out.Data[i] = newProvider(&list[i])
+		out.Data[i] = readableProvider(r, &list[i])
 	}
 	write(w, http.StatusOK, out)
 	return nil
@@ -122,7 +131,7 @@ func (a *API) getProvider(w http.ResponseWriter, r *http.Request, caller *auth.C
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, newProvider(&p))
+	write(w, http.StatusOK, readableProvider(r, &p))
 	return nil
 }
 

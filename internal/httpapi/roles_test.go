@@ -131,3 +131,22 @@ func (c *asked) taken(route Route, path, body string) {
 		c.t.Errorf("%s %s, with the admin key beside a session: %d %s", route.Method, route.Path, got.status, got.raw)
 	}
 }
+
+// TestAViewerSeesNoCallbackURL: whoever knows it can report, which changes messages and lists.
+func TestAViewerSeesNoCallbackURL(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	made := w.root("POST", "/api/admin/provider-configs", `{"providerType":"ARKESEL","config":{"apiKey":"k","senderId":"SHOP"}}`)
+	url := made.str("callbackUrl")
+	if made.status != http.StatusCreated || url == "" {
+		t.Fatalf("%d %s", made.status, made.raw)
+	}
+	for role, sees := range map[comm.Role]bool{comm.Viewer: false, comm.Operator: true, comm.Admin: true} {
+		cookie := w.session(w.member(fmt.Sprint("user-", role), role, 0))
+		for _, path := range []string{"/api/admin/provider-configs", "/api/admin/provider-configs/" + made.str("id")} {
+			if got := w.with(cookie, "GET", path, ""); got.status != http.StatusOK || strings.Contains(string(got.raw), url) != sees {
+				t.Errorf("%s of %s: %d %s", path, role, got.status, got.raw)
+			}
+		}
+	}
+}

@@ -52,16 +52,6 @@ func (c cookie) remove(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{Name: c.name, Path: "/", MaxAge: -1, Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-// sitesOf tells pages of other sites from the server's own.
-func sitesOf(publicURL string) *http.CrossOriginProtection {
-	p := http.NewCrossOriginProtection()
-	if scheme, rest, found := strings.Cut(publicURL, "://"); found { // behind a proxy the request may name another host than the browser
-		host, _, _ := strings.Cut(rest, "/")
-		_ = p.AddTrustedOrigin(scheme + "://" + host) // one that is no origin trusts nobody
-	}
-	return p
-}
-
 // ownSite refuses what a page of another site sends.
 func (a *API) ownSite(r *http.Request) error {
 	if err := a.sites.Check(r); err != nil {
@@ -80,7 +70,7 @@ func (route Route) takesSessions() bool { return route.Role != 0 }
 // sessionKey is where a request's context keeps the session that admitted it.
 type sessionKey struct{}
 
-// sessionOf is the session that admitted the request, of a route of ASession.
+// sessionOf is the session that admitted the request; nil where a key did.
 func sessionOf(r *http.Request) *identity.Session {
 	s, _ := r.Context().Value(sessionKey{}).(*identity.Session)
 	return s
@@ -104,8 +94,8 @@ func (a *API) admitSession(route Route, r *http.Request, id string) (*auth.Calle
 	if err := a.ownSite(r); err != nil {
 		return nil, comm.Actor{}, err
 	}
+	*r = *r.WithContext(context.WithValue(ctx, sessionKey{}, s))
 	if route.Who == ASession {
-		*r = *r.WithContext(context.WithValue(ctx, sessionKey{}, s))
 		return nil, s.Actor(), nil
 	}
 	if err := s.Require(route.Role); err != nil {

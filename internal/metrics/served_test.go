@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,9 +28,23 @@ import (
 
 // server is everything that there is to be read, made up.
 type server struct {
+	mu    sync.Mutex // a look may go on when its page was answered
 	reads int
 	err   error
 	hangs chan struct{} // closed: it does not
+}
+
+// is changes how the database fares.
+func (s *server) is(err error, hangs chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.hangs = err, hangs
+}
+
+func (s *server) looks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
 }
 
 func (*server) Stats() dispatch.Stats {
@@ -47,15 +62,18 @@ func (*server) Pools() []store.PoolUse {
 }
 
 func (s *server) Now(ctx context.Context) (comm.Micros, error) {
+	s.mu.Lock()
 	s.reads++
-	if s.hangs != nil {
+	hangs, err := s.hangs, s.err
+	s.mu.Unlock()
+	if hangs != nil {
 		select {
-		case <-s.hangs:
+		case <-hangs:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
 	}
-	return comm.At(time.Now()), s.err
+	return comm.At(time.Now()), err
 }
 
 func (*server) LaneDepths(_ context.Context, now comm.Micros, _ int) ([]store.LaneDepth, bool, error) {
@@ -185,29 +203,30 @@ func TestTheDatabaseIsReadSeldom(t *testing.T) {
 		for range 10 {
 			gather(t, m)
 		}
-		if s.reads != 1 {
-			t.Errorf("%d reads", s.reads)
+		if s.looks() != 1 {
+			t.Errorf("%d reads", s.looks())
 		}
 		time.Sleep(sampleEvery)
-		s.err = errors.New("away")
-		if got := gather(t, m); s.reads != 2 || got["commserver_queue_messages"] == nil || got["commserver_observation_failures_total"].GetMetric()[0].GetCounter().GetValue() != 1 {
-			t.Errorf("%d reads, and what was known is forgotten", s.reads)
+		s.is(errors.New("away"), nil)
+		if got := gather(t, m); s.looks() != 2 || got["commserver_queue_messages"] == nil || got["commserver_observation_failures_total"].GetMetric()[0].GetCounter().GetValue() != 1 {
+			t.Errorf("%d reads, and what was known is forgotten", s.looks())
 		}
-		s.err, s.hangs = nil, make(chan struct{})
+		hangs := make(chan struct{})
+		s.is(nil, hangs)
 		time.Sleep(sampleEvery)
 		began := time.Now()
-		if gather(t, m); time.Since(began) != sampleWait || s.reads != 3 {
-			t.Errorf("a page took %v with a database that hangs, %d reads", time.Since(began), s.reads)
+		if gather(t, m); time.Since(began) != sampleWait || s.looks() != 3 {
+			t.Errorf("a page took %v with a database that hangs, %d reads", time.Since(began), s.looks())
 		}
 		began = time.Now()
-		if gather(t, m); time.Since(began) != 0 || s.reads != 3 {
+		if gather(t, m); time.Since(began) != 0 || s.looks() != 3 {
 			t.Errorf("the next one took %v", time.Since(began))
 		}
 		time.Sleep(sampleOld)
 		if got := gather(t, m); got["commserver_queue_messages"] != nil {
 			t.Error("what was read long ago is still told")
 		}
-		close(s.hangs)
+		close(hangs)
 		time.Sleep(sampleTime)
 		if got := gather(t, m); got["commserver_queue_messages"] != nil {
 			t.Error("it is asked again before its time")

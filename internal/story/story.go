@@ -65,17 +65,6 @@ func carrier(name string) string {
 	return name
 }
 
-// remedies say what can be done about a reason to wait. Reasons that end by themselves have none.
-var remedies = map[string]string{
-	chain.WaitAppPaused:   "Switch the app on again when its messages may go out.",
-	chain.WaitQueuePaused: "Resume the app's queue when its messages may go out.",
-	chain.WaitDown:        "Look at the provider's last answers, and verify the configuration. A second configuration would carry the messages meanwhile.",
-	chain.WaitCredentials: "Check the encryption keys of this server: the credentials of the provider cannot be opened.",
-	chain.WaitAdapter:     "Change the configuration, or update the server.",
-	chain.WaitOff:         "Switch a provider configuration on, or add another.",
-	chain.WaitCannotSend:  "Add a provider configuration of another type, or update the server.",
-}
-
 func queued(s *Story, m *client.Stored, when func(time.Time) string) {
 	last := lastFailure(m)
 	switch {
@@ -90,12 +79,14 @@ func queued(s *Story, m *client.Stored, when func(time.Time) string) {
 	if last != nil && m.Attempts > 0 {
 		s.Why = last.Detail
 	}
-	s.Do = remedies[m.WaitingFor]
+	s.Do = chain.Remedy(m.WaitingFor)
 	switch {
 	case m.NextAttemptAt != nil && m.WaitingFor == chain.WaitSchedule:
 		s.Next = "It is sent " + when(*m.NextAttemptAt) + ", at its scheduled time."
 	case m.NextAttemptAt != nil:
 		s.Next = "The next attempt starts " + when(*m.NextAttemptAt) + "."
+	case m.WaitingFor == chain.WaitHeld:
+		s.Next = "It waits until the server is released. Whoever does that says whether what may have been sent already is sent again."
 	case s.Do != "":
 		s.Next = "It waits, and is sent as soon as the reason is gone."
 	default:

@@ -34,7 +34,7 @@ const overview = () => console("", { name: "console/overview" });
 // apps are their list, and the pages of one app.
 const apps = (world) => [
   console("/apps"),
-  console("/apps?q=zzzz", { name: "console/apps finds nothing", rare: true }),
+  console("/apps?search=zzzz", { name: "console/apps finds nothing", rare: true }),
   console("/new-app", { rare: true }),
   console("/new-app", { name: "console/new-app refused", rare: true, act: (page) => submit(page, { name: "" }), without: { console: "the browser itself tells of the 400" } }),
   console("/new-app", { name: "console/new-app made", act: makeApp }),

@@ -23,7 +23,7 @@ type looked struct {
 	Payloads []payload `json:"payloads,omitempty"`
 }
 
-// console skips a test while the program has no console.
+// console ends a test where the program serves no console.
 func console(t *testing.T, w *staged.World) {
 	t.Helper()
 	res, err := http.Get(w.URL + "/console/sign-in")
@@ -32,7 +32,7 @@ func console(t *testing.T, w *staged.World) {
 	}
 	_ = res.Body.Close()
 	if res.StatusCode == http.StatusNotFound {
-		t.Skip("this program has no console")
+		t.Fatal("this program serves no console")
 	}
 }
 

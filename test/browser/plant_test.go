@@ -297,7 +297,7 @@ func TestNothingRuns(t *testing.T) {
 		}
 	}
 	t.Logf("payloads by field: %v", g.took)
-	l := looked{World: w, Full: full(), Start: []string{"/console"}, Below: "/console", Slugs: slices.Collect(maps.Keys(w.Apps)), Most: 3, Fill: 2, Payloads: g.all}
+	l := looked{World: w, Full: full(), Start: []string{"/console"}, Below: "/console", Slugs: slices.Collect(maps.Keys(w.Apps)), Most: 5, Fill: 4, Payloads: g.all}
 	if full() {
 		l.Most, l.Fill = 1000, len(g.all)
 	}

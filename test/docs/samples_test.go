@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/openapi"
 	"github.com/commserver/commserver/test/build"
@@ -232,7 +234,7 @@ func TestSamples(t *testing.T) {
 	if len(skipped) > 0 {
 		t.Errorf("excepted and not there: %v", skipped)
 	}
-	for _, kind := range []string{"sh", "json", "http", "env", "ini", "js", "go", "py", "php", "ts", "text"} {
+	for _, kind := range []string{"sh", "json", "http", "env", "yaml", "js", "go", "py", "php", "ts", "text"} {
 		if kinds[kind] == 0 {
 			t.Errorf("there is no sample of the sort %q any more", kind)
 		}
@@ -250,8 +252,15 @@ func (r *reader) try(t *testing.T, s *sample) {
 		r.value(t, s)
 	case "env":
 		environment(t, s)
-	case "ini":
-		unit(t, s)
+	case "yaml":
+		if err := yaml.Unmarshal([]byte(s.text), new(any)); err != nil {
+			t.Errorf("line %d: %v", s.line, err)
+		}
+	case "promql": // that of a rule, which Prometheus itself reads in internal/metrics
+		rules, err := os.ReadFile("../../deploy/prometheus/alerts.yml")
+		if bare := func(s string) string { return strings.Join(strings.Fields(s), "") }; err != nil || !strings.Contains(bare(string(rules)), bare(s.text)) {
+			t.Errorf("line %d: no rule has this expression (%v): %s", s.line, err, s.text)
+		}
 	case "js", "go", "py", "php", "ts": // together, at the end of the page
 	case "text", "mermaid": // what is shown, and the diagram of the generated page
 	default:
@@ -337,7 +346,7 @@ func environment(t *testing.T, s *sample) {
 			t.Errorf("line %d: no option is called %s", s.line, name)
 		}
 		if file, is := strings.CutSuffix(name, "_FILE"); is { // it lies on the reader's machine: here is one like it
-			name, value = file, "a-secret-of-at-least-thirty-two-characters"
+			name, value = file, "a-secret-of-at-least-thirty-two-characters-"+file
 			if file == "COMMS_ENCRYPTION_KEYS" {
 				key := make([]byte, 32)
 				_, _ = rand.Read(key)
@@ -348,34 +357,6 @@ func environment(t *testing.T, s *sample) {
 	}
 	if _, err := config.Load(config.Source{Env: given}); err != nil {
 		t.Errorf("line %d: %v", s.line, err)
-	}
-}
-
-// unit reads a unit of systemd: known sections, each setting once, and time enough to stop.
-func unit(t *testing.T, s *sample) {
-	t.Helper()
-	section, seen := "", map[string]string{}
-	for line := range strings.SplitSeq(strings.TrimSpace(s.text), "\n") {
-		name, value, isSetting := strings.Cut(line, "=")
-		switch {
-		case line == "":
-		case strings.HasPrefix(line, "["):
-			section = strings.Trim(line, "[]")
-			if !slices.Contains([]string{"Unit", "Service", "Install"}, section) {
-				t.Errorf("line %d: no section is called %s", s.line, section)
-			}
-		case !isSetting || section == "" || seen[name] != "":
-			t.Errorf("line %d: %q", s.line, line)
-		default:
-			seen[name] = value
-		}
-	}
-	stop, err := time.ParseDuration(seen["TimeoutStopSec"] + "s")
-	if c, loadErr := config.Load(config.Source{}); err != nil || loadErr != nil || stop <= c.DrainTimeout {
-		t.Errorf("line %d: TimeoutStopSec=%s is not longer than the drain (%v, %v)", s.line, seen["TimeoutStopSec"], err, loadErr)
-	}
-	if !strings.HasSuffix(seen["ExecStart"], "/commserver serve") {
-		t.Errorf("line %d: ExecStart=%s", s.line, seen["ExecStart"])
 	}
 }
 
@@ -416,6 +397,9 @@ func (r *reader) call(t *testing.T, file, text string) {
 	method, path := m[1], regexp.MustCompile(`\$(ID|DELIVERY|CONFIGID|TOKEN)\b`).ReplaceAllString(values.Replace(m[2]), "cmr0123456789abcdefghijkl0")
 	if method == "" {
 		method = http.MethodGet
+	}
+	if strings.HasPrefix(path, "/api/admin/session") || path == "/api/admin/hold" && method == http.MethodPost {
+		return // of browsers that have signed in, and of a restored server: this one has neither
 	}
 	headers, body := map[string]string{}, ""
 	for _, h := range curlHeader.FindAllStringSubmatch(text, -1) {

@@ -63,7 +63,7 @@ func contentLines() []line {
 			[]message{good(email("body", quoted(rep("a", 512<<10))), nil)})},
 		{number: 48, place: "body, text", says: "NUL: 400 control_character", tries: messages(times(sms, "body", 400, "control_character", `"a\u0000b"`, `"\u0000"`, `"a\u0000"`), times(email, "body", 400, "control_character", `"a\u0000b"`, `"<p>\u0000</p>"`), times(email, "text", 400, "control_character", `"a\u0000b"`))},
 		{number: 49, place: "body of an SMS", says: "C0 controls but for tab, LF and CR: 400; those: taken", tries: messages(times(sms, "body", 400, "control_character", c0...), []message{good(sms("body", `"a\tb\r\nc\nd"`), nil)})},
-		{number: 50, place: "body of an email", says: "scripts, javascript: links, 10,000 tags: taken", elsewhere: "that the console's preview stays inert: the console is not built yet",
+		{number: 50, place: "body of an email", says: "scripts, javascript: links, 10,000 tags: taken", elsewhere: "that the console's preview stays inert: TestNothingRuns in test/browser",
 			tries: messages([]message{good(email("body", quoted("<script>alert(1)</script><a href='javascript:alert(1)'>x</a>"+rep("<b>", 10_000))), nil), good(email("body", quoted("<img src=x onerror=alert(1)><svg/onload=alert(1)>")), nil),
 				good(email("body", quoted("<!--")), nil), good(email("body", quoted("</html></body>"+rep("]]>", 100))), nil)})},
 		{number: 51, place: "body of an email", says: "lines with dots, a bare CR, a line of 2,000: taken as they are", elsewhere: "the form on the wire: TestDots, TestNoCommandsAsContent in internal/provider/smtp",

@@ -64,7 +64,7 @@ func memberLines() []line {
 		{number: 81, place: "from", says: "no sender: 400; one that is not the app's: 403 from_not_allowed", members: `,"sandboxMode":false,"allowedSenders":["example.com","Acme"]`, tries: senders,
 			elsewhere: "403 needs a live app on the server's chain: TestSendersOnTheServersChain in internal/httpapi; here the server has such a chain, and none of it is called"},
 		{number: 82, place: "metadata", says: "17 KiB, 9 deep, no object: 400", tries: messages(times(sms, "metadata", 400, "invalid_metadata", `{"a":"`+rep("x", 17<<10)+`"}`, depth(9), "[]", `"x"`, "1", "true", `[{"a":1}]`, `{"a":`+depth(8)+`}`, `{"a":[[[[[[[[1]]]]]]]]}`), []message{good(sms("metadata", depth(8)), nil)})},
-		{number: 83, place: "metadata", says: "large numbers digit for digit; 1e400: 400", elsewhere: "in the webhook: webhooks are not built yet; here in the message's answer", tries: func(_ *testing.T, a *tenant) []try {
+		{number: 83, place: "metadata", says: "large numbers digit for digit; 1e400: 400", elsewhere: "in the webhook: TestABodyShowsTheMessageAsItWas in internal/feed; here in the message's answer", tries: func(_ *testing.T, a *tenant) []try {
 			exact := func(t *testing.T, got answer) {
 				if raw := string(a.do(t, "GET", messagesURL+"/"+got.str("id"), "").raw); !strings.Contains(raw, "9007199254740993") || !strings.Contains(raw, "1.50") {
 					t.Errorf("not digit for digit: %s", raw)
