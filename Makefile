@@ -17,7 +17,9 @@ BESIDE = -p $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN))))
 first = $(1) $(filter-out $(1),$(2))
 MODULE = github.com/commserver/commserver
 PRODUCT = $(call first,$(addprefix $(MODULE)/internal/,store/postgres dispatch webhook httpapi),$(shell go list ./... | grep -v /test/))
-WHOLE = $(call first,$(addprefix $(MODULE)/test/,prove browser),$(shell go list ./... | grep /test/ | grep -v /test/scale))
+WHOLE = $(call first,$(MODULE)/test/prove,$(shell go list ./... | grep /test/ | grep -v -e /test/scale -e '/test/browser$$'))
+# Walks over every page by a real browser: a target of their own and part of nightly, until they fit into the twenty minutes.
+BROWSER = $(MODULE)/test/browser
 MEASURING = $(MODULE)/test/scale
 # What is measured starts a PostgreSQL of its own, which flushes as a real one does, unless one was given from outside,
 # and keeps its files on the disk.
@@ -68,7 +70,7 @@ test: setup ## every test, on SQLite and PostgreSQL; under 20 minutes on two cor
 nightly: setup ## the same at full sizes, all files on the disk; takes hours
 	@COMMS_TEST_FULL=1 TMPDIR=$${TMPDIR:-/tmp} go run ./test/withpg -hasty go run ./test/count \
 		-- go test -json $(RACE) -count=1 -timeout 6h $(PRODUCT) \
-		-- go test -json $(SHARED) -count=1 -timeout 6h $(WHOLE) \
+		-- go test -json $(SHARED) -count=1 -timeout 6h $(WHOLE) $(BROWSER) \
 		-- $(DURABLE) go test -json -count=1 -timeout 6h $(MEASURING)
 
 .PHONY: measure
@@ -97,6 +99,10 @@ image: ## the container image, started once; needs a container engine
 .PHONY: docs
 docs: ## write the generated pages of docs/ again
 	@go test -run '^TestDocsAreCurrent$$' $$(grep -rl 'func TestDocsAreCurrent' --include='*_test.go' . | xargs -n1 dirname | sort -u) -update
+
+.PHONY: browser
+browser: setup ## walk over every page by a real browser, in about five minutes
+	@go test -count=1 -timeout 18m $(BROWSER)
 
 .PHONY: shots
 shots: setup ## take the pictures of docs/images again
