@@ -58,7 +58,7 @@ func (r *remote) userAt(ctx context.Context, word string) (path string, err erro
 		return nil
 	})
 	if err == nil && path == "" {
-		err = fmt.Errorf("there is no user %q; see `commserver user list`", word)
+		err = codedError{fmt.Errorf("there is no user %q; see `commserver user list`", word), exitMissing}
 	}
 	return path, err
 }

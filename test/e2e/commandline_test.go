@@ -150,6 +150,8 @@ func TestTheCommandLine(t *testing.T) {
 			l.lists(dir)
 			l.queue()
 			l.upkeep()
+			l.users(dir)
+			l.copies(dir, p.url)
 			l.profiles(dir, p.url, key)
 			l.wrong(p.url)
 			p.stop()
@@ -157,6 +159,7 @@ func TestTheCommandLine(t *testing.T) {
 			l.both("k1", "firstKey", "rotate-keys", "--dry-run")
 			l.both("COMMS_ADMIN_KEY", "option", "config")
 			l.ok("", "version")
+			l.checked(dir)
 			for _, name := range l.leaves() {
 				if !l.ran[name] && !slices.Contains(apart(), name) {
 					t.Errorf("commserver %s is driven by nothing here", name)

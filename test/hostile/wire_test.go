@@ -66,11 +66,14 @@ func TestMethodsAndHeadersOfEveryPath(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/nothing", "/api/v1", "/api/v1/messages/", "//api/v1/app", "/api/../etc/passwd", "/%2e%2e/", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap", "/debug/vars", "/metrics", "/metrics/../debug/pprof/", "/.git/config", "/api/v1/messages%00"} {
+	for _, path := range []string{"/nothing", "/api/v1", "/api/v1/messages/", "//api/v1/app", "/api/../etc/passwd", "/%2e%2e/", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap", "/debug/vars", "/metrics/../debug/pprof/", "/.git/config", "/api/v1/messages%00"} {
 		got := w.send(t, &request{method: "GET", path: path, header: a.headers(nil)})
 		if guarded(t, path, got); got.status != 404 {
 			t.Errorf("%s: %d %.200s", path, got.status, got.raw)
 		}
+	}
+	if got := w.send(t, &request{method: "GET", path: "/metrics", header: a.headers(nil)}); got.status != 401 {
+		t.Errorf("an app reads /metrics: %d", got.status)
 	}
 	for _, line := range []string{"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443", "GET http://127.0.0.1:22/ HTTP/1.1\r\nHost: 127.0.0.1:22", "OPTIONS * HTTP/1.1\r\nHost: x"} {
 		if got := w.raw(t, line+"\r\nConnection: close\r\n\r\n"); len(got) != 1 || got[0] < 200 || got[0] >= 500 || got[0] == 200 && !strings.HasPrefix(line, "OPTIONS") && !strings.HasPrefix(line, "GET") {
