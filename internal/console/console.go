@@ -32,12 +32,12 @@ package console
 
 import (
 	"errors"
-	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/commserver/commserver/internal/httpserver"
@@ -65,14 +65,15 @@ type Config struct {
 type Console struct {
 	cfg    Config
 	inside *inside
-	files  *files
-	pages  map[string]*template.Template
+	// Read when the first page is asked for: a server whose console nobody opens keeps nothing of it in memory.
+	files  func() (*files, error)
+	pages  func() (map[string]*template.Template, error)
 	table  []route
 	routed http.Handler
 	cross  *http.CrossOriginProtection
 }
 
-// New makes a Console. It fails only when a page or an asset of the binary is broken.
+// New makes a Console.
 func New(cfg Config) (*Console, error) {
 	if cfg.API == nil || cfg.Log == nil {
 		return nil, errors.New("console: the API and a log are needed")
@@ -81,13 +82,7 @@ func New(cfg Config) (*Console, error) {
 		cfg.Now = time.Now
 	}
 	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: httpserver.OwnSite(cfg.PublicURL)}
-	var err error
-	if c.files, err = readFiles(); err != nil {
-		return nil, err
-	}
-	if c.pages, err = c.readPages(); err != nil {
-		return nil, fmt.Errorf("read the console's pages: %w", err)
-	}
+	c.files, c.pages = sync.OnceValues(readFiles), sync.OnceValues(c.readPages)
 	c.table = c.routes()
 	c.routed = c.handler()
 	return c, nil
@@ -96,9 +91,19 @@ func New(cfg Config) (*Console, error) {
 // Handler serves every route of the console, with request ids, its headers and the access log.
 func (c *Console) Handler() http.Handler { return c.routed }
 
+// serveFile serves an asset. Those of the binary can be read: a test reads them all.
+func (c *Console) serveFile(w http.ResponseWriter, r *http.Request) {
+	all, err := c.files()
+	if err != nil {
+		c.refuse(w, r, http.StatusInternalServerError)
+		return
+	}
+	all.serve(w, r)
+}
+
 func (c *Console) handler() http.Handler {
 	routed := httpserver.Routes(func(mux *http.ServeMux) {
-		mux.Handle("GET "+assetsPath+"{name...}", http.HandlerFunc(c.files.serve))
+		mux.Handle("GET "+assetsPath+"{name...}", http.HandlerFunc(c.serveFile))
 		for _, one := range c.table {
 			mux.Handle(one.method+" "+one.path, c.serve(one))
 		}

@@ -449,7 +449,11 @@ func TestAssets(t *testing.T) {
 	t.Parallel()
 	c := open(t, &fakeAPI{})
 	total := 0
-	for name, path := range c.files.byName {
+	all, err := c.files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range all.byName {
 		plain := ask(c, "GET", path, nil, "Cookie", "")
 		zipped := ask(c, "GET", path, nil, "Cookie", "", "Accept-Encoding", "br, gzip")
 		if plain.Code != http.StatusOK || plain.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" || plain.Header().Get("X-Content-Type-Options") != "nosniff" {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -195,7 +196,11 @@ func (c *Console) refuse(w http.ResponseWriter, r *http.Request, status int) {
 func (v *visit) show(name string, p page) error { return v.showStatus(http.StatusOK, name, p) }
 
 func (v *visit) showStatus(status int, name string, p page) error {
-	set, ok := v.c.pages[name]
+	pages, err := v.c.pages()
+	if err != nil {
+		return fmt.Errorf("read the console's pages: %w", err)
+	}
+	set, ok := pages[name]
 	if !ok {
 		return errors.New("console: there is no page " + name)
 	}

@@ -17,7 +17,7 @@ import (
 // funcs are what templates may call.
 func (c *Console) funcs() template.FuncMap {
 	return template.FuncMap{
-		"asset":   func(name string) (string, error) { return c.files.path(name) },
+		"asset":   c.assetPath,
 		"icon":    icon,
 		"iso":     func(t any) string { return at(t).UTC().Format(time.RFC3339) },
 		"utc":     func(t any) string { return at(t).UTC().Format("2006-01-02 15:04:05") + " UTC" },
@@ -52,6 +52,15 @@ func (c *Console) funcs() template.FuncMap {
 		"source":        func(s string) string { return wordsOr(sourceWords, s) },
 		"add":           func(a, b int) int { return a + b },
 	}
+}
+
+// assetPath is where an asset is served.
+func (c *Console) assetPath(name string) (string, error) {
+	all, err := c.files()
+	if err != nil {
+		return "", err
+	}
+	return all.path(name)
 }
 
 // at reads a time of the API: a value, a pointer, or nothing.
