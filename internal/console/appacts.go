@@ -11,7 +11,7 @@ import (
 
 // appAct is something that is done to an app as a whole, after it was confirmed.
 type appAct struct {
-	Word, Name, Icon   string
+	Word, Name         string
 	Danger             bool
 	may                act
 	when               func(*client.App) bool // it makes sense

@@ -26,7 +26,7 @@
 //     it with {{dialog}} in the tag opens in a dialog where there is JavaScript.
 //  5. A row in routes.go, with the section of the navigation that it belongs to, and may, the act that a role
 //     needs to see it. A section is shown once a route of it exists. The tests walk that table: give the route's
-//     wildcards a value in sample (console_test.go) and fill its page with data in test/console.
+//     wildcards a value in sample (console_test.go) and data for its page to full (data_test.go).
 //  6. Styles only in assets/*.css by the tokens of internal/webui; no style or script in a page, no inline handler.
 package console
 

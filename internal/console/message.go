@@ -40,12 +40,17 @@ var gone = map[string]string{
 	"unreadable":     "Its content is there, but this version of the server cannot read it.",
 }
 
-func (v *visit) showMessage() error {
+// theMessage is the one that the path names.
+func (v *visit) theMessage() (*client.AppMessage, error) {
 	admin, err := v.admin()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	m, err := admin.Message(v.ctx(), v.param("id"))
+	return admin.Message(v.ctx(), v.param("id"))
+}
+
+func (v *visit) showMessage() error {
+	m, err := v.theMessage()
 	if err != nil {
 		return err
 	}
@@ -110,11 +115,7 @@ const framePolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data
 
 // frameMessage is the rendered content of an email, for the frame of its page.
 func (v *visit) frameMessage() error {
-	admin, err := v.admin()
-	if err != nil {
-		return err
-	}
-	m, err := admin.Message(v.ctx(), v.param("id"))
+	m, err := v.theMessage()
 	if err != nil {
 		return err
 	}
@@ -175,11 +176,7 @@ func (v *visit) confirmMessage() error {
 	if !ok {
 		return missing("page")
 	}
-	admin, err := v.admin()
-	if err != nil {
-		return err
-	}
-	m, err := admin.Message(v.ctx(), v.param("id"))
+	m, err := v.theMessage()
 	if err != nil {
 		return err
 	}

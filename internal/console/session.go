@@ -20,11 +20,10 @@ const sessionPath = "/api/admin/session"
 
 // user is who is signed in.
 type user struct {
-	ID, Name, Role string    // without ID it is whoever holds the admin key
-	Until          time.Time // of the session, if nothing more is asked
-	MustChange     bool      // an administrator set the password: nothing else is open before it is changed
-	Protected      bool      // by a second factor
-	formToken      string    // the API's, of the session
+	ID, Name, Role string // without ID it is whoever holds the admin key
+	MustChange     bool   // an administrator set the password: nothing else is open before it is changed
+	Protected      bool   // by a second factor
+	formToken      string // the API's, of the session
 }
 
 // errSignIn sends the browser to the sign-in page.
@@ -41,10 +40,9 @@ func (v *visit) signedIn() error {
 			Name string `json:"name"`
 			Role string `json:"role"`
 		} `json:"user"`
-		ExpiresAt  time.Time `json:"expiresAt"`
-		MustChange bool      `json:"mustChangePassword"`
-		Protected  bool      `json:"secondFactor"`
-		FormToken  string    `json:"csrfToken"`
+		MustChange bool   `json:"mustChangePassword"`
+		Protected  bool   `json:"secondFactor"`
+		FormToken  string `json:"csrfToken"`
 	}](v, "", sessionPath, nil)
 	if err != nil {
 		return err
@@ -52,7 +50,7 @@ func (v *visit) signedIn() error {
 	if s.FormToken == "" {
 		return errors.New("console: the API says nothing that binds forms to the session")
 	}
-	v.user = user{s.User.ID, s.User.Name, s.User.Role, s.ExpiresAt, s.MustChange, s.Protected, s.FormToken}
+	v.user = user{s.User.ID, s.User.Name, s.User.Role, s.MustChange, s.Protected, s.FormToken}
 	return nil
 }
 
