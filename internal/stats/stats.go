@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -33,6 +34,7 @@ type Config struct {
 type Service struct {
 	cfg     Config
 	folding outage.Report
+	first   atomic.Pointer[[]comm.ID] // the apps of the last report on all
 }
 
 // New makes a service.
@@ -176,32 +178,77 @@ type Report struct {
 // topApps is how many apps a report of all of them names.
 const topApps = 10
 
-// topMost bounds the memory of their summary while it is added up.
-const topMost = 16 * store.TopSize
-
 // App reports on one app.
 func (s *Service) App(ctx context.Context, app comm.ID, w Window) (*Report, error) {
-	r, _, err := s.report(ctx, app, w)
+	from, now, err := s.span(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	r, _, err := s.report(ctx, app, w, from, now)
 	return r, err
 }
 
 // All reports on all apps together.
 func (s *Service) All(ctx context.Context, w Window) (*Report, error) {
-	r, top, err := s.report(ctx, comm.ID{}, w)
+	from, now, err := s.span(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	early := s.beside(ctx, from)
+	r, top, err := s.report(ctx, comm.ID{}, w, from, now)
+	read := <-early // ends with ctx
 	if err != nil {
 		return nil, err
 	}
 	for ids := top.First(len(top)); len(ids) > 0 && len(r.Apps) < topApps; {
 		some := ids[:min(len(ids), topApps)]
 		ids = ids[len(some):]
-		shares, err := s.shares(ctx, some, r.From)
-		if err != nil {
-			return nil, err
+		shares, there := pick(read, some)
+		if !there {
+			if shares, err = s.shares(ctx, some, from); err != nil {
+				return nil, err
+			}
 		}
 		r.Apps = append(r.Apps, shares[:min(len(shares), topApps-len(r.Apps))]...)
 	}
 	slices.SortStableFunc(r.Apps, func(a, b AppShare) int { return cmp.Compare(b.Messages.Accepted, a.Messages.Accepted) })
+	first := make([]comm.ID, len(r.Apps))
+	for i := range r.Apps {
+		first[i] = r.Apps[i].App
+	}
+	s.first.Store(&first)
 	return r, nil
+}
+
+// beside reads the parts of the apps that accepted most when that was asked last, while others find out which they are now:
+// mostly the same, and reading them is half of the work. It answers none where it fails: then they are read afterwards.
+func (s *Service) beside(ctx context.Context, from comm.Micros) <-chan []AppShare {
+	out := make(chan []AppShare, 1)
+	ids := s.first.Load()
+	if ids == nil || len(*ids) == 0 {
+		close(out)
+		return out
+	}
+	go func() {
+		defer close(out)
+		if shares, err := s.shares(ctx, *ids, from); err == nil {
+			out <- shares
+		}
+	}()
+	return out
+}
+
+// pick finds the parts of some apps, unless one is lacking.
+func pick(read []AppShare, some []comm.ID) ([]AppShare, bool) {
+	out := make([]AppShare, len(some))
+	for i, id := range some {
+		at := slices.IndexFunc(read, func(x AppShare) bool { return x.App == id })
+		if at < 0 {
+			return nil, false
+		}
+		out[i] = read[at]
+	}
+	return out, true
 }
 
 // shares reads the parts of those of the apps of which anything is kept.
@@ -230,12 +277,13 @@ func (s *Service) shares(ctx context.Context, ids []comm.ID, from comm.Micros) (
 	return out, nil
 }
 
-func (s *Service) report(ctx context.Context, app comm.ID, w Window) (*Report, store.Top, error) {
-	now, err := s.cfg.Now(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	from := now - now%w.Step - comm.Micros(w.Steps-1)*w.Step
+// span is where a window that ends now begins.
+func (s *Service) span(ctx context.Context, w Window) (from, now comm.Micros, err error) {
+	now, err = s.cfg.Now(ctx)
+	return now - now%w.Step - comm.Micros(w.Steps-1)*w.Step, now, err
+}
+
+func (s *Service) report(ctx context.Context, app comm.ID, w Window, from, now comm.Micros) (*Report, store.Top, error) {
 	lists, err := s.cfg.Store.Periods(ctx, []comm.ID{app}, from)
 	if err != nil {
 		return nil, nil, err
@@ -250,19 +298,15 @@ func makeReport(w Window, from, now comm.Micros, periods []store.Period) (*Repor
 	for i := range r.Steps {
 		r.Steps[i].At = from + comm.Micros(i)*w.Step
 	}
-	all, top := sums{channels: map[comm.Channel]*sum{}, providers: map[tries]*Provider{}}, store.Top{}
+	all, top := sums{channels: map[comm.Channel]*sum{}, providers: map[tries]*Provider{}}, store.TopSum{}
 	for i := range periods {
 		p := &periods[i]
 		// What a transaction near now counted may bear a time after it.
 		step := &r.Steps[max(0, min(int((p.Start-from)/w.Step), w.Steps-1))].Messages
 		// Of a row that cannot be read counts what comes before the damage: whoever folds meets it, says so and sets it aside.
 		_ = store.EachFigure(p.Counts, func(f store.Figure) { all.add(&f, step) })
-		_ = top.Decode(p.Top)
-		if len(top) > topMost {
-			top.Reduce()
-		}
+		top.Add(p.Top)
 	}
-	top.Reduce()
 	whole := sum{}
 	for _, x := range all.channels {
 		whole.join(x)
@@ -278,7 +322,7 @@ func makeReport(w Window, from, now comm.Micros, periods []store.Period) (*Repor
 	slices.SortFunc(r.Providers, func(a, b Provider) int {
 		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Channel, b.Channel))
 	})
-	return r, top
+	return r, top.Top()
 }
 
 // add adds the messages of all channels that a row counts, as far as it can be read.

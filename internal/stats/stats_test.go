@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math"
@@ -152,4 +153,73 @@ func TestWhatIsSetAsideIsLoggedOnce(t *testing.T) {
 			t.Errorf("%d calls, %s", n, log.String())
 		}
 	})
+}
+
+// tables answers from memory, and counts how often shares were read.
+type tables struct {
+	store.Stats
+	store.Apps
+	of    map[comm.ID][]store.Period
+	reads atomic.Int32
+}
+
+func (x *tables) Periods(_ context.Context, apps []comm.ID, _ comm.Micros) (out [][]store.Period, err error) {
+	for _, app := range apps {
+		out = append(out, x.of[app])
+	}
+	return out, nil
+}
+
+func (x *tables) Shares(ctx context.Context, apps []comm.ID, from comm.Micros) ([][]store.Period, error) {
+	x.reads.Add(1)
+	return x.Periods(ctx, apps, from)
+}
+
+func (x *tables) AppsByID(_ context.Context, ids []comm.ID) (out []comm.App, err error) {
+	for _, id := range ids {
+		out = append(out, comm.App{ID: id, Slug: fmt.Sprint("app-", id[0])})
+	}
+	return out, nil
+}
+
+// A report on all apps is right also when others were first the last time, and reads their parts once when nothing changed.
+func TestWhoAcceptedMostIsReadBeside(t *testing.T) {
+	t.Parallel()
+	now := 1000*store.Day + 5*store.Hour
+	x := &tables{of: map[comm.ID][]store.Period{}}
+	s := New(Config{Store: x, Apps: x, Now: func(context.Context) (comm.Micros, error) { return now, nil }})
+	w, _ := WindowNamed("24h")
+	ask := func(accepted ...int64) {
+		t.Helper()
+		top := store.Top{}
+		for i, n := range accepted {
+			id := comm.ID{byte(i + 1)}
+			top[id] = n
+			x.of[id] = []store.Period{{Start: now - store.Hour, Span: store.Hour, Counts: store.Counts{{Channel: comm.SMS, Counter: comm.CountAccepted}: n}.Encode()}}
+		}
+		x.of[comm.ID{}] = []store.Period{{Start: now - store.Hour, Span: store.Hour, Top: top.Encode()}}
+		r, err := s.All(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want []string
+		for _, app := range r.Apps {
+			got = append(got, fmt.Sprint(app.Slug, " ", app.Messages.Accepted))
+		}
+		for _, id := range top.First(topApps) {
+			want = append(want, fmt.Sprint("app-", id[0], " ", top[id]))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v, not %v", got, want)
+		}
+	}
+	ask(5, 4, 3)
+	before := x.reads.Load()
+	ask(5, 6, 3)
+	if n := x.reads.Load() - before; n != 1 {
+		t.Errorf("read %d times where the same apps are first", n)
+	}
+	ask(1, 2, 3, 4)
+	ask(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+	ask(12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
 }

@@ -169,7 +169,7 @@ func DecodeCounts(b []byte) (Counts, error) {
 }
 
 // TopSize is how many apps a Top keeps when it is stored.
-const TopSize = 256
+const TopSize = 128
 
 // Top is which apps accepted most: a summary after Misra and Gries. It is exact
 // while there are no more than TopSize apps; of more, whoever has more than one in
@@ -200,11 +200,11 @@ func (t Top) First(n int) []comm.ID {
 	return apps[:min(n, len(apps))]
 }
 
-// Encode writes the summary, which it reduces, in one form.
+// Encode writes the summary, which it reduces, in one form: by app, so that a TopSum meets those of most rows in the same order.
 func (t Top) Encode() []byte {
 	t.Reduce()
 	out := make([]byte, 0, 19*len(t))
-	for _, app := range t.First(len(t)) {
+	for _, app := range slices.SortedFunc(maps.Keys(t), comm.ID.Compare) {
 		out = binary.AppendUvarint(append(out, app[:]...), uint64(t[app]))
 	}
 	return out
@@ -212,6 +212,10 @@ func (t Top) Encode() []byte {
 
 // Decode adds what Encode wrote.
 func (t Top) Decode(b []byte) error {
+	return eachTop(b, func(app comm.ID, n int64) { t[app] += n })
+}
+
+func eachTop(b []byte, fn func(app comm.ID, n int64)) error {
 	for len(b) > 0 {
 		var app comm.ID
 		if copy(app[:], b) < len(app) {
@@ -222,7 +226,57 @@ func (t Top) Decode(b []byte) error {
 			return errCounts
 		}
 		b = b[len(app)+n:]
-		t[app] += int64(v)
+		fn(app, int64(v))
 	}
 	return nil
+}
+
+// TopSum adds up the summaries of many rows, which mostly name the same apps: each is looked for where
+// the row before had it, in a fraction of the time that a Top takes. The zero value is empty.
+type TopSum struct {
+	apps   []comm.ID
+	counts []int64
+	places map[comm.ID]int
+}
+
+// Add adds what Encode wrote, as far as it can be read.
+func (s *TopSum) Add(b []byte) {
+	next := 0
+	_ = eachTop(b, func(app comm.ID, n int64) {
+		if next >= len(s.apps) || s.apps[next] != app {
+			next = s.place(app)
+		}
+		s.counts[next] += n
+		next++
+	})
+	if len(s.apps) > topMost {
+		t := s.Top()
+		*s = TopSum{}
+		s.Add(t.Encode())
+	}
+}
+
+// topMost bounds the memory of a sum.
+const topMost = 16 * TopSize
+
+func (s *TopSum) place(app comm.ID) int {
+	at, there := s.places[app]
+	if !there {
+		if s.places == nil {
+			s.places = map[comm.ID]int{}
+		}
+		at = len(s.apps)
+		s.places[app], s.apps, s.counts = at, append(s.apps, app), append(s.counts, 0)
+	}
+	return at
+}
+
+// Top is the sum, reduced.
+func (s *TopSum) Top() Top {
+	t := make(Top, len(s.apps))
+	for i, app := range s.apps {
+		t[app] = s.counts[i]
+	}
+	t.Reduce()
+	return t
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // TestAReportIsQuickWhateverTheHistory: 400 days of twelve busy apps and of all together, each row with
-// sixty buckets of two channels and five providers, those of all with a summary of 256
-// apps. Every window is answered within 50 ms (95 of 100), of one app and of all.
+// sixty buckets of two channels and five providers, those of all with a summary of as many
+// apps as are kept. Every window is answered within 50 ms (95 of 100), of one app and of all.
 func TestAReportIsQuickWhateverTheHistory(t *testing.T) {
 	rounds := size(30, 200)
 	onEach(t, func(w *world) {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -144,10 +145,15 @@ func userNames(w *world) {
 }
 
 func userPages(w *world) {
+	var made []*comm.User
 	for i := range 7 {
-		w.member(fmt.Sprint("user-", i))
+		made = append(made, w.member(fmt.Sprint("user-", i)))
 	}
-	var names []string
+	slices.SortFunc(made, func(a, b *comm.User) int { return a.ID.Compare(b.ID) }) // of one millisecond they are in no order
+	var names, want []string
+	for _, u := range made {
+		want = append(want, u.Name)
+	}
 	for after := (comm.ID{}); ; {
 		page, err := w.s.UserList(w.ctx, after, 3)
 		w.must(err)
@@ -162,8 +168,8 @@ func userPages(w *world) {
 		}
 		after = page[len(page)-1].ID
 	}
-	if fmt.Sprint(names) != "[user-0 user-1 user-2 user-3 user-4 user-5 user-6]" {
-		w.Fatalf("%v", names)
+	if !slices.Equal(names, want) {
+		w.Fatalf("%v, not %v", names, want)
 	}
 }
 
