@@ -32,9 +32,21 @@ const (
 	batchBytes = 15 << 20
 )
 
+// BatchError is the error of SendBatch when nobody knows whether messages were accepted, or none was: sending them again
+// under the same keys cannot send them twice.
+type BatchError struct {
+	IdempotencyKeys []string // given or made, one for each message in order
+	Err             error
+}
+
+func (e *BatchError) Error() string { return e.Err.Error() }
+
+// Unwrap is the reason, an *Error when the server has refused.
+func (e *BatchError) Unwrap() error { return e.Err }
+
 // SendBatch queues any number of messages without attachments, in requests of up to 1000 that follow one another, and
 // answers for each in order. One that is refused is no matter of the others. Messages without an idempotency key get
-// one, as with Send. An error is for the first request as a whole; when a later one fails, its messages and those behind it
+// one, as with Send. An error is for the first request as a whole, and a *BatchError once that was made; when a later one fails, its messages and those behind it
 // come as refused, with Cause.
 func (c *Client) SendBatch(ctx context.Context, messages []Message) ([]BatchItem, error) {
 	keys := make([]string, len(messages))
@@ -54,7 +66,7 @@ func (c *Client) SendBatch(ctx context.Context, messages []Message) ([]BatchItem
 		to := part(encoded, from)
 		items, err := c.sendPart(ctx, encoded[from:to])
 		if err != nil && from == 0 {
-			return nil, err
+			return nil, &BatchError{keys, err}
 		}
 		if err != nil {
 			return append(out, untried(keys, from, err)...), nil

@@ -24,6 +24,8 @@ class CommsException extends \RuntimeException
 {
     /** Of a send: the key that was used, given or made. Sending again under it cannot send twice. */
     public ?string $idempotencyKey = null;
+    /** @var ?list<string> of sendMessages: those keys, one for each message in order */
+    public ?array $idempotencyKeys = null;
     /** How often the call was made. */
     public int $tries = 1;
 
@@ -125,7 +127,7 @@ final class CommsClient
 
     /**
      * Queues any number of messages, in requests of up to 1000 that follow one another, and answers for each in order: with id and status, or
-     * error and details. It throws when the first request fails; when a later one does, its messages and those behind it come as refused, with cause.
+     * error and details. It throws when the first request fails, with the idempotencyKeys; when a later one does, its messages and those behind it come as refused, with cause.
      *
      * @param list<array> $messages
      * @return list<array>
@@ -142,6 +144,7 @@ final class CommsClient
                 }
             } catch (CommsException $error) {
                 if ($from === 0) {
+                    $error->idempotencyKeys = array_column($keyed, 'idempotencyKey');
                     throw $error;
                 }
                 $details = ['code' => $error->errorCode] + ($error instanceof CommsApiException ? $error->details : []);

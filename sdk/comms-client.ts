@@ -142,6 +142,8 @@ export class CommsError extends Error {
   tries = 1;
   /** Of a send: the key that was used, given or made. Sending again under it cannot send twice. */
   idempotencyKey: string | undefined;
+  /** Of sendMessages: those keys, one for each message in order. */
+  idempotencyKeys: readonly string[] | undefined;
 
   constructor(code: string, message: string, cause?: unknown) {
     super(message);
@@ -255,7 +257,11 @@ export class CommsClient {
           else out.push({ ...(item as Accepted), index, idempotencyKey: keyed[index]!.idempotencyKey });
         });
       } catch (error) {
-        if (part.from === 0 || !(error instanceof CommsError)) throw error;
+        if (!(error instanceof CommsError)) throw error;
+        if (part.from === 0) {
+          error.idempotencyKeys = keyed.map((message) => message.idempotencyKey);
+          throw error;
+        }
         refuse(part.from, keyed.length, error.message, { ...(error instanceof CommsApiError ? error.details : {}), code: error.code }, error);
         return out;
       }

@@ -48,6 +48,8 @@ class CommsError(Exception):
         self.code = code
         #: Of a send: the key that was used, given or made. Sending again under it cannot send twice.
         self.idempotency_key: Optional[str] = None
+        #: Of send_messages: those keys, one for each message in order.
+        self.idempotency_keys: Optional[List[str]] = None
         #: How often the call was made.
         self.tries = 1
 
@@ -268,7 +270,7 @@ class CommsClient:
 
     def send_messages(self, messages: Iterable[Mapping[str, Any]]) -> List[Json]:
         """Queues any number of messages, in requests of up to 1000 that follow one another, and answers for each in order: with ``id`` and ``status``,
-        or ``error`` and ``details``. It raises when the first request fails; when a later one does, its messages and those behind it come as refused,
+        or ``error`` and ``details``. It raises when the first request fails, with the ``idempotency_keys``; when a later one does, its messages and those behind it come as refused,
         with ``cause``."""
         keyed = [_with_key(m) for m in messages]
         out: List[Json] = []
@@ -279,6 +281,7 @@ class CommsClient:
                     raise CommsAnswerError("unreadable_answer", "The answer of POST /api/v1/messages/batch does not have an item for each message.")
             except CommsError as error:
                 if start == 0:
+                    error.idempotency_keys = [m["idempotencyKey"] for m in keyed]
                     raise
                 details = {**(error.details if isinstance(error, CommsApiError) else {}), "code": error.code}
                 out.extend({"index": i, "error": str(error), "details": details, "idempotencyKey": keyed[i]["idempotencyKey"], "cause": error} for i in range(start, len(keyed)))

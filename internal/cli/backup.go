@@ -181,14 +181,14 @@ func heldCommand(s Streams) *cobra.Command {
 	return cmd
 }
 
-const releaseHelp = `Lets a server that was restored from a backup send. What was queued and due when it was restored may have been sent since the backup was made, by the
+const releaseHelp = `Lets a server that was restored from a backup send. What was queued, and not scheduled for later, when it was restored may have been sent since the backup was made, by the
 server that is gone. --doubtful says what becomes of it; there is no default:
 
   fail    it ends FAILED with outcome_unknown: nothing is sent twice
   policy  as onUnknownOutcome of each app says: RETRY sends it, FAIL ends it
-  send    it is sent, perhaps a second time
+  send    it is sent, perhaps a second time; what was under way in the backup, as onUnknownOutcome says
 
-What is sent is marked possibleDuplicate. Everything else that waits is sent whatever the choice: it was accepted since, or was not due yet.
+What is sent is marked possibleDuplicate. Everything else that waits is sent whatever the choice: it was accepted since, or is scheduled for later.
 The choice cannot be changed. The command ends when it was carried out.`
 
 func releaseCommand(s Streams) *cobra.Command {

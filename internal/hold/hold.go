@@ -5,7 +5,7 @@
 // before the hold was released; that a release is an order with a choice about what may have been sent, carried out
 // in short transactions and gone on with by whoever starts next; and that the order stands in the audit log before anything is done.
 //
-// What was queued for a live app and due when the database was restored is marked there (store.Doubts), as is
+// What was queued for a live app and not scheduled for later when the database was restored is marked there (store.Doubts), as is
 // a message of which an attempt ended unknown. Everything else that is queued has been sent by nobody.
 package hold
 

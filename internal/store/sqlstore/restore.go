@@ -11,14 +11,17 @@ import (
 	"github.com/commserver/commserver/internal/store"
 )
 
-// Doubt marks every live message that was queued and has come due by the instant $2 as one that may have been sent: $1 is the flags.
-// What is due later has not been sent by anybody.
-const Doubt = `UPDATE state SET flags = flags | $1 WHERE status = 1 AND mode = 2 AND due <= $2`
+// Doubt marks every live message that was queued and that its app wanted sent by the instant $2 as one that may have been sent: $1 is
+// the flags. A later due time may have been brought forward since, as that of a retry is when a provider works again; what
+// its app wants sent later has been sent by nobody.
+const Doubt = `UPDATE state SET flags = flags | $1 WHERE status = 1 AND mode = 2 AND (due <= $2 OR scheduled_at <= $2)`
 
 // Hold marks what may have been sent since the backup, and writes the setting that keeps everything from being sent, in the
-// transaction, or the file that nobody has opened yet, in which a database is restored.
+// transaction, or the file that nobody has opened yet, in which a database is restored. A clock that is behind the backup's is not believed.
 func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) error {
 	var d store.Doubts
+	head := r.From.Head()
+	now = max(now, head.TakenAt)
 	marks := comm.PossibleDuplicate | comm.UnknownInGeneration | comm.UnknownEver
 	var err error
 	if d.Queued, err = affected(ctx, q, Doubt, int64(marks), int64(now)); err != nil {
@@ -31,9 +34,13 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 	if err != nil {
 		return err
 	}
-	for _, text := range []string{`DELETE FROM nodes`, `DELETE FROM holds`} {
+	forget := []string{`DELETE FROM nodes`, `DELETE FROM holds`}
+	if slices.ContainsFunc(head.Schema, func(s store.SchemaStep) bool { return s.Name == stepOfSessions }) {
+		forget = append(forget, `DELETE FROM sessions`) // some were ended since
+	}
+	for _, text := range forget {
 		if _, err := q.ExecContext(ctx, text); err != nil {
-			return fmt.Errorf("forget the nodes of the backup: %w", err)
+			return fmt.Errorf("forget nodes and sessions of the backup: %w", err)
 		}
 	}
 	_, err = q.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, store.HoldSetting, value)
@@ -42,6 +49,9 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 	}
 	return nil
 }
+
+// stepOfSessions makes the table of sessions.
+const stepOfSessions = "0023_users"
 
 // StepsOf are those of the steps that a backup's database had. Errors: it had one that this binary does not know, or another text of one.
 func StepsOf(list []Migration, h *store.BackupHead) ([]Migration, error) {

@@ -102,7 +102,7 @@ function kind(error, aborted) {
 
 function told(error, signal) {
   const out = { kind: kind(error, signal.aborted ? signal.reason : undefined), message: String(error?.message), code: error?.code };
-  for (const name of ["status", "details", "fields", "requestId", "retryAfterMs", "idempotencyKey", "tries"]) if (error?.[name] !== undefined) out[name] = error[name];
+  for (const name of ["status", "details", "fields", "requestId", "retryAfterMs", "idempotencyKey", "idempotencyKeys", "tries"]) if (error?.[name] !== undefined) out[name] = error[name];
   if (error?.lastMessage) out.lastStatus = error.lastMessage.status;
   if (out.kind === "unexpected") out.stack = String(error?.stack);
   if (out.code !== undefined && out.kind === "api" && out.code !== "" && !sdk.isCode(error, out.code)) out.kind = "unexpected";

@@ -84,7 +84,7 @@ $answer = function (array $step) use ($calls, $kinds): array {
     } catch (\Throwable $error) { // whatever it is, the suite is told
         $told = ['kind' => $kinds[$error::class] ?? 'unexpected', 'message' => $error->getMessage()];
         if ($error instanceof sdk\CommsException) {
-            $told += ['code' => $error->errorCode, 'idempotencyKey' => $error->idempotencyKey, 'tries' => $error->tries];
+            $told += ['code' => $error->errorCode, 'idempotencyKey' => $error->idempotencyKey, 'idempotencyKeys' => $error->idempotencyKeys, 'tries' => $error->tries];
         }
         if ($error instanceof sdk\CommsApiException) {
             $told += ['status' => $error->status, 'details' => $error->details, 'fields' => $error->fields, 'requestId' => $error->requestId,

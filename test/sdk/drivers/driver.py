@@ -68,7 +68,7 @@ KINDS = [(sdk.CommsApiError, "api"), (sdk.CommsConnectionError, "connection"), (
 
 def told(error):
     out = {"kind": next((kind for of, kind in KINDS if isinstance(error, of)), "unexpected"), "message": str(error)}
-    for name, member in (("code", "code"), ("status", "status"), ("details", "details"), ("fields", "fields"), ("request_id", "requestId"), ("idempotency_key", "idempotencyKey"), ("tries", "tries")):
+    for name, member in (("code", "code"), ("status", "status"), ("details", "details"), ("fields", "fields"), ("request_id", "requestId"), ("idempotency_key", "idempotencyKey"), ("idempotency_keys", "idempotencyKeys"), ("tries", "tries")):
         out[member] = getattr(error, name, None)
     if getattr(error, "retry_after", None) is not None:
         out["retryAfterMs"] = round(error.retry_after * 1000)
