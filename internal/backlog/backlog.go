@@ -33,12 +33,13 @@ type Store interface {
 
 // Service answers the administrator. It is safe for concurrent use.
 type Service struct {
-	store Store
-	pause func(ctx context.Context, d time.Duration) // between two slices
+	store    Store
+	pause    func(ctx context.Context, d time.Duration) // between two slices
+	callTime time.Duration
 }
 
 // New makes a Service.
-func New(s Store) *Service { return &Service{store: s, pause: sleep} }
+func New(s Store) *Service { return &Service{store: s, pause: sleep, callTime: callTime} }
 
 // How much is counted.
 const (

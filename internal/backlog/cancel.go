@@ -90,7 +90,7 @@ func (s *Service) clear(ctx context.Context, scope *Scope, at *Step, out *Cleare
 			if !more {
 				break
 			}
-			if time.Since(begun) > callTime {
+			if time.Since(begun) > s.callTime {
 				out.Next = at
 				return nil
 			}
