@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/commserver/commserver/client"
@@ -22,6 +24,14 @@ type messagePage struct {
 	HTML          bool // the body is shown in a frame
 	Gone          string
 	Metadata      string
+	Posts         []posted // what webhooks were told of it
+	PostsAway     bool     // that cannot be read now
+}
+
+// posted is an event of a message on its way to an endpoint, with the page that shows it.
+type posted struct {
+	client.Delivery
+	Endpoint, Page string
 }
 
 // storyLine is an event in words.
@@ -60,10 +70,43 @@ func (v *visit) showMessage() error {
 	if len(m.Metadata) > 0 && string(m.Metadata) != "null" && string(m.Metadata) != "{}" {
 		p.Metadata = pretty(m.Metadata)
 	}
+	if p.Posts, err = v.postsOf(m); err != nil {
+		p.PostsAway = true // the story is worth more than they are
+	}
 	if p.Story.Doubts != nil && p.Tone != "bad" {
 		p.Tone = "warn"
 	}
 	return v.show("message", page{Title: titleOf(m), Trail: []crumb{{"Messages", messagesPath}}, Data: p})
+}
+
+// What a message's page tells of webhooks at most; an endpoint's page has the rest.
+const (
+	endpointsTold = 10
+	postsTold     = 20
+)
+
+// postsOf are the newest events of a message that go to each of its app's endpoints.
+func (v *visit) postsOf(m *client.AppMessage) ([]posted, error) {
+	as, err := v.app(m.App.Slug)
+	if err != nil {
+		return nil, err
+	}
+	all, err := as.Endpoints(v.ctx())
+	if err != nil {
+		return nil, err
+	}
+	var out []posted
+	for _, e := range all[:min(len(all), endpointsTold)] {
+		found, err := fetch[listing[client.Delivery]](v, m.App.Slug, "/api/v1/webhooks/"+client.Escape(e.ID)+"/deliveries", url.Values{"messageId": {m.ID}, "limit": {itoa(postsTold)}})
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range found.Data {
+			out = append(out, posted{d, e.Name, webhooksPath + "/" + url.PathEscape(m.App.ID) + "/" + e.ID + "/deliveries/" + d.ID})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b posted) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	return out, nil
 }
 
 // watched is how long a sent message may still turn to something else while somebody looks.

@@ -68,3 +68,24 @@ func TestChangingAWebhook(t *testing.T) {
 		t.Errorf("rotate: %d %.300s", status, body)
 	}
 }
+
+// A message's page says which webhooks were told of it, and has its story where that cannot be read.
+func TestAMessageSaysWhatWebhooksWereTold(t *testing.T) {
+	t.Parallel()
+	api := hooksAPI()
+	api.answers["GET /api/admin/messages/"+hookID] = `200 {"id":"` + hookID + `","channel":"SMS","status":"SENT","toAddress":"233241234567","app":{"id":"a","slug":"shop","name":"Shop"}}`
+	api.answers["GET /api/v1/webhooks"] = `200 {"data":[` + strings.TrimPrefix(api.answers["GET /api/v1/webhooks/"+hookID], "200 ") + `],"nextCursor":null}`
+	deliveries := "GET /api/v1/webhooks/" + hookID + "/deliveries"
+	api.answers[deliveries] = `200 {"data":[{"id":"c00000000000000000000004a","eventId":"e","messageId":"` + hookID + `","status":"SENT","state":"failed","attempts":9,"createdAt":"2026-07-03T09:00:00Z"}],"nextCursor":null}`
+	c := open(t, api)
+	w := ask(c, "GET", messagesPath+"/"+hookID, nil)
+	status, body := w.Code, w.Body.String()
+	if status != http.StatusOK || !strings.Contains(body, `href="`+webhooksPath+`/a/`+hookID+`/deliveries/c00000000000000000000004a">Message sent</a>`) || !strings.Contains(body, "orders") {
+		t.Errorf("%d %s", status, body)
+	}
+	api.answers[deliveries] = `503 {"error":"Not now.","details":{"code":"unavailable"}}`
+	w = ask(c, "GET", messagesPath+"/"+hookID, nil)
+	if status, body := w.Code, w.Body.String(); status != http.StatusOK || !strings.Contains(body, "cannot be read now") || !strings.Contains(body, "What happens next") {
+		t.Errorf("%d %s", status, body)
+	}
+}
