@@ -16,6 +16,7 @@ import (
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/webui"
 )
 
 // visit is one request of a browser and its answer.
@@ -233,7 +234,7 @@ const worthZipping = 1 << 10
 // write sends an answer, compressed where the browser reads that. Tokens in it are masked anew each time (session.go).
 func (v *visit) write(status int, body []byte) error {
 	v.w.Header().Add("Vary", "Accept-Encoding")
-	if len(body) < worthZipping || !takesGzip(v.r) {
+	if len(body) < worthZipping || !webui.TakesGzip(v.r.Header.Get("Accept-Encoding")) {
 		v.w.WriteHeader(status)
 		_, _ = v.w.Write(body) // the browser is gone, if it fails
 		return nil

@@ -57,6 +57,7 @@ type page struct {
 	before, after *page
 
 	html func() *answer // rendered when it is first asked for
+	text func() *answer // the source, likewise
 	doc  func() *document
 }
 
@@ -99,9 +100,15 @@ func (s *Site) addAsset(name, kind, content string) string {
 	return at
 }
 
-func keep(kind string, body []byte) *answer {
+// keep makes an answer that is sent many times.
+func keep(kind string, body []byte) *answer { return pack(kind, body, gzip.BestCompression) }
+
+// once makes an answer that nobody else gets.
+func once(body []byte) *answer { return pack("text/html; charset=utf-8", body, gzip.BestSpeed) }
+
+func pack(kind string, body []byte, level int) *answer {
 	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is a valid one
+	z, _ := gzip.NewWriterLevel(&b, level) // the level is a valid one
 	_, _ = z.Write(body)
 	_ = z.Close() // a buffer takes everything
 	sum := sha256.Sum256(body)
@@ -151,7 +158,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p := s.byFile[file]; p != nil { // with .md at its end
-		s.send(w, r, keep("text/markdown; charset=utf-8", []byte(p.source)), fresh)
+		s.send(w, r, p.text(), fresh)
 		return
 	}
 	if p := s.byFile[file+".md"]; p != nil && p.file != home {
@@ -190,7 +197,7 @@ func (s *Site) send(w http.ResponseWriter, r *http.Request, a *answer, caching s
 func (s *Site) write(w http.ResponseWriter, r *http.Request, status int, a *answer) {
 	h := w.Header()
 	h.Set("Content-Type", a.kind)
-	zipped := takesGzip(r.Header.Get("Accept-Encoding"))
+	zipped := webui.TakesGzip(r.Header.Get("Accept-Encoding"))
 	size := a.size
 	if zipped {
 		h.Set("Content-Encoding", "gzip")
@@ -216,18 +223,6 @@ func knows(list, etag string) bool {
 		one = strings.TrimSpace(one)
 		if one == "*" || strings.TrimPrefix(one, "W/") == etag {
 			return true
-		}
-	}
-	return false
-}
-
-// takesGzip reads Accept-Encoding: gzip is named, and not with the weight 0.
-func takesGzip(accept string) bool {
-	for one := range strings.SplitSeq(accept, ",") {
-		name, weight, weighted := strings.Cut(strings.TrimSpace(one), ";")
-		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-			weight = strings.ReplaceAll(strings.TrimSpace(weight), " ", "")
-			return !weighted || strings.TrimRight(weight, ".0") != "q="
 		}
 	}
 	return false

@@ -22,6 +22,7 @@ import (
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/openapi"
 	"github.com/commserver/commserver/internal/provider/all"
+	"github.com/commserver/commserver/internal/webui"
 )
 
 const base = "https://comms.example.net:8443"
@@ -298,7 +299,7 @@ func TestHeaders(t *testing.T) {
 		t.Errorf("packed and plain differ (%v)", err)
 	}
 	for accept, want := range map[string]bool{"gzip": true, "GZIP": true, "gzip;q=0": false, "gzip; q=0.0": false, "gzip;q=1": true, "identity": false, "": false} {
-		if takesGzip(accept) != want {
+		if webui.TakesGzip(accept) != want {
 			t.Errorf("Accept-Encoding %q: %v", accept, !want)
 		}
 	}

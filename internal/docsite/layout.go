@@ -104,5 +104,5 @@ func (s *Site) sorry(w http.ResponseWriter, r *http.Request, status int, title, 
 	v.Body = template.HTML("<h1>" + template.HTMLEscapeString(title) + "</h1><p>" + template.HTMLEscapeString(why) + `</p><p><a href="` + Prefix + `">Contents</a></p>`)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Vary", "Accept-Encoding")
-	s.write(w, r, status, keep("text/html; charset=utf-8", draw(v)))
+	s.write(w, r, status, once(draw(v)))
 }

@@ -63,6 +63,7 @@ func (s *Site) read() error {
 			}
 			return doc
 		})
+		p.text = sync.OnceValue(func() *answer { return keep("text/markdown; charset=utf-8", []byte(p.source)) })
 		p.html = sync.OnceValue(func() *answer { return keep("text/html; charset=utf-8", s.layout(p)) })
 	}
 	return nil

@@ -117,7 +117,7 @@ func (s *Site) find(w http.ResponseWriter, r *http.Request) {
 	v.Body = template.HTML(b.String()) // escaped above
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Vary", "Accept-Encoding")
-	s.write(w, r, http.StatusOK, keep("text/html; charset=utf-8", draw(v)))
+	s.write(w, r, http.StatusOK, once(draw(v)))
 }
 
 func count(n int) string {

@@ -55,7 +55,7 @@ type Story struct {
 	Status   string   `json:"status"`
 	Waiting  string   `json:"waitingFor"` // "": for nothing
 	Says     []string `json:"says"`       // words of the story that make both answers possible
-	Page     []string `json:"page"`       // words that the message page has beside those
+	Page     []string `json:"page"`       // what the message page has beside those: what happens next, what can be done
 	After    int      `json:"after"`      // seconds from its acceptance until it stands there; 0: soon
 	Message  string   `json:"message"`    // its id, once staged
 }
