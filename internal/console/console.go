@@ -71,7 +71,11 @@ type Console struct {
 	table  []route
 	routed http.Handler
 	cross  *http.CrossOriginProtection
+	large  chan struct{} // a place for each captured mail that is in memory
 }
+
+// largeMails is how many captured mails are in memory at once: each is up to 10 MiB, with its attachments unpacked twice that.
+const largeMails = 4
 
 // New makes a Console.
 func New(cfg Config) (*Console, error) {
@@ -81,7 +85,7 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: httpserver.OwnSite(cfg.PublicURL)}
+	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: httpserver.OwnSite(cfg.PublicURL), large: make(chan struct{}, largeMails)}
 	c.files, c.pages = sync.OnceValues(readFiles), sync.OnceValues(c.readPages)
 	c.table = c.routes()
 	c.routed = c.handler()

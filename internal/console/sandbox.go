@@ -247,8 +247,11 @@ func (v *visit) fillMail(p *capturePage, here string) error {
 	return nil
 }
 
-// readSource is a captured mail as a server would get it. The API bounds it.
+// readSource is a captured mail as a server would get it. The API bounds one, and the console how many there are.
 func (v *visit) readSource(app, id string) ([]byte, error) {
+	if err := v.takePlace(); err != nil {
+		return nil, err
+	}
 	as, err := v.app(app)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // nastyMail has a file whose name is markup.
@@ -63,4 +65,27 @@ func TestAttachmentsOf(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+}
+
+// However many open mails at once, few are in memory; whoever waits too long is told so, and every place is given back.
+func TestFewCapturedMailsAreInMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, &fakeAPI{answers: full()})
+		path := sandboxPath + "/shop/" + hookID + "/source"
+		for range largeMails {
+			c.large <- struct{}{} // somebody reads slowly
+		}
+		began := time.Now()
+		if w := ask(c, "GET", path, nil); w.Code != http.StatusServiceUnavailable || time.Since(began) != largeWait {
+			t.Errorf("%d after %v", w.Code, time.Since(began))
+		}
+		<-c.large
+		if w := ask(c, "GET", path, nil); w.Code != http.StatusOK {
+			t.Errorf("%d %.300s", w.Code, w.Body)
+		}
+		if len(c.large) != largeMails-1 {
+			t.Errorf("%d places are taken", len(c.large))
+		}
+	})
 }

@@ -21,11 +21,12 @@ import (
 
 // visit is one request of a browser and its answer.
 type visit struct {
-	c     *Console
-	w     http.ResponseWriter
-	r     *http.Request
-	route route
-	user  user
+	c      *Console
+	w      http.ResponseWriter
+	r      *http.Request
+	route  route
+	user   user
+	placed bool // it has a place of Console.large
 }
 
 // ctx is the context of calls to the API.
@@ -71,6 +72,7 @@ const maxForm = 2 << 20
 func (c *Console) serve(one route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{c: c, w: w, r: r, route: one}
+		defer v.leave()
 		if err := v.enter(); err != nil {
 			v.failed(err)
 			return
@@ -79,6 +81,34 @@ func (c *Console) serve(one route) http.Handler {
 			v.failed(err)
 		}
 	})
+}
+
+// largeWait is how long a page waits until fewer captured mails are in memory.
+const largeWait = 10 * time.Second
+
+// takePlace waits until this visit may hold a captured mail in memory, until it ends.
+func (v *visit) takePlace() error {
+	if v.placed {
+		return nil
+	}
+	late := time.NewTimer(largeWait)
+	defer late.Stop()
+	select {
+	case v.c.large <- struct{}{}:
+		v.placed = true
+		return nil
+	case <-v.r.Context().Done():
+		return v.r.Context().Err()
+	case <-late.C:
+		return refusal{http.StatusServiceUnavailable, "Others are reading captured mails at this moment.", "Try again in a few seconds."}
+	}
+}
+
+// leave gives back what the visit holds.
+func (v *visit) leave() {
+	if v.placed {
+		<-v.c.large
+	}
 }
 
 // enter checks where a form comes from, who is asking, and what that user may do.
