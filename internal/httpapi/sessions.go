@@ -57,6 +57,13 @@ func (a *API) ownSite(r *http.Request) error {
 	if err := a.sites.Check(r); err != nil {
 		return comm.E("cross_site").Because(err)
 	}
+	// The cookie also comes with a link that is followed from there: it changes nothing, but a backup or an export would begin.
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			return comm.E("cross_site")
+		}
+	}
 	return nil
 }
 
