@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/simulate"
+	"github.com/commserver/commserver/test/freeport"
 )
 
 // drill is docs/simulate.md's drill: its commands, in order, each with the words that the page
@@ -55,14 +56,13 @@ func readDrill(t *testing.T) (all []drill) {
 // freePorts are ports that nobody uses now, for those that the page names.
 func freePorts(t *testing.T, names ...string) *strings.Replacer {
 	t.Helper()
+	ports, err := freeport.On(len(names))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var pairs []string
-	for _, name := range names {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		pairs = append(pairs, name, fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
+	for i, name := range names {
+		pairs = append(pairs, name, strconv.Itoa(ports[i]))
 	}
 	return strings.NewReplacer(pairs...)
 }

@@ -28,6 +28,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/commserver/commserver/test/freeport"
 )
 
 // superuser is the role that owns every server made here.
@@ -205,14 +207,11 @@ func (s *Server) initialise(ctx context.Context) error {
 
 // configure writes the settings with a port that is free now.
 func (s *Server) configure(opts Options) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freeport.On(1)
 	if err != nil {
-		return fmt.Errorf("find a free port: %w", err)
+		return err
 	}
-	s.port = listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
-		return fmt.Errorf("find a free port: %w", err)
-	}
+	s.port = ports[0]
 	settings := map[string]string{
 		"listen_addresses": "'127.0.0.1'", "port": strconv.Itoa(s.port), "unix_socket_directories": "'" + s.root + "'",
 		"max_connections": "300", "shared_buffers": "128MB",

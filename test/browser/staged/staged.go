@@ -13,12 +13,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/test/freeport"
 )
 
 // Options say what to start, and where.
@@ -118,11 +118,11 @@ func First(ctx context.Context, o Options) (*World, error) {
 
 func (w *World) start(ctx context.Context, o Options) (err error) {
 	// Two relays in the order in which they are named: only the port that is chosen here can be told from the other one.
-	for i := range w.relays {
-		if w.relays[i], err = freePort(); err != nil {
-			return err
-		}
+	ports, err := freeport.On(len(w.relays))
+	if err != nil {
+		return err
 	}
+	w.relays = [2]int(ports)
 	var said []byte
 	w.simulator, said, err = start(ctx, o, "simulator", nil, simulatorReady, "simulate", "--addr", "127.0.0.1:0",
 		"--smtp-addr", fmt.Sprint("127.0.0.1:", w.relays[0]), "--smtp-addr", fmt.Sprint("127.0.0.1:", w.relays[1]),
@@ -177,13 +177,4 @@ func (w *World) Story(name string) *Story {
 		}
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
