@@ -10,6 +10,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // maintenance is a 503 that says when to come again.
@@ -315,5 +316,26 @@ func TestNoUnitStandsInALineWithAnOldRepeat(t *testing.T) {
 			}
 		}
 		k.wants(t, id, "TWO ONE TWO", comm.Sent)
+	})
+}
+
+// A row of the queue that was read before the last attempt ended may be begun from once more. The store refuses that start, and the
+// message's patience goes on: it is not given twice.
+func TestAStartThatComesTooEarlyKeepsThePatience(t *testing.T) {
+	playKeyed(t, "CRITICAL", keyLife, func(t *testing.T, k *keyedStage, a *comm.App) {
+		srv := k.boot(0)
+		time.Sleep(time.Second)
+		before := comm.At(time.Now())
+		id := k.unknownAt(srv, a, nil, func(st *comm.State) { st.Lane = comm.Critical })
+		k.does("ONE", func(context.Context, *provider.Message) error { return throttle(15 * time.Minute) })
+		func() {
+			srv.d.sched.mu.Lock()
+			defer srv.d.sched.mu.Unlock()
+			shard := comm.ShardOf(a.ID, id, a.ShardSpread)
+			srv.d.sched.push(comm.Unit{Shard: shard, App: a.ID, Channel: comm.Email, Lane: comm.Critical}, store.Head{Due: before, ID: id})
+		}()
+		if took, most := k.ends(id, time.Minute), repeatPatienceCritical+5*time.Second; took > most || k.order(id) != "ONE ONE TWO" {
+			t.Errorf("it took %v, at most %v: %s", took, most, k.order(id))
+		}
 	})
 }

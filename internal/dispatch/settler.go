@@ -162,7 +162,11 @@ func (s *scheduler) drop(j *job) {
 	if s.detached[j.head.ID] == j { // its start was under way when the shard was lost
 		delete(s.detached, j.head.ID)
 	}
+	debt := j.shard.debts[j.head.ID]
 	j.shard.forget(j.head.ID)
+	if debt != nil { // what a row read before the last attempt began too early takes nothing of what the message owes since
+		j.shard.debts[j.head.ID] = debt
+	}
 	s.landed(j)
 }
 

@@ -226,6 +226,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 	case store.Ended:
 		s.meterEnded(&st.State)
 		s.drop(j)
+		delete(j.shard.debts, j.head.ID)
 	default:
 		s.notFound(j)
 	}
