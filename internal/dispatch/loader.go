@@ -195,7 +195,8 @@ func (d *Dispatcher) fill(ctx context.Context, asks []ask) {
 // filled takes what was read of one window.
 func (s *scheduler) filled(a *ask, rows []store.Head, err error) {
 	u := a.unit
-	u.reading = false
+	missed := u.missed
+	u.reading, u.missed = false, nil
 	switch {
 	case u.dead:
 		return
@@ -211,6 +212,11 @@ func (s *scheduler) filled(a *ask, rows []store.Head, err error) {
 		u.rows = min(windowSize, growth*a.Limit)
 	}
 	s.heads += u.win.merge(rows, cut, u.moves != a.moves, func(id comm.ID) bool { return u.shard.inflight[id] != nil })
+	for _, h := range missed {
+		if u.shard.inflight[h.ID] == nil {
+			s.heads += u.win.insert(h)
+		}
+	}
 	if u.win.len() == 0 {
 		u.first = 0
 	}

@@ -113,7 +113,8 @@ func (s *scheduler) crowded() bool {
 }
 
 // again makes some units read their recent rows anew, and one of them all of its
-// rows: what became visible behind the cursor without an announcement.
+// rows: what became visible behind the cursor without an announcement. While a unit
+// is busy a listing says nothing of it, since rows in flight are listed too.
 func (p *poller) again() {
 	s := p.d.sched
 	s.mu.Lock()
@@ -127,7 +128,7 @@ func (p *poller) again() {
 			continue
 		}
 		for _, u := range sh.units {
-			if u.win.len() == 0 || u.reading {
+			if u.reading || u.win.len() == 0 && u.inflight == 0 {
 				continue
 			}
 			from := recent

@@ -259,6 +259,7 @@ func (s *scheduler) push(k comm.Unit, h store.Head) (ok bool) {
 	case s.heads >= maxHeads:
 		s.rewind(u, h.Due)
 	default:
+		s.miss(u, h)
 		s.heads += u.win.insert(h)
 		if u.win.len() == 0 {
 			u.first = min(orLast(u.first), h.Due)
@@ -266,6 +267,18 @@ func (s *scheduler) push(k comm.Unit, h store.Head) (ok bool) {
 	}
 	s.rearm(u)
 	return true
+}
+
+// miss keeps a head that the window leaves to the next read, because that may be under way
+// already and not see it. Of very many it is enough that the cursor does not go past them.
+func (s *scheduler) miss(u *unit, h store.Head) {
+	switch {
+	case !u.reading || !u.win.more || !u.win.cursor.Before(h):
+	case len(u.missed) < turnSize:
+		u.missed = append(u.missed, h)
+	default:
+		u.moves++
+	}
 }
 
 // notice says that a unit may have rows from due on.
