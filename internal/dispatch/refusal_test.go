@@ -462,6 +462,10 @@ func TestUnheardWhileRefusedAreTried(t *testing.T) {
 			for range 3 {
 				id := s.send(nil, a, nil)
 				time.Sleep(5 * time.Second)
+				if st := s.status(id); st.Status == comm.Queued {
+					t.Error("it is not found")
+				}
+				time.Sleep(5 * time.Second) // its start and its end wait for turns in which the refused are tried one by one
 				if st := s.status(id); st.Status != comm.Sent {
 					t.Errorf("it is %v", st.Status)
 				}
