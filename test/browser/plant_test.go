@@ -30,6 +30,7 @@ type garden struct {
 	took map[string]int // by field
 	hard []string       // messages with texts that their subject did not take
 	some []string       // a few of the others
+	of   map[int]string // a message with each payload
 }
 
 func (g *garden) count(field string, n int) {
@@ -93,6 +94,9 @@ func (g *garden) call(method, path, app string, body any) (int, []byte) {
 	return res.StatusCode, said
 }
 
+// numbered finds the number of a payload in a text, as executes.mjs does on a page.
+var numbered = regexp.MustCompile(`[(/\\=:]([12]\d{3})\b`)
+
 // send sends messages in batches. From one that is refused for a field that field is taken away, as often as it takes.
 func (g *garden) send(app string, kind string, messages []map[string]any) {
 	g.t.Helper()
@@ -113,6 +117,10 @@ func (g *garden) send(app string, kind string, messages []map[string]any) {
 			if item.ID != "" {
 				for field := range messages[i] {
 					g.count(kind+" "+field, 1)
+				}
+				for _, found := range numbered.FindAllStringSubmatch(fmt.Sprint(messages[i]), -1) {
+					n, _ := strconv.Atoi(found[1])
+					g.of[n] = item.ID
 				}
 				if kind != "answered" && messages[i]["subject"] == "Plain" {
 					g.hard = append(g.hard, item.ID)
@@ -145,11 +153,11 @@ func (g *garden) send(app string, kind string, messages []map[string]any) {
 
 // answering is a provider, and a receiver of webhooks, whose every answer is a payload.
 func (g *garden) answering() *httptest.Server {
-	turn, numbered := 0, regexp.MustCompile(`payload-(\d+)`)
+	turn, named := 0, regexp.MustCompile(`payload-(\d+)`)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		var p payload
-		if m := numbered.FindSubmatch(body); m != nil {
+		if m := named.FindSubmatch(body); m != nil {
 			n, _ := strconv.Atoi(string(m[1]))
 			p = g.all[n-g.all[0].N]
 		} else {
@@ -289,7 +297,7 @@ func TestNothingRuns(t *testing.T) {
 		}
 	})
 	console(t, w)
-	g := &garden{t: t, w: w, all: payloads(), took: map[string]int{}}
+	g := &garden{t: t, w: w, all: payloads(), took: map[string]int{}, of: map[int]string{}}
 	g.plant()
 	for _, field := range []string{"app name", "template", "provider name", "endpoint", "mail subject", "mail body", "mail metadata", "sms body", "answered body"} {
 		if g.took[field] < 150 {
@@ -310,13 +318,27 @@ func TestNothingRuns(t *testing.T) {
 		}
 	}
 	shown, pages := map[int]bool{}, 0
-	all := node.do(t, "executes", l)
-	for _, v := range all {
-		pages += v.Asked
-		for _, n := range v.Numbers {
-			shown[n] = true
+	walk := func(l looked) []verdict {
+		all := node.do(t, "executes", l)
+		for _, v := range all {
+			pages += v.Asked
+			for _, n := range v.Numbers {
+				shown[n] = true
+			}
+			t.Logf("%d pages %s show %d payloads", v.Asked, v.Page, len(v.Numbers))
 		}
-		t.Logf("%d pages %s show %d payloads", v.Asked, v.Page, len(v.Numbers))
+		return all
+	}
+	all := walk(l)
+	// Which pages of a kind are opened differs; what stood on none of them stands on the page of its message.
+	rest := looked{World: w, Full: full(), Below: "/nothing", Slugs: l.Slugs, Most: 1, Payloads: g.all}
+	for _, p := range g.all {
+		if !shown[p.N] && g.of[p.N] != "" {
+			rest.Start = append(rest.Start, "/console/messages/"+g.of[p.N])
+		}
+	}
+	if len(rest.Start) > 0 {
+		all = append(all, walk(rest)...)
 	}
 	missing := 0
 	for _, p := range g.all {
