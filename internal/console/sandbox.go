@@ -75,7 +75,7 @@ func (v *visit) listCaptures() error {
 		return err
 	}
 	in := &inbox{Apps: apps, Channel: v.asked("channel")}
-	if in.App, err = v.chosenApp(apps); err != nil {
+	if in.App, err = v.inboxApp(apps); err != nil {
 		return err
 	}
 	if in.App == nil {
@@ -95,9 +95,34 @@ func (v *visit) listCaptures() error {
 	for i := range found.Data {
 		in.Captures = append(in.Captures, capture{found.Data[i], in.App.Slug})
 	}
-	in.Pager, in.Live, in.Query = v.pagerOf(found.Next, len(found.Data)), v.asked("cursor") == "", v.r.URL.RawQuery
+	again := v.r.URL.Query() // of the same app, whoever sends next
+	again.Set("app", in.App.Slug)
+	in.Pager, in.Live, in.Query = v.pagerOf(found.Next, len(found.Data)), v.asked("cursor") == "", again.Encode()
 	in.Sends = curl(v.c.cfg.PublicURL, in.App.Slug, "<a key of the app>")
 	return v.show("sandbox", page{Title: "Sandbox inbox", Data: in})
+}
+
+// newestLooked is how many of the newest messages are looked at for one of the sandbox.
+const newestLooked = 50
+
+// inboxApp is the app whose inbox is shown: of which was asked, or the one that sent to the sandbox last.
+func (v *visit) inboxApp(apps []client.App) (*client.App, error) {
+	if v.asked("app") == "" && len(apps) > 1 {
+		newest, err := fetch[listing[client.AppMessage]](v, "", "/api/admin/messages", url.Values{"limit": {itoa(newestLooked)}})
+		if err != nil {
+			return nil, err
+		}
+		for i := range newest.Data {
+			if m := &newest.Data[i]; m.Sandbox {
+				admin, err := v.admin()
+				if err != nil {
+					return nil, err
+				}
+				return admin.App(v.ctx(), m.App.ID)
+			}
+		}
+	}
+	return v.chosenApp(apps)
 }
 
 // chosenApp is the app that the query names, else the first one in sandbox mode, else the first one; nil if there is none.

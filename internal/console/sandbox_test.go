@@ -89,3 +89,20 @@ func TestFewCapturedMailsAreInMemory(t *testing.T) {
 		}
 	})
 }
+
+// Who asks for no app sees what was captured last, and goes on seeing that app.
+func TestTheInboxOfWhoSentLast(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	api.answers["GET /api/admin/apps"] = `200 {"data":[{"id":"d","slug":"demo","name":"Demo","sandboxMode":true},{"id":"n","slug":"newcomer","name":"Newcomer","sandboxMode":true}],"nextCursor":null}`
+	api.answers["GET /api/admin/apps/n"] = `200 {"id":"n","slug":"newcomer","name":"Newcomer","sandboxMode":true}`
+	api.answers["GET /api/admin/messages"] = `200 {"data":[{"id":"m1","app":{"id":"d","slug":"demo"}},{"id":"m2","sandbox":true,"app":{"id":"n","slug":"newcomer"}}],"nextCursor":null}`
+	c := open(t, api)
+	if body := ask(c, "GET", sandboxPath, nil).Body.String(); !strings.Contains(body, `value="newcomer"`) || !strings.Contains(body, `hx-get="/console/sandbox?app=newcomer"`) {
+		t.Errorf("%s", body)
+	}
+	api.answers["GET /api/admin/messages"] = `200 {"data":[],"nextCursor":null}`
+	if body := ask(c, "GET", sandboxPath, nil).Body.String(); !strings.Contains(body, `value="demo"`) {
+		t.Errorf("%s", body)
+	}
+}

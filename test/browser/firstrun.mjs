@@ -1,5 +1,5 @@
 // The walk of a newcomer who has just started the server: signs in with the printed key, creates an app, sends by the
-// command that is shown, and sees the message. Everything by keyboard, as fast as the pages allow.
+// command that is shown, and sees the message, and what the sandbox captured. Everything by keyboard, as fast as the pages allow.
 
 import { execFileSync } from "node:child_process";
 import { contextOf, settings } from "./browser.mjs";
@@ -20,6 +20,10 @@ export async function firstRun(browser, world, out) {
     return detail === "";
   };
   const heading = (name) => page.getByRole("heading", { name }).waitFor();
+  const post = (command) => {
+    const answer = execFileSync("bash", ["-e", "-o", "pipefail", "-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    if (JSON.parse(answer).status !== "QUEUED") throw new Error(`the command is answered ${answer}`);
+  };
   let command;
   (await step("the address leads to signing in", async () => {
     await page.goto(world.base + "/");
@@ -40,8 +44,7 @@ export async function firstRun(browser, world, out) {
     (await step("send", async () => {
       await page.goto(world.base + "/console"); // a second tab, in which the message is waited for
       await heading("See it");
-      const answer = execFileSync("bash", ["-e", "-o", "pipefail", "-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-      if (JSON.parse(answer).status !== "QUEUED") throw new Error(`the command is answered ${answer}`);
+      post(command);
     })) &&
     (await step("see it", async () => {
       const link = page.locator('main a[href^="/console/messages/"]').first();
@@ -49,6 +52,16 @@ export async function firstRun(browser, world, out) {
       await link.press("Enter");
       await heading("Timeline");
       await page.getByText("taken by the provider").first().waitFor();
-    }));
+    })) &&
+    (await step("send an email", async () => {
+      post(command.replace(/-d '.*'$/s, `-d '{"channel":"EMAIL","to":"ama@example.com","subject":"Welcome","body":"<h1>Hello</h1>"}'`));
+    })) &&
+    (await step("see the captured SMS and email", async () => {
+      await page.getByRole("link", { name: "Sandbox inbox" }).first().click();
+      await page.locator(".inbox a", { hasText: "233241234567" }).waitFor();
+      await page.locator(".inbox a", { hasText: "Welcome" }).click(); // it shows by itself
+      await page.frameLocator("iframe").getByRole("heading", { name: "Hello" }).waitFor();
+    })) &&
+    out({ page: "first run", setting: "desktop-light", check: "within a minute", ok: Date.now() - began < 60_000, detail: `${((Date.now() - began) / 1000).toFixed(1)} s` });
   await context.close();
 }
