@@ -13,7 +13,7 @@ type section struct {
 // fails a test.
 func contents() []section {
 	return []section{
-		{"Begin", []string{"guide/quickstart.md", "guide/provisioning.md", "guide/authentication.md"}},
+		{"Begin", []string{"guide/quickstart.md", "first-minute.md", "guide/provisioning.md", "guide/authentication.md"}},
 		{"Send", []string{"guide/messages.md", "guide/sdk.md", "sdk.md", "templates.md", "guide/suppressions.md", "sandbox.md", "guide/go-live.md"}},
 		{"Follow", []string{"states.md", "webhooks.md", "guide/errors.md", "guide/checklist.md"}},
 		{"Providers", []string{"providers.md", "providers/resend.md", "providers/smtp.md", "providers/twilio.md", "providers/ghana.md", "providers/arkesel.md", "providers/hubtel.md", "providers/nalo.md", "providers/mnotify.md"}},
