@@ -16,8 +16,8 @@ BESIDE = -p $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN))))
 # In each those that take longest begin first, so that the others run beside them.
 first = $(1) $(filter-out $(1),$(2))
 MODULE = github.com/commserver/commserver
-# What shares nothing between goroutines, or drives what is tested elsewhere, needs no race detector.
-PLAIN = $(addprefix $(MODULE)/internal/,arch bench bench/baseline docsite licence openapi)
+# Under the race detector these took a minute of processor, and found nothing: they compute, or drive what is tested elsewhere.
+PLAIN = $(addprefix $(MODULE)/internal/,arch bench bench/baseline licence openapi)
 PRODUCT = $(call first,$(addprefix $(MODULE)/internal/,store/postgres dispatch webhook httpapi),$(filter-out $(PLAIN),$(shell go list ./... | grep -v /test/)))
 WHOLE = $(call first,$(MODULE)/test/prove,$(shell go list ./... | grep /test/ | grep -v -e /test/scale -e '/test/browser$$')) $(PLAIN)
 # Walks over every page by a real browser: a target of their own and part of nightly, until they fit into the twenty minutes.

@@ -46,7 +46,7 @@ func (e *BatchError) Unwrap() error { return e.Err }
 
 // SendBatch queues any number of messages without attachments, in requests of up to 1000 that follow one another, and
 // answers for each in order. One that is refused is no matter of the others. Messages without an idempotency key get
-// one, as with Send. An error is for the first request as a whole, and a *BatchError once that was made; when a later one fails, its messages and those behind it
+// one, as with Send. The error is a *BatchError if the first request was made and failed; when a later one fails, its messages and those behind it
 // come as refused, with Cause.
 func (c *Client) SendBatch(ctx context.Context, messages []Message) ([]BatchItem, error) {
 	keys := make([]string, len(messages))

@@ -53,7 +53,7 @@ const (
 	CodeForgedReport            = "forged_report"             // The report is not signed as its provider signs; nothing was stored.
 	CodeInsufficientScope       = "insufficient_scope"        // The API key lacks a scope.
 	CodeInsufficientRole        = "insufficient_role"         // Your role does not allow this; an administrator can change it.
-	CodeCrossSite               = "cross_site"                // A page of another site sent this request with your session; nothing was changed.
+	CodeCrossSite               = "cross_site"                // A page of another site sent this request with your session; nothing was changed. Do it from the console, or type the address yourself.
 	CodePasswordChangeRequired  = "password_change_required"  // The password was set by an administrator: choose your own first, with POST /api/admin/session/password.
 	CodeFromNotAllowed          = "from_not_allowed"          // This sender is not allowed for the app.
 	CodeNumberNotAllowed        = "number_not_allowed"        // The app may not send SMS to this number: its administrator allows other beginnings.

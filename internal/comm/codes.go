@@ -62,7 +62,7 @@ var codes = [...]Code{
 	{Unauthenticated, "forged_report", "The report is not signed as its provider signs; nothing was stored."},
 	{Forbidden, "insufficient_scope", "The API key lacks a scope."},
 	{Forbidden, "insufficient_role", "Your role does not allow this; an administrator can change it."},
-	{Forbidden, "cross_site", "A page of another site sent this request with your session; nothing was changed."},
+	{Forbidden, "cross_site", "A page of another site sent this request with your session; nothing was changed. Do it from the console, or type the address yourself."},
 	{Forbidden, "password_change_required", "The password was set by an administrator: choose your own first, with POST /api/admin/session/password."},
 	{Forbidden, "from_not_allowed", "This sender is not allowed for the app."},
 	{Forbidden, "number_not_allowed", "The app may not send SMS to this number: its administrator allows other beginnings."},

@@ -127,8 +127,11 @@ func TestEveryPage(t *testing.T) {
 			}
 			path := filled(one.path) + queries[one.path]
 			w := ask(c, "GET", path, nil)
-			if stored := strings.HasSuffix(one.path, "/source") || strings.HasSuffix(one.path, "/export") || strings.Contains(one.path, "/files/"); stored {
+			if one.handsOut() {
 				checkStored(t, name, path, w)
+				if w := ask(c, "GET", path, nil, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
+					t.Errorf("%s by a link of another site: %d", path, w.Code)
+				}
 				continue
 			}
 			frame := strings.HasSuffix(one.path, "/content")

@@ -42,7 +42,7 @@ func releases() []releaseChoice {
 	return []releaseChoice{
 		{client.ReleaseFail, "Fail them", "They end failed, with an unknown outcome: nobody gets anything twice, somebody may miss it. Each can be queued again."},
 		{client.ReleasePolicy, "Let each app decide", "As the app is set for unknown outcomes: those that try again send them, the others end them failed."},
-		{client.ReleaseSend, "Send them", "Nobody misses anything; who has got the message already gets it a second time."},
+		{client.ReleaseSend, "Send them", "Those that waited are sent, and who has got one already gets it a second time. A call that was under way ends as its app is set for unknown outcomes."},
 	}
 }
 

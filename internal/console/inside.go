@@ -56,8 +56,8 @@ func (in *inside) RoundTrip(out *http.Request) (*http.Response, error) {
 		}
 	}
 	for _, name := range passed {
-		if name == "Sec-Fetch-Site" && v.r.Method == http.MethodGet {
-			continue // a link to a page may be followed from anywhere; what the page reads it asks for itself
+		if name == "Sec-Fetch-Site" && (v.r.Method == http.MethodGet || v.r.Method == http.MethodHead) {
+			continue // a page may be opened by a link from anywhere (a file may not, see enter); what it reads it asks for itself
 		}
 		if values := v.r.Header.Values(name); len(values) > 0 {
 			r.Header[http.CanonicalHeaderKey(name)] = values

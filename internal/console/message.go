@@ -87,6 +87,9 @@ const (
 
 // postsOf are the newest events of a message that go to each of its app's endpoints.
 func (v *visit) postsOf(m *client.AppMessage) ([]posted, error) {
+	if len(m.Events) == 1 {
+		return nil, nil // it was accepted, and waits, perhaps for days, with this page open
+	}
 	as, err := v.app(m.App.Slug)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // route is one row of the table.
@@ -12,6 +13,11 @@ type route struct {
 	may          act    // what a role must be allowed to; "" for anybody who is signed in
 	open         bool   // served to who is not signed in
 	handle       func(v *visit) error
+}
+
+// handsOut says that the route answers a file to be stored. A page may be opened by a link from anywhere; a file is begun by ours alone.
+func (r route) handsOut() bool {
+	return strings.HasSuffix(r.path, "/source") || strings.HasSuffix(r.path, "/export") || strings.Contains(r.path, "/files/")
 }
 
 // routes is everything that is served, but for the assets. The tests walk it.

@@ -81,6 +81,9 @@ func (v *visit) listCaptures() error {
 	if in.App == nil {
 		return v.show("sandbox", page{Title: "Sandbox inbox", Data: in})
 	}
+	again := v.r.URL.Query() // all that the page links to, and what it polls, is of this app, whoever sends next
+	again.Set("app", in.App.Slug)
+	v.r.URL.RawQuery = again.Encode()
 	q := url.Values{"limit": {itoa(capturesShown)}}
 	if in.Channel != "" {
 		q.Set("channel", in.Channel)
@@ -95,9 +98,7 @@ func (v *visit) listCaptures() error {
 	for i := range found.Data {
 		in.Captures = append(in.Captures, capture{found.Data[i], in.App.Slug})
 	}
-	again := v.r.URL.Query() // of the same app, whoever sends next
-	again.Set("app", in.App.Slug)
-	in.Pager, in.Live, in.Query = v.pagerOf(found.Next, len(found.Data)), v.asked("cursor") == "", again.Encode()
+	in.Pager, in.Live, in.Query = v.pagerOf(found.Next, len(found.Data)), v.asked("cursor") == "", v.r.URL.RawQuery
 	in.Sends = curl(v.c.cfg.PublicURL, in.App.Slug, "<a key of the app>")
 	return v.show("sandbox", page{Title: "Sandbox inbox", Data: in})
 }
@@ -108,9 +109,10 @@ const newestLooked = 50
 // inboxApp is the app whose inbox is shown: of which was asked, or the one that sent to the sandbox last.
 func (v *visit) inboxApp(apps []client.App) (*client.App, error) {
 	if v.asked("app") == "" && len(apps) > 1 {
+		// Where they cannot be read now, the inbox of another app is better than none.
 		newest, err := fetch[listing[client.AppMessage]](v, "", "/api/admin/messages", url.Values{"limit": {itoa(newestLooked)}})
 		if err != nil {
-			return nil, err
+			return v.chosenApp(apps)
 		}
 		for i := range newest.Data {
 			if m := &newest.Data[i]; m.Sandbox {
@@ -258,6 +260,7 @@ func (v *visit) fillMail(p *capturePage, here string) error {
 	if p.View != viewSource && p.C.Attachments == 0 {
 		return nil
 	}
+	defer v.leave() // a browser that reads the page slowly keeps no mail in memory
 	source, err := v.readSource(p.App.Slug, p.C.ID)
 	if err != nil {
 		return err

@@ -101,7 +101,10 @@ func TestTheInboxOfWhoSentLast(t *testing.T) {
 	if body := ask(c, "GET", sandboxPath, nil).Body.String(); !strings.Contains(body, `value="newcomer"`) || !strings.Contains(body, `hx-get="/console/sandbox?app=newcomer"`) {
 		t.Errorf("%s", body)
 	}
-	api.answers["GET /api/admin/messages"] = `200 {"data":[],"nextCursor":null}`
+	if body := ask(c, "GET", sandboxPath, nil).Body.String(); !strings.Contains(body, "app=newcomer&amp;cursor=abc") {
+		t.Errorf("the next page is of another app: %s", body)
+	}
+	api.answers["GET /api/admin/messages"] = `503 {"error":"Not now.","details":{"code":"unavailable"}}`
 	if body := ask(c, "GET", sandboxPath, nil).Body.String(); !strings.Contains(body, `value="demo"`) {
 		t.Errorf("%s", body)
 	}

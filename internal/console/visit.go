@@ -104,9 +104,10 @@ func (v *visit) takePlace() error {
 	}
 }
 
-// leave gives back what the visit holds.
+// leave gives back what the visit holds, if it still does.
 func (v *visit) leave() {
 	if v.placed {
+		v.placed = false
 		<-v.c.large
 	}
 }
@@ -121,6 +122,9 @@ func (v *visit) enter() error {
 		if err := v.r.ParseForm(); err != nil {
 			return refusal{http.StatusBadRequest, "The form could not be read.", "It may be larger than this console takes. Go back and try again."}
 		}
+	}
+	if v.route.handsOut() && httpserver.OtherSite(v.r) {
+		return refusal{http.StatusForbidden, "A page of another site asked for this file.", "Fetch it from the console."}
 	}
 	if v.route.open {
 		return nil

@@ -140,7 +140,7 @@ func (s *scheduler) stored(x *finish) {
 		s.push(x.item.Unit, store.Head{Due: x.item.Want.Due, ID: x.item.ID, Bytes: j.head.Bytes})
 		return
 	}
-	sh.forget(x.item.ID)
+	sh.settled(x.item.ID)
 	s.landed(j)
 }
 
@@ -162,11 +162,8 @@ func (s *scheduler) drop(j *job) {
 	if s.detached[j.head.ID] == j { // its start was under way when the shard was lost
 		delete(s.detached, j.head.ID)
 	}
-	debt := j.shard.debts[j.head.ID]
 	j.shard.forget(j.head.ID)
-	if debt != nil { // what a row read before the last attempt began too early takes nothing of what the message owes since
-		j.shard.debts[j.head.ID] = debt
-	}
+	j.shard.owesNothing(j.head.ID) // unless the store says at the next start that it does
 	s.landed(j)
 }
 

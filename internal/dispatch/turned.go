@@ -176,7 +176,7 @@ func (t *turner) apply(b *batch) (calls []*job) {
 			s.stored(x) // by the turn whose answer was lost
 		default:
 			s.file(x)
-			x.job.shard.forget(x.item.ID)
+			x.job.shard.settled(x.item.ID)
 			s.landed(x.job)
 		}
 	}
@@ -226,7 +226,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 	case store.Ended:
 		s.meterEnded(&st.State)
 		s.drop(j)
-		delete(j.shard.debts, j.head.ID)
+		j.shard.settled(j.head.ID)
 	default:
 		s.notFound(j)
 	}

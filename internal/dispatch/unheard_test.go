@@ -37,26 +37,33 @@ func (q *slowReads) Windows(ctx context.Context, asks []store.Ask) ([][]store.He
 	return out, err
 }
 
-// TestAMessageStoredDuringARead: the read does not bring it, and it does not wait for the next look.
+// TestAMessageStoredDuringARead: the read does not bring it, and it does not wait for the next look; where there are more
+// than are kept one by one, for another read at most.
 func TestAMessageStoredDuringARead(t *testing.T) {
-	play(t, "", func(t *testing.T, s *stage) {
-		edit := s.edit
-		s.edit = func(c *Config) { edit(c); c.Queue = &slowReads{c.Queue} }
-		s.act["ONE"] = func(ctx context.Context, _ *provider.Message) error { sleep(ctx, 5*time.Second); return nil }
-		a := s.app(nil, emailConfig("ONE", 1))
-		srv := s.boot(0)
-		time.Sleep(time.Second)
-		s.send(nil, a, nil) // nobody is told, so that a poll finds it and reads
-		time.Sleep(1100 * time.Millisecond)
-		for range turnSize / 50 {
-			for range 50 {
-				s.send(srv, a, nil)
+	for _, tc := range []struct {
+		name   string
+		many   int
+		within time.Duration
+	}{{"some", 250, 350 * time.Millisecond}, {"more than are kept", 350, 2 * time.Second}} {
+		play(t, tc.name, func(t *testing.T, s *stage) {
+			edit := s.edit
+			s.edit = func(c *Config) { edit(c); c.Queue = &slowReads{c.Queue} }
+			s.act["ONE"] = func(ctx context.Context, _ *provider.Message) error { sleep(ctx, 5*time.Second); return nil }
+			a := s.app(nil, emailConfig("ONE", 1))
+			srv := s.boot(0)
+			time.Sleep(time.Second)
+			s.send(nil, a, nil) // nobody is told, so that a poll finds it and reads
+			time.Sleep(1100 * time.Millisecond)
+			for range tc.many / 50 {
+				for range 50 {
+					s.send(srv, a, nil)
+				}
+				time.Sleep(20 * time.Millisecond)
 			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		time.Sleep(350 * time.Millisecond)
-		if n := s.called("ONE"); n != 1+turnSize/50*50 {
-			t.Errorf("%d of %d are called", n, 1+turnSize/50*50)
-		}
-	})
+			time.Sleep(tc.within)
+			if n := s.called("ONE"); n != 1+tc.many {
+				t.Errorf("%d of %d are called", n, 1+tc.many)
+			}
+		})
+	}
 }

@@ -99,13 +99,20 @@ func newShard(l store.Lease) *shard {
 
 func (s *shard) lease() store.Lease { return store.Lease{Shard: s.id, Epoch: s.epoch} }
 
+// forget drops what the shard knows of work on a message. That it owed a repeat is remembered: a start from a row that was
+// read too early ends here, too.
 func (s *shard) forget(id comm.ID) {
 	delete(s.inflight, id)
 	delete(s.modes, id)
-	delete(s.debts, id)
 	delete(s.panics, id)
 	delete(s.heard, id)
 	delete(s.suspects, id)
+}
+
+// settled drops what the shard knows of a message that has ended.
+func (s *shard) settled(id comm.ID) {
+	s.forget(id)
+	delete(s.debts, id)
 }
 
 // tenant is an app in the eyes of the scheduler: what fairness is between.

@@ -58,11 +58,8 @@ func (a *API) ownSite(r *http.Request) error {
 		return comm.E("cross_site").Because(err)
 	}
 	// The cookie also comes with a link that is followed from there: it changes nothing, but a backup or an export would begin.
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "cross-site", "same-site":
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			return comm.E("cross_site")
-		}
+	if reads := r.Method == http.MethodGet || r.Method == http.MethodHead; reads && httpserver.OtherSite(r) {
+		return comm.E("cross_site")
 	}
 	return nil
 }

@@ -14,3 +14,10 @@ func OwnSite(publicURL string) *http.CrossOriginProtection {
 	}
 	return p
 }
+
+// OtherSite says that the browser followed a link of another site, or of another host of the same one (Fetch Metadata, W3C). A
+// person who types an address, or a program, says nothing of the kind.
+func OtherSite(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site"
+}

@@ -200,14 +200,12 @@ func (s *Service) All(ctx context.Context, w Window) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	for ids := top.First(len(top)); len(ids) > 0 && len(r.Apps) < topApps; {
+	for ids := top.First(store.TopSize); len(ids) > 0 && len(r.Apps) < topApps; {
 		some := ids[:min(len(ids), topApps)]
 		ids = ids[len(some):]
-		shares, there := pick(read, some)
-		if !there {
-			if shares, err = s.shares(ctx, some, from); err != nil {
-				return nil, err
-			}
+		shares, err := s.others(ctx, read, some, from)
+		if err != nil {
+			return nil, err
 		}
 		r.Apps = append(r.Apps, shares[:min(len(shares), topApps-len(r.Apps))]...)
 	}
@@ -231,6 +229,11 @@ func (s *Service) beside(ctx context.Context, from comm.Micros) <-chan []AppShar
 	}
 	go func() {
 		defer close(out)
+		defer func() {
+			if p := recover(); p != nil { // of a request it would cost that request alone
+				s.cfg.Log.Error("reading statistics panicked; they are read again", "panic", p)
+			}
+		}()
 		if shares, err := s.shares(ctx, *ids, from); err == nil {
 			out <- shares
 		}
@@ -238,17 +241,28 @@ func (s *Service) beside(ctx context.Context, from comm.Micros) <-chan []AppShar
 	return out
 }
 
-// pick finds the parts of some apps, unless one is lacking.
-func pick(read []AppShare, some []comm.ID) ([]AppShare, bool) {
-	out := make([]AppShare, len(some))
-	for i, id := range some {
-		at := slices.IndexFunc(read, func(x AppShare) bool { return x.App == id })
-		if at < 0 {
-			return nil, false
+// others answers the parts of some apps, of which some were read, in the order of the apps.
+func (s *Service) others(ctx context.Context, read []AppShare, some []comm.ID, from comm.Micros) ([]AppShare, error) {
+	var lacking []comm.ID
+	for _, id := range some {
+		if !slices.ContainsFunc(read, func(x AppShare) bool { return x.App == id }) {
+			lacking = append(lacking, id)
 		}
-		out[i] = read[at]
 	}
-	return out, true
+	if len(lacking) > 0 {
+		more, err := s.shares(ctx, lacking, from)
+		if err != nil {
+			return nil, err
+		}
+		read = slices.Concat(read, more)
+	}
+	var out []AppShare
+	for _, id := range some {
+		if at := slices.IndexFunc(read, func(x AppShare) bool { return x.App == id }); at >= 0 {
+			out = append(out, read[at])
+		}
+	}
+	return out, nil
 }
 
 // shares reads the parts of those of the apps of which anything is kept.

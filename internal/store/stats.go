@@ -271,12 +271,11 @@ func (s *TopSum) place(app comm.ID) int {
 	return at
 }
 
-// Top is the sum, reduced.
+// Top is the sum, of more apps than one that is stored.
 func (s *TopSum) Top() Top {
 	t := make(Top, len(s.apps))
 	for i, app := range s.apps {
 		t[app] = s.counts[i]
 	}
-	t.Reduce()
 	return t
 }

@@ -13,14 +13,11 @@ const world = JSON.parse(readFileSync(process.env.STAGED_WORLD, "utf8"));
 const message = (story) => "/console/messages/" + world.stories.find((s) => s.name === story).message;
 
 // shots are the pages, each with the settings that it is shown in, and what is done on it first.
-const all = settings.map((s) => s.name);
 const shots = [
-  { name: "overview", path: "/console", in: all },
-  { name: "messages", path: "/console/messages", in: ["desktop-light", "phone-dark"] },
-  { name: "story", path: message("failed-over"), in: all },
-  { name: "retry", path: message("throttled"), in: ["desktop-light"] },
-  { name: "apps", path: "/console/apps/market", in: ["desktop-light"] },
-  { name: "docs", path: "/docs/guide/quickstart", in: ["desktop-light", "phone-dark"], signedOut: true },
+  { name: "overview", path: "/console", in: ["desktop-light", "desktop-dark", "phone-dark"] },
+  { name: "messages", path: "/console/messages", in: ["phone-dark"] },
+  { name: "story", path: message("failed-over"), in: ["desktop-light", "desktop-dark", "phone-light"] },
+  { name: "docs", path: "/docs/guide/quickstart", in: ["desktop-light"], signedOut: true },
 ];
 
 // The pages take the system's own letters, which on a server are whatever is there: pictures have one and the same everywhere.

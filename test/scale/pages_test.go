@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Bounds of a page of the console or the documentation, as issue and handbook promise them.
+// Bounds of a page of the console or the documentation.
 const (
 	pageTime  = 50 * time.Millisecond
 	pageBytes = 150_000 // on the wire, with everything that the first view loads
@@ -71,7 +71,11 @@ var loaded = regexp.MustCompile(`(?:<link[^>]+rel="(?:stylesheet|icon|preload)"[
 func (v *visitor) weight(path string) int {
 	n, _ := v.get(path, "gzip")
 	_, page := v.get(path, "identity")
-	for _, found := range loaded.FindAllStringSubmatch(page, -1) {
+	assets := loaded.FindAllStringSubmatch(page, -1)
+	if len(assets) < 2 {
+		v.w.t.Errorf("%s loads %d assets: its style sheet and its script are not seen", path, len(assets))
+	}
+	for _, found := range assets {
 		asset := strings.ReplaceAll(found[1], "&amp;", "&")
 		if v.sizes[asset] == 0 {
 			v.sizes[asset], _ = v.get(asset, "gzip")

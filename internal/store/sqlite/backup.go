@@ -29,6 +29,9 @@ func (s *Store) Backup(ctx context.Context, to store.BackupTo) error {
 	}
 	defer s.copying.Unlock()
 	path := s.path + copySuffix
+	if err := remove(path); err != nil { // what an earlier one could not remove
+		return fmt.Errorf("remove an unfinished copy: %w", err)
+	}
 	defer func() { _ = remove(path) }()
 	at := s.now()
 	if err := s.snapshotTo(ctx, path); err != nil {

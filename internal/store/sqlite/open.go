@@ -91,7 +91,7 @@ func (s *Store) seize(ctx context.Context, path string) (err error) {
 	s.disk = watch(s.path, info)
 	// Of a process that was killed while it made a backup: it holds everything that the database does, and as much room.
 	if err := remove(s.path + copySuffix); err != nil {
-		return fmt.Errorf("remove the copy of an unfinished backup: %w", err)
+		s.log.ErrorContext(ctx, "the copy of an unfinished backup cannot be removed; it holds everything that the database does", "err", err)
 	}
 	return nil
 }
