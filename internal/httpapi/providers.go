@@ -1,7 +1,11 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
@@ -49,15 +53,49 @@ func readableProvider(r *http.Request, p *registry.Provider) providerView {
 
 // providerBody is what POST and PATCH take.
 type providerBody struct {
-	ProviderType   strictjson.Opt[string]         `json:"providerType"`
-	Name           strictjson.Opt[string]         `json:"name"`
-	Priority       strictjson.Opt[int64]          `json:"priority"`
-	IsActive       strictjson.Opt[bool]           `json:"isActive"`
-	Config         strictjson.Opt[map[string]any] `json:"config"`
-	RatePerSecond  strictjson.Nullable[int64]     `json:"ratePerSecond"`
-	RatePerDay     strictjson.Nullable[int64]     `json:"ratePerDay"`
-	MaxConcurrency strictjson.Nullable[int64]     `json:"maxConcurrency"`
-	Pinned         strictjson.Opt[bool]           `json:"pinned"`
+	ProviderType   strictjson.Opt[string]     `json:"providerType"`
+	Name           strictjson.Opt[string]     `json:"name"`
+	Priority       strictjson.Opt[int64]      `json:"priority"`
+	IsActive       strictjson.Opt[bool]       `json:"isActive"`
+	Config         strictjson.Opt[configBody] `json:"config"`
+	RatePerSecond  strictjson.Nullable[int64] `json:"ratePerSecond"`
+	RatePerDay     strictjson.Nullable[int64] `json:"ratePerDay"`
+	MaxConcurrency strictjson.Nullable[int64] `json:"maxConcurrency"`
+	Pinned         strictjson.Opt[bool]       `json:"pinned"`
+}
+
+// maxConfigMembers is several times what any type of provider has fields.
+const maxConfigMembers = 100
+
+// configBody is the member config: its number of members is bounded before they are kept.
+type configBody map[string]any
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (c *configBody) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '{' {
+		return comm.E("invalid_config").Field("config", "must be an object")
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	*c = configBody{}
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		if len(*c) == maxConfigMembers {
+			return comm.E("invalid_config").Field("config", fmt.Sprintf("has more than %d members", maxConfigMembers))
+		}
+		member := name.String() // the token's memory is used again
+		var value any
+		if err := json.UnmarshalDecode(d, &value); err != nil {
+			return err
+		}
+		(*c)[member] = value
+	}
+	_, err := d.ReadToken()
+	return err
 }
 
 func (a *API) readProvider(w http.ResponseWriter, r *http.Request) (c registry.ProviderChange, err error) {

@@ -95,7 +95,7 @@ func (v *visitor) pages(h *history) []string {
 	_, index := v.get("/docs", "identity")
 	links := regexp.MustCompile(`href="(/docs/[^"#?]+)"`)
 	for _, found := range links.FindAllStringSubmatch(index, -1) {
-		if !strings.Contains(found[1], "/assets/") && !slices.Contains(out, found[1]) {
+		if !strings.Contains(found[1], "/assets/") && !strings.HasSuffix(found[1], ".md") && !slices.Contains(out, found[1]) {
 			out = append(out, found[1])
 		}
 	}
