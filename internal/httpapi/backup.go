@@ -108,9 +108,11 @@ type holdView struct {
 const holdCounted = 100_000
 
 func (a *API) writeHold(w http.ResponseWriter, r *http.Request, h *hold.Record) error {
-	n, err := a.cfg.Hold.Waiting(r.Context(), holdCounted+1)
-	if err != nil {
-		return err
+	n, err := 0, error(nil)
+	if h.State != hold.None { // else nothing waits for a release, and the console asks at each look
+		if n, err = a.cfg.Hold.Waiting(r.Context(), holdCounted+1); err != nil {
+			return err
+		}
 	}
 	write(w, http.StatusOK, holdView{State: string(h.State), BackupTakenAt: instant(h.TakenAt), RestoredAt: instant(h.RestoredAt), ReleasedAt: instant(h.ReleasedAt),
 		MayHaveBeenSent: h.Queued + h.Sending, Sending: h.Sending, Doubtful: text(h.Choice), Ended: h.Ended, Waiting: min(n, holdCounted), AtLeast: n > holdCounted})
