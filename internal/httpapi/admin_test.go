@@ -134,7 +134,7 @@ func adminOnly(t *testing.T, c *contract, route Route, p probe) {
 		}
 		c.answer(t, route.Method, route.Path, got)
 	}
-	if strings.Contains(path, "one") {
+	if strings.Contains(route.Path, "{app}") {
 		got := w.root(route.Method, at("nobody", things[thingOf(route.Path)]), p.body)
 		if got.status != 404 {
 			t.Errorf("of an unknown app: %d %s", got.status, got.raw)
