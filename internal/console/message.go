@@ -105,7 +105,7 @@ func (v *visit) postsOf(m *client.AppMessage) ([]posted, error) {
 			return nil, err
 		}
 		for _, d := range found.Data {
-			out = append(out, posted{d, e.Name, webhooksPath + "/" + url.PathEscape(m.App.ID) + "/" + e.ID + "/deliveries/" + d.ID})
+			out = append(out, posted{d, e.Name, endpointPath(m.App.ID, e.ID) + "/deliveries/" + d.ID})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b posted) int { return a.CreatedAt.Compare(b.CreatedAt) })

@@ -98,9 +98,12 @@ func (v *visit) theEndpoint() (*endpointAt, error) {
 	if x.E, err = x.As.Endpoint(v.ctx(), v.param("id")); err != nil {
 		return nil, err
 	}
-	x.At = webhooksPath + "/" + url.PathEscape(app.Slug) + "/" + x.E.ID
+	x.At = endpointPath(app.Slug, x.E.ID)
 	return x, nil
 }
+
+// endpointPath is the page of an endpoint; the app is named by its id or slug.
+func endpointPath(app, id string) string { return webhooksPath + "/" + url.PathEscape(app) + "/" + id }
 
 // trail leads to the page of the endpoint, or to the list.
 func (x *endpointAt) trail(whole bool) []crumb {
@@ -185,7 +188,7 @@ type secretShown struct {
 
 func (v *visit) showSecret(app *client.App, e *client.Endpoint, title string) error {
 	list := webhooksPath + "?app=" + url.QueryEscape(app.Slug)
-	at := webhooksPath + "/" + url.PathEscape(app.Slug) + "/" + e.ID
+	at := endpointPath(app.Slug, e.ID)
 	return v.show("secret", page{Title: title, Trail: []crumb{{"Webhooks", list}, {e.Name, at}}, Data: secretShown{E: e, At: at, Env: `COMMS_WEBHOOK_SECRET="` + e.Secret + `"`}})
 }
 
