@@ -69,10 +69,11 @@ func (s *Service) save(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// batch is a result with those that wait behind it.
+// batch is a result with those that wait behind it, no more than there are places: while nothing can be stored, calls that go on ending
+// must not make it longer.
 func (v *saver) batch(first done) []outcome {
 	all := []outcome{v.outcome(first)}
-	for len(all) < recordAtOnce {
+	for len(all) < min(recordAtOnce, v.cfg.Slots) {
 		select {
 		case r, ok := <-v.results:
 			if !ok {
