@@ -173,16 +173,21 @@ func (v *visit) theKey() (*client.App, *client.Key, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := v.keys(app)
-	if err != nil {
-		return nil, nil, err
-	}
-	for i := range keys.Data {
-		if keys.Data[i].ID == v.param("key") {
-			return app, &keys.Data[i], nil
+	for cursor := ""; ; {
+		keys, err := v.keys(app, cursor)
+		if err != nil {
+			return nil, nil, err
 		}
+		for i := range keys.Data {
+			if keys.Data[i].ID == v.param("key") {
+				return app, &keys.Data[i], nil
+			}
+		}
+		if keys.Next == "" || keys.Next == cursor { // the second never comes; a page must not wait for ever if it did
+			return nil, nil, missing("key")
+		}
+		cursor = keys.Next
 	}
-	return nil, nil, missing("key")
 }
 
 // nameOf names a key for people.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -145,7 +146,7 @@ func (v *visit) showKey(app *client.App, key, title string) error {
 type appPage struct {
 	App    *client.App
 	Keys   []client.Key
-	More   bool // keys
+	Pager  pager // of keys
 	Report *report
 	Queue  client.QueueTotals
 	Links  []appLink
@@ -173,11 +174,11 @@ func (v *visit) showApp() error {
 	}
 	p := &appPage{App: app, At: appsPath + "/" + app.Slug}
 	if v.user.can(actRule) {
-		keys, err := v.keys(app)
+		keys, err := v.keys(app, v.asked("cursor"))
 		if err != nil {
 			return err
 		}
-		p.Keys, p.More = keys.Data, keys.Next != ""
+		p.Keys, p.Pager = keys.Data, v.pagerOf(keys.Next, len(keys.Data))
 	}
 	window := "24h"
 	for _, one := range windows {
@@ -204,11 +205,16 @@ func (v *visit) showApp() error {
 	return v.show("app", page{Title: app.Name, Trail: []crumb{{"Apps", appsPath}}, Data: p})
 }
 
-// keysShown is how many keys the page of an app shows.
+// keysShown is how many keys the page of an app shows at once.
 const keysShown = 100
 
-func (v *visit) keys(app *client.App) (*listing[client.Key], error) {
-	return fetch[listing[client.Key]](v, "", "/api/admin/apps/"+client.Escape(app.ID)+"/keys", url.Values{"limit": {itoa(keysShown)}})
+// keys is a page of an app's keys.
+func (v *visit) keys(app *client.App, cursor string) (*listing[client.Key], error) {
+	q := url.Values{"limit": {itoa(keysShown)}}
+	if cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	return fetch[listing[client.Key]](v, "", "/api/admin/apps/"+client.Escape(app.ID)+"/keys", q)
 }
 
 // settingsForm is what the administrator may change of an app, as it is now.
@@ -225,7 +231,27 @@ func settingsForm(app *client.App) *form {
 		{Name: "allowedSenders", Label: "Senders on the server's providers", Kind: longField, Mono: true, Value: strings.Join(app.AllowedSenders, "\n"), Help: "One a line: an address, a domain such as example.com, or a sender id of SMS. They count where a live app sends with the server's own providers."},
 		{Name: "smsPerDay", Label: "SMS segments a day", Kind: numberField, Min: "1", Max: "100000000", Value: perDay, Suffix: "segments", Help: "Empty: any number. A stolen key then costs no more than this."},
 		{Name: "smsPrefixes", Label: "Numbers that SMS may go to", Kind: longField, Mono: true, Value: strings.Join(app.SMSPrefixes, "\n"), Help: "Beginnings with the country code, one a line, such as 233. Empty: any number."},
+		{Name: "smsPerDayByPrefix", Label: "SMS segments a day by beginnings of numbers", Kind: longField, Mono: true, Value: capLines(app.SMSPerDayByPrefix), Help: "One a line, such as 233=5000; 1876=0 lets none go there. A number counts against each that it begins with."},
 	}}
+}
+
+// capLines writes caps by the beginnings of numbers one a line, as capsOf reads them.
+func capLines(caps map[string]int) string {
+	var lines []string
+	for _, prefix := range slices.Sorted(maps.Keys(caps)) {
+		lines = append(lines, prefix+"="+strconv.Itoa(caps[prefix]))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// capsOf reads them. A line without a number is handed over without one: the API says what is wrong with it.
+func capsOf(s string) map[string]any {
+	out := map[string]any{}
+	for _, line := range perLine(s) {
+		prefix, n, _ := strings.Cut(line, "=")
+		out[strings.TrimSpace(prefix)] = figure(n)
+	}
+	return out
 }
 
 func (v *visit) showAppSettings() error {
@@ -262,7 +288,7 @@ func (v *visit) saveAppSettings() error {
 	f.take(in)
 	senders, prefixes := perLine(in.Get("allowedSenders")), perLine(in.Get("smsPrefixes"))
 	body := map[string]any{"name": strings.TrimSpace(in.Get("name")), "ratePerMinute": figure(in.Get("ratePerMinute")), "onUnknownOutcome": in.Get("onUnknownOutcome"),
-		"allowedSenders": senders, "smsPerDay": figure(in.Get("smsPerDay")), "smsPrefixes": prefixes}
+		"allowedSenders": senders, "smsPerDay": figure(in.Get("smsPerDay")), "smsPrefixes": prefixes, "smsPerDayByPrefix": capsOf(in.Get("smsPerDayByPrefix"))}
 	if err := send(v, "", http.MethodPatch, "/api/admin/apps/"+client.Escape(app.ID), body, nil); err != nil {
 		return v.refused(err, f, func(status int) error { return v.appSettingsPage(status, app, f) })
 	}

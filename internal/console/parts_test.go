@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,27 @@ func TestFormErrors(t *testing.T) {
 	}
 }
 
+// TestKeysArePaged: a key that the first page of an app's keys does not have is shown on the next, and can be revoked.
+func TestKeysArePaged(t *testing.T) {
+	t.Parallel()
+	answers := full()
+	answers["GET /api/admin/apps/a/keys"] = `200 {"data":[{"id":"c00000000000000000000002a","prefix":"cs_test_abcd","lastFour":"abcd"}],"nextCursor":"older"}`
+	api := &fakeAPI{answers: answers, role: "ADMIN"}
+	c := open(t, api)
+	if page := ask(c, "GET", appsPath+"/shop", nil).Body.String(); !strings.Contains(page, `href="?cursor=older"`) {
+		t.Error("the page of an app with more keys does not lead to them")
+	}
+	_ = ask(c, "GET", appsPath+"/shop?cursor=older", nil)
+	if !slices.Contains(api.calls, "GET /api/admin/apps/a/keys?cursor=older&limit=100 ") {
+		t.Errorf("asked %q", api.calls)
+	}
+	api.calls = nil
+	_ = ask(c, "GET", appsPath+"/shop/keys/c00000000000000000000009a/revoke", nil)
+	if last := api.calls[len(api.calls)-1]; last != "GET /api/admin/apps/a/keys?cursor=older&limit=100 " {
+		t.Errorf("the key of another page was not looked for there: %q", api.calls)
+	}
+}
+
 // TestActs goes through forms as a browser does: what reaches the API, and what is told afterwards.
 func TestActs(t *testing.T) {
 	t.Parallel()
@@ -203,8 +225,8 @@ func TestActs(t *testing.T) {
 		says string
 	}{
 		{newAppPath, url.Values{"name": {"My app"}, "scopes": {"SEND", "READ"}}, "POST /api/admin/apps ", `{"name":"My app","slug":"my-app","scopes":["SEND","READ"]}`, "", "cs_test_of-a-test"},
-		{appsPath + "/shop/settings", url.Values{"name": {"Shop"}, "ratePerMinute": {"many"}, "onUnknownOutcome": {"FAIL"}, "allowedSenders": {"My Shop\r\nb@example.com,c"}, "smsPerDay": {""}, "smsPrefixes": {""}}, "PATCH /api/admin/apps/a ",
-			`{"allowedSenders":["My Shop","b@example.com","c"],"name":"Shop","onUnknownOutcome":"FAIL","ratePerMinute":"many","smsPerDay":null,"smsPrefixes":[]}`, appsPath + "/shop", ""},
+		{appsPath + "/shop/settings", url.Values{"name": {"Shop"}, "ratePerMinute": {"many"}, "onUnknownOutcome": {"FAIL"}, "allowedSenders": {"My Shop\r\nb@example.com,c"}, "smsPerDay": {""}, "smsPrefixes": {""}, "smsPerDayByPrefix": {"233 = 5000\r\n1876=0\nmany\n44=few"}}, "PATCH /api/admin/apps/a ",
+			`{"allowedSenders":["My Shop","b@example.com","c"],"name":"Shop","onUnknownOutcome":"FAIL","ratePerMinute":"many","smsPerDay":null,"smsPerDayByPrefix":{"1876":0,"233":5000,"44":"few","many":null},"smsPrefixes":[]}`, appsPath + "/shop", ""},
 		{appsPath + "/shop/do/off", url.Values{}, "PATCH /api/admin/apps/a ", `{"isActive":false}`, appsPath + "/shop", ""},
 		{appsPath + "/shop/do/pause", url.Values{}, "POST /api/admin/queue ", `{"action":"PAUSE","app":"a"}`, appsPath + "/shop", ""},
 		{appsPath + "/shop/do/delete", url.Values{"confirm": {"other"}}, "GET /api/admin/queue?app=a ", "", "", "Nothing was changed."},
