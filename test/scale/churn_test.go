@@ -24,6 +24,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/test/pgtest"
 )
 
 // What may grow from the end of the warm-up to the end, by the slope of all samples between them: beyond it something is kept that should go.
@@ -35,9 +36,17 @@ const (
 )
 
 // TestChurnIsFlat: apps, keys, provider configurations, webhook endpoints, templates and connections come and go while messages flow at half
-// of what the machine can do; what the process holds does not grow. The full size takes half an hour.
+// of what the machine can do; what the process holds does not grow. The full size takes half an hour on each store, the usual one has SQLite
+// alone, whose log is the process's own.
 func TestChurnIsFlat(t *testing.T) {
-	w := onSQLite(t, "")
+	t.Run("SQLite", func(t *testing.T) { onSQLite(t, "").churns(t) })
+	if full() {
+		t.Run("PostgreSQL", func(t *testing.T) { onPostgres(t, pgtest.Database(t)).churns(t) })
+	}
+}
+
+// churns is that on one store.
+func (w *world) churns(t *testing.T) {
 	w.env = append(w.env, "COMMS_INTERNAL_ADDR=127.0.0.1:0")
 	to := newSink(t)
 	to.keep = func(string) bool { return false }

@@ -19,6 +19,7 @@ import (
 // them and never answers, and to one that never takes them: memory stays near the
 // budget, and a small mail of another app goes at once.
 func TestLargeMailsFitInMemory(t *testing.T) {
+	t.Parallel()
 	const mails, fileSize = 60, 10 << 20
 	const most = 400 // MiB: the budget of 128, as much again until it is collected, and the rest
 	for _, taken := range []bool{true, false} {

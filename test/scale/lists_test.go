@@ -21,7 +21,7 @@ import (
 // and a message is found at most a second after its 202. Every page of the console and the documentation is answered within 50 ms, too,
 // and takes less than 150 kB on the wire with what it loads (on PostgreSQL at full size only).
 func TestListsAreFast(t *testing.T) {
-	n, rounds := size(60_000, 1_000_000), size(5, 40)
+	n, rounds := size(40_000, 1_000_000), size(5, 40)
 	onEach(t, func(w *world) {
 		h := history{n: n}
 		at := time.Now()

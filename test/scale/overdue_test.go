@@ -16,6 +16,7 @@ import (
 // TestWhatWaitsTooLongEnds: messages with ttlSeconds behind many others of a paused
 // queue end FAILED expired within two seconds after their time, and only they are written.
 func TestWhatWaitsTooLongEnds(t *testing.T) {
+	t.Parallel()
 	const many = 600 // more than one batch
 	n := size(20_000, 1_000_000)
 	for _, kind := range []string{"SQLite", "PostgreSQL"} {

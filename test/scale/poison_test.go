@@ -72,6 +72,7 @@ func onEachPoison(t *testing.T, run func(w *world, x poison)) {
 // Every other one gets its 202 and is sent; the poisoned ones get 500, or 503 where they
 // cannot be told from an outage, and leave nothing.
 func TestAPoisonedRowFailsAlone(t *testing.T) {
+	t.Parallel()
 	const posters, every = 64, 100
 	n := size(4000, 100_000)
 	onEachPoison(t, func(w *world, x poison) {
@@ -142,6 +143,7 @@ func TestAPoisonedRowFailsAlone(t *testing.T) {
 // TestAPoisonedEndIsSetAside: one message in eight is sent, and its end cannot be stored. Every
 // other one is SENT soon after, nobody gets a second copy, and the node stops as ever.
 func TestAPoisonedEndIsSetAside(t *testing.T) {
+	t.Parallel()
 	const posters, every = 32, 8
 	n := size(3000, 6000) // one in eight is dense: each costs several refused transactions
 	onEach(t, func(w *world) {
