@@ -286,12 +286,22 @@ func (s *Service) change(ctx context.Context, p planned, now comm.Micros) error 
 	}
 	if !saved {
 		fresh, err := s.fresh(ctx, p.key)
+		if err == nil && fresh.Version == 0 {
+			s.forget(p.watch)
+		}
 		s.adopt(p.watch, fresh)
 		return err
 	}
 	s.adopt(p.watch, a)
 	s.cfg.Log.Warn("alert", "alert", a.Kind, "state", a.state(), "subject", a.Subject)
 	return nil
+}
+
+// forget makes a watch anew whose alert was removed from the store, as an old one is: the next look raises it.
+func (s *Service) forget(w *watch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.alert = stored{Alert: store.Alert{Kind: w.alert.Kind, Subject: w.alert.Subject, ClearedAt: 1}}
 }
 
 // save writes an alert; it is not saved when somebody changed it meanwhile.

@@ -222,6 +222,22 @@ func TestOneAlertAndOneAllClear(t *testing.T) {
 	})
 }
 
+func TestWhatWasRemovedIsToldAgain(t *testing.T) {
+	play(t, 1, func(w *world) {
+		for _, wrong := range []bool{true, false} {
+			w.set(func() { w.wrong["a"] = wrong })
+			time.Sleep(5 * time.Minute)
+		}
+		w.is("provider_down a raised", "provider_down a cleared")
+		w.shelf.mu.Lock()
+		clear(w.shelf.rows) // as TrimAlerts does after a month
+		w.shelf.mu.Unlock()
+		w.set(func() { w.wrong["a"] = true })
+		time.Sleep(time.Minute)
+		w.is("provider_down a raised", "provider_down a cleared", "provider_down a raised")
+	})
+}
+
 func TestFlappingIsNotTold(t *testing.T) {
 	play(t, 1, func(w *world) {
 		for range 100 { // wrong for too short a time
