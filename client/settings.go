@@ -78,6 +78,45 @@ type Provider struct {
 	CreatedAt              time.Time  `json:"createdAt"`
 	UpdatedAt              time.Time  `json:"updatedAt"`
 	Warnings               []Warning  `json:"warnings"` // such as provider_down
+	// Health is whether it works now; nil in the answer to a change.
+	Health *ProviderHealth `json:"health"`
+}
+
+// ProviderHealth is whether a provider configuration works, as the nodes say that send with it, a few seconds late.
+type ProviderHealth struct {
+	ProviderNode
+	Carried []ProviderCarrier `json:"carried"` // what others of the chain took since then
+	Nodes   []ProviderNode    `json:"nodes"`   // for which it is out of order
+	// Outages are the last ones, the newest first; nil in a list.
+	Outages []ProviderOutage `json:"outages"`
+}
+
+// ProviderNode is what one node says of a provider configuration.
+type ProviderNode struct {
+	Node      string     `json:"node"`  // "": it is gone, or not for who asks to know
+	State     string     `json:"state"` // WORKS, FAILING, TRYING, DOWN, UNUSABLE or OFF
+	Since     *time.Time `json:"since"`
+	Reason    string     `json:"reason"`    // such as provider_down
+	Code      string     `json:"code"`      // of the last answer
+	Answer    string     `json:"answer"`    // in words, redacted
+	NextTryAt *time.Time `json:"nextTryAt"` // nil: the next message is a try
+}
+
+// ProviderCarrier is a configuration that took messages while another one did not work.
+type ProviderCarrier struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Messages int64  `json:"messages"` // at least
+}
+
+// ProviderOutage is a time in which a provider configuration did not work.
+type ProviderOutage struct {
+	Since   time.Time         `json:"since"`
+	EndedAt *time.Time        `json:"endedAt"` // nil while it lasts
+	Reason  string            `json:"reason"`
+	Code    string            `json:"code"`
+	Answer  string            `json:"answer"`
+	Carried []ProviderCarrier `json:"carried"`
 }
 
 // ProviderChange makes or changes a provider configuration. What is nil is left

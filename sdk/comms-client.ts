@@ -2020,6 +2020,14 @@ export interface PreviewRequest {
   variables?: Record<string, string | number | boolean> | undefined;
 }
 
+export interface ProviderCarrier {
+  id: string;
+  /** The configuration's name, as it was then. */
+  name: string;
+  /** How many messages it took, at least. */
+  messages: number;
+}
+
 export interface ProviderConfig {
   id: string;
   providerType: ProviderType;
@@ -2043,6 +2051,7 @@ export interface ProviderConfig {
   previousCallbackEndsAt: string | null;
   createdAt: string | null;
   updatedAt: string | null;
+  health?: ProviderHealth | undefined;
   /** What is wrong with it now, such as provider_down while calls through it fail, or provider_cannot_send; left out when nothing is. */
   warnings?: Warning[] | undefined;
 }
@@ -2068,6 +2077,59 @@ export interface ProviderConfigPage {
   data: ProviderConfig[];
   /** Pass it back as cursor for the next page. */
   nextCursor: string | null;
+}
+
+/** Whether the configuration works, as the nodes say that send with it, a few seconds late. In answers to GET alone. */
+export interface ProviderHealth {
+  /** WORKS: nobody says otherwise. FAILING: the last calls failed, too few for its breaker to open; or it is pinned. DOWN: the breaker is open, and messages pass it by. TRYING: the breaker is half open, and a few messages decide. UNUSABLE: its credentials or settings cannot be used, or this version cannot send with its type. OFF: isActive is false. Of several nodes the worst counts. */
+  state: "WORKS" | "FAILING" | "TRYING" | "DOWN" | "UNUSABLE" | "OFF";
+  /** Since when it is out of order; where it works, since the end of the last outage (where one configuration is read). Null when that is not known. */
+  since: string | null;
+  /** provider_down, credentials_unavailable, provider_unsupported or provider_cannot_send, as in waitingFor of a message; null where nothing is wrong. */
+  reason: string | null;
+  /** Of the last answer. */
+  code: string | null;
+  /** The last answer in words, redacted. */
+  answer: string | null;
+  /** Before it no call is made. Null: the next message is one. */
+  nextTryAt: string | null;
+  /** What others of the chain took since then, those that took most first; at most five. Counted every few seconds; what a node counted that is gone may be missing. */
+  carried: ProviderCarrier[];
+  /** The nodes for which it is out of order. A node that is not among them has no trouble with it, or does not send with it. */
+  nodes: ProviderHealthNode[];
+  /** The last outages of which the operator is told (the alert provider_down), the newest first: those that lasted for 15 seconds at least. They are kept for 30 days after the last one. Only where one configuration is read. */
+  outages?: ProviderOutage[] | undefined;
+}
+
+export interface ProviderHealthNode {
+  /** Its name; null for the key of an app, and for a node that has gone since and of which nobody else has made a call. */
+  node: string | null;
+  state: "FAILING" | "TRYING" | "DOWN" | "UNUSABLE";
+  /** Since when it is out of order there. */
+  since: string | null;
+  /** A word as in reason of the whole. */
+  reason: string | null;
+  /** Of the last answer there. */
+  code: string | null;
+  /** The last answer there in words, redacted. */
+  answer: string | null;
+  /** Before it that node makes no call. Null: the next message is one. */
+  nextTryAt: string | null;
+}
+
+export interface ProviderOutage {
+  /** When it began. */
+  since: string | null;
+  /** When a call went well again, or it was switched off. Null while it lasts, and for a minute after it. */
+  endedAt: string | null;
+  /** A word as in reason of the health. */
+  reason: string | null;
+  /** Of the last answer. */
+  code: string | null;
+  /** The last answer in words, redacted. */
+  answer: string | null;
+  /** What others of the chain took meanwhile, those that took most first; at most five. */
+  carried: ProviderCarrier[];
 }
 
 /** With which of them this version can send, see docs/providers.md; configurations of the others are kept, and answered with the warning provider_cannot_send. */

@@ -23,6 +23,7 @@ type Finding struct {
 	Kind, Subject string
 	Text          string // for people; neither secrets nor addresses of persons
 	Since         comm.Micros
+	Outage        *Outage // of a provider
 }
 
 // Found is what a look found.
@@ -278,6 +279,7 @@ func (s *Service) change(ctx context.Context, p planned, now comm.Micros) error 
 	if p.change == raise {
 		a.begin(p.Finding, now)
 	} else {
+		a.outage = p.over
 		a.end(now)
 	}
 	saved, err := s.save(ctx, &a)

@@ -42,6 +42,7 @@ type world struct {
 	leader int             // -1: all lead
 	wrong  map[string]bool // subjects of provider_down
 	since  map[string]comm.Micros
+	outage map[string]*Outage
 	most   int           // a look finds no more; 0: it finds all
 	down   error         // of the store
 	still  bool          // whether a node leads while it is down, as on a disk that is nearly full
@@ -116,7 +117,7 @@ func play(t *testing.T, nodes int, do func(w *world)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, wrong: map[string]bool{}, since: map[string]comm.Micros{}}
+		w := &world{t: t, wrong: map[string]bool{}, since: map[string]comm.Micros{}, outage: map[string]*Outage{}}
 		w.shelf = &reading{&shelf{rows: map[key]store.Alert{}}, w}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -141,7 +142,7 @@ func (w *world) keys(context.Context, comm.Micros) (out Found, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.other {
-		out.All = []Finding{{KeyEnding, "k", "k ends.", 0}}
+		out.All = []Finding{{KeyEnding, "k", "k ends.", 0, nil}}
 	}
 	return out, nil
 }
@@ -156,7 +157,7 @@ func (w *world) look(context.Context, comm.Micros) (out Found, err error) {
 	defer w.mu.Unlock()
 	for subject, wrong := range w.wrong {
 		if wrong {
-			out.All = append(out.All, Finding{ProviderDown, subject, subject + " does not work.", w.since[subject]})
+			out.All = append(out.All, Finding{ProviderDown, subject, subject + " does not work.", w.since[subject], w.outage[subject]})
 		}
 	}
 	if w.most > 0 && len(out.All) > w.most {

@@ -17,6 +17,7 @@ type planned struct {
 	*watch
 	change
 	*Finding
+	over *Outage // how the one that is over ended
 }
 
 // decide takes in what was found of a kind, and raises and clears.
@@ -50,16 +51,17 @@ func (s *Service) plan(kind *Kind, found Found, now comm.Micros) (out []planned)
 			w = &watch{alert: stored{Alert: store.Alert{Kind: f.Kind, Subject: f.Subject, ClearedAt: 1}}}
 			s.watches[k] = w
 		}
+		w.met(f.Outage)
 		if w.step(s.bounded(kind.Hold), s.bounded(kind.Calm), true, at) == raise && raised < mostRaised {
 			raised++
-			out = append(out, planned{k, w, raise, &f})
+			out = append(out, planned{k, w, raise, &f, nil})
 		}
 	}
 	for k, w := range s.watches {
 		switch {
 		case k.kind != kind.Word || wrong[k] || found.More && w.alert.open():
 		case w.step(s.bounded(kind.Hold), s.bounded(kind.Calm), false, at) == clearIt:
-			out = append(out, planned{k, w, clearIt, nil})
+			out = append(out, planned{k, w, clearIt, nil, w.ended(min(now, comm.At(w.since.Add(s.ahead))))})
 		case !w.alert.open() && w.alert.Version == 0:
 			delete(s.watches, k)
 		}

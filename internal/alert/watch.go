@@ -16,6 +16,7 @@ type watch struct {
 	ill     bool      // at the last look
 	since   time.Time // it is as it is
 	calling map[string]bool
+	outage  *Outage // as it was found last, of a provider
 }
 
 // call notes that a way is being told.
@@ -56,6 +57,8 @@ type stored struct {
 	text   string
 	raised comm.Micros // when it was told of, which may be long after it began
 	told   map[string]told
+	outage *Outage  // of a provider: the present one, or the last
+	past   []Outage // those before it, the newest first
 }
 
 // told is how far a way of telling is.
@@ -81,7 +84,8 @@ func (a *stored) state() string {
 }
 
 func (a *stored) begin(f *Finding, now comm.Micros) {
-	a.RaisedAt, a.raised, a.ClearedAt, a.text = now, now, 0, f.Text
+	a.another()
+	a.RaisedAt, a.raised, a.ClearedAt, a.text, a.outage = now, now, 0, f.Text, f.Outage
 	if f.Since != 0 && f.Since < now {
 		a.RaisedAt = f.Since
 	}
@@ -122,6 +126,8 @@ func (a *stored) with(way string, t told) {
 type body struct {
 	Text   string      `json:"text"`
 	Raised comm.Micros `json:"raised,omitempty"`
+	Outage *Outage     `json:"outage,omitempty"`
+	Past   []Outage    `json:"past,omitempty"`
 }
 
 func read(from *store.Alert) (a stored, err error) {
@@ -133,12 +139,12 @@ func read(from *store.Alert) (a stored, err error) {
 	if err := json.Unmarshal([]byte(from.Told), &a.told); err != nil {
 		return a, fmt.Errorf("read who was told of an alert: %w", err)
 	}
-	a.text, a.raised = b.Text, b.Raised
+	a.text, a.raised, a.outage, a.past = b.Text, b.Raised, b.Outage, b.Past
 	return a, nil
 }
 
 func (a *stored) pack() error {
-	b, err := json.Marshal(body{a.text, a.raised})
+	b, err := json.Marshal(body{a.text, a.raised, a.outage, a.past})
 	if err != nil {
 		return err
 	}

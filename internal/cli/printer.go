@@ -35,6 +35,7 @@ const (
 	yes                 // a truth
 	changes             // what was changed, field by field, from what to what
 	codes               // of a list of warnings
+	carried             // which provider took how many messages
 )
 
 // column is one column of a table, or one line of a single resource. A field may
@@ -255,11 +256,11 @@ const (
 
 func colourOf(state string) string {
 	switch state {
-	case "SENT", "DELIVERED", "accepted":
+	case "SENT", "DELIVERED", "accepted", "WORKS":
 		return green
-	case "FAILED", "SUPPRESSED", "failed", "rejected":
+	case "FAILED", "SUPPRESSED", "failed", "rejected", "DOWN", "UNUSABLE":
 		return red
-	case "QUEUED", "unknown", "throttled":
+	case "QUEUED", "unknown", "throttled", "FAILING", "TRYING":
 		return yellow
 	case "SENDING", "running":
 		return cyan
@@ -301,6 +302,15 @@ func (p *printer) text(v any, k kind) string {
 		for _, w := range all {
 			if w, ok := w.(map[string]any); ok {
 				words = append(words, document(w).str("code"))
+			}
+		}
+		return clean(strings.Join(words, ", "))
+	case carried:
+		all, _ := v.([]any)
+		words := make([]string, 0, len(all))
+		for _, c := range all {
+			if c, ok := c.(map[string]any); ok {
+				words = append(words, document(c).str("name")+" "+textOf(c["messages"]))
 			}
 		}
 		return clean(strings.Join(words, ", "))

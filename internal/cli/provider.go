@@ -115,14 +115,15 @@ func listProvidersCommand(s Streams) *cobra.Command {
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
 		path, admin := providers(cmd)
 		return r.print(ctx, client.Request{Path: path, Admin: admin}, 0, "id", []column{
-			{"ID", "id", plain}, {"TYPE", "providerType", plain}, {"CHANNEL", "channel", plain}, {"NAME", "name", plain}, {"PRIORITY", "priority", plain}, {"ACTIVE", "isActive", yes}, {"PINNED", "pinned", yes}, {"WARNINGS", "warnings", codes}})
+			{"ID", "id", plain}, {"TYPE", "providerType", plain}, {"CHANNEL", "channel", plain}, {"NAME", "name", plain}, {"PRIORITY", "priority", plain}, {"ACTIVE", "isActive", yes}, {"PINNED", "pinned", yes}, {"STATE", "health.state", status}, {"SINCE", "health.since", when}, {"WARNINGS", "warnings", codes}})
 	})
 	return cmd
 }
 
 func providerColumns(doc document) []column {
 	columns := []column{{"ID", "id", plain}, {"Type", "providerType", plain}, {"Channel", "channel", plain}, {"Name", "name", plain}, {"Priority", "priority", plain},
-		{"Active", "isActive", yes}, {"Pinned", "pinned", yes}, {"Callback URL", "callbackUrl", plain}, {"URL before ends", "previousCallbackEndsAt", when}, {"Rate per second", "ratePerSecond", plain}, {"Rate per day", "ratePerDay", plain},
+		{"Active", "isActive", yes}, {"Pinned", "pinned", yes}, {"State", "health.state", status}, {"Since", "health.since", when}, {"Last code", "health.code", plain}, {"Last answer", "health.answer", plain},
+		{"Next try", "health.nextTryAt", when}, {"Others took", "health.carried", carried}, {"Callback URL", "callbackUrl", plain}, {"URL before ends", "previousCallbackEndsAt", when}, {"Rate per second", "ratePerSecond", plain}, {"Rate per day", "ratePerDay", plain},
 		{"Concurrency", "maxConcurrency", plain}, {"Created", "createdAt", when}, {"Updated", "updatedAt", when}}
 	fields, _ := doc.at("config").(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -137,7 +138,33 @@ func (r *remote) showProvider(raw json.RawMessage) error {
 		return err
 	}
 	r.warn(doc)
-	return r.out.one(raw, "id", providerColumns(doc))
+	if err := r.out.one(raw, "id", providerColumns(doc)); err != nil || r.out.json || r.out.quiet {
+		return err
+	}
+	for _, part := range []struct {
+		title, field string
+		columns      []column
+	}{
+		{"What its nodes say", "health.nodes", []column{{"NODE", "node", plain}, {"STATE", "state", status}, {"SINCE", "since", when}, {"CODE", "code", plain}, {"LAST ANSWER", "answer", plain}, {"NEXT TRY", "nextTryAt", when}}},
+		{"Outages", "health.outages", []column{{"FROM", "since", when}, {"TO", "endedAt", when}, {"CODE", "code", plain}, {"LAST ANSWER", "answer", plain}, {"OTHERS TOOK", "carried", carried}}},
+	} {
+		if err := r.below(part.title, doc.at(part.field), part.columns); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// below prints a list that is part of a resource, if there is anything in it, under a heading of its own.
+func (r *remote) below(title string, list any, columns []column) error {
+	all, _ := list.([]any)
+	if len(all) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintf(r.out.w, "\n%s\n", r.out.paint(title, bold)); err != nil {
+		return err
+	}
+	return addAll(r.out.rows("", columns), all, func(one any) any { return one })
 }
 
 func getProviderCommand(s Streams) *cobra.Command {

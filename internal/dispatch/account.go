@@ -46,6 +46,7 @@ type account struct {
 	second    pace.Bucket
 	failures  int       // calls in a row that failed through the provider's fault
 	failure   string    // the last one's code
+	said      string    // the last one's text
 	worked    time.Time // the last call that did not fail so
 	passed    bool      // passOver opened the breaker, and nothing has gone well since
 	failing   []comm.ID // messages whose calls failed so, the last ones
@@ -103,7 +104,7 @@ func (a *account) inherit(old *account, now time.Time) {
 	if c.Limits.Pinned == was.Limits.Pinned && old.breaker.State(now) != pace.HalfOpen {
 		a.breaker = old.breaker
 		a.breaker.Detach()
-		a.failures, a.failure, a.worked, a.passed = old.failures, old.failure, old.worked, old.passed
+		a.failures, a.failure, a.said, a.worked, a.passed = old.failures, old.failure, old.said, old.worked, old.passed
 	}
 }
 

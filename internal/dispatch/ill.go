@@ -39,13 +39,13 @@ func (a *account) trouble(now time.Time) (reason, code string) {
 func (a *account) result(now time.Time, of pace.Result, r *result) {
 	switch of {
 	case pace.Success:
-		a.failures, a.failure = 0, ""
+		a.failures, a.failure, a.said = 0, "", ""
 		a.worked, a.passed = now, false
 	case pace.Failure:
 		a.failures++
-		a.failure = ""
+		a.failure, a.said = "", ""
 		if r.answer != nil {
-			a.failure = r.answer.Code
+			a.failure, a.said = r.answer.Code, clip(r.answer.Text)
 		}
 	case pace.Neutral:
 	}
@@ -55,8 +55,11 @@ func (a *account) result(now time.Time, of pace.Result, r *result) {
 type ills map[comm.ID]ill
 
 type ill struct {
-	app   comm.ID
-	since comm.Micros
+	app     comm.ID
+	since   comm.Micros
+	until   time.Time   // when its breaker lets a probe through, as it was told
+	next    comm.Micros // the same by the database's clock, which moves a little against this node's
+	carried map[comm.ID]int64
 }
 
 // examine remembers an account that does not work. Whether it still does not is looked at when it is told.
@@ -68,7 +71,54 @@ func (s *scheduler) examine(a *account, now time.Time) {
 		return
 	}
 	if _, known := s.ill[a.config.ID]; !known {
-		s.ill[a.config.ID] = ill{a.config.App, s.clock.dbAt(now)}
+		s.ill[a.config.ID] = ill{app: a.config.App, since: s.clock.dbAt(now), carried: map[comm.ID]int64{}}
+	}
+}
+
+// carry counts a message that an account took for each one before it in the chain that does not work.
+func (s *scheduler) carry(by *account, now time.Time) {
+	if len(s.ill) == 0 || by == s.logger {
+		return
+	}
+	e := s.dir.entries[by.config.App]
+	if e == nil {
+		return
+	}
+	for id, a := range e.accounts {
+		x, is := s.ill[id]
+		if !is || id == by.config.ID || a.config.Channel != by.config.Channel || chain.Compare(&a.config, &by.config) > 0 {
+			continue
+		}
+		if reason, _ := a.trouble(now); reason != "" {
+			x.carried[by.config.ID]++
+		}
+	}
+}
+
+// tell is a trouble as it is now, and what the operator asks next of it.
+func (s *scheduler) tell(id comm.ID, a *account, t *store.ProviderTrouble, now time.Time) {
+	x := s.ill[id]
+	if a.broken == "" {
+		t.Breaker, t.Text = a.breaker.State(now).String(), a.said
+		if at, wait, forever := a.breaker.Next(now); t.Breaker == pace.Open.String() && wait && !forever {
+			if at != x.until {
+				x.until, x.next = at, s.clock.dbAt(at)
+				s.ill[id] = x
+			}
+			t.NextAt = x.next
+		}
+	}
+	var all []store.Carrier
+	for by, n := range x.carried {
+		c := store.Carrier{ID: by, Messages: n}
+		if e := s.dir.entries[x.app]; e != nil && e.accounts[by] != nil {
+			c.Name = e.accounts[by].config.Name
+		}
+		all = append(all, c)
+	}
+	var err error
+	if t.Carried, err = store.EncodeCarriers(all); err != nil {
+		s.log.Error("what other providers took meanwhile cannot be told", "provider", id.String(), "err", err)
 	}
 }
 
@@ -79,14 +129,15 @@ const maxIlls = 1000
 func (s *scheduler) troubles(now time.Time) (out map[comm.ID]store.ProviderTrouble, left []store.ProviderTrouble) {
 	out = map[comm.ID]store.ProviderTrouble{}
 	for id, x := range s.ill {
-		var reason, code string
 		e := s.dir.entries[x.app]
+		t := store.ProviderTrouble{App: x.app, ID: id, Since: x.since}
 		if e != nil && e.accounts[id] != nil {
-			reason, code = e.accounts[id].trouble(now)
+			if t.Reason, t.Code = e.accounts[id].trouble(now); t.Reason != "" {
+				s.tell(id, e.accounts[id], &t, now)
+			}
 		}
-		t := store.ProviderTrouble{App: x.app, ID: id, Reason: reason, Code: code, Since: x.since}
 		switch {
-		case reason == "":
+		case t.Reason == "":
 			delete(s.ill, id)
 		case !s.sendsFor(e):
 			delete(s.ill, id)
@@ -147,7 +198,7 @@ func (p *poller) tellTroubles(ctx context.Context) {
 	if p.left = append(p.left, left...); len(p.left) > maxIlls {
 		p.left = p.left[:maxIlls]
 	}
-	if len(p.left) == 0 && maps.Equal(fresh, p.told) {
+	if len(p.left) == 0 && !p.news(fresh, now) {
 		return
 	}
 	if err := p.d.cfg.Troubles.SetProviderTroubles(ctx, node, slices.Collect(maps.Values(fresh)), p.left); err != nil {
@@ -156,7 +207,22 @@ func (p *poller) tellTroubles(ctx context.Context) {
 		return
 	}
 	p.d.outages.troubles.Worked()
-	p.told, p.left = fresh, nil
+	p.told, p.left, p.counted = fresh, nil, now
+}
+
+// figuresEvery is how often only that is told which changes with each message.
+const figuresEvery = 5 * time.Second
+
+// news says whether there is something to tell.
+func (p *poller) news(fresh map[comm.ID]store.ProviderTrouble, now time.Time) bool {
+	if maps.Equal(fresh, p.told) {
+		return false
+	}
+	but := func(a, b store.ProviderTrouble) bool {
+		a.Text, a.Carried = b.Text, b.Carried
+		return a == b
+	}
+	return now.Sub(p.counted) >= figuresEvery || !maps.EqualFunc(fresh, p.told, but)
 }
 
 func (p *poller) failedToTell(ctx context.Context, err error) {

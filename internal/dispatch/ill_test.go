@@ -105,6 +105,98 @@ func TestWhatDoesNotWorkIsTold(t *testing.T) {
 	})
 }
 
+// TestATroubleSaysWhatIsAskedNext: how the breaker is, what the provider answered, when it is tried again, and what others of its
+// chain took meanwhile; those behind a configuration that works carry nothing for it.
+func TestATroubleSaysWhatIsAskedNext(t *testing.T) {
+	play(t, "", func(t *testing.T, s *stage) {
+		w := newWard(s)
+		first := s.edit
+		s.edit = func(c *Config) { first(c); c.Troubles = w }
+		s.acts("TWO", func(context.Context, *provider.Message) error {
+			return &provider.Error{Class: provider.Account, Code: "535", Text: "wrong password"}
+		})
+		one, three := emailConfig("ONE", 1), emailConfig("ONE", 3)
+		one.Name, three.Name = "in front", "behind"
+		a := s.app(nil, one, emailConfig("TWO", 2), three)
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		only := func() store.ProviderTrouble {
+			t.Helper()
+			_, list := w.look()
+			if len(list) != 1 {
+				t.Fatalf("%+v", list)
+			}
+			return list[0]
+		}
+		s.send(srv, a, nil)
+		time.Sleep(10 * time.Second)
+		if _, list := w.look(); len(list) != 0 {
+			t.Fatalf("what was not called is told of: %+v", list)
+		}
+		s.acts("ONE", func(_ context.Context, m *provider.Message) error {
+			return &provider.Error{Class: provider.PermanentHere, Code: "554", Text: "not here"}
+		})
+		s.send(srv, a, nil) // refused by the first, and by the second's fault there
+		time.Sleep(3 * time.Second)
+		s.acts("ONE", nil)
+		x := only()
+		if x.Reason != "provider_down" || x.Breaker != "open" || x.Code != "535" || x.Text != "wrong password" || x.NextAt <= comm.At(time.Now()) || x.NextAt > comm.At(time.Now().Add(10*time.Second)) {
+			t.Fatalf("%+v", x)
+		}
+		told, _ := w.look()
+		for range 40 {
+			s.send(srv, a, nil)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n, list := w.look(); n > told+1 || list[0].Carried != "" {
+			t.Fatalf("told %d times, %+v: what goes to one in front of it is carried for nobody", n-told, list)
+		}
+		s.acts("ONE", func(_ context.Context, m *provider.Message) error {
+			return &provider.Error{Class: provider.PermanentHere, Code: "554", Text: "not here"}
+		})
+		time.Sleep(10 * time.Minute)
+		if x = only(); x.Breaker != "half_open" || x.NextAt != 0 {
+			t.Fatalf("%+v", x)
+		}
+	})
+}
+
+// TestWhatOthersTakeIsCounted: of an outage is told how many messages the next one of the chain took, and seldom enough.
+func TestWhatOthersTakeIsCounted(t *testing.T) {
+	play(t, "", func(t *testing.T, s *stage) {
+		w := newWard(s)
+		first := s.edit
+		s.edit = func(c *Config) { first(c); c.Troubles = w }
+		s.acts("ONE", func(context.Context, *provider.Message) error {
+			return &provider.Error{Class: provider.Account, Code: "535", Text: "wrong password"}
+		})
+		two := emailConfig("TWO", 2)
+		two.Name = "spare"
+		a := s.app(nil, emailConfig("ONE", 1), two)
+		srv := s.boot(0)
+		time.Sleep(time.Second)
+		const sent, rounds = 20, 30
+		for range rounds {
+			for range sent {
+				s.send(srv, a, nil)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * figuresEvery)
+		n, list := w.look()
+		if len(list) != 1 {
+			t.Fatalf("%+v", list)
+		}
+		all, err := store.DecodeCarriers(list[0].Carried)
+		if err != nil || len(all) != 1 || all[0].Name != "spare" || all[0].Messages < sent*rounds-5 || all[0].Messages > sent*rounds {
+			t.Errorf("%+v %v: want nearly %d", all, err, sent*rounds)
+		}
+		if most := 3 * rounds / int(figuresEvery/time.Second); n > most {
+			t.Errorf("told %d times in %d s, want %d at most", n, rounds, most)
+		}
+	})
+}
+
 // TestATroubleOutlivesItsNode: what does not work still counts when its shard goes to another node and when its node dies, for as
 // long as no call has shown otherwise, and since when it did not work is not forgotten.
 func TestATroubleOutlivesItsNode(t *testing.T) {

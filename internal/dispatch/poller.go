@@ -34,6 +34,7 @@ type poller struct {
 	told      map[comm.ID]store.ProviderTrouble
 	left      []store.ProviderTrouble // left to others, which is not told yet
 	untold    time.Time               // telling them failed then
+	counted   time.Time               // they were told last, with all figures
 	settled   time.Time               // when it was looked last for what others left
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/pace"
+	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -39,6 +40,9 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 		}
 		s.tellHealth(j, before, j.account.breaker.State(now))
 		s.examine(j.account, now)
+		if j.result.class() == provider.Accepted {
+			s.carry(j.account, now)
+		}
 		j.shard.called(j.head.ID, j.account.config.ID)
 		s.release(j)
 	} else {

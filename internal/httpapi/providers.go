@@ -31,6 +31,7 @@ type providerView struct {
 	CreatedAt      instant        `json:"createdAt"`
 	UpdatedAt      instant        `json:"updatedAt"`
 	Warnings       []warningView  `json:"warnings,omitempty"`
+	Health         *healthView    `json:"health,omitempty"`
 }
 
 func newProvider(p *registry.Provider) providerView {
@@ -42,9 +43,10 @@ func newProvider(p *registry.Provider) providerView {
 	}
 }
 
-// readableProvider leaves the callback URL out for who may not change the configuration: whoever knows it can report.
-func readableProvider(r *http.Request, p *registry.Provider) providerView {
+// readableProvider is with its health, and leaves the callback URL out for who may not change the configuration: whoever knows it can report.
+func readableProvider(r *http.Request, caller *auth.Caller, p *registry.Provider) providerView {
 	v := newProvider(p)
+	v.Health = healthOf(p, seesNodes(r, caller))
 	if s := sessionOf(r); s != nil && s.Require(comm.Operator) != nil {
 		v.CallbackURL = ""
 	}
@@ -153,7 +155,7 @@ func (a *API) listProviders(w http.ResponseWriter, r *http.Request, caller *auth
 	}
 	out := listView[providerView]{Data: make([]providerView, len(list))}
 	for i := range list {
-		out.Data[i] = readableProvider(r, &list[i])
+		out.Data[i] = readableProvider(r, caller, &list[i])
 	}
 	write(w, http.StatusOK, out)
 	return nil
@@ -169,7 +171,15 @@ func (a *API) getProvider(w http.ResponseWriter, r *http.Request, caller *auth.C
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, readableProvider(r, &p))
+	v := readableProvider(r, caller, &p)
+	if v.Health != nil {
+		outages, err := a.cfg.Alerts.OutagesOf(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		v.Health.look(outages)
+	}
+	write(w, http.StatusOK, v)
 	return nil
 }
 

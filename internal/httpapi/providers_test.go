@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/commserver/commserver/internal/alert"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/registry"
@@ -126,6 +128,94 @@ func TestAProviderInTroubleSaysSo(t *testing.T) {
 	}
 	if alone := w.do(one, "GET", "/api/v1/provider-configs/"+ill.String(), "", nil); !bytes.Contains(alone.raw, []byte(`"code":"provider_down"`)) {
 		t.Errorf("%s", alone.raw)
+	}
+}
+
+// TestAProviderConfigSaysHowItIs: to whom it belongs, what nodes say of it and what its last outages were; the names of nodes are
+// for who runs them.
+func TestAProviderConfigSaysHowItIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	c := readContract(t)
+	one, two := w.tenant("one", comm.AllScopes), w.tenant("two", comm.AllScopes)
+	made := w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil)
+	id, err := comm.ParseID(made.str("id"))
+	if err != nil || made.body["health"] != nil {
+		t.Fatalf("%s %v", made.raw, err)
+	}
+	path := "/api/v1/provider-configs/" + id.String()
+	health := func(got answer) map[string]any {
+		t.Helper()
+		c.answer(t, "GET", "/api/v1/provider-configs/{id}", got)
+		h, _ := got.body["health"].(map[string]any)
+		if got.status != 200 || h == nil {
+			t.Fatalf("%d %s", got.status, got.raw)
+		}
+		return h
+	}
+	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "WORKS" || h["since"] != nil || len(h["outages"].([]any)) != 0 {
+		t.Errorf("%v", h)
+	}
+	a := store.Alert{Kind: alert.ProviderDown, Subject: id.String(), RaisedAt: 1_700_000_000_000_000, ClearedAt: 1_700_000_600_000_000, Told: "{}",
+		Body: `{"text":"x","outage":{"since":1,"until":1700000500000000,"reason":"provider_down","code":"timeout","answer":"no answer","carried":[{"id":"` + id.String() + `","name":"spare","messages":7}]},"past":[{"since":1600000000000000,"until":1600000060000000}]}`}
+	if _, err := w.store.SaveAlert(ctx, &a); err != nil {
+		t.Fatal(err)
+	}
+	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "WORKS" || h["since"] != "2023-11-14T22:21:40.000Z" ||
+		fmt.Sprint(h["outages"]) != "[map[answer:no answer carried:[map[id:"+id.String()+" messages:7 name:spare]] code:timeout endedAt:2023-11-14T22:21:40.000Z reason:provider_down since:2023-11-14T22:13:20.000Z]"+
+			" map[answer:<nil> carried:[] code:<nil> endedAt:2020-09-13T12:27:40.000Z reason:<nil> since:2020-09-13T12:26:40.000Z]]" {
+		t.Errorf("%v", h)
+	}
+	carried, err := store.EncodeCarriers([]store.Carrier{{ID: comm.ID{5}, Name: "spare", Messages: 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range []string{"node-a", "node-b", "node-c"} {
+		if _, err := w.store.Beat(ctx, store.NodeInfo{Node: node, Role: "worker", Version: "test", Lease: time.Minute.Microseconds()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say := func(node string, since, next comm.Micros, breaker, code string) {
+		t.Helper()
+		if err := w.store.SetProviderTroubles(ctx, node, []store.ProviderTrouble{{App: one.app.ID, ID: id, Reason: chain.WaitDown, Code: code, Text: "said " + code, Since: since, NextAt: next, Breaker: breaker, Carried: carried}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("node-a", 1_700_000_700_000_000, 0, "closed", "451")
+	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "FAILING" || h["code"] != "451" || h["nextTryAt"] != nil {
+		t.Errorf("%v", h)
+	}
+	say("node-b", 1_700_000_800_000_000, 1_700_000_900_000_000, "open", "535")
+	say("node-c", 1_700_000_850_000_000, 0, "half_open", "451")
+	own := health(w.do(one, "GET", path, "", nil))
+	if own["state"] != "DOWN" || own["code"] != "535" || own["answer"] != "said 535" || own["since"] != "2023-11-14T22:25:00.000Z" || own["nextTryAt"] != "2023-11-14T22:28:20.000Z" ||
+		fmt.Sprint(own["carried"]) != "[map[id:"+(comm.ID{5}).String()+" messages:9 name:spare]]" || len(own["nodes"].([]any)) != 3 {
+		t.Errorf("%v", own)
+	}
+	nodes := func(h map[string]any) (names string) {
+		for _, n := range h["nodes"].([]any) {
+			names += fmt.Sprint(n.(map[string]any)["node"], " ", n.(map[string]any)["state"], ";")
+		}
+		return names
+	}
+	if got := nodes(own); got != "<nil> FAILING;<nil> DOWN;<nil> TRYING;" {
+		t.Errorf("an app is told %s", got)
+	}
+	if got := nodes(health(w.as("one", "GET", path, ""))); got != "node-a FAILING;node-b DOWN;node-c TRYING;" {
+		t.Errorf("the administrator is told %s", got)
+	}
+	list := w.do(one, "GET", "/api/v1/provider-configs", "", nil)
+	c.answer(t, "GET", "/api/v1/provider-configs", list)
+	if h := list.items()[0]["health"].(map[string]any); h["state"] != "DOWN" || h["outages"] != nil {
+		t.Errorf("in the list: %v", h)
+	}
+	if got := w.do(two, "GET", path, "", nil); got.status != 404 || bytes.Contains(got.raw, []byte("535")) {
+		t.Errorf("another app: %d %s", got.status, got.raw)
+	}
+	w.do(one, "PATCH", path, `{"isActive":false}`, nil)
+	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "OFF" || len(h["nodes"].([]any)) != 0 {
+		t.Errorf("switched off: %v", h)
 	}
 }
 

@@ -57,6 +57,10 @@ type Provider struct {
 	// PreviousCallbackEndsAt is until when the URL before it is taken as well; 0: there is none.
 	PreviousCallbackEndsAt comm.Micros
 	Warnings               []comm.Warning
+	// Troubles is what nodes say that send with it, of one that does not work the longest first; Known is false where that was not read, as in the
+	// answer to a change.
+	Troubles []store.ProviderTrouble
+	Known    bool
 }
 
 // ProviderList lists an app's configurations in the order of its chain. A zero app: server-level.
@@ -86,11 +90,17 @@ func (s *Service) warnOfTroubles(ctx context.Context, app comm.ID, list []Provid
 	}
 	for i := range list {
 		p := &list[i]
-		at := slices.IndexFunc(troubles, func(t store.ProviderTrouble) bool { return t.ID == p.ID }) // the one of the node that has met it first
-		if at < 0 {
+		p.Known = true
+		for _, t := range troubles {
+			if t.ID == p.ID {
+				p.Troubles = append(p.Troubles, t)
+			}
+		}
+		if len(p.Troubles) == 0 {
 			continue
 		}
-		t, w := &troubles[at], comm.Warning{Code: troubles[at].Reason}
+		t := &p.Troubles[0] // the one of the node that has met it first
+		w := comm.Warning{Code: t.Reason}
 		switch t.Reason {
 		case comm.WarnDown:
 			w.Text = "Calls through this provider have failed since " + t.Since.String()

@@ -20,8 +20,9 @@ func (c *Cold) SetProviderTroubles(ctx context.Context, node string, all, left [
 		insert := func(node string, all []store.ProviderTrouble) error {
 			for i := range all {
 				t := &all[i]
-				if _, err := q.ExecContext(ctx, `INSERT INTO provider_troubles (app_id, id, node, reason, code, since) VALUES ($1, $2, $3, $4, $5, $6)
-					ON CONFLICT (app_id, id, node) DO NOTHING`, c.d.ID(t.App), c.d.ID(t.ID), node, t.Reason, t.Code, int64(t.Since)); err != nil {
+				if _, err := q.ExecContext(ctx, `INSERT INTO provider_troubles (app_id, id, node, reason, code, since, breaker, answer, next_at, carried)
+					VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (app_id, id, node) DO NOTHING`,
+					c.d.ID(t.App), c.d.ID(t.ID), node, t.Reason, t.Code, int64(t.Since), t.Breaker, t.Text, int64(t.NextAt), t.Carried); err != nil {
 					return err
 				}
 			}
@@ -35,10 +36,15 @@ func (c *Cold) SetProviderTroubles(ctx context.Context, node string, all, left [
 	return wrap(err, "store which providers do not work")
 }
 
-const (
-	troubles = `SELECT t.app_id, t.id, t.reason, t.code, t.since, p.name, p.type, p.channel, COALESCE(a.slug, '')
+// troubles reads what is said, and by whom of those that live.
+func (c *Cold) troubles() string {
+	return `SELECT t.app_id, t.id, t.reason, t.code, t.since, t.breaker, t.answer, t.next_at, t.carried, CASE WHEN ` + ofTheLiving + c.d.Now + `) THEN t.node ELSE '' END,
+		p.name, p.type, p.channel, COALESCE(a.slug, '')
 		FROM provider_troubles t JOIN provider_configs p ON p.app_id = t.app_id AND p.id = t.id AND p.active = 1
 		LEFT JOIN apps a ON a.id = t.app_id AND a.deleted_at = 0 `
+}
+
+const (
 	// ofTheLiving is said by a node whose lease lasts longer than what follows, the database's clock.
 	ofTheLiving = `EXISTS (SELECT 1 FROM nodes n WHERE n.node = t.node AND n.lease_until > `
 	// orphanedFor is how long a trouble counts, in microseconds, since nobody answers for it any more, however old it was then.
@@ -51,18 +57,18 @@ func (c *Cold) counts() string {
 }
 
 func scanTrouble(r Row, t *store.ProviderTrouble) error {
-	return r.Scan((*ID)(&t.App), (*ID)(&t.ID), &t.Reason, &t.Code, &t.Since, &t.Name, &t.Type, &t.Channel, &t.Slug)
+	return r.Scan((*ID)(&t.App), (*ID)(&t.ID), &t.Reason, &t.Code, &t.Since, &t.Breaker, &t.Text, &t.NextAt, &t.Carried, &t.Node, &t.Name, &t.Type, &t.Channel, &t.Slug)
 }
 
 // ProviderTroubles implements store.Alerts.
 func (c *Cold) ProviderTroubles(ctx context.Context, limit int) ([]store.ProviderTrouble, error) {
-	return list(ctx, c.db, "list providers that do not work", scanTrouble, troubles+`WHERE (t.app_id = $1 OR a.id IS NOT NULL) AND `+c.counts()+
+	return list(ctx, c.db, "list providers that do not work", scanTrouble, c.troubles()+`WHERE (t.app_id = $1 OR a.id IS NOT NULL) AND `+c.counts()+
 		`ORDER BY t.since DESC, t.app_id, t.id LIMIT $2`, c.d.ID(comm.ID{}), int64(limit))
 }
 
 // TroublesOf implements store.Alerts.
 func (c *Cold) TroublesOf(ctx context.Context, app comm.ID) ([]store.ProviderTrouble, error) {
-	return list(ctx, c.db, "list an app's providers that do not work", scanTrouble, troubles+`WHERE t.app_id = $1 AND `+c.counts()+
+	return list(ctx, c.db, "list an app's providers that do not work", scanTrouble, c.troubles()+`WHERE t.app_id = $1 AND `+c.counts()+
 		`ORDER BY t.app_id, t.id, t.since`, c.d.ID(app))
 }
 

@@ -14,6 +14,7 @@ func alertCases() []testCase {
 	return []testCase{
 		{"what a node says of providers replaces what it said", providerTroubles},
 		{"what a node said of providers outlives it", leftTroubles},
+		{"of a provider is kept how its breaker is, what it answered, and who says so", troublesInFull},
 		{"whoever lives and owns the first shard leads", whoLeads},
 		{"an alert is written by whoever has read it last", savedAlerts},
 		{"open alerts come first, and old ones go", listedAlerts},
@@ -66,12 +67,17 @@ func (t *troubled) list(want ...store.ProviderTrouble) {
 	}
 	all, err := t.s.ProviderTroubles(t.ctx, 10)
 	t.must(err)
+	named := slices.Clone(all)
+	for i := range all { // who says so is for troublesInFull
+		all[i].Node = ""
+	}
 	if !slices.Equal(all, want) {
 		t.Fatalf("%v, want %v", all, want)
 	}
-	if some, err := t.s.ProviderTroubles(t.ctx, 1); err != nil || len(some) != min(1, len(all)) || len(some) > 0 && some[0] != all[0] {
+	if some, err := t.s.ProviderTroubles(t.ctx, 1); err != nil || len(some) != min(1, len(all)) || len(some) > 0 && some[0] != named[0] {
 		t.Fatalf("%v %v, the first of %v", some, err, all)
 	}
+	all = named
 	slices.Reverse(all)
 	for _, id := range []comm.ID{{}, t.app.ID} { // of one the longest first
 		of, err := t.s.TroublesOf(t.ctx, id)
@@ -98,6 +104,28 @@ func providerTroubles(w *world) {
 	t.say(w.node)
 	t.say("node-b")
 	t.list()
+}
+
+func troublesInFull(w *world) {
+	t := newTroubled(w)
+	carried, err := store.EncodeCarriers([]store.Carrier{{ID: t.server.ID, Name: "ü", Messages: 3}})
+	w.must(err)
+	one := t.ill(t.own, 7)
+	one.Breaker, one.Text, one.NextAt, one.Carried = "open", "the connection was refused: “ü”", t.at(9), carried
+	t.say(w.node, one)
+	for _, node := range []string{w.node, ""} {
+		want := one
+		want.Node, want.Name, want.Slug, want.Type, want.Channel = node, t.own.Name, t.app.Slug, t.own.Type, t.own.Channel
+		of, err := w.s.TroublesOf(w.ctx, t.app.ID)
+		w.must(err)
+		if !slices.Equal(of, []store.ProviderTrouble{want}) {
+			w.Fatalf("%+v, want %+v", of, want)
+		}
+		if all, err := store.DecodeCarriers(of[0].Carried); err != nil || len(all) != 1 || all[0] != (store.Carrier{ID: t.server.ID, Name: "ü", Messages: 3}) {
+			w.Fatalf("%+v %v", all, err)
+		}
+		w.must(w.s.Leave(w.ctx, w.node)) // nobody answers for it any more
+	}
 }
 
 func leftTroubles(w *world) {

@@ -1,0 +1,109 @@
+package alert
+
+import (
+	"context"
+	"slices"
+
+	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/store"
+)
+
+// Outages is how many of a provider configuration are kept: the last ones, for as long as the alert is listed.
+const Outages = 10
+
+// Outage is a time in which a provider configuration did not work, as long as the operator is told of it: shorter ones are none.
+type Outage struct {
+	Since comm.Micros `json:"since"`
+	Until comm.Micros `json:"until,omitempty"` // when it was found to work again; 0 while it lasts
+	// Reason is a word of chain.WaitReasons, Code and Answer what the provider answered last, redacted.
+	Reason  string          `json:"reason,omitempty"`
+	Code    string          `json:"code,omitempty"`
+	Answer  string          `json:"answer,omitempty"`
+	Carried []store.Carrier `json:"carried,omitempty"` // what others of the chain took meanwhile, at least
+}
+
+// outageOf is what nodes say together of one configuration: what the first of them says, and what others took for any of them.
+func outageOf(first *store.ProviderTrouble, all []store.ProviderTrouble) *Outage {
+	o := &Outage{Since: first.Since, Reason: first.Reason, Code: first.Code, Answer: first.Text}
+	for i := range all {
+		if all[i].ID != first.ID {
+			continue
+		}
+		if some, err := store.DecodeCarriers(all[i].Carried); err == nil { // a figure that cannot be read keeps no alert from being told
+			o.Carried = store.AddCarriers(o.Carried, some)
+		}
+	}
+	return o
+}
+
+// met takes in what is known of the outage now. What was counted stays known when whoever counted it is gone.
+func (w *watch) met(o *Outage) {
+	if o == nil {
+		return
+	}
+	now, before := *o, w.outage
+	switch {
+	case !w.ill && !w.alert.open():
+		before = nil // a new one begins
+	case before == nil:
+		before = w.alert.outage
+	}
+	if before != nil {
+		now.Carried = store.LatestCarriers(before.Carried, o.Carried)
+	}
+	w.outage = &now
+}
+
+// record is the outage of the alert as it stands, the present one or the last.
+func (a *stored) record() (o Outage) {
+	if a.outage != nil {
+		o = *a.outage
+	}
+	o.Since = a.RaisedAt
+	switch {
+	case a.open():
+		o.Until = 0
+	case o.Until == 0 || o.Until > a.ClearedAt:
+		o.Until = a.ClearedAt
+	}
+	return o
+}
+
+// ended is the outage that was over at an instant; nil where nothing is known of it.
+func (w *watch) ended(at comm.Micros) *Outage {
+	o := w.outage
+	if o == nil {
+		o = w.alert.outage
+	}
+	if o == nil {
+		return nil
+	}
+	over := *o
+	over.Until = at
+	return &over
+}
+
+// another puts the alert's last outage to those before it, when the next one begins.
+func (a *stored) another() {
+	if a.Kind != ProviderDown || a.Version == 0 {
+		return
+	}
+	a.past = append([]Outage{a.record()}, a.past...)
+	a.past = slices.Clone(a.past[:min(len(a.past), Outages-1)])
+}
+
+// OutagesOf lists the last outages of a provider configuration, the newest first. One that lasts has no end.
+func (s *Service) OutagesOf(ctx context.Context, config comm.ID) ([]Outage, error) {
+	a, err := s.cfg.Store.Alert(ctx, ProviderDown, config.String())
+	switch {
+	case comm.IsKind(err, comm.Missing):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	one, err := read(a)
+	if err != nil {
+		return nil, err
+	}
+	return append([]Outage{one.record()}, one.past...), nil
+}
