@@ -68,7 +68,10 @@ func full() map[string]string {
 	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries/c00000000000000000000004a"] = `200 ` + delivery
 	someone := `{"id":"c00000000000000000000001a","name":` + bad + `,"role":` + bad + `,"isActive":false,"secondFactor":true,"signedInAt":"2026-07-03T09:00:00Z"}`
 	out["GET /api/admin/users"], out["GET /api/admin/users/*"] = `200 {"data":[`+someone+`],"nextCursor":"abc"}`, `200 `+someone
-	relay := `{"id":"c00000000000000000000001a","providerType":"SMTP","channel":"EMAIL","name":` + bad + `,"isActive":true,"pinned":true,"config":{"host":` + bad + `,"from":` + bad + `},"callbackUrl":` + bad + `,"previousCallbackEndsAt":"2026-07-03T09:00:00Z","ratePerDay":5,"warnings":[{"code":"provider_down","message":` + bad + `}]}`
+	relay := `{"id":"c00000000000000000000001a","providerType":"SMTP","channel":"EMAIL","name":` + bad + `,"isActive":true,"pinned":true,"config":{"host":` + bad + `,"from":` + bad + `},"callbackUrl":` + bad + `,"previousCallbackEndsAt":"2026-07-03T09:00:00Z","ratePerDay":5,"warnings":[{"code":"provider_down","message":` + bad + `}],
+		"health":{"state":"DOWN","since":"2026-07-03T09:50:00Z","reason":"provider_down","code":` + bad + `,"answer":` + bad + `,"nextTryAt":"2026-07-03T10:00:40Z","carried":[{"id":"b","name":` + bad + `,"messages":1312}],
+		"nodes":[{"node":` + bad + `,"state":"DOWN","since":"2026-07-03T09:50:00Z","code":` + bad + `,"answer":` + bad + `,"nextTryAt":"2026-07-03T10:00:40Z"},{"node":null,"state":"TRYING","since":"2026-07-03T09:55:00Z"}],
+		"outages":[{"since":"2026-07-03T09:50:00Z","endedAt":null,"code":` + bad + `,"answer":` + bad + `,"carried":[{"id":"b","name":` + bad + `,"messages":1300}]},{"since":"2026-07-01T09:50:00Z","endedAt":"2026-07-01T10:50:00Z","carried":[]}]}}`
 	out["GET /api/admin/provider-configs"], out["GET /api/admin/provider-configs/*"] = `200 {"data":[`+relay+`,{"id":"c00000000000000000000005a","providerType":"OF_TOMORROW","channel":"EMAIL","name":`+bad+`}],"nextCursor":null}`, `200 `+relay
 	template := `{"id":"c00000000000000000000001a","key":` + bad + `,"channel":"EMAIL","name":` + bad + `,"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"version":3,"variables":[` + bad + `]}`
 	at := "GET /api/v1/templates/c00000000000000000000001a"

@@ -47,7 +47,7 @@ type oneProvider struct {
 	Edit         string
 	Settings     []changed // by the table of fields; secrets are masked
 	Acts         []providerDeed
-	History      []client.Alert
+	Health       *healthCard
 	Checked      *checked
 	Tried        *tried
 	TestForm     *form
@@ -95,23 +95,10 @@ func (v *visit) showProvider() error {
 func (v *visit) providerPage(status int, x *providerAt, p *oneProvider) error {
 	p.providerAt, p.Title, p.Docs = x, v.c.titleOf(x.P.ProviderType), "/docs/providers/"+strings.ToLower(x.P.ProviderType)
 	p.Verify, p.Test, p.Edit = x.to("/verify"), x.to("/test"), x.to("/edit")
-	p.Settings = settingsOf(x)
+	p.Settings, p.Health = settingsOf(x), newHealth(x)
 	for _, one := range providerDeeds() {
 		if one.when(x) {
 			p.Acts = append(p.Acts, one)
-		}
-	}
-	admin, err := v.admin()
-	if err != nil {
-		return err
-	}
-	alerts, err := admin.Alerts(v.ctx())
-	if err != nil {
-		return err
-	}
-	for _, a := range alerts {
-		if strings.Contains(a.Subject, x.P.ID) {
-			p.History = append(p.History, a)
 		}
 	}
 	return v.showStatus(status, "provider", page{Title: x.P.Name, Trail: x.trail(false), Data: p})

@@ -114,6 +114,7 @@ type chainLink struct {
 	Title       string // of the type
 	N           int
 	First, Last bool
+	How         *healthCard // nil: the API does not say
 }
 
 func (v *visit) configs(o chainOf) ([]client.Provider, error) {
@@ -131,7 +132,9 @@ func (v *visit) chains(o chainOf, all []client.Provider) []channelChain {
 		x := channelChain{Channel: channel}
 		for _, p := range all {
 			if p.Channel == channel {
-				x.Links = append(x.Links, chainLink{Provider: p, At: o.at(p.ID, ""), Title: v.c.titleOf(p.ProviderType), N: len(x.Links) + 1, First: len(x.Links) == 0})
+				link := chainLink{Provider: p, At: o.at(p.ID, ""), Title: v.c.titleOf(p.ProviderType), N: len(x.Links) + 1, First: len(x.Links) == 0}
+				link.How = newHealth(&providerAt{o, &p, nil})
+				x.Links = append(x.Links, link)
 			}
 		}
 		var ids []string

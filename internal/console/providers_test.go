@@ -113,3 +113,30 @@ func TestTryingAProvider(t *testing.T) {
 		t.Errorf("no address: %d", status)
 	}
 }
+
+// TestAProviderSaysHowItIs: whether it works and since when, what it said, when it is tried again, and what carried the messages.
+func TestAProviderSaysHowItIs(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string][]string{
+		`"health":{"state":"WORKS","since":"2026-07-03T09:00:00Z","carried":[],"nodes":[],"outages":[{"since":"2026-07-03T08:00:00Z","endedAt":"2026-07-03T09:00:00Z","code":"timeout","answer":"no answer","carried":[{"id":"b","name":"Spare","messages":12}]}]}`: {"It works.", "since <time", "1 h ago", "<b>12</b> Spare", "timeout", "no answer", "1 h<"},
+		`"health":{"state":"WORKS","carried":[],"nodes":[],"outages":[]}`: {"It works.", "It had no outage in the last 30 days."},
+		`"health":{"state":"DOWN","since":"2026-07-03T09:52:00Z","reason":"provider_down","code":"connect_failed","answer":"refused","nextTryAt":"2026-07-03T10:00:40Z","carried":[{"id":"b","name":"Spare","messages":1312}],
+			"nodes":[{"node":"worker-1","state":"DOWN","since":"2026-07-03T09:52:00Z"}],"outages":[]}`: {"It is down, and messages pass it by.", "8 min ago", "connect_failed", "refused", "in 40 s", "1\u202f312", "Spare", `hx-trigger="every 5s"`},
+		`"pinned":true,"health":{"state":"FAILING","since":"2026-07-03T09:52:00Z","carried":[],"nodes":[],"outages":[]}`:                       {"Its last calls failed.", "It is pinned", "with the next message", "nothing yet"},
+		`"health":{"state":"UNUSABLE","since":"2026-07-03T09:52:00Z","reason":"credentials_unavailable","carried":[],"nodes":[],"outages":[]}`: {"It cannot be used", "check the encryption keys", "when it is mended"},
+		`"health":{"state":"OFF","carried":[],"nodes":[],"outages":[]}`:                                                                        {"It is switched off."},
+		`"health":{"state":"OF_TOMORROW","reason":"of_tomorrow","carried":[],"nodes":[],"outages":[]}`:                                         {"Of tomorrow."},
+	} {
+		api := chainAPI()
+		api.answers["GET "+ofAll+"/"+oneID] = `200 {"id":"` + oneID + `","providerType":"SMTP","channel":"EMAIL","name":"Relay","isActive":true,"config":{},` + state + `}`
+		body := ask(open(t, api), "GET", providersPath+"/"+oneID, nil).Body.String()
+		for _, words := range want {
+			if !strings.Contains(body, words) {
+				t.Errorf("%s: %q is missing", state, words)
+			}
+		}
+		if part := ask(open(t, api), "GET", providersPath+"/"+oneID, nil, "HX-Request", "true", "HX-Target", "health").Body.String(); !strings.HasPrefix(part, `<div id="health"`) {
+			t.Errorf("%s: the part is %.60q", state, part)
+		}
+	}
+}

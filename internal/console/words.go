@@ -35,7 +35,7 @@ func (c *Console) funcs() template.FuncMap {
 		"seg":     url.PathEscape,
 		"dict":    dict,
 		"json":    pretty,
-		"dialog":  func() template.HTMLAttr { return `hx-target="#dialog" hx-boost="true" hx-push-url="false" data-dialog` }, //nolint:gosec // a constant
+		"dialog":  inDialog,
 		"keyWorks": func(k client.Key) bool {
 			return (k.RevokedAt == nil || k.RevokedAt.After(c.cfg.Now())) && (k.ExpiresAt == nil || k.ExpiresAt.After(c.cfg.Now()))
 		},
@@ -49,9 +49,17 @@ func (c *Console) funcs() template.FuncMap {
 		"bytes":         sizeWords,
 		"endpointState": endpointState,
 		"reason":        func(s string) string { return wordsOr(reasonWords, s) },
+		"providerState": healthBadge,
+		"stateWords":    stateWords,
+		"lasted":        c.lasted,
 		"source":        func(s string) string { return wordsOr(sourceWords, s) },
 		"add":           func(a, b int) int { return a + b },
 	}
+}
+
+// inDialog has a link open in the dialog.
+func inDialog() template.HTMLAttr {
+	return `hx-target="#dialog" hx-boost="true" hx-push-url="false" data-dialog`
 }
 
 // assetPath is where an asset is served.
