@@ -99,8 +99,12 @@ func (v *visit) confirmAct(one *appAct, app *client.App, wrong string) error {
 		return err
 	}
 	at := appsPath + "/" + app.Slug
+	back := v.cameFrom(at)
 	x := confirmation{Title: one.title, Lead: app.Name + ": " + one.lead, Points: append(append([]string{}, counts...), one.points...), Action: at + "/do/" + one.Word, Button: one.button,
-		Calm: !one.Danger, Back: at, Trail: []crumb{{"Apps", appsPath}, {app.Name, at}}, Error: wrong}
+		Calm: !one.Danger, Back: back, Trail: []crumb{{"Apps", appsPath}, {app.Name, at}}, Error: wrong}
+	if back != at {
+		x.Fields = []hidden{{"from", back}}
+	}
 	if one.typo != "" {
 		x.Type = app.Slug
 	}
@@ -157,7 +161,7 @@ func (v *visit) appAct() error {
 	if err != nil {
 		return err
 	}
-	at := appsPath + "/" + app.Slug
+	at := v.cameFrom(appsPath + "/" + app.Slug)
 	if err := one.do(v, admin, app); err != nil {
 		return v.undone(at, err)
 	}

@@ -100,3 +100,41 @@ func TestCheckingTheAuditLog(t *testing.T) {
 		}
 	}
 }
+
+// TestTheQueueIsMovedFromItsPage: pause, drain and resume stand on each line, as they make sense, and lead back to the view that one came from.
+func TestTheQueueIsMovedFromItsPage(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: empty()}
+	unit := func(state string) string {
+		return `200 {"data":[{"app":{"id":"a","slug":"shop","name":"Shop"},"isActive":true,"queueState":"` + state + `","channel":"SMS","lane":"BULK","due":3}],"nextCursor":null,"totals":{"waiting":3}}`
+	}
+	api.answers["POST /api/admin/queue"] = `200 {"queueState":"PAUSED"}`
+	const from = "?from=%2Fconsole%2Fqueue%3Flane%3DBULK"
+	for state, want := range map[string]map[string]bool{"RUNNING": {"pause": true, "drain": true}, "PAUSED": {"resume": true}, "DRAINING": {"pause": true, "resume": true}} {
+		api.answers["GET /api/admin/queue"] = unit(state)
+		body := ask(open(t, api), "GET", queuePath+"?lane=BULK", nil).Body.String()
+		for _, act := range []string{"pause", "drain", "resume"} {
+			// It says itself how the dialog is filled: the list around it is replaced as a whole, which it would go by otherwise.
+			if strings.Contains(body, `href="/console/apps/shop/do/`+act+from+`" hx-target="#dialog" hx-boost="true" hx-push-url="false" hx-swap="innerHTML" data-dialog`) != want[act] {
+				t.Errorf("%s: %s is offered, or is not", state, act)
+			}
+		}
+	}
+	c := open(t, api)
+	if body := ask(c, "GET", appsPath+"/shop/do/pause"+from, nil).Body.String(); !strings.Contains(body, `name="from" value="/console/queue?lane=BULK"`) || !strings.Contains(body, `href="/console/queue?lane=BULK"`) {
+		t.Error("the page that asks does not know where one came from")
+	}
+	status, to, _ := post(t, c, appsPath+"/shop/do/pause", url.Values{"from": {queuePath + "?lane=BULK"}})
+	if status != http.StatusSeeOther || to != queuePath+"?lane=BULK" || !slices.Equal(api.asked("POST /api/admin/queue"), []string{`{"action":"PAUSE","app":"a"}`}) {
+		t.Errorf("%d to %s: %q", status, to, api.asked("POST /api/admin/queue"))
+	}
+	for _, away := range []string{"https://example.com/console", "//example.com", "/elsewhere"} {
+		if _, to, _ := post(t, c, appsPath+"/shop/do/pause", url.Values{"from": {away}}); to != Root {
+			t.Errorf("%s leads to %s", away, to)
+		}
+	}
+	api.role = "VIEWER"
+	if body := ask(open(t, api), "GET", queuePath, nil).Body.String(); strings.Contains(body, "/do/pause") {
+		t.Error("who may only look is offered to pause")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
@@ -40,6 +41,29 @@ type queueLine struct {
 	client.QueueUnit
 	Clear string // the page that offers to cancel what waits
 	Tone  string // of why it waits
+	Acts  []queueAct
+}
+
+// queueAct is something that can be done to the whole queue of a line's app.
+type queueAct struct{ Name, Path, Label string }
+
+// queueActs are those of the acts on an app that move its queue, and that make sense now. They come back to this page.
+func (v *visit) queueActs(u *client.QueueUnit) (out []queueAct) {
+	from := queuePath
+	if q := v.r.URL.RawQuery; q != "" {
+		from += "?" + q
+	}
+	app := &client.App{QueueState: u.QueueState}
+	for _, one := range appActs() {
+		switch one.Word {
+		case "pause", "drain", "resume":
+			if one.when(app) && v.user.can(one.may) {
+				name, _, _ := strings.Cut(one.Name, " ")
+				out = append(out, queueAct{name, appsPath + "/" + url.PathEscape(u.App.Slug) + "/do/" + one.Word + "?" + url.Values{"from": {from}}.Encode(), one.Name + " of " + u.App.Name})
+			}
+		}
+	}
+	return out
 }
 
 func (v *visit) showQueue() error {
@@ -57,7 +81,7 @@ func (v *visit) showQueue() error {
 	}
 	p.Totals, p.Calls, p.CountedTo, p.Pager = found.Totals, found.Providers, found.CountedTo, v.pagerOf(found.Next, len(found.Units))
 	for _, u := range found.Units {
-		line := queueLine{QueueUnit: u, Tone: "quiet", Clear: clearPath(u.App.Slug) + "?" + url.Values{"channel": {u.Channel}, "lane": {u.Lane}}.Encode()}
+		line := queueLine{QueueUnit: u, Tone: "quiet", Clear: clearPath(u.App.Slug) + "?" + url.Values{"channel": {u.Channel}, "lane": {u.Lane}}.Encode(), Acts: v.queueActs(&u)}
 		if chain.Remedy(u.WaitingFor) != "" {
 			line.Tone = "warn"
 		}

@@ -321,6 +321,18 @@ func (v *visit) here() string {
 	return v.r.URL.RequestURI()
 }
 
+// cameFrom is the page of this console that a link or its form names with from, to come back to; otherwise the one that is usual.
+func (v *visit) cameFrom(usual string) string {
+	from := v.asked("from")
+	if v.r.Method != http.MethodGet {
+		from = v.r.PostForm.Get("from")
+	}
+	if from == "" {
+		return usual
+	}
+	return local(from)
+}
+
 // local is a path of this console; anything else becomes its first page.
 func local(to string) string {
 	u, err := url.Parse(to)

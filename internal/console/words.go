@@ -57,9 +57,9 @@ func (c *Console) funcs() template.FuncMap {
 	}
 }
 
-// inDialog has a link open in the dialog.
+// inDialog has a link open in the dialog. It says how that is filled: else it would go by what a list around it says for itself.
 func inDialog() template.HTMLAttr {
-	return `hx-target="#dialog" hx-boost="true" hx-push-url="false" data-dialog`
+	return `hx-target="#dialog" hx-boost="true" hx-push-url="false" hx-swap="innerHTML" data-dialog`
 }
 
 // assetPath is where an asset is served.
