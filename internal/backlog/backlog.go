@@ -43,13 +43,36 @@ func New(s Store) *Service { return &Service{store: s, pause: sleep, callTime: c
 
 // How much is counted.
 const (
-	// CountMost is how many messages of a unit are counted, those that are due and the others each.
-	CountMost  = 10_000
-	countPage  = CountMost // of a page, over all its units
-	countLeast = 100       // of a unit on a full page
+	// CountMost is how many messages of a unit are counted, those that are due and the others each. What a look costs follows what is counted, and a
+	// page is looked at every few seconds: some 2 µs for each, of which PostgreSQL takes most to see whether a row is still there.
+	CountMost  = 1_000
+	countPage  = 2_000 // of a page, over all its units
+	countLeast = 50    // of a unit on a full page
 	// TotalMost is how many messages of all apps are counted.
-	TotalMost = CountMost
+	TotalMost = 2_000
+	// LeftMost is how many messages of a unit Left counts, which is asked once for each act.
+	LeftMost = 10_000
 )
+
+// countTo is how far each unit of a page of so many is counted: a round number, because people read it.
+func countTo(units int) int {
+	most := min(CountMost, max(countLeast, countPage/max(1, units)))
+	for _, round := range []int{1000, 500, 200, 100} {
+		if most >= round {
+			return round
+		}
+	}
+	return countLeast
+}
+
+// bounds are how far units are counted: to most each, beside those under way, which are counted with them.
+func bounds(units []comm.Unit, most int, sending map[comm.Unit]map[comm.ID]bool) []int {
+	out := make([]int, len(units))
+	for i, u := range units {
+		out[i] = most + min(len(sending[u]), oldestLooked)
+	}
+	return out
+}
 
 // Scope is a part of what waits. Zero values do not narrow it.
 type Scope struct {
@@ -137,7 +160,7 @@ func (s *Service) View(ctx context.Context, f Filter) (*View, error) {
 	}
 	v.Next = next
 	units = slices.DeleteFunc(units, func(u comm.Unit) bool { return !f.holds(u) })
-	v.CountedTo = min(CountMost, max(countLeast, countPage/max(1, len(units))))
+	v.CountedTo = countTo(len(units))
 	v.Units, err = s.count(ctx, units, apps, underWay, now, v.CountedTo)
 	return v, err
 }
@@ -246,7 +269,7 @@ func (s *Service) count(ctx context.Context, units []comm.Unit, apps map[comm.ID
 		}
 		sending[u][underWay[i].ID] = true
 	}
-	depths, err := s.store.Depths(ctx, units, now, most)
+	depths, err := s.store.Depths(ctx, units, now, bounds(units, most, sending))
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +281,7 @@ func (s *Service) count(ctx context.Context, units []comm.Unit, apps map[comm.ID
 	for i := range depths {
 		d := &depths[i]
 		n := len(sending[d.Unit])
-		one := Unit{App: apps[d.Unit.App], Channel: d.Unit.Channel, Lane: d.Unit.Lane, Due: max(0, d.Due-n), Later: d.Later, Sending: n, More: d.More,
+		one := Unit{App: apps[d.Unit.App], Channel: d.Unit.Channel, Lane: d.Unit.Lane, Due: max(0, d.Due-n), Later: min(d.Later, most), Sending: n, More: d.More || d.Later > most,
 			Bytes: d.Bytes, OldestDue: oldest[i], NextDue: d.Next.Due, Next: d.Next, Hold: d.Hold}
 		key := comm.Unit{App: d.Unit.App, Channel: d.Unit.Channel, Lane: d.Unit.Lane}
 		at, known := places[key]
@@ -296,17 +319,26 @@ const oldestLooked = 500
 
 // oldest answers since when the first message of each unit that is due, and not being sent, is so.
 func (s *Service) oldest(ctx context.Context, depths []store.Depth, sending map[comm.Unit]map[comm.ID]bool, now comm.Micros) ([]comm.Micros, error) {
-	asks := make([]store.Ask, len(depths))
+	var asks []store.Ask
+	var places []int
+	out := make([]comm.Micros, len(depths))
 	for i := range depths {
 		u := depths[i].Unit
-		asks[i] = store.Ask{Unit: u, Limit: min(len(sending[u]), oldestLooked) + 1}
+		if len(sending[u]) == 0 {
+			out[i] = depths[i].OldestDue // it has been read already
+			continue
+		}
+		asks, places = append(asks, store.Ask{Unit: u, Limit: min(len(sending[u]), oldestLooked) + 1}), append(places, i)
+	}
+	if len(asks) == 0 {
+		return out, nil
 	}
 	windows, err := s.store.Windows(ctx, asks)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]comm.Micros, len(depths))
-	for i, heads := range windows {
+	for n, heads := range windows {
+		i := places[n]
 		for _, h := range heads {
 			if h.Due <= now && !sending[depths[i].Unit][h.ID] {
 				out[i] = h.Due

@@ -177,7 +177,7 @@ func TestClearingGoesOnAfterAnInterruption(t *testing.T) {
 		t.Fatal(units, err)
 	}
 	last := units[len(units)-1]
-	mine, err := w.s.Depths(ctx, []comm.Unit{last}, now, 1000)
+	mine, err := w.s.Depths(ctx, []comm.Unit{last}, now, []int{1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,5 +224,45 @@ func TestASpreadAppIsOneQuestion(t *testing.T) {
 	v, err := New(s).View(t.Context(), Filter{Scope: Scope{App: a}, Apps: 10})
 	if err != nil || len(v.Units) != 1 || v.Units[0].Due != 100 || s.units != 1 {
 		t.Errorf("%d questions, %+v, %v", s.units, v, err)
+	}
+}
+
+// TestALookCountsWithinBounds: however much waits a page counts so much of each part, beside what is under way, and says that there is more.
+func TestALookCountsWithinBounds(t *testing.T) {
+	t.Parallel()
+	for units, want := range map[int]int{0: 1000, 1: 1000, 2: 1000, 3: 500, 6: 200, 19: 100, 21: 50, 500: 50} {
+		if got := countTo(units); got != want {
+			t.Errorf("of %d units each is counted to %d, want %d", units, got, want)
+		}
+	}
+	w := newWorld(t)
+	a := w.app(1)
+	for range 3 {
+		w.fill(a, comm.Bulk, 1000)
+	}
+	v, err := w.b.View(t.Context(), Filter{Apps: 20})
+	if err != nil || v.CountedTo != 1000 || v.Waiting != TotalMost || !v.More || len(v.Units) != 1 || v.Units[0].Due != 1000 || !v.Units[0].More || v.Units[0].OldestDue == 0 {
+		t.Fatalf("%+v %v", v, err)
+	}
+	if n, more, err := w.b.Left(t.Context(), Scope{App: a}); err != nil || more || n != 3000 {
+		t.Errorf("%d are left, %v %v", n, more, err)
+	}
+	// What is under way stands in front, and takes nothing of what is counted.
+	unit := comm.Unit{Shard: comm.ShardOf(a.ID, a.ID, 1), App: a.ID, Channel: comm.SMS, Lane: comm.Bulk}
+	var underWay []store.UnderWay
+	windows, err := w.s.Windows(t.Context(), []store.Ask{{Unit: unit, Limit: 80}})
+	if err != nil || len(windows[0]) != 80 {
+		t.Fatal(windows, err)
+	}
+	for _, h := range windows[0] {
+		underWay = append(underWay, store.UnderWay{Unit: unit, ID: h.ID})
+	}
+	now, err := w.s.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := w.b.count(t.Context(), []comm.Unit{unit}, map[comm.ID]*comm.App{a.ID: a}, underWay, now, 50)
+	if err != nil || len(all) != 1 || all[0].Due != 50 || all[0].Sending != 80 || !all[0].More || all[0].OldestDue == 0 {
+		t.Errorf("%+v %v", all, err)
 	}
 }

@@ -171,7 +171,7 @@ func (s *Service) Left(ctx context.Context, scope Scope) (n int, more bool, err 
 	if err != nil {
 		return 0, false, err
 	}
-	depths, err := s.store.Depths(ctx, units, now, CountMost)
+	depths, err := s.store.Depths(ctx, units, now, bounds(units, LeftMost, nil))
 	for i := range depths {
 		n += depths[i].Due + depths[i].Later
 		more = more || depths[i].More

@@ -32,9 +32,9 @@ type Backlog interface {
 	UnitsAfter(ctx context.Context, after comm.Unit, limit int) ([]comm.Unit, error)
 	// UnitsOf lists an app's units in these shards that have queue rows, by shard, channel and lane: one question however many shards.
 	UnitsOf(ctx context.Context, app comm.ID, shards []comm.Shard) ([]comm.Unit, error)
-	// Depths counts the queue rows of units at the instant now, at most most of those
-	// that are due and as many of those that are not, in order.
-	Depths(ctx context.Context, units []comm.Unit, now comm.Micros, most int) ([]Depth, error)
+	// Depths counts the queue rows of units at the instant now, in order: of each at most so many as most says for it of those that are
+	// due, and as many of those that are not. What it costs follows the rows counted.
+	Depths(ctx context.Context, units []comm.Unit, now comm.Micros, most []int) ([]Depth, error)
 	// QueueRows counts the rows of the whole queue, at most most.
 	QueueRows(ctx context.Context, most int) (int, error)
 	// LaneDepths counts the rows of the whole queue by channel and lane at the instant now, at most most of all; more says that there are
@@ -58,6 +58,8 @@ type Depth struct {
 	Later int   // rows that are not due yet
 	Bytes int64 // of the rows counted
 	More  bool  // there are rows that were not counted
+	// OldestDue is since when the first of those that are due is, those of attempts under way too; 0 when none is.
+	OldestDue comm.Micros
 	// Next is, where nothing is due, the first message that will be: of it Due, ScheduledAt,
 	// ExpiresAt and Attempts are filled in.
 	Next comm.State

@@ -43,12 +43,12 @@ SELECT u.shard, u.channel, u.lane FROM u`
 	inUnitOrder = ` ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT `
 	// depthsSQL reads two bounded ranges of each unit, and where nothing is due the first message that will be.
 	depthsSQL = `
-SELECT a.n, d.n, d.bytes, l.n, l.bytes, h.reason, h.until, s.due, s.scheduled_at, s.expires_at, s.attempts
-FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[]) WITH ORDINALITY AS a (shard, app_id, channel, lane, n)
+SELECT a.n, d.n, d.bytes, d.oldest, l.n, l.bytes, h.reason, h.until, s.due, s.scheduled_at, s.expires_at, s.attempts
+FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $6::bigint[]) WITH ORDINALITY AS a (shard, app_id, channel, lane, most, n)
+CROSS JOIN LATERAL (SELECT count(*) AS n, coalesce(sum(x.bytes), 0)::bigint AS bytes, coalesce(min(x.due), 0) AS oldest FROM (
+  SELECT q.bytes, q.due FROM queue q WHERE ` + ofUnit + ` AND q.due <= $5::bigint` + inUnitOrder + `a.most) x) d
 CROSS JOIN LATERAL (SELECT count(*) AS n, coalesce(sum(x.bytes), 0)::bigint AS bytes FROM (
-  SELECT q.bytes FROM queue q WHERE ` + ofUnit + ` AND q.due <= $5::bigint` + inUnitOrder + `$6::bigint) x) d
-CROSS JOIN LATERAL (SELECT count(*) AS n, coalesce(sum(x.bytes), 0)::bigint AS bytes FROM (
-  SELECT q.bytes FROM queue q WHERE ` + ofUnit + ` AND q.due > $5::bigint` + inUnitOrder + `$6::bigint) x) l
+  SELECT q.bytes FROM queue q WHERE ` + ofUnit + ` AND q.due > $5::bigint` + inUnitOrder + `a.most) x) l
 LEFT JOIN LATERAL (SELECT h.reason, h.until FROM holds h
   WHERE h.app_id = a.app_id AND h.channel = a.channel AND h.lane = a.lane AND h.shard = a.shard OFFSET 0) h ON true
 LEFT JOIN LATERAL (SELECT q.id FROM queue q WHERE d.n = 0 AND ` + ofUnit + ` AND q.due > $5::bigint` + inUnitOrder + `1) f ON true
@@ -92,25 +92,26 @@ func (s *Store) UnitsOf(ctx context.Context, app comm.ID, shards []comm.Shard) (
 }
 
 // Depths implements store.Backlog.
-func (s *Store) Depths(ctx context.Context, units []comm.Unit, now comm.Micros, most int) (out []store.Depth, err error) {
+func (s *Store) Depths(ctx context.Context, units []comm.Unit, now comm.Micros, most []int) (out []store.Depth, err error) {
 	if len(units) == 0 {
 		return nil, nil
 	}
 	n := len(units)
-	shard, app, channel, lane := int2s(n), uuids(n), int2s(n), int2s(n)
-	for _, u := range units {
+	shard, app, channel, lane, bounds := int2s(n), uuids(n), int2s(n), int2s(n), int8s(n)
+	for i, u := range units {
 		shard.i16(int16(u.Shard))
 		app.id(u.App)
 		channel.i16(int16(u.Channel))
 		lane.i16(int16(u.Lane))
+		bounds.i64(int64(most[i]) + 1)
 	}
 	err = s.read(ctx, "count what waits", func(c *pgx.Conn) error {
 		out = make([]store.Depth, n)
-		rows, err := c.Query(ctx, depthsSQL, shard, app, channel, lane, int64(now), most+1)
+		rows, err := c.Query(ctx, depthsSQL, shard, app, channel, lane, int64(now), bounds)
 		return each(rows, err, func(r *reader) {
 			i := r.i64() - 1
-			due, dueBytes, later, laterBytes := r.i64(), r.i64(), r.i64(), r.i64()
-			d := store.Depth{Unit: units[i], Due: min(int(due), most), Later: min(int(later), most), Bytes: dueBytes + laterBytes, More: max(due, later) > int64(most)}
+			due, dueBytes, oldest, later, laterBytes := int(r.i64()), r.i64(), r.micros(), int(r.i64()), r.i64()
+			d := store.Depth{Unit: units[i], Due: min(due, most[i]), Later: min(later, most[i]), Bytes: dueBytes + laterBytes, OldestDue: oldest, More: max(due, later) > most[i]}
 			if reason, until := r.text(), r.micros(); reason != "" {
 				d.Hold = store.Hold{Unit: units[i], Reason: reason, Until: until}
 			}

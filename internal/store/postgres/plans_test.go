@@ -219,6 +219,7 @@ func TestPlans(t *testing.T) {
 	run(`ANALYZE`)
 	t.Run("large, analyzed", func(t *testing.T) { checkPlans(t, s) })
 	t.Run("pages of large and small apps", func(t *testing.T) { checkPages(t, plain) })
+	t.Run("counts of what waits", func(t *testing.T) { checkCounts(t, plain) })
 	run(`TRUNCATE `+strings.Join(bigTables(), ", "), `VACUUM ANALYZE`)
 	t.Run("vacuumed while empty", func(t *testing.T) { checkPlans(t, s) })
 	run(slices.Concat(seed(1, 1), seedCounts(1, 1), seedFeed(1, 1))...)
@@ -256,6 +257,34 @@ func checkPages(t *testing.T, c *pgx.Conn) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// checkCounts sees to it that a look at what waits reads as much as it counts, and not as much as there is.
+func checkCounts(t *testing.T, c *pgx.Conn) {
+	for _, x := range readSettings() {
+		if _, err := c.Exec(t.Context(), "SET "+x.name+" = '"+x.value+"'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const most = 100
+	shard, app, channel, lane := int2s(1), uuids(1), int2s(1), int2s(1)
+	shard.i16(4)
+	app.id(comm.ID{}) // the large one
+	channel.i16(1)
+	lane.i16(1)
+	for what, x := range map[string]struct {
+		sql  string
+		args []any
+		rows int64
+	}{
+		"a unit":    {depthsSQL, []any{shard, app, channel, lane, int64(1) << 40, fmt.Sprintf("{%d}", most+1)}, most},
+		"all of it": {queueRowsSQL, []any{int64(most)}, most},
+	} {
+		// A block for each row at most, as the key's order is not the table's, and some to find the first.
+		if n := buffersOf(t, c, x.sql, x.args); n < x.rows/10 || n > x.rows+x.rows/2 {
+			t.Errorf("counting %d rows of %s reads %d blocks", x.rows, what, n)
 		}
 	}
 }

@@ -16,7 +16,7 @@ var (
 	qNextUnit = &query{`SELECT shard, app_id, channel, lane FROM queue WHERE (shard, app_id, channel, lane) >= (?, ?, ?, ?)
 		ORDER BY shard, app_id, channel, lane, due, id LIMIT 1`}
 	qUnitOf   = &query{`SELECT channel, lane FROM queue WHERE shard = ? AND app_id = ? AND (channel, lane) >= (?, ?) ORDER BY channel, lane, due, id LIMIT 1`}
-	qDepthDue = &query{`SELECT count(*), sum(bytes) FROM (SELECT bytes FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due <= ?
+	qDepthDue = &query{`SELECT count(*), sum(bytes), min(due) FROM (SELECT bytes, due FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due <= ?
 		ORDER BY due, id LIMIT ?)`}
 	qDepthLater = &query{`SELECT count(*), sum(bytes) FROM (SELECT bytes FROM queue WHERE shard = ? AND app_id = ? AND channel = ? AND lane = ? AND due > ?
 		ORDER BY due, id LIMIT ?)`}
@@ -72,11 +72,11 @@ func (s *Store) UnitsOf(ctx context.Context, app comm.ID, shards []comm.Shard) (
 }
 
 // Depths implements store.Backlog.
-func (s *Store) Depths(ctx context.Context, units []comm.Unit, now comm.Micros, most int) (out []store.Depth, err error) {
+func (s *Store) Depths(ctx context.Context, units []comm.Unit, now comm.Micros, most []int) (out []store.Depth, err error) {
 	err = s.readers.with(ctx, func(r *raw) error {
 		out = make([]store.Depth, len(units))
 		return r.snapshot(len(units), func(i int) (err error) {
-			out[i], err = depth(r, units[i], now, most)
+			out[i], err = depth(r, units[i], now, most[i])
 			return err
 		})
 	})
@@ -100,6 +100,9 @@ func depth(r *raw, u comm.Unit, now comm.Micros, most int) (store.Depth, error) 
 		*part.n = min(int(num(row[0])), most)
 		d.Bytes += num(row[1])
 		d.More = d.More || num(row[0]) > int64(most)
+		if part.q == qDepthDue && d.Due > 0 {
+			d.OldestDue = comm.Micros(num(row[2]))
+		}
 	}
 	row, err := r.one(qHold, u.App[:], int64(u.Channel), int64(u.Lane), int64(u.Shard))
 	if err != nil {

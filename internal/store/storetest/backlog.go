@@ -239,18 +239,22 @@ func depths(w *world) {
 	none := comm.Unit{Shard: comm.ShardOf(empty.ID, empty.ID, 1), App: empty.ID, Channel: comm.Email, Lane: comm.Normal}
 	units := []comm.Unit{unitOf(due[0]), unitOf(bulk), none}
 	size := due[0].Bytes()
-	got, err := w.s.Depths(w.ctx, units, w.now(), 100)
+	got, err := w.s.Depths(w.ctx, units, w.now(), []int{100, 100, 100})
 	w.must(err)
 	for i := range got {
 		got[i].Bytes = (got[i].Bytes + size - 1) / size // bodies are numbered: some are a byte longer
 	}
-	m := w.message(bulk)
-	want := []store.Depth{{Unit: units[0], Due: 4, Later: 3, Bytes: got[0].Bytes, Hold: hold},
+	m, oldest := w.message(bulk), w.message(due[0]).Due
+	for i := range due {
+		oldest = min(oldest, w.message(due[i]).Due)
+	}
+	want := []store.Depth{{Unit: units[0], Due: 4, Later: 3, Bytes: got[0].Bytes, OldestDue: oldest, Hold: hold},
 		{Unit: units[1], Later: 1, Bytes: got[1].Bytes, Next: comm.State{Due: m.Due, ScheduledAt: m.ScheduledAt, ExpiresAt: m.ExpiresAt}}, {Unit: none}}
 	if !slices.Equal(got, want) || got[0].Bytes < 7 || got[1].Bytes < 1 {
 		w.Fatalf("\n%+v, want\n%+v", got, want)
 	}
-	if got, err = w.s.Depths(w.ctx, units[:1], w.now(), 2); err != nil || got[0].Due != 2 || got[0].Later != 2 || !got[0].More {
+	got, err = w.s.Depths(w.ctx, units[:2], w.now(), []int{2, 0}) // of each as much as it says
+	if err != nil || got[0].Due != 2 || got[0].Later != 2 || !got[0].More || got[0].OldestDue != oldest || got[1].Due != 0 || got[1].Later != 0 || !got[1].More {
 		w.Fatalf("%+v %v", got, err)
 	}
 	for most, want := range map[int]int{3: 3, 100: 8} {
@@ -260,10 +264,6 @@ func depths(w *world) {
 	}
 	byLane, more, err := w.s.LaneDepths(w.ctx, w.now(), 100)
 	slices.SortFunc(byLane, func(a, b store.LaneDepth) int { return int(a.Lane) - int(b.Lane) })
-	oldest := w.message(due[0]).Due
-	for i := range due {
-		oldest = min(oldest, w.message(due[i]).Due)
-	}
 	if err != nil || more || !slices.Equal(byLane, []store.LaneDepth{{Channel: due[0].Channel, Lane: comm.Normal, Due: 4, Later: 3, OldestDue: oldest}, {Channel: bulk.Channel, Lane: comm.Bulk, Later: 1}}) {
 		w.Fatalf("%+v %v %v", byLane, more, err)
 	}
