@@ -100,6 +100,10 @@ const watched = () => [
   console("/queue"),
   console("/queue?lane=CRITICAL&app=market", { name: "console/queue finds nothing", rare: true }),
   console("/queue/tickets/clear", { name: "console/queue clear", rare: true }),
+  console("/queue", { name: "console/queue pause", act: async (page) => {
+    await page.getByRole("link", { name: /^Pause the queue of/ }).first().click();
+    await page.locator("dialog[open] #confirm-title").waitFor();
+  } }),
 ];
 
 // captured is the page of what the sandbox took last of a channel.
