@@ -1635,7 +1635,7 @@ export interface FeedEvent {
     /** As the request had it; null once the content is removed. */
     metadata: Record<string, unknown> | null;
   };
-  /** The same in every webhook and page that tells of the event. */
+  /** The same in every webhook and page that tells of the event, and of no other event, also after the server was restored from a backup. Its parts say nothing to rely on. */
   eventId: string;
   /** Of the message's events. */
   sequence: number;

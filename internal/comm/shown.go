@@ -2,9 +2,15 @@ package comm
 
 import "strconv"
 
-// EventID names an event: the same wherever and whenever it is told.
-func EventID(message ID, sequence int) string {
-	return "evt_" + message.String() + "_" + strconv.Itoa(sequence)
+// EventID names an event, which happened at an instant: the same wherever and whenever it is told. The instant, to the millisecond, is in it because a
+// database that is restored from a backup gives the sequences of what it has lost to other events. Without one (0) the id is as older
+// versions wrote it.
+func EventID(message ID, sequence int, at Micros) string {
+	id := "evt_" + message.String() + "_" + strconv.Itoa(sequence)
+	if at != 0 {
+		id += "_" + strconv.FormatInt(at.Millis(), base36)
+	}
+	return id
 }
 
 // StateAt is what the message showed once the event of a sequence had happened: status,

@@ -62,7 +62,7 @@ func Body(m *comm.Message, sequence int) (out []byte, ok bool, err error) {
 
 func build(event string, m *comm.Message, s *comm.State, cause string) (out []byte, ok bool, err error) {
 	b := body{
-		Event: event, EventID: comm.EventID(s.ID, s.Sequence), Sequence: s.Sequence, Type: cause, CreatedAt: word(s.UpdatedAt.String()),
+		Event: event, EventID: comm.EventID(s.ID, s.Sequence, s.UpdatedAt), Sequence: s.Sequence, Type: cause, CreatedAt: word(s.UpdatedAt.String()),
 		Message: message{ID: s.ID, Channel: s.Channel.String(), Status: s.Status.String(), ToAddress: word(m.To), ProviderName: word(s.Provider),
 			ProviderMessageID: word(s.ProviderRef), ErrorMessage: word(s.ErrorMessage()), Attempts: s.Attempts, SentAt: word(s.SentAt.String()), Metadata: m.Metadata},
 	}

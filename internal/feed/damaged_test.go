@@ -156,3 +156,30 @@ func TestAnUnreadableRowOfAFeedIsPassedBy(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// TestAPlaceBehindEverything is of a database that was set back: whoever asks for what is behind it is sent to the end, and gets what comes.
+func TestAPlaceBehindEverything(t *testing.T) {
+	t.Parallel()
+	w := newDamaged(t)
+	step := func() {
+		w.accept(w.apps[0])
+		if _, err := w.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step()
+	items, next, err := w.Page(t.Context(), w.apps[0], 1000, 10)
+	if err != nil || len(items) != 0 || next != 1 {
+		t.Fatalf("%d events, go on behind %d, %v", len(items), next, err)
+	}
+	if _, same, err := w.Page(t.Context(), w.apps[0], next, 10); err != nil || same != next {
+		t.Errorf("the end is %d, %v", same, err)
+	}
+	step()
+	if items, next, err = w.Page(t.Context(), w.apps[0], next, 10); err != nil || len(items) != 1 || next != 2 {
+		t.Errorf("%d events, go on behind %d, %v", len(items), next, err)
+	}
+	if _, next, err = w.Page(t.Context(), w.apps[1], 1000, 10); err != nil || next != 0 {
+		t.Errorf("an app without events: go on behind %d, %v", next, err)
+	}
+}

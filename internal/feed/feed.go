@@ -1,6 +1,6 @@
 // Package feed gives every event its place in its app's one order, makes what endpoints are to get of it, and reads the order.
 //
-// It promises that an app's positions have no gap and no repeat whatever ends a node; that a message's events keep their
+// It promises that an app's positions have no repeat, and no gap but where a restore leaves some out, whatever ends a node; that a message's events keep their
 // order, also of transactions that wait for each other; that a transaction which stays open brings its own events later and holds nobody's else up; and that an event
 // is told in the same words wherever it is read, with what its message showed when it happened. It takes no part in
 // sending, calls nobody and knows no endpoint but by what it is handed.
@@ -268,11 +268,23 @@ type Item struct {
 
 // Page reads the events of an app behind a position, at most limit of them, as they are told. next is the position to
 // go on behind, which is the one given when there is nothing. Events of messages that are gone are passed over, so that a page may
-// hold fewer, or none, although next has moved.
+// hold fewer, or none, although next has moved. A position that nothing of this database has reached is of one that was set back to
+// an earlier time: next is the end, so that whoever goes on gets what comes.
 func (s *Service) Page(ctx context.Context, app comm.ID, after int64, limit int) (items []Item, next int64, err error) {
 	places, err := s.cfg.Store.Places(ctx, app, after, limit)
-	if err != nil || len(places) == 0 {
+	if err != nil {
 		return nil, after, err
+	}
+	if len(places) == 0 {
+		heads, err := s.cfg.Store.Heads(ctx, []comm.ID{app})
+		if err != nil {
+			return nil, after, err
+		}
+		return nil, min(after, heads[0]), nil
+	}
+	next = places[len(places)-1].Position
+	if places = slices.DeleteFunc(places, func(p store.Place) bool { return p.Gap }); len(places) == 0 {
+		return s.Page(ctx, app, next, limit)
 	}
 	refs := make([]store.EventRef, len(places))
 	for i := range places {
@@ -284,5 +296,5 @@ func (s *Service) Page(ctx context.Context, app comm.ID, after int64, limit int)
 		}
 		return true
 	})
-	return items, places[len(places)-1].Position, err
+	return items, next, err
 }

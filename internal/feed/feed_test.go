@@ -91,7 +91,7 @@ func TestABodyShowsTheMessageAsItWas(t *testing.T) {
 		return string(b)
 	}
 	want := `{"event":"message.status","message":{"id":"` + id.String() + `","channel":"SMS","status":"SENT","toAddress":"233241234567","providerName":"arkesel","providerMessageId":"ref-7",` +
-		`"errorMessage":null,"attempts":2,"sentAt":"2026-07-03T10:00:04.000Z","metadata":{"requestId":"REQ-0042","n":1.50}},"eventId":"evt_` + id.String() + `_5","sequence":5,` +
+		`"errorMessage":null,"attempts":2,"sentAt":"2026-07-03T10:00:04.000Z","metadata":{"requestId":"REQ-0042","n":1.50}},"eventId":"` + comm.EventID(id, 5, at+4_000_000) + `","sequence":5,` +
 		`"type":"provider_accepted","createdAt":"2026-07-03T10:00:04.000Z"}`
 	if got := message(5); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)

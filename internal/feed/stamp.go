@@ -251,7 +251,7 @@ func (s *Service) deliveries(ctx context.Context, apps []comm.ID, events []told)
 			bytes += len(body)
 			x := &events[at[k]]
 			out = append(out, store.Delivery{EventRef: x.EventRef, Endpoint: to.ID, ID: comm.NewID(now), Shard: comm.ShardOf(m.App, comm.ID{}, 1), Status: e.To,
-				Position: x.position, State: store.DeliveryWaiting, Due: now, CreatedAt: now, MadeFor: to.CreatedAt, Body: body})
+				Position: x.position, State: store.DeliveryWaiting, Due: now, CreatedAt: now, MadeFor: to.CreatedAt, EventAt: e.At, Body: body})
 		}
 		return true
 	})

@@ -45,7 +45,7 @@ type deliveryItem struct {
 }
 
 func newDelivery(d *store.Delivery) deliveryItem {
-	v := deliveryItem{ID: d.ID, EventID: comm.EventID(d.Message, d.Sequence), MessageID: d.Message, State: deliveryStates()[d.State], Attempts: d.Attempts,
+	v := deliveryItem{ID: d.ID, EventID: d.EventID(), MessageID: d.Message, State: deliveryStates()[d.State], Attempts: d.Attempts,
 		CreatedAt: instant(d.CreatedAt), EndedAt: instant(d.EndedAt)}
 	if d.Status != comm.None {
 		v.Status = text(d.Status.String())

@@ -181,6 +181,9 @@ func (s *stream) read() (more bool, err error) {
 	if more = s.next > s.at; !more {
 		s.let()
 	}
+	if s.next < s.at { // the database was set back to an earlier time: what comes now is behind its end
+		s.at, more = s.next, true
+	}
 	return more, err
 }
 

@@ -1,7 +1,6 @@
 package prove
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -37,11 +36,16 @@ func good() Evidence {
 	}
 }
 
+// named is the id of an event of a message.
+func named(message string, n int) string {
+	return (&Message{ID: message}).eventID(new(ev(n, "", "", "")))
+}
+
 // told is that every event of a message was told, as often as it can be.
 func told(message string) map[string]*Heard {
 	out := map[string]*Heard{}
 	for n := range 10 {
-		out[fmt.Sprintf("evt_%s_%d", message, n)] = &Heard{Copies: 2, Bodies: 1}
+		out[named(message, n)] = &Heard{Copies: 2, Bodies: 1}
 	}
 	return out
 }
@@ -142,10 +146,10 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		"another key under the id":     {"J7", func(e *Evidence) { e.Messages["c1"].IdempotencyKey = "other" }},
 		"another app may read it":      {"J7", func(e *Evidence) { e.Entries[0].Open = []string{"x"} }},
 
-		"told to nobody":            {"J8", func(e *Evidence) { delete(e.Heard, "evt_c1_3") }},
-		"told with another body":    {"J8", func(e *Evidence) { e.Heard["evt_c1_3"].Bodies = 2 }},
-		"told, not signed":          {"J8", func(e *Evidence) { e.Heard["evt_c1_3"].Strange = "the signature does not fit" }},
-		"told to another app":       {"J7", func(e *Evidence) { e.Heard["evt_c1_3"].App = 1 }},
+		"told to nobody":            {"J8", func(e *Evidence) { delete(e.Heard, named("c1", 3)) }},
+		"told with another body":    {"J8", func(e *Evidence) { e.Heard[named("c1", 3)].Bodies = 2 }},
+		"told, not signed":          {"J8", func(e *Evidence) { e.Heard[named("c1", 3)].Strange = "the signature does not fit" }},
+		"told to another app":       {"J7", func(e *Evidence) { e.Heard[named("c1", 3)].App = 1 }},
 		"told without a webhook":    {"J7", func(e *Evidence) { e.Hooked[0] = false }},
 		"told again without jitter": {"I14", func(e *Evidence) { e.Waits = waits(func(int) time.Duration { return 5 * time.Second }) }},
 	} {
@@ -173,7 +177,7 @@ func waits(after func(n int) time.Duration) (out []Wait) {
 
 func TestCheckAllowsEventsThatWait(t *testing.T) {
 	e := good()
-	e.Heard["evt_c1_3"] = &Heard{Waits: true}
+	e.Heard[named("c1", 3)] = &Heard{Waits: true}
 	e.Waits = append(waits(func(n int) time.Duration { return 4*time.Second + time.Duration(n)*100*time.Millisecond }), Wait{2, time.Minute})
 	if f := Check(e); f.Broken != 0 || f.Told != 1 || f.Waiting != 1 || f.Posts != 18 {
 		t.Fatalf("%+v", f)

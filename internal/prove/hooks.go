@@ -142,7 +142,9 @@ func (e *Event) told() bool {
 }
 
 // eventID is the name of a message's event.
-func (m *Message) eventID(e *Event) string { return fmt.Sprintf("evt_%s_%d", m.ID, e.Sequence) }
+func (m *Message) eventID(e *Event) string {
+	return fmt.Sprintf("evt_%s_%d_%s", m.ID, e.Sequence, strconv.FormatInt(e.At.UnixMilli(), 36))
+}
 
 // Wait is how long after a call of its endpoint a delivery is to be posted again.
 type Wait struct {

@@ -30,7 +30,7 @@ type Feed interface {
 	// row that was used up in part.
 	Stamp(ctx context.Context, s Stamping) (left RowKey, err error)
 	// Places reads the next events of an app behind a position, at most limit. A row that cannot be read is one event of no message,
-	// at the row's last position.
+	// at the row's last position, and so are the positions that a restore has left out.
 	Places(ctx context.Context, app comm.ID, after int64, limit int) ([]Place, error)
 	// TrimFeed removes rows of the feed that are older than an instant, of the apps behind one, at most so many; the last row of
 	// an app stays. next is the app to go on behind, zero at the end.
@@ -103,6 +103,7 @@ type Run struct {
 type Place struct {
 	EventRef
 	Position int64
+	Gap      bool // no event: no place up to this one was given out since the last one before it
 }
 
 // Deliveries are events on their way to endpoints. Those of an endpoint that was deleted are not of the one that has its id afterwards, as the
@@ -173,9 +174,13 @@ type Delivery struct {
 	CreatedAt    comm.Micros
 	EndedAt      comm.Micros
 	MadeFor      comm.Micros // when the endpoint it was made for was created; 0: an older version did not say
+	EventAt      comm.Micros // when the event happened; 0: an older version did not say
 	Log          string      // one JSON object for each of the last attempts, each on its line
 	Body         []byte
 }
+
+// EventID names the event, as the body does.
+func (d *Delivery) EventID() string { return comm.EventID(d.Message, d.Sequence, d.EventAt) }
 
 // DeliveryState says how far a delivery is.
 type DeliveryState uint8

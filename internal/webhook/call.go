@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/guard"
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/plant"
@@ -93,7 +92,7 @@ func (s *Service) call(ctx context.Context, url string, keys secrets, d *store.D
 		return a
 	}
 	req.ContentLength = int64(len(body)) // and no GetBody: what was sent is not sent again
-	sign(req.Header, comm.EventID(d.Message, d.Sequence), a.began, body, keys)
+	sign(req.Header, d.EventID(), a.began, body, keys)
 	req.Header.Set("User-Agent", "CommServer/"+s.cfg.Version)
 	res, err := s.client.Do(req)
 	if err != nil {

@@ -32,7 +32,7 @@ func (b *bubble) waits(n int, every, long time.Duration) (waits []time.Duration)
 	}
 	for end := time.Now().Add(long); time.Now().Before(end); time.Sleep(every) {
 		for i := range n {
-			made[comm.EventID(b.delivery(b.made(i)).Message, 3)] = time.Now()
+			made[new(b.delivery(b.made(i))).EventID()] = time.Now()
 		}
 	}
 	time.Sleep(20 * time.Second)

@@ -106,7 +106,7 @@ func (l *Log) Test(ctx context.Context, app, endpoint comm.ID) (store.Delivery, 
 		return store.Delivery{}, err
 	}
 	d := store.Delivery{EventRef: store.EventRef{App: app, Message: id, Sequence: 1}, Endpoint: endpoint, ID: comm.NewID(now), Shard: comm.ShardOf(app, comm.ID{}, 1),
-		State: store.DeliveryWaiting, Due: now, CreatedAt: now, MadeFor: e.CreatedAt, Body: body}
+		State: store.DeliveryWaiting, Due: now, CreatedAt: now, MadeFor: e.CreatedAt, EventAt: now, Body: body}
 	if err := l.cfg.Store.AddDelivery(ctx, &d); err != nil {
 		return store.Delivery{}, err
 	}

@@ -37,7 +37,7 @@ func TestADeliveryIsSignedBothWays(t *testing.T) {
 		if at, err := strconv.ParseInt(stamp, 10, 64); err != nil || p.at.Unix()-at > 1 || p.head.Get("Webhook-Timestamp") != stamp {
 			b.Errorf("timestamp %q at %v", stamp, p.at)
 		}
-		event := comm.EventID(d.Message, 3)
+		event := d.EventID()
 		if p.head.Get("X-Comms-Event-Id") != event || p.head.Get("Webhook-Id") != event || p.head.Get("Content-Type") != "application/json" || p.body != string(d.Body) {
 			b.Errorf("%v %s", p.head, p.body)
 		}
@@ -86,7 +86,7 @@ func TestThreeHoursDown(t *testing.T) {
 			}
 		}
 		for _, id := range ids {
-			if d := b.delivery(id); d.State != store.DeliveryDone || bodies[comm.EventID(d.Message, 3)] != string(d.Body) {
+			if d := b.delivery(id); d.State != store.DeliveryDone || bodies[d.EventID()] != string(d.Body) {
 				b.Errorf("%+v", d)
 			}
 		}
@@ -255,7 +255,7 @@ func TestOneSlowOfAHundred(t *testing.T) {
 		for range 20 {
 			for i := range 100 {
 				id := b.made(i)
-				made[comm.EventID(b.delivery(id).Message, 3)] = time.Now()
+				made[new(b.delivery(id)).EventID()] = time.Now()
 			}
 			time.Sleep(time.Second)
 		}

@@ -349,9 +349,9 @@ func (b *bubble) madeOf(i int, body []byte) comm.ID {
 	e, now := b.m.endpoints[i], comm.At(time.Now())
 	b.m.mu.Unlock()
 	d := store.Delivery{EventRef: store.EventRef{App: e.App, Message: comm.NewID(now), Sequence: 3}, Endpoint: e.ID, ID: comm.NewID(now), Shard: comm.ShardOf(e.App, comm.ID{}, 1),
-		Status: comm.Sent, State: store.DeliveryWaiting, Due: now, CreatedAt: now, MadeFor: e.CreatedAt}
+		Status: comm.Sent, State: store.DeliveryWaiting, Due: now, CreatedAt: now, MadeFor: e.CreatedAt, EventAt: now - 1_000_000}
 	if d.Body = body; body == nil {
-		d.Body = []byte(`{"eventId":"` + comm.EventID(d.Message, 3) + `"}`)
+		d.Body = []byte(`{"eventId":"` + d.EventID() + `"}`)
 	}
 	handed := d
 	handed.Body = bytes.Clone(d.Body)

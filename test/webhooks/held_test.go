@@ -106,7 +106,8 @@ func hold(t *testing.T, url, app, message string) (event string, commit func()) 
 		}
 	}
 	var sequence int
-	if err := conn.QueryRow(ctx, `SELECT max(sequence) + 1 FROM events WHERE app_id = $1 AND message_id = $2`, [16]byte(owner), [16]byte(id)).Scan(&sequence); err != nil {
+	var at comm.Micros
+	if err := conn.QueryRow(ctx, `SELECT max(sequence) + 1, (array_agg(at ORDER BY sequence DESC))[1] FROM events WHERE app_id = $1 AND message_id = $2`, [16]byte(owner), [16]byte(id)).Scan(&sequence, (*int64)(&at)); err != nil {
 		t.Fatal(err)
 	}
 	run(`BEGIN`)
@@ -117,7 +118,7 @@ func hold(t *testing.T, url, app, message string) (event string, commit func()) 
 	run(`INSERT INTO events SELECT * FROM one`)
 	run(`UPDATE state SET sequence = $3 WHERE app_id = $1 AND id = $2`, [16]byte(owner), [16]byte(id), sequence)
 	run(sqlstore.PostgreSQL().Outbox, time.Now().UnixMicro(), sqlstore.AppendRef(nil, owner, id, sequence), int64(sqlstore.HomeOf(owner)))
-	return comm.EventID(id, sequence), func() { run(`COMMIT`) }
+	return comm.EventID(id, sequence, at), func() { run(`COMMIT`) }
 }
 
 // until reads an app's feed behind a cursor until a message is told to be sent, and on to the end for now; "" reads once to the end.

@@ -26,7 +26,7 @@ SELECT (SELECT place FROM cut), CASE WHEN NOT EXISTS (SELECT 1 FROM cut) THEN re
 	madeSQL       = `
 INSERT INTO deliveries (` + sqlstore.DeliveryColumns + `)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::uuid[], $6::integer[], $7::smallint[], $8::bigint[], $9::smallint[], $10::bigint[],
-  $11::integer[], $12::integer[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::bytea[])`
+  $11::integer[], $12::integer[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::bytea[])`
 	feedRowsSQL = `SELECT last, items FROM feed WHERE app_id = $1 AND last > $2 ORDER BY app_id, last LIMIT $3`
 	storiesSQL  = `
 SELECT ` + stateOf + `, CASE WHEN c.shown <> '' THEN c.shown ELSE c.recipient END, c.payload FROM unnest($1::uuid[], $2::uuid[]) AS x (app, id)
@@ -192,7 +192,7 @@ func deliveryArgs(all []store.Delivery) []any {
 	n := len(all)
 	app, endpoint, id, shard, message, sequence := uuids(n), uuids(n), uuids(n), int2s(n), uuids(n), int4s(n)
 	status, position, state, due, attempts, tries := int2s(n), int8s(n), int2s(n), int8s(n), int4s(n), int4s(n)
-	created, ended, madeFor, log, body := int8s(n), int8s(n), int8s(n), texts(n), byteas(n)
+	created, ended, madeFor, eventAt, log, body := int8s(n), int8s(n), int8s(n), int8s(n), texts(n), byteas(n)
 	for i := range all {
 		d := &all[i]
 		app.id(d.App)
@@ -210,10 +210,11 @@ func deliveryArgs(all []store.Delivery) []any {
 		created.i64(int64(d.CreatedAt))
 		ended.i64(int64(d.EndedAt))
 		madeFor.i64(int64(d.MadeFor))
+		eventAt.i64(int64(d.EventAt))
 		log.text(d.Log)
 		body.bytes(d.Body)
 	}
-	return []any{app, endpoint, id, shard, message, sequence, status, position, state, due, attempts, tries, created, ended, madeFor, log, body}
+	return []any{app, endpoint, id, shard, message, sequence, status, position, state, due, attempts, tries, created, ended, madeFor, eventAt, log, body}
 }
 
 // Places implements store.Feed.

@@ -23,7 +23,7 @@ var (
 	qFeedInsert  = &query{`INSERT INTO feed (app_id, last, at, items) VALUES (?, ?, ?, ?)`}
 	qFeedRows    = &query{`SELECT last, items FROM feed WHERE app_id = ? AND last > ? ORDER BY last LIMIT ?`}
 	qErased      = &query{`SELECT 1 FROM events WHERE message_id = ? AND app_id = ? AND sequence > ? AND type = ` + strconv.Itoa(int(comm.CauseErased))}
-	qDelivery    = &query{`INSERT INTO deliveries (` + sqlstore.DeliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`}
+	qDelivery    = &query{`INSERT INTO deliveries (` + sqlstore.DeliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`}
 )
 
 // Outbox implements store.Feed. Rows that were stamped leave nothing to step over, so that every look begins at the first.
@@ -156,7 +156,7 @@ func (s *Store) Stamp(ctx context.Context, st store.Stamping) (left store.RowKey
 		for i := range st.Made {
 			d := &st.Made[i]
 			if _, err := r.run(qDelivery, d.App[:], d.Endpoint[:], d.ID[:], int64(d.Shard), d.Message[:], int64(d.Sequence), int64(d.Status), d.Position, int64(d.State),
-				int64(d.Due), int64(d.Attempts), int64(d.Tries), int64(d.CreatedAt), int64(d.EndedAt), int64(d.MadeFor), d.Log, d.Body); err != nil {
+				int64(d.Due), int64(d.Attempts), int64(d.Tries), int64(d.CreatedAt), int64(d.EndedAt), int64(d.MadeFor), int64(d.EventAt), d.Log, d.Body); err != nil {
 				return err
 			}
 		}

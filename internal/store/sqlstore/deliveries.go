@@ -12,17 +12,17 @@ import (
 )
 
 // DeliveryColumns are the columns of table deliveries in the order in which the stores write them.
-const DeliveryColumns = `app_id, endpoint_id, id, shard, message_id, sequence, status, position, state, due, attempts, tries, created_at, ended_at, made_for, log, body`
+const DeliveryColumns = `app_id, endpoint_id, id, shard, message_id, sequence, status, position, state, due, attempts, tries, created_at, ended_at, made_for, event_at, log, body`
 
 // deliveryHead are those that lists show.
-const deliveryHead = `app_id, endpoint_id, id, shard, message_id, sequence, status, position, state, due, attempts, tries, created_at, ended_at, made_for`
+const deliveryHead = `app_id, endpoint_id, id, shard, message_id, sequence, status, position, state, due, attempts, tries, created_at, ended_at, made_for, event_at`
 
 func scanHead(r Row, d *store.Delivery) error { return r.Scan(headOf(d)...) }
 
 func headOf(d *store.Delivery) []any {
 	return []any{(*ID)(&d.App), (*ID)(&d.Endpoint), (*ID)(&d.ID), small[comm.Shard]{&d.Shard}, (*ID)(&d.Message), &d.Sequence, small[comm.Status]{&d.Status}, &d.Position,
 		small[store.DeliveryState]{&d.State}, &d.Due,
-		&d.Attempts, &d.Tries, &d.CreatedAt, &d.EndedAt, &d.MadeFor}
+		&d.Attempts, &d.Tries, &d.CreatedAt, &d.EndedAt, &d.MadeFor, &d.EventAt}
 }
 
 func scanDelivery(r Row, d *store.Delivery) error {
@@ -229,9 +229,9 @@ func (c *Cold) ReplaySome(ctx context.Context, app, endpoint comm.ID, f store.De
 // AddDelivery implements store.Deliveries.
 func (c *Cold) AddDelivery(ctx context.Context, d *store.Delivery) error {
 	err := c.db.Write(ctx, func(q Querier) error {
-		_, err := q.ExecContext(ctx, `INSERT INTO deliveries (`+DeliveryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		_, err := q.ExecContext(ctx, `INSERT INTO deliveries (`+DeliveryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 			c.d.ID(d.App), c.d.ID(d.Endpoint), c.d.ID(d.ID), int64(d.Shard), c.d.ID(d.Message), int64(d.Sequence), int64(d.Status), d.Position, int64(d.State), int64(d.Due),
-			int64(d.Attempts), int64(d.Tries), int64(d.CreatedAt), int64(d.EndedAt), int64(d.MadeFor), d.Log, d.Body)
+			int64(d.Attempts), int64(d.Tries), int64(d.CreatedAt), int64(d.EndedAt), int64(d.MadeFor), int64(d.EventAt), d.Log, d.Body)
 		return err
 	})
 	return wrap(err, "store a delivery")

@@ -43,8 +43,14 @@ func AppendPlace(b []byte, message comm.ID, sequence int) []byte {
 	return binary.BigEndian.AppendUint32(append(b, message[:]...), uint32(sequence))
 }
 
+// gap is a row of the feed whose positions up to its own were left out (GoOnBehind). It is no number of events.
+const gap = "restored"
+
 // Places reads a row of the feed whose last event has this position. One that cannot be read keeps nobody from what is behind it.
 func Places(app comm.ID, last int64, items []byte) []store.Place {
+	if string(items) == gap {
+		return []store.Place{{EventRef: store.EventRef{App: app}, Position: last, Gap: true}}
+	}
 	n := len(items) / placeSize
 	if n == 0 || len(items)%placeSize != 0 {
 		return []store.Place{{EventRef: store.EventRef{App: app}, Position: last}}

@@ -34,8 +34,13 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 	if err != nil {
 		return err
 	}
+	if hasStep(head, stepOfFeed) {
+		if _, err := q.ExecContext(ctx, GoOnBehind, int64(now), int64(leap), []byte(gap)); err != nil {
+			return fmt.Errorf("leave the places out that may have been given to events since the backup: %w", err)
+		}
+	}
 	forget := []string{`DELETE FROM nodes`, `DELETE FROM holds`}
-	if slices.ContainsFunc(head.Schema, func(s store.SchemaStep) bool { return s.Name == stepOfSessions }) {
+	if hasStep(head, stepOfSessions) {
 		forget = append(forget, `DELETE FROM sessions`) // some were ended since
 	}
 	for _, text := range forget {
@@ -50,8 +55,24 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 	return nil
 }
 
-// stepOfSessions makes the table of sessions.
-const stepOfSessions = "0023_users"
+// GoOnBehind makes every app's events go on behind each place that was given out since the backup: $1 is the instant of the restore, $2 the leap, $3
+// the items of a gap. No app has a million events a second, so that no place is behind the microseconds of 1970 to the instant at which
+// it is given out: those of an earlier restore, of the same backup too, are none.
+const GoOnBehind = `INSERT INTO feed (app_id, last, at, items) SELECT x.id, CASE WHEN x.last > $1 THEN x.last ELSE $1 END + $2, $1, $3
+FROM (SELECT a.id, coalesce((SELECT max(f.last) FROM feed f WHERE f.app_id = a.id), 0) AS last FROM apps a) x`
+
+// leap is for clocks: one may be an hour behind that of an earlier restore.
+const leap = 1 << 32
+
+// The steps that make the tables of the feed and of sessions.
+const (
+	stepOfFeed     = "0015_feed"
+	stepOfSessions = "0023_users"
+)
+
+func hasStep(h *store.BackupHead, name string) bool {
+	return slices.ContainsFunc(h.Schema, func(s store.SchemaStep) bool { return s.Name == name })
+}
 
 // StepsOf are those of the steps that a backup's database had. Errors: it had one that this binary does not know, or another text of one.
 func StepsOf(list []Migration, h *store.BackupHead) ([]Migration, error) {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +61,8 @@ func RunBackups(t *testing.T, open Opener, anew Restorer) {
 	for _, c := range []struct {
 		name string
 		run  func(w *world, anew Restorer)
-	}{{"everything is there again, and what may have been sent is marked", roundTrip}, {"what is not whole is refused and leaves nothing", refusedBackups}} {
+	}{{"everything is there again, and what may have been sent is marked", roundTrip},
+		{"no place of the feed and no id of an event is given out again", restoredPlaces}, {"what is not whole is refused and leaves nothing", refusedBackups}} {
 		t.Run(c.name, func(t *testing.T) { t.Parallel(); c.run(newWorld(t, open), anew) })
 	}
 }
@@ -176,6 +179,80 @@ func goesOn(w *world, live *comm.App, queued, ended, later store.Submission, all
 	// The events that waited for their place get one, in their order, though the transactions were another server's.
 	w.stampAll()
 	w.feedHolds(append(all, fresh)...)
+}
+
+// restoredPlaces has what was made after a backup read, then restores it twice: whoever reads on gets everything that comes there, once, and nothing else under an
+// id that it has seen.
+func restoredPlaces(w *world, anew Restorer) {
+	w.own()
+	a, quiet := w.app(true), w.app(true)
+	w.one(a)
+	known := w.one(a)
+	w.stampAll()
+	listed := w.one(a) // it has no place yet
+	taken := w.backup()
+	lose := func() { // what no backup knows
+		_, _, err := w.s.Cancel(w.ctx, a.ID, known.ID, "app")
+		w.must(err)
+		for range 3 {
+			w.one(a)
+		}
+		w.one(quiet)
+		w.stampAll()
+	}
+	lose()
+	ids, end := w.toldBehind(a.ID, 0)
+	_, endOfQuiet := w.toldBehind(quiet.ID, 0)
+	seen := map[string]bool{}
+	for _, id := range ids {
+		seen[id] = true
+	}
+	for n := range 2 { // what is restored a second time has lost what the first one gave out, too
+		var d store.Doubts
+		restore, open := anew(w.T)
+		w.must(restore(restoring(taken, &d)))
+		w.s, w.node = open(), fmt.Sprint("restored-", n)
+		w.own()
+		lose()
+		ids, next := w.toldBehind(a.ID, end)
+		of := comm.EventID(listed.ID, 1, w.message(listed).Events[0].At)
+		if len(ids) != 5 || !slices.Contains(ids, of) {
+			w.Fatalf("behind the old place come %q; %s was listed", ids, of)
+		}
+		for _, id := range ids {
+			if seen[id] && id != of {
+				w.Errorf("%s was told before, of another event", id)
+			}
+			seen[id] = true
+		}
+		if all, _ := w.toldBehind(a.ID, 0); len(all) != 7 {
+			w.Errorf("the whole feed has %d events: %q", len(all), all)
+		}
+		some, last := w.toldBehind(quiet.ID, endOfQuiet)
+		if len(some) != 1 || next <= end || last <= endOfQuiet {
+			w.Errorf("%q at %d behind %d; %d behind %d", some, last, endOfQuiet, next, end)
+		}
+		end, endOfQuiet = next, last
+	}
+}
+
+// toldBehind reads an app's feed on behind a position, place by place.
+func (w *world) toldBehind(app comm.ID, after int64) (ids []string, next int64) {
+	w.Helper()
+	for next = after; ; {
+		page, err := w.s.Places(w.ctx, app, next, 1)
+		w.must(err)
+		if len(page) == 0 {
+			return ids, next
+		}
+		p := page[0]
+		if next = p.Position; p.Gap {
+			continue
+		}
+		about, err := w.s.Stories(w.ctx, []store.EventRef{p.EventRef})
+		w.must(err)
+		ids = append(ids, comm.EventID(p.Message, p.Sequence, about[0].Events[p.Sequence-1].At))
+	}
 }
 
 func refusedBackups(w *world, anew Restorer) {

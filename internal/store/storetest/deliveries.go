@@ -36,7 +36,7 @@ func (w *world) delivery(app, endpoint comm.ID, change ...func(*store.Delivery))
 	now := w.now()
 	n := w.serial.Add(1)
 	d := store.Delivery{EventRef: store.EventRef{App: app, Message: comm.NewID(now), Sequence: 3}, Endpoint: endpoint, ID: comm.NewID(now.Add(time.Duration(n) * time.Millisecond)),
-		Shard: comm.ShardOf(app, comm.ID{}, 1), Status: comm.Sent, Position: n, State: store.DeliveryWaiting, Due: now, CreatedAt: now, Body: fmt.Appendf(nil, `{"n":%d}`, n)}
+		Shard: comm.ShardOf(app, comm.ID{}, 1), Status: comm.Sent, Position: n, State: store.DeliveryWaiting, Due: now, CreatedAt: now, EventAt: now - comm.Micros(n), Body: fmt.Appendf(nil, `{"n":%d}`, n)}
 	for _, f := range change {
 		f(&d)
 	}
@@ -54,7 +54,7 @@ func (w *world) stored(d store.Delivery) store.Delivery {
 // sameDelivery compares what was stored with what is read.
 func sameDelivery(a, b store.Delivery) bool {
 	return a.EventRef == b.EventRef && a.Endpoint == b.Endpoint && a.ID == b.ID && a.Shard == b.Shard && a.Status == b.Status && a.Position == b.Position && a.State == b.State && a.Due == b.Due &&
-		a.Attempts == b.Attempts && a.Tries == b.Tries && a.CreatedAt == b.CreatedAt && a.EndedAt == b.EndedAt && a.MadeFor == b.MadeFor && a.Log == b.Log && string(a.Body) == string(b.Body)
+		a.Attempts == b.Attempts && a.Tries == b.Tries && a.CreatedAt == b.CreatedAt && a.EndedAt == b.EndedAt && a.MadeFor == b.MadeFor && a.EventAt == b.EventAt && a.Log == b.Log && string(a.Body) == string(b.Body)
 }
 
 func deliveriesStamped(w *world) {
@@ -67,7 +67,7 @@ func deliveriesStamped(w *world) {
 	st := store.Stamping{Node: w.node, Leases: []store.Lease{w.leases[l.Rows[0].Shard]}}
 	for _, e := range endpoints {
 		st.Made = append(st.Made, store.Delivery{EventRef: store.EventRef{App: a.ID, Message: s.ID, Sequence: 1}, Endpoint: e, ID: comm.NewID(now), Shard: l.Rows[0].Shard,
-			Status: comm.Queued, Position: 1, State: store.DeliveryWaiting, Due: now, CreatedAt: now, Body: []byte("{}")})
+			Status: comm.Queued, Position: 1, State: store.DeliveryWaiting, Due: now, CreatedAt: now, EventAt: now - 1, Body: []byte("{}")})
 	}
 	lost := st
 	lost.Node = "another"
