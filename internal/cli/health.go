@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,6 +81,12 @@ func isHealthy(ctx context.Context, base *url.URL, out io.Writer) error {
 	}
 	if res.StatusCode != http.StatusOK {
 		return codedError{fmt.Errorf("%s is not ready (%d): %s", base, res.StatusCode, clean(string(text))), exitUnavailable}
+	}
+	var ready struct{ Warnings []string }
+	_ = json.Unmarshal(text, &ready) // the status is the answer
+	if words := strings.Join(ready.Warnings, ", "); words != "" {
+		_, err = fmt.Fprintln(out, "ready, with warnings:", clean(words))
+		return err
 	}
 	_, err = fmt.Fprintln(out, "ready")
 	return err

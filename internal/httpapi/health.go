@@ -18,17 +18,25 @@ func (a *API) healthz(w http.ResponseWriter, _ *http.Request, _ *auth.Caller) er
 	return nil
 }
 
-// readyz is GET /readyz: this node can accept and, if it is a worker, send.
+// warningHeld is the word of /readyz for a server that was restored from a backup, and accepts without sending.
+const warningHeld = "held"
+
+// readyz is GET /readyz: this node can accept and, if it is a worker, send. What is not as it should be and keeps no request from it is a warning.
 func (a *API) readyz(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
 	checks, ok := a.ready.look(r.Context(), a.cfg.Now())
 	status, word := http.StatusOK, "ready"
 	if !ok {
 		status, word = http.StatusServiceUnavailable, "unready"
 	}
+	warnings := []string{}
+	if a.cfg.Hold != nil && a.cfg.Hold.Held() {
+		warnings = append(warnings, warningHeld)
+	}
 	write(w, status, struct {
-		Status string            `json:"status"`
-		Checks map[string]string `json:"checks"`
-	}{word, checks})
+		Status   string            `json:"status"`
+		Checks   map[string]string `json:"checks"`
+		Warnings []string          `json:"warnings"`
+	}{word, checks, warnings})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
@@ -37,5 +38,23 @@ func TestHealthOnly(t *testing.T) {
 				t.Errorf("%d %s %v", rec.Code, rec.Body, rec.Header())
 			}
 		})
+	}
+}
+
+// held is the hold of a database that was restored.
+type held struct{ Hold }
+
+func (held) Held() bool { return true }
+
+// A server that was restored from a backup is ready, since it accepts, and says that it is held, on nodes without an API too.
+func TestReadinessWarnsOfAHold(t *testing.T) {
+	t.Parallel()
+	for hold, want := range map[Hold]string{held{}: `"warnings":["held"]`, nil: `"warnings":[]`} {
+		rec := httptest.NewRecorder()
+		New(Config{HealthOnly: true, Hold: hold, Log: slog.New(slog.DiscardHandler)}).Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil))
+		if rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("%d %s, want %s", rec.Code, rec.Body, want)
+		}
+		readContract(t).answer(t, "GET", "/readyz", answer{status: rec.Code, raw: rec.Body.Bytes(), header: rec.Header()})
 	}
 }

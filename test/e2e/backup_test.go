@@ -63,11 +63,7 @@ func backupAndRestore(t *testing.T, postgres bool) {
 	old := serveMail(t, from.dir, from.env...)
 	shop, waiting := old.live("shop", mail, nil), old.live("waiting", mail, nil)
 	ctx := t.Context()
-	queue := func(p *process, action string) {
-		t.Helper()
-		p.call(tenant{}, http.Header{"X-Admin-Key": {backupAdmin}}, http.MethodPost, "/api/admin/queue", map[string]string{"action": action, "app": "waiting"})
-	}
-	queue(old, "PAUSE")
+	old.queue("waiting", "PAUSE")
 	var ids []string
 	to5 := func(i int) string { return fmt.Sprintf("waiting%d@example.com", i) }
 	for i := range 5 {
@@ -101,7 +97,7 @@ func backupAndRestore(t *testing.T, postgres bool) {
 	}
 	close(stop)
 	load.Wait()
-	queue(old, "RESUME")
+	old.queue("waiting", "RESUME")
 	for _, id := range ids {
 		if m := old.ended(waiting, id); m["status"] != "SENT" {
 			t.Fatalf("%v", m)
@@ -127,7 +123,10 @@ func backupAndRestore(t *testing.T, postgres bool) {
 	if err != nil || h.State != "HELD" || h.MayHaveBeenSent < 5 || h.Waiting < 5 {
 		t.Fatalf("%+v %v", h, err)
 	}
-	queue(p, "RESUME")
+	if out, code := commserver(t, to.dir, nil, "health", "--url", p.url); code != 0 || !strings.Contains(out, "held") {
+		t.Errorf("health while held: exit code %d: %s", code, out)
+	}
+	p.queue("waiting", "RESUME")
 	fresh := p.mail(shop, "fresh@example.com")
 	m := p.call(shop, nil, http.MethodGet, "/api/v1/messages/"+fresh, nil)
 	if m["status"] != "QUEUED" || m["waitingFor"] != "held" {
@@ -157,6 +156,9 @@ func backupAndRestore(t *testing.T, postgres bool) {
 		if n != 1 {
 			t.Errorf("%s got %d mails", to, n)
 		}
+	}
+	if out, code := commserver(t, to.dir, nil, "health", "--url", p.url); code != 0 || out != "ready\n" {
+		t.Errorf("health after the release: exit code %d: %s", code, out)
 	}
 	if v, err := admin.VerifyAudit(ctx, nil); err != nil || !v.OK {
 		t.Errorf("the audit log after restoring: %+v %v", v, err)
