@@ -157,7 +157,11 @@ type Reader struct {
 func NewReader(from io.Reader) (*Reader, error) {
 	buffered := bufio.NewReaderSize(from, frameData)
 	line := make([]byte, len(magic))
-	if _, err := io.ReadFull(buffered, line); err != nil || !bytes.Equal(line, []byte(magic)) {
+	n, err := io.ReadFull(buffered, line)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && bytes.HasPrefix([]byte(magic), line[:n]) {
+		return nil, broken(err)
+	}
+	if err != nil || !bytes.Equal(line, []byte(magic)) {
 		if bytes.HasPrefix(line, []byte("commserver-backup ")) {
 			return nil, errors.New("the backup was written by a newer version: use that one to restore it")
 		}

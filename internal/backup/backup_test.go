@@ -100,7 +100,7 @@ func TestWhatIsNotAsWrittenIsRefused(t *testing.T) {
 		cut := random.IntN(len(whole))
 		if err := readAll(whole[:cut]); err == nil {
 			t.Fatalf("cut off at %d of %d", cut, len(whole))
-		} else if cut > len(magic) && !errors.Is(err, ErrDamaged) {
+		} else if !errors.Is(err, ErrDamaged) {
 			t.Fatalf("cut off at %d: %v", cut, err)
 		}
 		changed := bytes.Clone(whole)
@@ -116,7 +116,12 @@ func TestWhatIsNotAsWrittenIsRefused(t *testing.T) {
 			t.Errorf("%d bytes appended", len(more))
 		}
 	}
-	for name, text := range map[string]string{"empty": "", "a text": "hello", "a later form": "commserver-backup 2\n"} {
+	for cut := range len(magic) {
+		if err := readAll(whole[:cut]); !errors.Is(err, ErrDamaged) {
+			t.Errorf("cut off at %d: %v", cut, err)
+		}
+	}
+	for name, text := range map[string]string{"a text": "hello", "a later form": "commserver-backup 2\n"} {
 		if err := readAll([]byte(text)); err == nil || errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -171,6 +176,35 @@ func TestAFileGetsItsNameOnceItIsWhole(t *testing.T) {
 		t.Error(err)
 	}
 	left("a.backup")
+}
+
+// What a killed process has left goes with the next backup into the folder; what one writes now stays, and what is not ours.
+func TestWhatAKilledBackupLeftIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"a.backup.1.commserver.part", "a.backup.2.commserver.part", "film.part"} {
+		if err := os.WriteFile(filepath.Join(dir, name), written(t)[:50], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var under []string
+	_, err := Create(t.Context(), filepath.Join(dir, "b.backup"), func(w io.Writer) error {
+		if _, err := Create(t.Context(), filepath.Join(dir, "c.backup"), func(w io.Writer) error { return Write(t.Context(), newSource(), w, "v1") }, nil); err != nil {
+			t.Error(err)
+		}
+		under, _ = filepath.Glob(filepath.Join(dir, "*"))
+		return Write(t.Context(), newSource(), w, "v1")
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for i := range all {
+		all[i] = filepath.Base(all[i])
+	}
+	if got := strings.Join(all, " "); got != "b.backup c.backup film.part" || len(under) != 3 {
+		t.Errorf("left: %s; while it was written: %q", got, under)
+	}
 }
 
 func FuzzReader(f *testing.F) {

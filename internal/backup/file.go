@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
@@ -37,12 +38,13 @@ func Write(ctx context.Context, s store.Backups, w io.Writer, version string) er
 
 // Create makes the file at path from what fill writes, readable by its owner alone, and reads it again before it gets its
 // name; progress is told how many bytes were written. Where a file is, nothing is written. A process that is killed leaves a file
-// that ends in .part.
+// that ends in .part, which the next one that writes into the folder removes.
 func Create(ctx context.Context, path string, fill func(io.Writer) error, progress func(int64)) (sum Summary, err error) {
 	if err := absent(path); err != nil {
 		return sum, err
 	}
-	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part") // mode 0600
+	sweep(filepath.Dir(path))
+	part, err := newPart(path)
 	if err != nil {
 		return sum, fmt.Errorf("write the backup: %w", err)
 	}
@@ -67,6 +69,43 @@ func Create(ctx context.Context, path string, fill func(io.Writer) error, progre
 		return sum, fmt.Errorf("name the backup: %w", err)
 	}
 	return sum, part.Close()
+}
+
+// partSuffix ends the names of files that are being written.
+const partSuffix = ".commserver.part"
+
+// sweep removes what killed processes have left: each is as large as a backup.
+func sweep(dir string) {
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		return // writing there says why
+	}
+	for _, e := range all {
+		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), partSuffix) {
+			removeLeft(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// newPart makes the file that is written, for its owner alone, and keeps others from removing it.
+func newPart(path string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partSuffix) // mode 0600
+		if err != nil {
+			return nil, err
+		}
+		looked := lock(f)
+		ours, err := f.Stat()
+		named, gone := os.Lstat(f.Name())
+		if !looked && err == nil && gone == nil && os.SameFile(ours, named) {
+			return f, nil
+		}
+		// Another process looked at it in between, and takes it for one that was left.
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+		_ = os.Remove(f.Name())
+	}
 }
 
 func absent(path string) error {
