@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +25,9 @@ ledger, and meanwhile kills, pauses and stops the processes. Then it reads every
 nothing accepted was lost, nothing was invented, and every extra copy is explained by an attempt whose outcome
 was recorded as unknown. Exit code 0: every promise held.
 
+With --restore a backup is taken in the middle, restored elsewhere in the end and released by that choice: nothing that was sent is sent again but by the choice,
+what the backup had comes to its end, and readers of events go on where they were.
+
 Without COMMS_DATABASE_URL it uses SQLite in a scratch folder. With it, --nodes processes share that PostgreSQL
 database, which must be empty: it is filled with test data.`
 
@@ -31,7 +36,7 @@ type proveFlags struct {
 	kills, messages, nodes, clients, apps, rate int
 	seed                                        uint64
 	limit, drain                                time.Duration
-	dir                                         string
+	dir, restore                                string
 	asJSON                                      bool
 }
 
@@ -55,6 +60,7 @@ func proveCommand(s Streams) *cobra.Command {
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of faults and requests; 0 = draw one")
 	flags.DurationVar(&f.limit, "limit", 10*time.Minute, "load and faults end after this, whatever was reached")
 	flags.DurationVar(&f.drain, "drain", 2*time.Minute, "time for the rest to become final")
+	flags.StringVar(&f.restore, "restore", "", "take a backup, restore it and release it by fail, policy or send; SQLite alone")
 	flags.StringVar(&f.dir, "dir", "", "scratch folder, kept afterwards; default: a temporary one, removed when every promise held")
 	flags.BoolVar(&f.asJSON, "json", false, "print the report as JSON")
 	return cmd
@@ -64,6 +70,9 @@ func runProve(ctx context.Context, f proveFlags, s Streams) error {
 	database := os.Getenv("COMMS_DATABASE_URL")
 	if f.nodes > 1 && database == "" {
 		return usageError{errors.New("several nodes need PostgreSQL: set COMMS_DATABASE_URL")}
+	}
+	if f.restore != "" && (database != "" || !slices.Contains([]string{"fail", "policy", "send"}, f.restore)) {
+		return usageError{errors.New("--restore must be fail, policy or send, and needs SQLite: leave COMMS_DATABASE_URL away")}
 	}
 	if f.seed == 0 {
 		f.seed = rand.Uint64N(1 << 32)
@@ -86,7 +95,7 @@ func runProve(ctx context.Context, f proveFlags, s Streams) error {
 	}
 	step, done := proveProgress(f, s.Err)
 	rep, err := prove.Run(ctx, prove.Config{Binary: binary, Dir: dir, Env: env, Nodes: f.nodes, Apps: f.apps, Clients: f.clients, Messages: f.messages,
-		Kills: f.kills, Rate: f.rate, Faults: []prove.Fault{prove.Pause, prove.Stop}, Seed: f.seed, Limit: f.limit, Drain: f.drain, Progress: step})
+		Kills: f.kills, Rate: f.rate, Faults: []prove.Fault{prove.Pause, prove.Stop}, Seed: f.seed, Limit: f.limit, Drain: f.drain, Progress: step, Restore: strings.ToUpper(f.restore)})
 	done()
 	if err != nil {
 		return fmt.Errorf("the run could not be made (its logs are in %s): %w", dir, err)

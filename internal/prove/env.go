@@ -3,13 +3,10 @@ package prove
 import "github.com/commserver/commserver/internal/seal"
 
 // Environment is what the processes of a run need: a short lease, so that
-// take-overs are many, and for PostgreSQL keys of their own. An empty database
+// take-overs are many, and keys of their own. An empty database
 // means SQLite in the data folder of the run.
 func Environment(database string) ([]string, error) {
 	env := []string{"COMMS_LEASE=3s", "COMMS_HEARTBEAT=1s", "COMMS_DATABASE_URL=" + database}
-	if database == "" {
-		return env, nil
-	}
 	ring, err := seal.GenerateRing("prove")
 	if err != nil {
 		return nil, err

@@ -133,6 +133,16 @@ func (h *hooks) all() map[string]*Heard {
 	return out
 }
 
+// posts is how many requests came.
+func (h *hooks) posts() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.heard {
+		n += e.Copies
+	}
+	return n
+}
+
 // told says whether an event of a message is posted to an endpoint without filter.
 func (e *Event) told() bool {
 	if e.To == nil || e.From != nil && *e.From == *e.To {

@@ -9,6 +9,9 @@
 // API. The checker is a pure function of the four. It knows nothing of the
 // server's database.
 //
+// A run may go on in a database that was restored from a backup of its middle (Config.Restore): then nothing that was sent is
+// sent again but by the choice of the release.
+//
 // A run is decided by its seed as far as the schedule of faults and requests
 // goes; what the machine does in between is real.
 package prove
@@ -41,6 +44,9 @@ type Config struct {
 	Drain    time.Duration // how long the rest may take to become final
 	// RestartDatabase restarts the database under the nodes; nil = not possible here.
 	RestartDatabase func(context.Context) error
+	// Restore makes the run take a backup of its middle, stop all nodes in the end, restore it elsewhere and go on there, with this choice about what may
+	// have been sent (FAIL, POLICY or SEND); "": not. RestoreInto names the empty PostgreSQL database for it; "": SQLite in a folder of Dir.
+	Restore, RestoreInto string
 	// Progress is told once a second how far the load has come; nil = silent.
 	Progress func(Progress)
 }
@@ -94,7 +100,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for what webhooks are to tell: %w", err)
 	}
-	return r.report(messages, heard, waits), nil
+	rep := r.report(messages, heard, waits)
+	if cfg.Restore != "" {
+		if err := r.goOn(ctx, rep, messages); err != nil {
+			return nil, fmt.Errorf("restore the backup and go on: %w", err)
+		}
+	}
+	return rep, nil
 }
 
 // run is the state of one run.
@@ -110,6 +122,7 @@ type run struct {
 
 	mu     sync.Mutex
 	counts map[Fault]int
+	saved  *saved // nil: no backup was taken yet
 }
 
 // underFaults drives load and faults until the goals are reached or the limit passes.
@@ -121,6 +134,7 @@ func (r *run) underFaults(ctx context.Context) {
 		wg.Go(func() { r.client(ctx, uint64(i)) })
 	}
 	wg.Go(func() { r.nemesis(ctx) })
+	wg.Go(func() { r.save(ctx) })
 	wg.Go(func() {
 		for tick := time.NewTicker(time.Second); ; {
 			select {
@@ -133,7 +147,7 @@ func (r *run) underFaults(ctx context.Context) {
 		}
 	})
 	for ctx.Err() == nil {
-		if r.history.accepted() >= r.cfg.Messages && r.count(Kill) >= r.cfg.Kills {
+		if r.history.accepted() >= r.cfg.Messages && r.count(Kill) >= r.cfg.Kills && r.isSaved() {
 			cancel()
 		}
 		pause(ctx, 100*time.Millisecond)

@@ -21,6 +21,17 @@ type Report struct {
 	Recovery  []time.Duration // from the start of a process to its first "ready", sorted
 	Notes     []string
 	PerSecond float64
+	// Of a run that went on in a database which was restored from its backup:
+	Restored *RestoredFindings `json:",omitempty"`
+	Doubtful int               // messages that may have been sent since the backup
+	Fresh    int               // accepted since
+}
+
+// violated adds a broken promise.
+func (r *Report) violated(rule, format string, a ...any) {
+	c := checker{f: r.Findings}
+	c.fail(rule, format, a...)
+	r.Findings = c.f
 }
 
 // OK says whether every promise held.
@@ -68,6 +79,11 @@ func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "copies %d   extra %d (unknown attempts %d)   unexplained %d   marked possibleDuplicate %d\n", r.Copies, r.Extra, r.Unknown, r.Unexplained, r.Marked)
 	fmt.Fprintf(w, "webhooks: events %d   posts %d   still waiting %d\n", r.Told, r.Posts, r.Waiting)
 	fmt.Fprintf(w, "for later %d   cancelled %d   answered more than once %d\n", r.Scheduled, r.Cancelled, r.Repeated)
+	if x := r.Restored; x != nil {
+		fmt.Fprintf(w, "restored: kept %d   lost with what came after the backup %d   may have been sent %d   have another history now %d   sent again %d   accepted since %d\n",
+			x.Kept, x.Lost, r.Doubtful, x.Changed, x.Again, r.Fresh)
+		fmt.Fprintf(w, "feeds: read on %d events   known already %d\n", x.Read, x.Repeated)
+	}
 	if n := len(r.Recovery); n > 0 {
 		fmt.Fprintf(w, "ready after a restart: p50 %s   p99 %s   max %s   (%d restarts)\n", round(r.Recovery[n/2]), round(r.Recovery[n*99/100]), round(r.Recovery[n-1]), n)
 	}
