@@ -273,6 +273,9 @@ func TestEndsAreSeenOnOtherNodesWithinFiveSeconds(t *testing.T) {
 	if err != nil || !w.is(b, admin.ID) || admin.Name != AdminName || admin.Role != comm.Admin {
 		t.Fatal(err)
 	}
+	if err := admin.Holds(t.Context()); err != nil {
+		t.Errorf("a call under way of the admin key's session: %v", err)
+	}
 	if w.is(w.node("another-admin-key"), admin.ID) || w.is(w.node(""), admin.ID) {
 		t.Error("the session outlives the key")
 	}

@@ -68,7 +68,7 @@ func (s *Session) Require(want comm.Role) error {
 // Holds answers the error that ends a call under way, because the session ended; nil: it goes on, also while that cannot be found out.
 func (s *Session) Holds(ctx context.Context) error {
 	now, err := s.service.find(ctx, s.hash, underWay)
-	if err != nil || now != nil && now.Role == s.Role {
+	if err != nil || now != nil && s.service.session(now).Role == s.Role {
 		return nil
 	}
 	return comm.E("unauthenticated", "The session ended while this call was under way: the call was stopped. What it had stored before stays stored.")
