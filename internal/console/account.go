@@ -59,7 +59,7 @@ func (v *visit) accountPage(status int, a *account) error {
 func (v *visit) changePassword() error {
 	a, in := newAccount(), v.r.PostForm
 	if in.Get("new") != in.Get("again") {
-		a.Password.Error, a.Password.Fields[2].Error = "Look at these again; nothing was changed.", "It is not the same as the new password."
+		a.Password.Error, a.Password.Fields[2].Error = lookAgain, "It is not the same as the new password."
 		return v.accountPage(http.StatusBadRequest, a)
 	}
 	if err := send(v, "", http.MethodPost, sessionPath+"/password", map[string]string{"current": in.Get("current"), "new": in.Get("new")}, nil); err != nil {

@@ -113,6 +113,9 @@ func slugOf(name string) string {
 func (v *visit) createApp() error {
 	f, in := newAppForm(), v.r.PostForm
 	f.take(in)
+	if f.lacks(in, "scopes") {
+		return v.newAppPage(http.StatusBadRequest, f)
+	}
 	ask := client.AdminApp{Name: strings.TrimSpace(in.Get("name")), Slug: strings.TrimSpace(in.Get("slug")), Scopes: in["scopes"]}
 	if ask.Slug == "" {
 		ask.Slug = slugOf(ask.Name)
@@ -346,6 +349,9 @@ func (v *visit) createKey() error {
 	}
 	f, in := newKeyForm(), v.r.PostForm
 	f.take(in)
+	if f.lacks(in, "scopes") {
+		return v.newKeyPage(http.StatusBadRequest, app, f)
+	}
 	admin, err := v.admin()
 	if err != nil {
 		return err

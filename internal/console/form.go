@@ -100,6 +100,9 @@ func (f *form) take(sent url.Values) {
 	}
 }
 
+// lookAgain is said above a form with fields that are wrong.
+const lookAgain = "Look at these again; nothing was changed."
+
 // blame puts the API's words beside the fields that they are about, and answers whether the error is one that a form can show.
 func (f *form) blame(err error) bool {
 	var e *client.Error
@@ -108,7 +111,7 @@ func (f *form) blame(err error) bool {
 	}
 	f.Error = e.Message
 	if len(e.Fields) > 0 { // they say more than the sentence for programs
-		f.Error = "Look at these again; nothing was changed."
+		f.Error = lookAgain
 	}
 	for path, why := range e.Fields {
 		if one := f.about(path); one != nil {
@@ -117,6 +120,15 @@ func (f *form) blame(err error) bool {
 			f.Lost = append(f.Lost, path+": "+why)
 		}
 	}
+	return true
+}
+
+// lacks says beside a field that something of it has to be chosen, where nothing was: the API would take the usual choice.
+func (f *form) lacks(sent url.Values, name string) bool {
+	if len(sent[name]) > 0 {
+		return false
+	}
+	f.Error, f.about(name).Error = lookAgain, "Choose at least one."
 	return true
 }
 

@@ -138,3 +138,16 @@ func TestTheQueueIsMovedFromItsPage(t *testing.T) {
 		t.Error("who may only look is offered to pause")
 	}
 }
+
+// TestAKeyWithoutRights: nothing ticked is not taken for the usual rights.
+func TestAKeyWithoutRights(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	c := open(t, api)
+	for path, call := range map[string]string{newAppPath: "POST /api/admin/apps", appsPath + "/shop/keys/new": "POST /api/admin/apps/a/keys"} {
+		status, _, body := post(t, c, path, url.Values{"name": {"CI"}})
+		if status != http.StatusBadRequest || !strings.Contains(body, "Choose at least one.") || len(api.asked(call)) > 0 {
+			t.Errorf("%s: %d, %v", path, status, api.asked(call))
+		}
+	}
+}
