@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/commserver/commserver/client"
 )
@@ -105,7 +106,7 @@ func (v *visit) replayForm() *form {
 	return &form{Fields: []field{
 		{Name: "state", Label: "Which", Kind: choiceField, Must: true, Value: "failed", Choose: []choice{{"failed", "Those that failed for good", ""}, {"delivered", "Those that were delivered, once more", ""}}},
 		{Name: "createdAfter", Label: "Made after (UTC)", Kind: momentField, Must: true, Value: v.now().UTC().Add(-day).Format("2006-01-02T15:04")},
-		{Name: "createdBefore", Label: "Made before (UTC)", Kind: momentField, Must: true, Value: v.now().UTC().Format("2006-01-02T15:04")},
+		{Name: "createdBefore", Label: "Made before (UTC)", Kind: momentField, Must: true, Value: v.now().UTC().Add(time.Minute).Format("2006-01-02T15:04")}, // of this minute, too
 	}}
 }
 
