@@ -139,7 +139,7 @@ func (v *visit) enter() error {
 		return refusal{http.StatusForbidden, "This form is of an earlier session.", "Go back, load the page again and send it once more. Nothing was changed."}
 	}
 	if !v.user.can(v.route.may) {
-		return refusal{http.StatusForbidden, "Your role does not allow this.", "It takes the right to " + string(v.route.may) + ". Ask an administrator of this server."}
+		return forbidden(v.route.may)
 	}
 	return nil
 }
@@ -151,6 +151,11 @@ type refusal struct {
 }
 
 func (e refusal) Error() string { return e.what }
+
+// forbidden is the error for what a role may not do.
+func forbidden(may act) error {
+	return refusal{http.StatusForbidden, "Your role does not allow this.", "It takes the right to " + string(may) + ". Ask an administrator of this server."}
+}
 
 // missing is the error for what is not there.
 func missing(what string) error {

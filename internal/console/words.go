@@ -54,6 +54,12 @@ func (c *Console) funcs() template.FuncMap {
 		"lasted":        c.lasted,
 		"source":        func(s string) string { return wordsOr(sourceWords, s) },
 		"add":           func(a, b int) int { return a + b },
+		"when": func(so bool, words string) string {
+			if !so {
+				return ""
+			}
+			return words
+		},
 	}
 }
 
