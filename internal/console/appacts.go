@@ -9,29 +9,28 @@ import (
 	"github.com/commserver/commserver/client"
 )
 
-// appAct is something that is done to an app as a whole, after it was confirmed.
-type appAct struct {
-	Word, Name         string
-	Danger             bool
-	may                act
-	when               func(*client.App) bool // it makes sense
-	title, lead        string
-	points             []string
-	button, done, typo string
-	do                 func(v *visit, a *client.Admin, app *client.App) error
-}
-
 // change is an act that changes the app's settings.
-func change(c client.AdminApp) func(*visit, *client.Admin, *client.App) error {
-	return func(v *visit, a *client.Admin, app *client.App) error {
+func change(c client.AdminApp) func(*visit, *client.App) error {
+	return byAdmin(func(v *visit, a *client.Admin, app *client.App) error {
 		_, err := a.UpdateApp(v.ctx(), app.ID, c)
 		return err
+	})
+}
+
+// byAdmin gives an act what calls the API.
+func byAdmin(do func(v *visit, a *client.Admin, app *client.App) error) func(*visit, *client.App) error {
+	return func(v *visit, app *client.App) error {
+		a, err := v.admin()
+		if err != nil {
+			return err
+		}
+		return do(v, a, app)
 	}
 }
 
-// appActs is the table of what can be done to an app.
-func appActs() []appAct {
-	return []appAct{
+// appDeeds is the table of what can be done to an app as a whole.
+func appDeeds() []deed[*client.App] {
+	return []deed[*client.App]{
 		{Word: "live", Name: "Take it live", may: actRule, when: func(a *client.App) bool { return a.SandboxMode }, title: "Take the app live?", lead: "From now on its messages go to real people.",
 			points: []string{"Messages that were accepted in the sandbox stay there.", "They go out by the app's own providers, or by the server's where it has none.", "Its keys stay as they are."},
 			button: "Take it live", done: "The app is live.", do: change(client.AdminApp{SandboxMode: new(false)})},
@@ -40,76 +39,46 @@ func appActs() []appAct {
 			button: "Put it into the sandbox", done: "The app is in the sandbox.", do: change(client.AdminApp{SandboxMode: new(true)})},
 		{Word: "pause", Name: "Pause the queue", may: actOperate, when: func(a *client.App) bool { return a.QueueState != "PAUSED" }, title: "Pause the app's queue?", lead: "Nothing of it is started until the queue is resumed.",
 			points: []string{"New messages are accepted and wait.", "Calls that are under way end as they do.", "Messages with a time to live may expire meanwhile."},
-			button: "Pause the queue", done: "The queue is paused.", do: func(v *visit, a *client.Admin, app *client.App) error {
+			button: "Pause the queue", done: "The queue is paused.", do: byAdmin(func(v *visit, a *client.Admin, app *client.App) error {
 				_, err := a.PauseQueue(v.ctx(), app.ID)
 				return err
-			}},
+			})},
 		{Word: "drain", Name: "Drain the queue", may: actOperate, when: func(a *client.App) bool { return a.QueueState == "RUNNING" }, title: "Drain the app's queue?", lead: "What waits goes out, and new messages are refused until the queue is resumed.",
 			points: []string{"New messages are answered 503 with Retry-After.", "Requests with a known idempotency key are answered as before."},
-			button: "Drain the queue", done: "The queue is drained: new messages are refused.", do: func(v *visit, a *client.Admin, app *client.App) error {
+			button: "Drain the queue", done: "The queue is drained: new messages are refused.", do: byAdmin(func(v *visit, a *client.Admin, app *client.App) error {
 				_, err := a.DrainQueue(v.ctx(), app.ID)
 				return err
-			}},
+			})},
 		{Word: "resume", Name: "Resume the queue", may: actOperate, when: func(a *client.App) bool { return a.QueueState != "RUNNING" }, title: "Resume the app's queue?", lead: "What waits is sent from now on, and new messages are accepted.",
 			points: []string{"What has waited goes out at the pace that its providers allow."},
-			button: "Resume the queue", done: "The queue runs again.", do: func(v *visit, a *client.Admin, app *client.App) error {
+			button: "Resume the queue", done: "The queue runs again.", do: byAdmin(func(v *visit, a *client.Admin, app *client.App) error {
 				_, err := a.ResumeQueue(v.ctx(), app.ID)
 				return err
-			}},
+			})},
 		{Word: "off", Name: "Switch the app off", may: actRule, Danger: true, when: func(a *client.App) bool { return a.IsActive }, title: "Switch the app off?", lead: "Its keys are refused, and its messages wait.",
 			points: []string{"Its programs are answered 401, on every node within five seconds.", "Nothing is lost; it can be switched on again."},
 			button: "Switch it off", done: "The app is off.", do: change(client.AdminApp{IsActive: new(false)})},
 		{Word: "on", Name: "Switch the app on", may: actRule, when: func(a *client.App) bool { return !a.IsActive }, title: "Switch the app on?", lead: "Its keys open again, and what waits is sent.",
 			button: "Switch it on", done: "The app is on.", do: change(client.AdminApp{IsActive: new(true)})},
-		{Word: "delete", Name: "Delete the app", may: actRule, Danger: true, when: func(*client.App) bool { return true }, title: "Delete the app for good?", lead: "It cannot be brought back.", typo: "slug",
+		{Word: "delete", Name: "Delete the app", may: actRule, Danger: true, when: func(*client.App) bool { return true }, title: "Delete the app for good?", lead: "It cannot be brought back.", typed: true, ends: true,
 			points: []string{"Its keys end at once, on every node within five seconds.", "Its messages, templates, suppressions, providers and webhooks can no longer be read by anybody.", "Its slug is free for another app."},
-			button: "Delete the app", done: "The app is deleted.", do: func(v *visit, a *client.Admin, app *client.App) error { return a.DeleteApp(v.ctx(), app.ID, app.Slug) }},
+			button: "Delete the app", done: "The app is deleted.", do: byAdmin(func(v *visit, a *client.Admin, app *client.App) error { return a.DeleteApp(v.ctx(), app.ID, app.Slug) })},
 	}
 }
 
-// theAct finds the act of the path, if the role may do it.
-func (v *visit) theAct() (*appAct, error) {
-	for _, one := range appActs() {
-		if one.Word != v.param("act") {
-			continue
-		}
-		if !v.user.can(one.may) {
-			return nil, refusal{http.StatusForbidden, "Your role does not allow this.", "It takes the right to " + string(one.may) + "."}
-		}
-		return &one, nil
-	}
-	return nil, missing("page")
-}
-
-func (v *visit) confirmAppAct() error {
-	one, err := v.theAct()
-	if err != nil {
-		return err
-	}
+// anApp is the app of the path as what is done to it speaks of it.
+func (v *visit) anApp() (*subject[*client.App], error) {
 	app, err := v.theApp()
 	if err != nil {
-		return err
-	}
-	return v.confirmAct(one, app, "")
-}
-
-func (v *visit) confirmAct(one *appAct, app *client.App, wrong string) error {
-	counts, err := v.waitsOf(app)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	at := appsPath + "/" + app.Slug
-	back := v.cameFrom(at)
-	x := confirmation{Title: one.title, Lead: app.Name + ": " + one.lead, Points: append(append([]string{}, counts...), one.points...), Action: at + "/do/" + one.Word, Button: one.button,
-		Calm: !one.Danger, Back: back, Trail: []crumb{{"Apps", appsPath}, {app.Name, at}}, Error: wrong}
-	if back != at {
-		x.Fields = []hidden{{"from", back}}
-	}
-	if one.typo != "" {
-		x.Type = app.Slug
-	}
-	return v.confirm(x)
+	return &subject[*client.App]{x: app, name: app.Name, at: at, from: v.cameFrom(at), list: appsPath, acts: at + "/do/", typed: app.Slug, trail: []crumb{{"Apps", appsPath}, {app.Name, at}}, counts: v.waitsOf}, nil
 }
+
+func (v *visit) confirmAppAct() error { return confirmDeed(v, appDeeds(), v.param("act"), v.anApp) }
+
+func (v *visit) appAct() error { return runDeed(v, appDeeds(), v.param("act"), v.anApp) }
 
 // backlogOf counts what waits of an app. The totals that come with a page of the queue are of all apps.
 func (v *visit) backlogOf(app *client.App) (client.QueueTotals, error) {
@@ -143,32 +112,6 @@ func (v *visit) waitsOf(app *client.App) ([]string, error) {
 		words += fmt.Sprintf(", and %s under way", plural(t.Sending, "call is", "calls are"))
 	}
 	return []string{words + "."}, nil
-}
-
-func (v *visit) appAct() error {
-	one, err := v.theAct()
-	if err != nil {
-		return err
-	}
-	app, err := v.theApp()
-	if err != nil {
-		return err
-	}
-	if one.typo != "" && v.r.PostForm.Get("confirm") != app.Slug {
-		return v.confirmAct(one, app, "What was typed is not "+app.Slug+". Nothing was changed.")
-	}
-	admin, err := v.admin()
-	if err != nil {
-		return err
-	}
-	at := v.cameFrom(appsPath + "/" + app.Slug)
-	if err := one.do(v, admin, app); err != nil {
-		return v.undone(at, err)
-	}
-	if one.Word == "delete" {
-		at = appsPath
-	}
-	return v.done(at, one.done)
 }
 
 // theKey finds a key of the app.

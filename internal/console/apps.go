@@ -154,7 +154,7 @@ type appPage struct {
 	Queue  client.QueueTotals
 	Links  []appLink
 	At     string
-	Acts   []appAct
+	Acts   []deed[*client.App]
 }
 
 type appLink struct{ Name, Icon, Path string }
@@ -200,11 +200,7 @@ func (v *visit) showApp() error {
 			p.Links = append(p.Links, appLink{s.Name, s.Icon, s.Path + "?app=" + url.QueryEscape(app.Slug)})
 		}
 	}
-	for _, one := range appActs() {
-		if one.when(app) && v.user.can(one.may) {
-			p.Acts = append(p.Acts, one)
-		}
-	}
+	p.Acts = offered(v, appDeeds(), app)
 	return v.show("app", page{Title: app.Name, Trail: []crumb{{"Apps", appsPath}}, Data: p})
 }
 

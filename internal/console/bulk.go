@@ -101,7 +101,7 @@ func (v *visit) runBulk() error {
 		return err
 	}
 	b.Done, b.Failed = whole(v.r.PostForm.Get("done")), whole(v.r.PostForm.Get("failed"))
-	admin, err := v.admin()
+	d, err := theDeed(v, messageDeeds(), b.Action)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (v *visit) runBulk() error {
 			return err
 		}
 		for i := range found.Data {
-			if err := b.one(v, admin, found.Data[i].ID); err != nil {
+			if err := b.one(v, d, &found.Data[i]); err != nil {
 				return err
 			}
 		}
@@ -132,8 +132,8 @@ func (v *visit) runBulk() error {
 }
 
 // one does it to one message. What the API refuses is counted, and some of it told.
-func (b *bulk) one(v *visit, admin *client.Admin, id string) error {
-	err := deeds()[b.Action].do(v, admin, id)
+func (b *bulk) one(v *visit, d *deed[*client.AppMessage], m *client.AppMessage) error {
+	err := d.do(v, m)
 	var e *client.Error
 	switch {
 	case err == nil:
@@ -141,7 +141,7 @@ func (b *bulk) one(v *visit, admin *client.Admin, id string) error {
 	case errors.As(err, &e) && (e.Status == http.StatusConflict || e.Status == http.StatusNotFound):
 		b.Failed++
 		if len(b.Refused) < bulkShown {
-			b.Refused = append(b.Refused, id+": "+e.Message)
+			b.Refused = append(b.Refused, m.ID+": "+e.Message)
 		}
 	default:
 		return err

@@ -14,18 +14,17 @@ import (
 
 // messagePage is a message as a story.
 type messagePage struct {
-	M     *client.AppMessage
-	Story story.Story
-	Tone  string
-	Lines []storyLine
-	Live  bool // it still changes by itself
-	// May be cancelled, or queued again.
-	Cancel, Retry bool
-	HTML          bool // the body is shown in a frame
-	Gone          string
-	Metadata      string
-	Posts         []posted // what webhooks were told of it
-	PostsAway     bool     // that cannot be read now
+	M         *client.AppMessage
+	Story     story.Story
+	Tone      string
+	Lines     []storyLine
+	Live      bool // it still changes by itself
+	Acts      []deed[*client.AppMessage]
+	HTML      bool // the body is shown in a frame
+	Gone      string
+	Metadata  string
+	Posts     []posted // what webhooks were told of it
+	PostsAway bool     // that cannot be read now
 }
 
 // posted is an event of a message on its way to an endpoint, with the page that shows it.
@@ -65,7 +64,7 @@ func (v *visit) showMessage() error {
 		return err
 	}
 	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when), Tone: tone(m.Status), Live: !m.Final() || recent(m, v.now()), HTML: m.Channel == client.Email && m.Body != "",
-		Cancel: m.Status == "QUEUED", Retry: m.Status == "FAILED" || m.Status == "CANCELLED", Gone: gone[m.ContentRemoved]}
+		Acts: offered(v, messageDeeds(), m), Gone: gone[m.ContentRemoved]}
 	p.Lines = lines(m.Events)
 	if len(m.Metadata) > 0 && string(m.Metadata) != "null" && string(m.Metadata) != "{}" {
 		p.Metadata = pretty(m.Metadata)
@@ -190,45 +189,46 @@ func (v *visit) frame(markup bool, body, scheme string) error {
 		`<style>:root{color-scheme:`+look+`}body{font-family:system-ui,sans-serif;margin:16px;overflow-wrap:anywhere}pre{white-space:pre-wrap}</style>`+body))
 }
 
-// deed is something that is done to a message.
-type deed struct {
-	title, lead, button, done string
-	calm                      bool
-	points                    func(m *client.AppMessage) []string
-	do                        func(v *visit, a *client.Admin, id string) error
-}
-
-func deeds() map[string]deed {
-	return map[string]deed{
-		"cancel": {title: "Cancel this message?", button: "Cancel the message", done: "The message is cancelled.", lead: "It will not be sent.",
-			points: func(*client.AppMessage) []string {
-				return []string{"It is taken out of the queue at once.", "A call of a provider that has begun is not stopped: then the answer decides, and you are told.", "It can be queued again later."}
-			},
-			do: func(v *visit, a *client.Admin, id string) error { _, err := a.CancelMessage(v.ctx(), id); return err }},
-		"retry": {title: "Queue this message again?", button: "Queue it again", done: "The message is queued again.", calm: true, lead: "It is sent as soon as its turn comes.",
-			points: func(m *client.AppMessage) []string {
-				out := []string{"The attempts begin anew, with the provider configurations of now."}
-				if m.MayHaveBeenSent || m.PossibleDuplicate {
-					out = append(out, "An earlier attempt had no answer: the recipient may get it twice.")
+// messageDeeds is the table of what can be done to a message.
+func messageDeeds() []deed[*client.AppMessage] {
+	return []deed[*client.AppMessage]{
+		{Word: "cancel", Name: "Cancel it", Danger: true, when: func(m *client.AppMessage) bool { return m.Status == "QUEUED" }, title: "Cancel this message?", lead: "It will not be sent.",
+			points: []string{"It is taken out of the queue at once.", "A call of a provider that has begun is not stopped: then the answer decides, and you are told.", "It can be queued again later."},
+			button: "Cancel the message", done: "The message is cancelled.", do: func(v *visit, m *client.AppMessage) error {
+				a, err := v.admin()
+				if err == nil {
+					_, err = a.CancelMessage(v.ctx(), m.ID)
 				}
-				return out
+				return err
+			}},
+		{Word: "retry", Name: "Queue it again", when: func(m *client.AppMessage) bool { return m.Status == "FAILED" || m.Status == "CANCELLED" }, title: "Queue this message again?", lead: "It is sent as soon as its turn comes.",
+			points: []string{"The attempts begin anew, with the provider configurations of now."}, also: func(m *client.AppMessage) []string {
+				if !m.MayHaveBeenSent && !m.PossibleDuplicate {
+					return nil
+				}
+				return []string{"An earlier attempt had no answer: the recipient may get it twice."}
 			},
-			do: func(v *visit, a *client.Admin, id string) error { _, err := a.RetryMessage(v.ctx(), id); return err }},
+			button: "Queue it again", done: "The message is queued again.", do: func(v *visit, m *client.AppMessage) error {
+				a, err := v.admin()
+				if err == nil {
+					_, err = a.RetryMessage(v.ctx(), m.ID)
+				}
+				return err
+			}},
 	}
 }
 
-func (v *visit) confirmMessage() error {
-	one, ok := deeds()[v.param("action")]
-	if !ok {
-		return missing("page")
-	}
+// aMessage is the message of the path as what is done to it speaks of it.
+func (v *visit) aMessage() (*subject[*client.AppMessage], error) {
 	m, err := v.theMessage()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	at := messagesPath + "/" + m.ID
-	return v.confirm(confirmation{Title: one.title, Lead: one.lead, Points: append([]string{fmt.Sprintf("%s, of the app %s.", titleWithAddress(m), m.App.Name)}, one.points(m)...),
-		Action: at + "/" + v.param("action"), Button: one.button, Calm: one.calm, Back: at, Trail: []crumb{{"Messages", messagesPath}, {titleOf(m), at}}})
+	return &subject[*client.AppMessage]{x: m, at: at, acts: at + "/", trail: []crumb{{"Messages", messagesPath}, {titleOf(m), at}},
+		counts: func(m *client.AppMessage) ([]string, error) {
+			return []string{fmt.Sprintf("%s, of the app %s.", titleWithAddress(m), m.App.Name)}, nil
+		}}, nil
 }
 
 func titleWithAddress(m *client.AppMessage) string {
@@ -238,18 +238,13 @@ func titleWithAddress(m *client.AppMessage) string {
 	return titleOf(m)
 }
 
+func (v *visit) confirmMessage() error {
+	return confirmDeed(v, messageDeeds(), v.param("action"), v.aMessage)
+}
+
+// changeMessage asks for no more than the act: the API answers what the message is.
 func (v *visit) changeMessage() error {
-	one, ok := deeds()[v.param("action")]
-	if !ok {
-		return missing("page")
-	}
-	admin, err := v.admin()
-	if err != nil {
-		return err
-	}
-	at := messagesPath + "/" + v.param("id")
-	if err := one.do(v, admin, v.param("id")); err != nil {
-		return v.undone(at, err)
-	}
-	return v.done(at, one.done)
+	return runDeed(v, messageDeeds(), v.param("action"), func() (*subject[*client.AppMessage], error) {
+		return &subject[*client.AppMessage]{x: &client.AppMessage{Stored: client.Stored{ID: v.param("id")}}, at: messagesPath + "/" + v.param("id")}, nil
+	})
 }

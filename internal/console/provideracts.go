@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -46,7 +47,7 @@ type oneProvider struct {
 	Verify, Test string // paths of its forms
 	Edit         string
 	Settings     []changed // by the table of fields; secrets are masked
-	Acts         []providerDeed
+	Acts         []deed[*providerAt]
 	Health       *healthCard
 	Checked      *checked
 	Tried        *tried
@@ -96,11 +97,7 @@ func (v *visit) providerPage(status int, x *providerAt, p *oneProvider) error {
 	p.providerAt, p.Title, p.Docs = x, v.c.titleOf(x.P.ProviderType), "/docs/providers/"+strings.ToLower(x.P.ProviderType)
 	p.Verify, p.Test, p.Edit = x.to("/verify"), x.to("/test"), x.to("/edit")
 	p.Settings, p.Health = settingsOf(x), newHealth(x)
-	for _, one := range providerDeeds() {
-		if one.when(x) {
-			p.Acts = append(p.Acts, one)
-		}
-	}
+	p.Acts = offered(v, providerDeeds(), x)
 	return v.showStatus(status, "provider", page{Title: x.P.Name, Trail: x.trail(false), Data: p})
 }
 
@@ -210,24 +207,14 @@ func (v *visit) testProvider() error {
 	return v.providerPage(http.StatusOK, x, p)
 }
 
-// providerDeed is something that is done to a configuration after it was confirmed.
-type providerDeed struct {
-	Word, Name   string
-	Danger       bool
-	when         func(*providerAt) bool
-	title, lead  string
-	points       []string
-	button, done string
-	do           func(v *visit, x *providerAt) error
-}
-
 // providerChange makes the act that changes one member.
 func providerChange(member string, value any) func(*visit, *providerAt) error {
 	return func(v *visit, x *providerAt) error { return v.changeProvider(x, map[string]any{member: value}) }
 }
 
-func providerDeeds() []providerDeed {
-	return []providerDeed{
+// providerDeeds is the table of what can be done to a configuration.
+func providerDeeds() []deed[*providerAt] {
+	return []deed[*providerAt]{
 		{Word: "pin", Name: "Pin it", when: func(x *providerAt) bool { return !x.P.Pinned && x.P.IsActive }, title: "Pin this provider?", lead: "It is tried first, whatever happens.",
 			points: []string{"It is never passed by because it fails: a call of it is made for each message, even while it is down.", "The others are tried after it, in their order."}, button: "Pin it", done: "The provider is pinned.", do: providerChange("pinned", true)},
 		{Word: "unpin", Name: "Unpin it", when: func(x *providerAt) bool { return x.P.Pinned }, title: "Unpin this provider?", lead: "It goes back to its place in the chain, and is passed by while it fails.", button: "Unpin it", done: "The provider is not pinned any more.", do: providerChange("pinned", false)},
@@ -240,7 +227,7 @@ func providerDeeds() []providerDeed {
 				const week = 7 * 24 * 60 * 60
 				return send(v, x.slug(), http.MethodPost, x.api()+"/"+client.Escape(x.P.ID)+"/rotate-callback", map[string]any{"overlapSeconds": week}, nil)
 			}},
-		{Word: "delete", Name: "Delete it", Danger: true, when: func(*providerAt) bool { return true }, title: "Delete this provider?", lead: "It cannot be brought back.",
+		{Word: "delete", Name: "Delete it", Danger: true, ends: true, when: func(*providerAt) bool { return true }, title: "Delete this provider?", lead: "It cannot be brought back.",
 			points: []string{"Messages go to the next one of the chain; where there is none, they wait.", "Reports that it still sends are no longer taken.", "Its credentials go with it."}, button: "Delete the provider", done: "The provider is deleted.",
 			do: func(v *visit, x *providerAt) error {
 				return send(v, x.slug(), http.MethodDelete, x.api()+"/"+client.Escape(x.P.ID), nil, nil)
@@ -248,34 +235,17 @@ func providerDeeds() []providerDeed {
 	}
 }
 
-func (v *visit) theProviderDeed() (*providerAt, *providerDeed, error) {
-	for _, one := range providerDeeds() {
-		if one.Word == v.param("act") {
-			x, err := v.theProvider()
-			return x, &one, err
-		}
+// aProvider is the configuration of the path as what is done to it speaks of it.
+func (v *visit) aProvider() (*subject[*providerAt], error) {
+	x, err := v.theProvider()
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil, missing("page")
+	return &subject[*providerAt]{x: x, name: x.P.Name + " of " + x.Owner(), at: x.to(""), list: providersPath + x.Query(), acts: providersPath + "/" + url.PathEscape(x.P.ID) + "/do/", query: x.Query(), trail: x.trail(true)}, nil
 }
 
 func (v *visit) confirmProviderAct() error {
-	x, one, err := v.theProviderDeed()
-	if err != nil {
-		return err
-	}
-	return v.confirm(confirmation{Title: one.title, Lead: x.P.Name + " of " + x.Owner() + ": " + one.lead, Points: one.points, Action: x.to("/do/" + one.Word), Button: one.button, Calm: !one.Danger, Back: x.to(""), Trail: x.trail(true)})
+	return confirmDeed(v, providerDeeds(), v.param("act"), v.aProvider)
 }
 
-func (v *visit) providerAct() error {
-	x, one, err := v.theProviderDeed()
-	if err != nil {
-		return err
-	}
-	if err := one.do(v, x); err != nil {
-		return v.undone(x.to(""), err)
-	}
-	if one.Danger {
-		return v.done(providersPath+x.Query(), one.done)
-	}
-	return v.done(x.to(""), one.done)
-}
+func (v *visit) providerAct() error { return runDeed(v, providerDeeds(), v.param("act"), v.aProvider) }

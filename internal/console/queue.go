@@ -54,13 +54,11 @@ func (v *visit) queueActs(u *client.QueueUnit) (out []queueAct) {
 		from += "?" + q
 	}
 	app := &client.App{QueueState: u.QueueState}
-	for _, one := range appActs() {
+	for _, one := range offered(v, appDeeds(), app) {
 		switch one.Word {
 		case "pause", "drain", "resume":
-			if one.when(app) && v.user.can(one.may) {
-				name, _, _ := strings.Cut(one.Name, " ")
-				out = append(out, queueAct{name, appsPath + "/" + url.PathEscape(u.App.Slug) + "/do/" + one.Word + "?" + url.Values{"from": {from}}.Encode(), one.Name + " of " + u.App.Name})
-			}
+			name, _, _ := strings.Cut(one.Name, " ")
+			out = append(out, queueAct{name, appsPath + "/" + url.PathEscape(u.App.Slug) + "/do/" + one.Word + "?" + url.Values{"from": {from}}.Encode(), one.Name + " of " + u.App.Name})
 		}
 	}
 	return out

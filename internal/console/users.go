@@ -128,7 +128,7 @@ type userPage struct {
 	U    *person
 	At   string
 	Form *form
-	Acts []userDeed
+	Acts []deed[*person]
 }
 
 func userForm(u *person) *form {
@@ -147,12 +147,7 @@ func (v *visit) showUser() error {
 }
 
 func (v *visit) userPage(status int, u *person, f *form) error {
-	p := userPage{U: u, At: usersPath + "/" + u.ID, Form: f}
-	for _, one := range userDeeds() {
-		if one.when(u) {
-			p.Acts = append(p.Acts, one)
-		}
-	}
+	p := userPage{U: u, At: usersPath + "/" + u.ID, Form: f, Acts: offered(v, userDeeds(), u)}
 	return v.showStatus(status, "user", page{Title: u.Name, Trail: []crumb{{"Users", usersPath}}, Data: &p})
 }
 
@@ -173,34 +168,22 @@ func (v *visit) changeUser(u *person, change map[string]any) error {
 	return send(v, "", http.MethodPatch, apiUsers+"/"+client.Escape(u.ID), change, nil)
 }
 
-// userDeed is something that is done to a user after it was confirmed.
-type userDeed struct {
-	Word, Name   string
-	Danger       bool
-	when         func(*person) bool
-	title, lead  string
-	points       []string
-	button, done string
-	do           func(v *visit, u *person) error
-}
-
 // userChange makes the act that changes one member of a user.
 func userChange(member string, value any) func(*visit, *person) error {
 	return func(v *visit, u *person) error { return v.changeUser(u, map[string]any{member: value}) }
 }
 
-const passwordAct = "password"
-
-func userDeeds() []userDeed {
-	return []userDeed{
-		{Word: passwordAct, Name: "Give another password", when: func(u *person) bool { return u.IsActive }, title: "Give this user another password?", lead: "The one of now ends, and so do the user's sessions.",
-			points: []string{"The new one is shown once, for you to hand over.", "It works for seven days, and only for choosing another one."}, button: "Make a password"},
+// userDeeds is the table of what can be done to a user.
+func userDeeds() []deed[*person] {
+	return []deed[*person]{
+		{Word: "password", Name: "Give another password", when: func(u *person) bool { return u.IsActive }, title: "Give this user another password?", lead: "The one of now ends, and so do the user's sessions.",
+			points: []string{"The new one is shown once, for you to hand over.", "It works for seven days, and only for choosing another one."}, button: "Make a password", shows: (*visit).givePassword},
 		{Word: "factor", Name: "Take the second factor away", when: func(u *person) bool { return u.SecondFactor }, title: "Take the second factor away?", lead: "From then on the password alone is enough.",
 			points: []string{"Do this only for somebody who lost their authenticator, and whom you know.", "The user's sessions end."}, button: "Take it away", done: "The second factor is gone.", do: userChange("secondFactor", false)},
 		{Word: "off", Name: "Lock the user out", when: func(u *person) bool { return u.IsActive }, title: "Lock this user out?", lead: "The user can no longer sign in.",
 			points: []string{"Their sessions end, on every node within five seconds.", "They can be let in again."}, button: "Lock them out", done: "The user is locked out.", do: userChange("isActive", false)},
 		{Word: "on", Name: "Let the user in again", when: func(u *person) bool { return !u.IsActive }, title: "Let this user in again?", lead: "The user can sign in as before.", button: "Let them in", done: "The user may sign in again.", do: userChange("isActive", true)},
-		{Word: "delete", Name: "Delete the user", Danger: true, when: func(*person) bool { return true }, title: "Delete this user?", lead: "It cannot be brought back.",
+		{Word: "delete", Name: "Delete the user", Danger: true, ends: true, when: func(*person) bool { return true }, title: "Delete this user?", lead: "It cannot be brought back.",
 			points: []string{"Their sessions end, on every node within five seconds.", "What they did stays in the audit log under their name."}, button: "Delete the user", done: "The user is deleted.",
 			do: func(v *visit, u *person) error {
 				return send(v, "", http.MethodDelete, apiUsers+"/"+client.Escape(u.ID), nil, nil)
@@ -208,43 +191,25 @@ func userDeeds() []userDeed {
 	}
 }
 
-func (v *visit) theUserDeed() (*person, *userDeed, error) {
-	for _, one := range userDeeds() {
-		if one.Word == v.param("act") {
-			u, err := v.theUser()
-			return u, &one, err
-		}
+// givePassword gives a user another password, and shows it.
+func (v *visit) givePassword(u *person) error {
+	password := startPassword()
+	if err := v.changeUser(u, map[string]any{"password": password}); err != nil {
+		return v.undone(usersPath+"/"+u.ID, err)
 	}
-	return nil, nil, missing("page")
+	return v.showPassword(u, password, "The password is made")
 }
 
-func (v *visit) confirmUserAct() error {
-	u, one, err := v.theUserDeed()
+// aUser is the user of the path as what is done to them speaks of them.
+func (v *visit) aUser() (*subject[*person], error) {
+	u, err := v.theUser()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	at := usersPath + "/" + u.ID
-	return v.confirm(confirmation{Title: one.title, Lead: u.Name + ": " + one.lead, Points: one.points, Action: at + "/do/" + one.Word, Button: one.button, Calm: !one.Danger, Back: at, Trail: []crumb{{"Users", usersPath}, {u.Name, at}}})
+	return &subject[*person]{x: u, name: u.Name, at: at, list: usersPath, acts: at + "/do/", trail: []crumb{{"Users", usersPath}, {u.Name, at}}}, nil
 }
 
-func (v *visit) userAct() error {
-	u, one, err := v.theUserDeed()
-	if err != nil {
-		return err
-	}
-	at := usersPath + "/" + u.ID
-	if one.Word == passwordAct {
-		password := startPassword()
-		if err := v.changeUser(u, map[string]any{"password": password}); err != nil {
-			return v.undone(at, err)
-		}
-		return v.showPassword(u, password, "The password is made")
-	}
-	if err := one.do(v, u); err != nil {
-		return v.undone(at, err)
-	}
-	if one.Danger {
-		at = usersPath
-	}
-	return v.done(at, one.done)
-}
+func (v *visit) confirmUserAct() error { return confirmDeed(v, userDeeds(), v.param("act"), v.aUser) }
+
+func (v *visit) userAct() error { return runDeed(v, userDeeds(), v.param("act"), v.aUser) }

@@ -8,17 +8,6 @@ import (
 	"github.com/commserver/commserver/client"
 )
 
-// endpointDeed is something that is done to an endpoint after it was confirmed.
-type endpointDeed struct {
-	Word, Name   string
-	Danger       bool
-	when         func(*client.Endpoint) bool
-	title, lead  string
-	points       []string
-	button, done string
-	do           func(v *visit, x *endpointAt) error
-}
-
 // switched makes the act that switches an endpoint on or off.
 func switched(on bool) func(*visit, *endpointAt) error {
 	return func(v *visit, x *endpointAt) error {
@@ -27,49 +16,33 @@ func switched(on bool) func(*visit, *endpointAt) error {
 	}
 }
 
-func endpointDeeds() []endpointDeed {
-	return []endpointDeed{
-		{Word: "on", Name: "Switch it on", when: func(e *client.Endpoint) bool { return !e.IsActive || e.DisabledReason != "" }, title: "Switch the webhook on?", lead: "Events are posted to it again.",
+// endpointDeeds is the table of what can be done to an endpoint.
+func endpointDeeds() []deed[*endpointAt] {
+	return []deed[*endpointAt]{
+		{Word: "on", Name: "Switch it on", when: func(x *endpointAt) bool { return !x.E.IsActive || x.E.DisabledReason != "" }, title: "Switch the webhook on?", lead: "Events are posted to it again.",
 			points: []string{"What waits for it is posted from now on.", "What failed meanwhile is not: replay it."}, button: "Switch it on", done: "The webhook is on.", do: switched(true)},
-		{Word: "off", Name: "Switch it off", when: func(e *client.Endpoint) bool { return e.IsActive && e.DisabledReason == "" }, title: "Switch the webhook off?", lead: "Nothing is posted to it.",
+		{Word: "off", Name: "Switch it off", when: func(x *endpointAt) bool { return x.E.IsActive && x.E.DisabledReason == "" }, title: "Switch the webhook off?", lead: "Nothing is posted to it.",
 			points: []string{"Events keep being made for it and wait, for three days each.", "Applications can still read them from the feed."}, button: "Switch it off", done: "The webhook is off.", do: switched(false)},
-		{Word: "delete", Name: "Delete it", Danger: true, when: func(*client.Endpoint) bool { return true }, title: "Delete the webhook?", lead: "It cannot be brought back.",
+		{Word: "delete", Name: "Delete it", Danger: true, ends: true, when: func(*endpointAt) bool { return true }, title: "Delete the webhook?", lead: "It cannot be brought back.",
 			points: []string{"What waits for it is not posted any more.", "Its secret ends, and the log of its deliveries goes."}, button: "Delete the webhook", done: "The webhook is deleted.",
 			do: func(v *visit, x *endpointAt) error { return x.As.DeleteEndpoint(v.ctx(), x.E.ID) }},
 	}
 }
 
-func (v *visit) theEndpointDeed() (*endpointAt, *endpointDeed, error) {
-	for _, one := range endpointDeeds() {
-		if one.Word == v.param("act") {
-			x, err := v.theEndpoint()
-			return x, &one, err
-		}
+// anEndpoint is the endpoint of the path as what is done to it speaks of it.
+func (v *visit) anEndpoint() (*subject[*endpointAt], error) {
+	x, err := v.theEndpoint()
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil, missing("page")
+	return &subject[*endpointAt]{x: x, name: x.E.Name, at: x.At, list: x.List, acts: x.At + "/do/", trail: x.trail(true)}, nil
 }
 
 func (v *visit) confirmEndpointAct() error {
-	x, one, err := v.theEndpointDeed()
-	if err != nil {
-		return err
-	}
-	return v.confirm(confirmation{Title: one.title, Lead: x.E.Name + ": " + one.lead, Points: one.points, Action: x.At + "/do/" + one.Word, Button: one.button, Calm: !one.Danger, Back: x.At, Trail: x.trail(true)})
+	return confirmDeed(v, endpointDeeds(), v.param("act"), v.anEndpoint)
 }
 
-func (v *visit) endpointAct() error {
-	x, one, err := v.theEndpointDeed()
-	if err != nil {
-		return err
-	}
-	if err := one.do(v, x); err != nil {
-		return v.undone(x.At, err)
-	}
-	if one.Danger {
-		return v.done(x.List, one.done)
-	}
-	return v.done(x.At, one.done)
-}
+func (v *visit) endpointAct() error { return runDeed(v, endpointDeeds(), v.param("act"), v.anEndpoint) }
 
 func secretForm() *form {
 	return &form{Fields: []field{{Name: "overlap", Path: "overlapSeconds", Label: "The old secret still signs beside the new one", Kind: choiceField, Must: true, Value: "3600", Choose: overlaps()}}}

@@ -201,7 +201,7 @@ type endpointPage struct {
 	Pager      pager
 	Live       bool
 	Query      string
-	Acts       []endpointDeed
+	Acts       []deed[*endpointAt]
 }
 
 func (v *visit) showEndpoint() error {
@@ -222,11 +222,7 @@ func (v *visit) showEndpoint() error {
 		return err
 	}
 	p.Deliveries, p.Pager = found.Data, v.pagerOf(found.Next, len(found.Data))
-	for _, one := range endpointDeeds() {
-		if one.when(x.E) {
-			p.Acts = append(p.Acts, one)
-		}
-	}
+	p.Acts = offered(v, endpointDeeds(), x)
 	return v.show("webhook", page{Title: x.E.Name, Trail: x.trail(false), Data: p})
 }
 

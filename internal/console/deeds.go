@@ -1,0 +1,157 @@
+package console
+
+import (
+	"cmp"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+)
+
+// deed is something that is done to one thing, after it was confirmed: a row of the table of its kind.
+type deed[T any] struct {
+	Word, Name  string // in its path, and on what leads there
+	Danger      bool   // something is destroyed, or stops
+	may         act    // what it takes beside what its route does; "" for no more
+	when        func(T) bool
+	title, lead string
+	points      []string
+	also        func(T) []string // further points, by how it is now; nil for none
+	typed       bool             // what the subject says has to be typed first
+	button      string
+	done        string // what is told afterwards
+	ends        bool   // the thing is gone afterwards
+	do          func(v *visit, x T) error
+	shows       func(v *visit, x T) error // in place of do and done: it ends the visit, by a page of its own
+}
+
+// subject is a thing that deeds are done to, and how its confirmations speak of it.
+type subject[T any] struct {
+	x      T
+	name   string                    // what the sentence of a confirmation begins with; "" for nothing
+	at     string                    // its page
+	from   string                    // the page of the console to come back to; "" for its own
+	list   string                    // where to go when it is gone
+	acts   string                    // the path that the word of a deed is put behind
+	query  string                    // and what follows that
+	counts func(T) ([]string, error) // points that stand before the deed's own; nil for none
+	typed  string                    // what is typed to confirm
+	trail  []crumb
+}
+
+// back is where to go when nothing was done, or when it is still there.
+func (s *subject[T]) back() string { return cmp.Or(s.from, s.at) }
+
+// offered are the deeds that make sense now and that the role may do.
+func offered[T any](v *visit, all []deed[T], x T) []deed[T] {
+	return slices.DeleteFunc(slices.Clone(all), func(d deed[T]) bool { return !d.when(x) || !v.user.can(d.may) })
+}
+
+// theDeed finds the deed that the path names, if the role may do it.
+func theDeed[T any](v *visit, all []deed[T], word string) (*deed[T], error) {
+	at := slices.IndexFunc(all, func(d deed[T]) bool { return d.Word == word })
+	if at < 0 {
+		return nil, missing("page")
+	}
+	if !v.user.can(all[at].may) {
+		return nil, forbidden(all[at].may)
+	}
+	return &all[at], nil
+}
+
+// askFor shows the page that asks before the deed is done. wrong is what was wrong with the last try.
+func (d *deed[T]) askFor(v *visit, s *subject[T], wrong string) error {
+	x := confirmation{Title: d.title, Lead: d.lead, Action: s.acts + d.Word + s.query, Button: d.button, Calm: !d.Danger, Back: s.back(), Trail: s.trail, Error: wrong}
+	if x.Back != s.at {
+		x.Fields = []hidden{{"from", x.Back}}
+	}
+	if s.name != "" {
+		x.Lead = s.name + ": " + d.lead
+	}
+	if s.counts != nil {
+		var err error
+		if x.Points, err = s.counts(s.x); err != nil {
+			return err
+		}
+	}
+	x.Points = append(x.Points, d.points...)
+	if d.also != nil {
+		x.Points = append(x.Points, d.also(s.x)...)
+	}
+	if d.typed {
+		x.Type = s.typed
+	}
+	return v.confirm(x)
+}
+
+// carryOut does the deed, unless what has to be typed was not.
+func (d *deed[T]) carryOut(v *visit, s *subject[T]) error {
+	if d.typed && v.r.PostForm.Get("confirm") != s.typed {
+		return d.askFor(v, s, "What was typed is not "+s.typed+". Nothing was changed.")
+	}
+	if d.shows != nil {
+		return d.shows(v, s.x)
+	}
+	if err := d.do(v, s.x); err != nil {
+		return v.undone(s.back(), err)
+	}
+	if d.ends {
+		return v.done(s.list, d.done)
+	}
+	return v.done(s.back(), d.done)
+}
+
+// confirmDeed is the handler of the page that asks, and runDeed of the form on it. find reads what it is done to; it is asked for
+// after the role was looked at.
+func confirmDeed[T any](v *visit, all []deed[T], word string, find func() (*subject[T], error)) error {
+	d, err := theDeed(v, all, word)
+	if err != nil {
+		return err
+	}
+	s, err := find()
+	if err != nil {
+		return err
+	}
+	return d.askFor(v, s, "")
+}
+
+func runDeed[T any](v *visit, all []deed[T], word string, find func() (*subject[T], error)) error {
+	d, err := theDeed(v, all, word)
+	if err != nil {
+		return err
+	}
+	s, err := find()
+	if err != nil {
+		return err
+	}
+	return d.carryOut(v, s)
+}
+
+// Forms are the paths that take forms, as http.ServeMux reads them: of a route that does several things one for each. A test that
+// sends all of them holds itself to it.
+func Forms() []string {
+	words := map[string][]string{messagesPath: wordsOf(messageDeeds()), appsPath: wordsOf(appDeeds()), providersPath: wordsOf(providerDeeds()), usersPath: wordsOf(userDeeds()), webhooksPath: wordsOf(endpointDeeds())}
+	var out []string
+	for _, one := range (&Console{}).routes() {
+		if one.method != http.MethodPost {
+			continue
+		}
+		section, _, _ := strings.Cut(one.path, "/{")
+		before, last := path.Split(one.path)
+		if last != "{act}" && last != "{action}" {
+			out = append(out, one.path)
+			continue
+		}
+		for _, word := range words[section] {
+			out = append(out, before+word)
+		}
+	}
+	return out
+}
+
+func wordsOf[T any](all []deed[T]) (out []string) {
+	for i := range all {
+		out = append(out, all[i].Word)
+	}
+	return out
+}
