@@ -69,7 +69,29 @@
   const restAfter = 10 * 60 * 1000;
   document.addEventListener("htmx:beforeRequest", (event) => {
     const repeats = (event.detail.elt.getAttribute("hx-trigger") || "").startsWith("every");
-    if (repeats && (document.hidden || Date.now() - touched > restAfter)) { event.preventDefault(); }
+    // While a confirmation is open they rest, too: what it was opened from is to have the focus again.
+    if (repeats && (document.hidden || Date.now() - touched > restAfter || (dialog && dialog.open))) { event.preventDefault(); }
+  });
+
+  // A part that is fetched again takes neither the focus from who works in it nor closes what was opened there.
+  let kept = null;
+  const like = (one) => [one.localName].concat(["href", "name", "value", "aria-label", "aria-labelledby", "data-copy"].map((name) => one.getAttribute(name))).join("\n");
+  const alike = (part, one, what) => Array.from(part.querySelectorAll(one)).filter((other) => like(other) === what);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const part = event.detail.target, at = document.activeElement;
+    kept = null;
+    if (part === dialog || !part.id) { return; }
+    kept = { id: part.id, open: Array.from(part.querySelectorAll("details"), (one) => one.open) };
+    if (part.contains(at)) { Object.assign(kept, { name: at.localName, what: like(at), place: alike(part, at.localName, like(at)).indexOf(at) }); }
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const was = kept, part = was && document.getElementById(was.id);
+    kept = null;
+    if (!part) { return; }
+    const all = part.querySelectorAll("details");
+    if (all.length === was.open.length) { all.forEach((one, i) => { one.open = was.open[i]; }); }
+    const again = was.name && alike(part, was.name, was.what)[was.place];
+    if (again) { again.focus({ preventScroll: true }); }
   });
 
   // A part that is fetched again says so when the server cannot be reached.
