@@ -63,7 +63,7 @@ func (v *visit) showMessage() error {
 	if err != nil {
 		return err
 	}
-	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when), Tone: tone(m.Status), Live: !m.Final() || recent(m, v.now()), HTML: m.Channel == client.Email && m.Body != "",
+	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when), Tone: tone(m.Status), Live: (!m.Final() || recent(m, v.now())) && !v.paused(), HTML: m.Channel == client.Email && m.Body != "",
 		Acts: offered(v, messageDeeds(), m), Gone: gone[m.ContentRemoved]}
 	p.Lines = lines(m.Events)
 	if len(m.Metadata) > 0 && string(m.Metadata) != "null" && string(m.Metadata) != "{}" {

@@ -24,7 +24,6 @@ type overview struct {
 	Last   *client.AppMessage
 	Report *report
 	Window string
-	Paused bool // it is not fetched again by itself
 	Self   template.URL
 	Held   []client.QueueUnit
 	Totals client.QueueTotals
@@ -48,7 +47,7 @@ var windows = []struct{ Window, Name, layout string }{
 }
 
 func (v *visit) overview() error {
-	o := &overview{Window: "24h", Paused: v.asked("live") == "off"}
+	o := &overview{Window: "24h"}
 	for _, one := range windows {
 		if one.Window == v.asked("window") {
 			o.Window = one.Window
@@ -73,11 +72,7 @@ func (v *visit) overview() error {
 			return err
 		}
 	}
-	q := url.Values{"window": {o.Window}}
-	if o.Paused {
-		q.Set("live", "off")
-	}
-	o.Self = link(q)
+	o.Self = link(url.Values{"window": {o.Window}})
 	return v.show("overview", page{Title: "Overview", Data: o})
 }
 

@@ -65,7 +65,7 @@ func (v *visit) queueActs(u *client.QueueUnit) (out []queueAct) {
 }
 
 func (v *visit) showQueue() error {
-	p := &queuePage{App: v.asked("app"), Channel: v.asked("channel"), Lane: v.asked("lane"), Query: v.r.URL.RawQuery, Live: v.asked("cursor") == ""}
+	p := &queuePage{App: v.asked("app"), Channel: v.asked("channel"), Lane: v.asked("lane"), Query: v.r.URL.RawQuery, Live: v.asked("cursor") == "" && !v.paused()}
 	admin, err := v.admin()
 	if err != nil {
 		return err

@@ -54,6 +54,8 @@ type page struct {
 	Path      string // of this page with its query: where to return to
 	Theme     string // light, dark, or "" for the system's
 	Toast     *toast
+	Paused    bool         // what updates by itself was stopped
+	LiveLink  template.URL // of this page with it going on, or stopped
 	RequestID string
 	Version   string
 	PublicURL string
@@ -212,6 +214,20 @@ func (v *visit) sorry(e refusal) {
 	}
 }
 
+// paused says whether the page does not update by itself, because its reader stopped it.
+func (v *visit) paused() bool { return v.asked("live") == "off" }
+
+// liveLink is this page updating by itself where it does not, and the other way round.
+func (v *visit) liveLink() template.URL {
+	q := v.r.URL.Query()
+	if v.paused() {
+		q.Del("live")
+	} else {
+		q.Set("live", "off")
+	}
+	return link(q)
+}
+
 // refuse answers what is outside of the table of routes.
 func (c *Console) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	if r.URL.Path == Root+"/" {
@@ -251,6 +267,7 @@ func (v *visit) showStatus(status int, name string, p page) error {
 		p.Nav = v.c.navigation(v.user, p.Section)
 	}
 	p.User, p.Token, p.Path, p.Theme = v.user, v.token(), v.here(), v.theme()
+	p.Paused, p.LiveLink = v.paused(), v.liveLink()
 	p.RequestID, p.Version, p.PublicURL = httpserver.RequestID(v.r.Context()), v.c.cfg.Version, v.c.cfg.PublicURL
 	part := "layout"
 	if target := v.r.Header.Get("HX-Target"); target != "" && set.Lookup("part-"+target) != nil {

@@ -130,6 +130,7 @@ type deliveryPage struct {
 	*endpointAt
 	D    *client.Delivery
 	Body string
+	Live bool
 }
 
 func (v *visit) showDelivery() error {
@@ -145,7 +146,7 @@ func (v *visit) showDelivery() error {
 	if d.Status != "" {
 		title = statusWord(d.Status) + " event"
 	}
-	return v.show("delivery", page{Title: title, Trail: x.trail(true), Data: &deliveryPage{x, d, pretty(d.Body)}})
+	return v.show("delivery", page{Title: title, Trail: x.trail(true), Data: &deliveryPage{x, d, pretty(d.Body), d.State == "waiting" && !v.paused()}})
 }
 
 func (v *visit) replayDelivery() error {

@@ -209,7 +209,7 @@ func (v *visit) showEndpoint() error {
 	if err != nil {
 		return err
 	}
-	p := &endpointPage{endpointAt: x, State: endpointState(*x.E), Why: disabledWords[x.E.DisabledReason], Live: v.asked("cursor") == "", Query: v.r.URL.RawQuery}
+	p := &endpointPage{endpointAt: x, State: endpointState(*x.E), Why: disabledWords[x.E.DisabledReason], Live: v.asked("cursor") == "" && !v.paused(), Query: v.r.URL.RawQuery}
 	p.Filter.State, p.Filter.Message = v.asked("state"), v.asked("message")
 	q := url.Values{"limit": {itoa(messagesShown)}}
 	for name, value := range map[string]string{"state": p.Filter.State, "messageId": p.Filter.Message, "cursor": v.asked("cursor")} {
