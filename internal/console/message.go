@@ -27,10 +27,11 @@ type messagePage struct {
 	PostsAway bool     // that cannot be read now
 }
 
-// posted is an event of a message on its way to an endpoint, with the page that shows it.
+// posted is an event on its way to an endpoint, with the page that shows it.
 type posted struct {
 	client.Delivery
-	Endpoint, Page string
+	Endpoint string // its name; "" where it goes without saying
+	Page     string
 }
 
 // storyLine is an event in words.

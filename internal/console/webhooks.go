@@ -196,7 +196,7 @@ func (v *visit) showSecret(app *client.App, e *client.Endpoint, title string) er
 type endpointPage struct {
 	*endpointAt
 	State, Why string
-	Deliveries []client.Delivery
+	Deliveries []posted
 	Filter     struct{ State, Message string }
 	Pager      pager
 	Live       bool
@@ -221,7 +221,10 @@ func (v *visit) showEndpoint() error {
 	if err != nil {
 		return err
 	}
-	p.Deliveries, p.Pager = found.Data, v.pagerOf(found.Next, len(found.Data))
+	for _, d := range found.Data {
+		p.Deliveries = append(p.Deliveries, posted{Delivery: d, Page: x.At + "/deliveries/" + d.ID})
+	}
+	p.Pager = v.pagerOf(found.Next, len(found.Data))
 	p.Acts = offered(v, endpointDeeds(), x)
 	return v.show("webhook", page{Title: x.E.Name, Trail: x.trail(false), Data: p})
 }
