@@ -81,6 +81,7 @@
     const part = event.detail.target, at = document.activeElement;
     kept = null;
     if (part === dialog || !part.id) { return; }
+    if (dialog && dialog.open) { event.detail.shouldSwap = false; return; } // it was on its way when that opened
     kept = { id: part.id, open: Array.from(part.querySelectorAll("details"), (one) => one.open) };
     if (part.contains(at)) { Object.assign(kept, { name: at.localName, what: like(at), place: alike(part, at.localName, like(at)).indexOf(at) }); }
   });
