@@ -105,7 +105,7 @@ docs: ## write the generated pages of docs/ again
 	@go test -run '^TestDocsAreCurrent$$' $$(grep -rl 'func TestDocsAreCurrent' --include='*_test.go' . | xargs -n1 dirname | sort -u) -update
 
 .PHONY: browser
-browser: setup ## walk over every page by a real browser, in about five minutes
+browser: setup ## walk over every page and every act by a real browser, in about five minutes
 	@go test -count=1 -timeout 18m $(BROWSER)
 
 .PHONY: shots

@@ -36,8 +36,8 @@ export function launch() {
   return chromium.launch({ executablePath: program(), args });
 }
 
-// contextOf is a browser that knows nothing yet, in one of the settings.
-export async function contextOf(browser, setting, storageState) {
+// contextOf is a browser that knows nothing yet, in one of the settings; more are further options of it.
+export async function contextOf(browser, setting, storageState, more) {
   const context = await browser.newContext({
     viewport: { width: setting.width, height: setting.height },
     isMobile: setting.phone,
@@ -47,6 +47,7 @@ export async function contextOf(browser, setting, storageState) {
     locale: "en-GB",
     timezoneId: "UTC",
     storageState,
+    ...more,
   });
   context.setDefaultTimeout(120_000); // a machine under load is no fault of the page
   return context;

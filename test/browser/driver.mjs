@@ -2,10 +2,12 @@
 // answers with a line of JSON for each verdict, and {"end":true}. Chromium is started once, with the first order.
 
 import { createInterface } from "node:readline";
+import { acts } from "./acts.mjs";
 import { launch } from "./browser.mjs";
 import { corpus } from "./executes.mjs";
 import { firstRun } from "./firstrun.mjs";
 import { pages } from "./pages.mjs";
+import { act } from "./perform.mjs";
 import { read } from "./read.mjs";
 import { unseen, walk } from "./walks.mjs";
 
@@ -18,6 +20,7 @@ const orders = {
     const links = await walk(browser, world, now, out);
     if (world.part === "console") unseen(links, world, rows, out);
   },
+  acts: (browser, world) => act(browser, world, acts(world.part).filter((row) => world.full || !row.rare), out),
   rows: (browser, world) => walk(browser, world, world.rows, out),
   executes: (browser, world) => corpus(browser, world, out),
   firstRun: (browser, world) => firstRun(browser, world, out),

@@ -1,8 +1,11 @@
 // Package browser drives a real browser over the pages of the built program: every page on phone and desktop, light
 // and dark, by keyboard, judged by axe-core, and with texts in every field that try to run as scripts.
 //
-// The browser's side is in the programs beside these tests (driver.mjs), the pages and acts in pages.mjs, the server's
-// past in the package staged. Without Chromium, node or the packages of package.json the tests are skipped and
+// Every act of the console is done in it as well, by keyboard alone: what each form does, with its confirmation, and what then
+// stands on the page and in the API.
+//
+// The browser's side is in the programs beside these tests (driver.mjs), the pages in pages.mjs, the acts in acts.mjs, the
+// server's past in the package staged. Without Chromium, node or the packages of package.json the tests are skipped and
 // counted as skipped; scripts/setup.sh installs them, or says what is missing.
 package browser
 
@@ -60,6 +63,8 @@ type verdict struct {
 	Asked      int   // pages of a walk with texts that try to run
 	Numbers    []int // of payloads that stand on them
 
+	Posts []string // paths that took a form in an act that is well
+
 	End   bool
 	Error string
 }
@@ -79,7 +84,8 @@ func (d *driver) start() {
 		return
 	}
 	programs, err := filepath.Glob("*.mjs")
-	for _, name := range programs { // for the same reason
+	more, _ := filepath.Glob("acts/*.mjs")           // the pattern is right
+	for _, name := range append(programs, more...) { // for the same reason
 		if err == nil {
 			_, err = os.ReadFile(name)
 		}

@@ -40,30 +40,49 @@ export async function look({ page, seen, setting }, row, world, turn, tell) {
     const want = row.status ?? 200;
     say("status", answer.status() === want ? [] : [`${row.path} is answered ${answer.status()}, not ${want}`]);
     say("size", bytes <= firstView ? [] : [`${bytes} bytes on the wire, more than ${firstView}`], `${bytes} bytes`);
-    say("heading", await page.evaluate(headings));
-    if (setting.phone) say("width", await page.evaluate(tooWide, setting.width));
-    await page.evaluate(axe);
-    say("axe", await judged(page, { type: "tag", values: rules }));
     const links = await page.evaluate(() => [...document.querySelectorAll("a[href]:not([download])")].map((a) => a.href));
-    say("keyboard", await keyboard(page, seen.cdp));
-    if (turn) {
-      const other = turned(setting);
-      await page.emulateMedia({ colorScheme: other.scheme });
-      if (other.phone) say("width", await page.evaluate(tooWide, other.width), "", other);
-      say("axe", await judged(page, ["color-contrast"]), "colours", other);
-      await page.emulateMedia({ colorScheme: setting.scheme });
-    }
-    say("console", want < 400 ? seen.console : seen.console.filter((t) => !/Failed to load resource/.test(t)));
-    say("policy", await policyOf(page, seen));
-    say("hosts", [...seen.hosts].map((u) => `asks ${u}`));
+    await judge({ page, seen, setting }, turn, say, { keys: true, refused: want >= 400 });
     tell({ page: row.name, setting: setting.name, check: "works", ok: true, links, detail: `${Date.now() - began} ms` });
   } catch (e) {
     tell({ page: row.name, setting: setting.name, check: "works", ok: false, detail: String(e.stack ?? e) });
   }
 }
 
-async function judged(page, runOnly) {
-  const found = await page.evaluate((only) => axe.run(document, { runOnly: only, iframes: false, resultTypes: ["violations"] }), runOnly);
+// judge judges what stands on a page, however it came to stand there. keys: with a walk by the Tab key. refused: something was
+// answered as an error, of which the browser itself tells.
+export async function judge({ page, seen, setting }, turn, say, { keys, refused }) {
+  say("heading", await page.evaluate(headings));
+  if (setting.phone) say("width", await page.evaluate(tooWide, setting.width));
+  await page.evaluate(axe);
+  say("axe", await judged(page, { type: "tag", values: rules }));
+  if (keys) say("keyboard", await keyboard(page, seen.cdp));
+  if (turn) {
+    const other = turned(setting);
+    await page.emulateMedia({ colorScheme: other.scheme });
+    if (other.phone) say("width", await page.evaluate(tooWide, other.width), "", other);
+    say("axe", await judged(page, ["color-contrast"]), "colours", other);
+    await page.emulateMedia({ colorScheme: setting.scheme });
+  }
+  say("console", refused ? seen.console.filter((t) => !/Failed to load resource/.test(t)) : seen.console);
+  say("policy", await policyOf(page, seen));
+  say("hosts", [...seen.hosts].map((u) => `asks ${u}`));
+}
+
+// judgeDialog judges the dialog that is open: by axe in both colour schemes, by the Tab key, and whether the window holds it.
+export async function judgeDialog({ page, seen, setting }, turn, say) {
+  await page.evaluate(axe);
+  say("dialog axe", await judged(page, { type: "tag", values: rules }, "#dialog"));
+  say("dialog keyboard", await keyboard(page, seen.cdp));
+  say("dialog fits", await page.evaluate(outside));
+  if (!turn) return;
+  const other = turned(setting);
+  await page.emulateMedia({ colorScheme: other.scheme });
+  say("dialog axe", await judged(page, ["color-contrast"], "#dialog"), "colours", other);
+  await page.emulateMedia({ colorScheme: setting.scheme });
+}
+
+async function judged(page, runOnly, within) {
+  const found = await page.evaluate(([only, part]) => axe.run(part ?? document, { runOnly: only, iframes: false, resultTypes: ["violations"] }), [runOnly, within]);
   return found.violations.flatMap((v) => v.nodes.slice(0, 4).map((n) => `${v.id}: ${n.target.join(" ")}: ${n.failureSummary.replace(/\s+/g, " ")}`));
 }
 
@@ -75,6 +94,13 @@ function headings() {
   if (h1.length !== 1) wrong.push(`${h1.length} headings of the first level: ${h1.map((e) => e.innerText).join(", ")}`);
   if (!document.documentElement.lang) wrong.push("the page does not say its language");
   return wrong;
+}
+
+// Runs in the page.
+function outside() {
+  const box = document.querySelector("dialog:modal")?.getBoundingClientRect();
+  if (!box) return ["no dialog is open"];
+  return box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight ? [] : [`it stands at ${[box.left, box.top, box.right, box.bottom].map(Math.round)} in a window of ${innerWidth} by ${innerHeight}`];
 }
 
 // Runs in the page.

@@ -1,6 +1,8 @@
 // The table of pages: what the walk opens, and what it does there. A new page joins by a row; what a row may say stands
 // at look() in look.mjs. world describes the staged server: base, stories (with their messages), apps (ids by slug).
 
+import { ask } from "./api.mjs";
+
 // pages are all rows, with their paths. Rows that are much like others are rare: they are looked at where world.full.
 // world.part is docs or console.
 export async function pages(world) {
@@ -60,14 +62,6 @@ async function makeApp(page) {
 async function keyPage(world, act) {
   const keys = await ask(world, "/api/admin/apps/market/keys");
   return `/console/apps/market/keys/${keys.data[0].id}/${act}`;
-}
-
-// ask calls the API as the administrator, for an app where one is named; with a body it makes or changes something.
-async function ask(world, path, app = "", body = undefined, method = body ? "POST" : "GET") {
-  const headers = { "X-Admin-Key": world.adminKey, ...(app && { "X-App-ID": app }), ...(body && { "Content-Type": "application/json" }) };
-  const answer = await fetch(world.base + path, { method, headers, body: body && JSON.stringify(body) });
-  if (!answer.ok) throw new Error(`${path} is answered ${answer.status}`);
-  return answer.json();
 }
 
 // submit fills fields of the first form in the page's main part and sends it by Enter; what the browser itself would
@@ -148,8 +142,16 @@ async function setUp(world) {
     console("/webhooks?app=gym", { name: "console/webhooks are none", rare: true }),
     console("/webhooks/market/new", { name: "console/webhook new", rare: true }),
     console(`/webhooks/market/${hook.id}`, { name: "console/webhook" }),
+    console("/webhooks", { name: "console/delivery", rare: true, path: delivered }),
     ...["edit", "rotate", "replay", "do/off", "do/delete"].map((page) => console(`/webhooks/market/${hook.id}/${page}`, { name: `console/webhook ${page}`, rare: true })),
   ];
+}
+
+// delivered is the page of an event of a story, on its way to a webhook.
+async function delivered(world) {
+  const hook = (await ask(world, "/api/v1/webhooks", "market")).data.find((e) => e.name === "orders");
+  const found = await ask(world, `/api/v1/webhooks/${hook.id}/deliveries`, "market");
+  return `/console/webhooks/market/${hook.id}/deliveries/${found.data[0].id}`;
 }
 
 // drafted waits until the frame beside the editor shows what is written.

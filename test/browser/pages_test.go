@@ -14,6 +14,7 @@ type looked struct {
 	*staged.World
 	Full     bool      `json:"full"`
 	Part     string    `json:"part,omitempty"`
+	Only     string    `json:"only,omitempty"` // a setting
 	Paths    []string  `json:"paths,omitempty"`
 	Start    []string  `json:"start,omitempty"`
 	Below    string    `json:"below,omitempty"`

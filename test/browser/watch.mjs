@@ -5,7 +5,7 @@
 export async function watch(page, base) {
   const seen = {
     forget() {
-      Object.assign(seen, { console: [], policy: [], hosts: new Set(), sizes: [], open: new Set(), last: Date.now() });
+      Object.assign(seen, { console: [], policy: [], hosts: new Set(), sizes: [], posts: [], open: new Set(), last: Date.now() });
     },
   };
   seen.forget();
@@ -25,6 +25,9 @@ export async function watch(page, base) {
     if (/^(https?|wss?):$/.test(url.protocol) && url.host !== home) seen.hosts.add(r.url());
     seen.last = Date.now();
     if (r.resourceType() !== "eventsource") seen.open.add(r); // a stream has no end
+  });
+  page.on("response", (r) => {
+    if (r.request().method() === "POST") seen.posts.push({ path: new URL(r.url()).pathname, status: r.status() });
   });
   const ended = (r) => {
     seen.open.delete(r);

@@ -1,0 +1,90 @@
+// The acts of provider configurations.
+
+import { ask, there } from "../api.mjs";
+import { app, asked } from "./making.mjs";
+
+// relay is a mail relay of the simulator, as an app of the stage has it.
+let known;
+const relay = (world) => (known ??= ask(world, "/api/v1/provider-configs", "market").then((all) => all.data[0].config));
+
+// add gives an app a configuration; it answers the app with it as provider.
+async function add(world, made, more = {}) {
+  const { host, port, from } = await relay(world);
+  return { ...made, provider: await ask(world, "/api/v1/provider-configs", made.slug, { providerType: "SMTP", name: "Relay", config: { host, port, from }, ...more }) };
+}
+
+const provided = (more) => async (world) => add(world, await app(world), more);
+const stateOf = (world, made) => ask(world, `/api/v1/provider-configs/${made.provider.id}`, made.slug);
+const page = (made) => `/providers/${made.provider.id}?app=${made.slug}`;
+
+// whole is an act on a configuration as a whole, by a confirmation.
+const whole = (name, link, button, says, then, more) => ({ name: "provider " + name, make: provided(), at: page, does: asked(link, { button }), says, then: async (w, made) => then(await stateOf(w, made), made), ...more });
+
+// changed is a configuration that was made and then changed.
+const changed = (change) => async (world) => {
+  const made = await provided()(world);
+  await ask(world, `/api/v1/provider-configs/${made.provider.id}`, made.slug, change, "PATCH");
+  return made;
+};
+
+export const providers = () => [
+  {
+    name: "provider new", refused: true,
+    make: (w) => app(w),
+    at: (made) => `/providers?app=${made.slug}`,
+    async does({ press, refused, send, undone, page: p, world }) {
+      const { port } = await relay(world);
+      await press("New provider");
+      await press(p.locator('main a[href*="type=SMTP"]'));
+      await refused({ name: "Own relay" }, "Add the provider", "Look at these again");
+      await undone("although it was refused");
+      await send({ name: "Own relay", "config.host": "127.0.0.1", "config.port": String(port), "config.from": "Act <act@acts.example>", ratePerSecond: "5" }, "Add the provider");
+    },
+    says: "The provider is added.",
+    then: async (w, made) => (await ask(w, "/api/v1/provider-configs", made.slug)).data.some((p) => p.name === "Own relay" && p.ratePerSecond === 5),
+  },
+  {
+    name: "provider edit", refused: true,
+    make: provided(),
+    at: page,
+    async does({ press, refused, send, undone }) {
+      await press("Change");
+      await refused({ "config.host": "no host" }, "Save", "Look at these again");
+      await undone("although it was refused");
+      await send({ name: "Renamed", "config.host": "127.0.0.1" }, "Save");
+    },
+    says: "The provider is changed.",
+    then: async (w, made) => (await stateOf(w, made)).name === "Renamed",
+  },
+  { name: "provider checked", make: provided(), at: page, does: ({ press }) => press("Check it"), says: "Every check passed", noThen: "a check changes nothing" },
+  {
+    name: "provider tried", refused: true,
+    make: provided(),
+    at: page,
+    async does({ refused, send }) {
+      await refused({ to: "nobody" }, "Send it", "Look at these again");
+      await send({ to: "ama@acts.example" }, "Send it");
+    },
+    says: "The provider took the message",
+    noThen: "a test is no message of the app",
+  },
+  {
+    name: "provider moved",
+    async make(w) {
+      const first = await provided({ name: "First", priority: 10 })(w);
+      return { ...(await add(w, first, { name: "Second", priority: 20 })), first: first.provider.id };
+    },
+    at: (made) => `/providers?app=${made.slug}`,
+    does: ({ press, page: p }) => press(p.getByRole("button", { name: "Move Second up" })),
+    says: "The order is changed.",
+    then: async (w, made) => (await ask(w, "/api/v1/provider-configs", made.slug)).data[0].name === "Second",
+  },
+  whole("pin", "Pin it", "Pin it", "The provider is pinned.", (p) => p.pinned),
+  whole("unpin", "Unpin it", "Unpin it", "The provider is not pinned any more.", (p) => !p.pinned, { make: changed({ pinned: true }) }),
+  whole("off", "Switch it off", "Switch it off", "The provider is off.", (p) => !p.isActive),
+  whole("on", "Switch it on", "Switch it on", "The provider is on.", (p) => p.isActive, { make: changed({ isActive: false }) }),
+  whole("callback", "Replace the callback URL", "Make the new URL", "The provider has another callback URL.", (p, made) => p.callbackUrl !== made.provider.callbackUrl, {
+    make: provided({ providerType: "RESEND", name: "Resend", config: { apiKey: "re_acts_0123456789", from: "Act <act@acts.example>" } }),
+  }),
+  whole("delete", "Delete it", "Delete the provider", "The provider is deleted.", undefined, { then: async (w, made) => !(await there(w, `/api/v1/provider-configs/${made.provider.id}`, made.slug)) }),
+];
