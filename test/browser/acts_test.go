@@ -83,3 +83,24 @@ func TestTakenCounts(t *testing.T) {
 		t.Errorf("%d of %d forms: %v", sent, len(got), got)
 	}
 }
+
+// TestRoles opens every page as people who may do less than the administrator: what they are offered is not refused, and where
+// they may not go they are told what to do. It does whatever is offered, so its server is its own.
+func TestRoles(t *testing.T) {
+	need(t)
+	path, err := product.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := staged.Start(t.Context(), staged.Options{Program: path, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	console(t, w)
+	report(t, node.do(t, "roles", looked{World: w, Full: true}))
+}

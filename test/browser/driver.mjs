@@ -9,6 +9,7 @@ import { firstRun } from "./firstrun.mjs";
 import { pages } from "./pages.mjs";
 import { act } from "./perform.mjs";
 import { read } from "./read.mjs";
+import { roles } from "./roles.mjs";
 import { unseen, walk } from "./walks.mjs";
 
 const out = (o) => process.stdout.write(JSON.stringify(o) + "\n");
@@ -21,6 +22,7 @@ const orders = {
     if (world.part === "console") unseen(links, world, rows, out);
   },
   acts: (browser, world) => act(browser, world, acts(world.part).filter((row) => world.full || !row.rare), out),
+  roles: (browser, world) => roles(browser, world, out),
   rows: (browser, world) => walk(browser, world, world.rows, out),
   executes: (browser, world) => corpus(browser, world, out),
   firstRun: (browser, world) => firstRun(browser, world, out),

@@ -2,7 +2,7 @@
 // and dark, by keyboard, judged by axe-core, and with texts in every field that try to run as scripts.
 //
 // Every act of the console is done in it as well, by keyboard alone: what each form does, with its confirmation, and what then
-// stands on the page and in the API.
+// stands on the page and in the API. And who has a role sees nothing that the role is refused.
 //
 // The browser's side is in the programs beside these tests (driver.mjs), the pages in pages.mjs, the acts in acts.mjs, the
 // server's past in the package staged. Without Chromium, node or the packages of package.json the tests are skipped and
