@@ -43,6 +43,7 @@ export async function corpus(browser, world, out) {
   const enqueue = (path) => {
     const url = new URL(path, world.base);
     url.hash = "";
+    url.searchParams.delete("live"); // the same page, which does not update
     const key = url.pathname + url.search;
     if (url.host !== home || !url.pathname.startsWith(world.below ?? "/") || seen.has(key)) return;
     seen.add(key);
