@@ -13,7 +13,8 @@ type healthCard struct {
 	*client.ProviderHealth
 	Tone, Head, Means string
 	Ill               bool   // it is out of order, and messages come: there is more to say
-	Self              string // where the card is fetched again
+	Live              bool   // it is fetched again by itself
+	Self              string // and where
 }
 
 // healthWords are the states of the API as they are shown: the badge, its tone, and a sentence.

@@ -135,6 +135,9 @@ func TestAProviderSaysHowItIs(t *testing.T) {
 				t.Errorf("%s: %q is missing", state, words)
 			}
 		}
+		if stopped := ask(open(t, api), "GET", providersPath+"/"+oneID+"?live=off", nil).Body.String(); strings.Contains(stopped, "hx-trigger") || strings.Contains(body, "hx-trigger") != strings.Contains(stopped, "Update by itself") {
+			t.Errorf("%s: it cannot be stopped", state)
+		}
 		if part := ask(open(t, api), "GET", providersPath+"/"+oneID, nil, "HX-Request", "true", "HX-Target", "health").Body.String(); !strings.HasPrefix(part, `<div id="health"`) {
 			t.Errorf("%s: the part is %.60q", state, part)
 		}
