@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/internal/store"
 )
@@ -182,10 +183,16 @@ func TestAFileGetsItsNameOnceItIsWhole(t *testing.T) {
 func TestWhatAKilledBackupLeftIsRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, name := range []string{"a.backup.1.commserver.part", "a.backup.2.commserver.part", "film.part"} {
-		if err := os.WriteFile(filepath.Join(dir, name), written(t)[:50], 0o600); err != nil {
+	old := time.Now().Add(-2 * foreignFor)
+	for name, at := range map[string]time.Time{"a.backup.1" + ownSuffix(): time.Now(), "a.backup.2" + ownSuffix(): old, "film.part": old,
+		"d.backup.1.of-another-machine.commserver.part": time.Now(), "d.backup.2.of-another-machine.commserver.part": old} {
+		err := os.WriteFile(filepath.Join(dir, name), written(t)[:50], 0o600)
+		if err := errors.Join(err, os.Chtimes(filepath.Join(dir, name), at, at)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := Create(t.Context(), filepath.Join(dir, "e.commserver.part"), func(io.Writer) error { return nil }, nil); err == nil || !strings.Contains(err.Error(), "choose another name") {
+		t.Errorf("a name that would be removed: %v", err)
 	}
 	var under []string
 	_, err := Create(t.Context(), filepath.Join(dir, "b.backup"), func(w io.Writer) error {
@@ -202,7 +209,7 @@ func TestWhatAKilledBackupLeftIsRemoved(t *testing.T) {
 	for i := range all {
 		all[i] = filepath.Base(all[i])
 	}
-	if got := strings.Join(all, " "); got != "b.backup c.backup film.part" || len(under) != 3 {
+	if got := strings.Join(all, " "); got != "b.backup c.backup d.backup.1.of-another-machine.commserver.part film.part" || len(under) != 4 {
 		t.Errorf("left: %s; while it was written: %q", got, under)
 	}
 }

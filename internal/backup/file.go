@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
@@ -40,6 +41,9 @@ func Write(ctx context.Context, s store.Backups, w io.Writer, version string) er
 // name; progress is told how many bytes were written. Where a file is, nothing is written. A process that is killed leaves a file
 // that ends in .part, which the next one that writes into the folder removes.
 func Create(ctx context.Context, path string, fill func(io.Writer) error, progress func(int64)) (sum Summary, err error) {
+	if strings.HasSuffix(path, partSuffix) {
+		return sum, fmt.Errorf("%s is how files end that are not finished, and are removed; choose another name", partSuffix)
+	}
 	if err := absent(path); err != nil {
 		return sum, err
 	}
@@ -71,8 +75,11 @@ func Create(ctx context.Context, path string, fill func(io.Writer) error, progre
 	return sum, part.Close()
 }
 
-// partSuffix ends the names of files that are being written.
+// partSuffix ends the names of files that are being written. Before it stands the machine that writes.
 const partSuffix = ".commserver.part"
+
+// foreignFor is how long nothing was written to a file of another machine that is taken for left: not every shared folder has locks that both see.
+const foreignFor = 24 * time.Hour
 
 // sweep removes what killed processes have left: each is as large as a backup.
 func sweep(dir string) {
@@ -81,16 +88,26 @@ func sweep(dir string) {
 		return // writing there says why
 	}
 	for _, e := range all {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), partSuffix) {
+		if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), partSuffix) {
+			continue
+		}
+		info, err := e.Info()
+		if err == nil && (strings.HasSuffix(e.Name(), ownSuffix()) || time.Since(info.ModTime()) > foreignFor) {
 			removeLeft(filepath.Join(dir, e.Name()))
 		}
 	}
 }
 
+// ownSuffix ends the names of files that this machine is writing.
+func ownSuffix() string {
+	host, _ := os.Hostname()
+	return "." + strings.ReplaceAll(host, string(filepath.Separator), "-") + partSuffix
+}
+
 // newPart makes the file that is written, for its owner alone, and keeps others from removing it.
 func newPart(path string) (*os.File, error) {
 	for {
-		f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partSuffix) // mode 0600
+		f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+ownSuffix()) // mode 0600
 		if err != nil {
 			return nil, err
 		}

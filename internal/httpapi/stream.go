@@ -102,6 +102,7 @@ type stream struct {
 	to   http.ResponseWriter
 	conn *http.ResponseController
 	at   int64 // everything up to here was told
+	back bool  // at is before the place that the reader began at, and it does not know
 	page []feed.Item
 	next int64
 	held *guest
@@ -182,7 +183,7 @@ func (s *stream) read() (more bool, err error) {
 		s.let()
 	}
 	if s.next < s.at { // the database was set back to an earlier time: what comes now is behind its end
-		s.at, more = s.next, true
+		s.at, s.back, more = s.next, true, true
 	}
 	return more, err
 }
@@ -195,6 +196,10 @@ func (s *stream) let() {
 
 // tell writes the page that was read.
 func (s *stream) tell() error {
+	if s.back { // else a reader that comes again before the next event would begin where nothing has been yet, and miss what came since
+		s.back = false
+		return s.send(fmt.Appendf(nil, "id: %s\n\n", position(s.app, s.at)))
+	}
 	if s.next <= s.at {
 		return nil
 	}

@@ -195,7 +195,11 @@ func TestAStreamTellsWhatTheFeedHas(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, second)
 	}
 	at.ends(5 * time.Second)
-	// A place that lies behind everything is of a database that was set back: what comes is told.
+	// A place that lies behind everything is of a database that was set back: the reader learns the end at once, and what comes is told.
+	ended := openStream(t, s, one, "?timeout=0&after="+position(one.app.ID, 1<<50), "")
+	if all, err := io.ReadAll(ended.res.Body); err != nil || !strings.HasSuffix(string(all), "\nid: "+second[1].id+"\n\n") {
+		t.Errorf("who was behind the end is told %q, want %q", all, second[1].id)
+	}
 	lost := openStream(t, s, one, "?after="+position(one.app.ID, 1<<50), "")
 	w.accepted(one, 1)
 	lost.want(`"QUEUED"`, 1)

@@ -174,18 +174,31 @@ func (k *killing) load() (stop func()) {
 	return func() { close(ended); sending.Wait() }
 }
 
+// written says whether something of a backup stands in its unfinished file.
+func (k *killing) written() bool {
+	k.Helper()
+	left, _ := filepath.Glob(filepath.Join(k.dir, "*.part"))
+	for _, file := range left {
+		if info, err := os.Stat(file); err == nil && info.Size() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // killServer kills the server so long after a backup began, and starts it again.
 func (k *killing) killServer(n int, moment time.Duration) {
 	k.Helper()
 	stop, name := k.load(), fmt.Sprintf("server%d.backup", n)
 	c := k.run(name)
 	time.Sleep(moment)
+	met := k.written()
 	_ = k.p.cmd.Process.Kill()
 	<-k.p.exited
 	stop()
 	out, code := c.wait()
 	k.judge(name, code, out)
-	if code != 0 {
+	if code != 0 && met {
 		k.under["server"]++
 	}
 	if left, _ := filepath.Glob(filepath.Join(k.dir, "*.part")); len(left) > 0 {
@@ -204,9 +217,10 @@ func (k *killing) killCommand(n int, moment time.Duration) {
 	}
 	c := k.run(name, more...)
 	time.Sleep(moment)
+	met := k.written()
 	_ = c.cmd.Process.Kill()
 	out, code := c.wait()
-	if stop(); code < 0 { // by the signal
+	if stop(); code < 0 && met { // by the signal
 		k.under["command"]++
 	}
 	k.judge(name, code, out)

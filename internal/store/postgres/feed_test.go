@@ -305,7 +305,7 @@ func TestAnErasureTakesWhatIsBeingStamped(t *testing.T) {
 	must(t, err)
 	_, err = stamping.Exec(t.Context(), `SELECT pg_advisory_xact_lock_shared(`+sqlstore.ToldLock+`, $1::integer)`, int32(sqlstore.HomeOf(a.ID)))
 	must(t, err)
-	_, err = stamping.Exec(t.Context(), `INSERT INTO deliveries (`+sqlstore.DeliveryColumns+`) VALUES ($1, $1, $2, 1, $2, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0, '', 'x')`, sqlstore.UUID(a.ID), sqlstore.UUID(m.ID))
+	_, err = stamping.Exec(t.Context(), `INSERT INTO deliveries (`+sqlstore.DeliveryColumns+`) VALUES ($1, $1, $2, 1, $2, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, '', 'x')`, sqlstore.UUID(a.ID), sqlstore.UUID(m.ID))
 	must(t, err)
 	erased := make(chan error, 1)
 	go func() {

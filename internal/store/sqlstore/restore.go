@@ -35,7 +35,7 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 		return err
 	}
 	if hasStep(head, stepOfFeed) {
-		if _, err := q.ExecContext(ctx, GoOnBehind, int64(now), int64(leap), []byte(gap)); err != nil {
+		if _, err := q.ExecContext(ctx, GoOnBehind, int64(now), []byte(gap)); err != nil {
 			return fmt.Errorf("leave the places out that may have been given to events since the backup: %w", err)
 		}
 	}
@@ -55,14 +55,11 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 	return nil
 }
 
-// GoOnBehind makes every app's events go on behind each place that was given out since the backup: $1 is the instant of the restore, $2 the leap, $3
-// the items of a gap. No app has a million events a second, so that no place is behind the microseconds of 1970 to the instant at which
-// it is given out: those of an earlier restore, of the same backup too, are none.
-const GoOnBehind = `INSERT INTO feed (app_id, last, at, items) SELECT x.id, CASE WHEN x.last > $1 THEN x.last ELSE $1 END + $2, $1, $3
+// GoOnBehind makes every app's events go on behind each place that was given out since the backup: $1 is the instant of the restore, $2
+// the items of a gap. No app has a million events a second, so that no place is behind the microseconds from 1970 to the instant at which
+// it is given out: those that an earlier restore has led to, of the same backup or of one since, are none either. That takes a clock which goes on.
+const GoOnBehind = `INSERT INTO feed (app_id, last, at, items) SELECT x.id, CASE WHEN x.last > $1 THEN x.last ELSE $1 END + 1, $1, $2
 FROM (SELECT a.id, coalesce((SELECT max(f.last) FROM feed f WHERE f.app_id = a.id), 0) AS last FROM apps a) x`
-
-// leap is for clocks: one may be an hour behind that of an earlier restore.
-const leap = 1 << 32
 
 // The steps that make the tables of the feed and of sessions.
 const (

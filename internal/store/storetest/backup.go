@@ -234,6 +234,23 @@ func restoredPlaces(w *world, anew Restorer) {
 		}
 		end, endOfQuiet = next, last
 	}
+	taken = w.backup() // of what was restored a moment ago
+	for n := range 2 {
+		var d store.Doubts
+		restore, open := anew(w.T)
+		w.must(restore(restoring(taken, &d)))
+		w.s, w.node = open(), fmt.Sprint("restored-again-", n)
+		w.own()
+		for range 3 {
+			w.one(a)
+		}
+		w.stampAll()
+		ids, next := w.toldBehind(a.ID, end)
+		if len(ids) != 3 || next <= end {
+			w.Errorf("behind %d come %q, to %d", end, ids, next)
+		}
+		end = next
+	}
 }
 
 // toldBehind reads an app's feed on behind a position, place by place.
