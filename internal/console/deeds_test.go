@@ -1,6 +1,7 @@
 package console
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,10 @@ func TestFormsAreNamedOneByOne(t *testing.T) {
 	for _, one := range (&Console{}).routes() {
 		if one.method != "GET" {
 			posts++
+		}
+		before, last := path.Split(one.path)
+		if one.method == "POST" && strings.HasPrefix(last, "{act") && !slices.ContainsFunc(got, func(form string) bool { return strings.HasPrefix(form, before) }) {
+			t.Errorf("nobody says what %s does", one.path)
 		}
 	}
 	if len(got) <= posts {

@@ -64,8 +64,10 @@ func (v *visit) showMessage() error {
 	if err != nil {
 		return err
 	}
-	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when), Tone: tone(m.Status), Live: (!m.Final() || recent(m, v.now())) && !v.paused(), HTML: m.Channel == client.Email && m.Body != "",
+	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when), Tone: tone(m.Status), HTML: m.Channel == client.Email && m.Body != "",
 		Acts: offered(v, messageDeeds(), m), Gone: gone[m.ContentRemoved]}
+	updates := !m.Final() || recent(m, v.now())
+	p.Live = updates && !v.paused()
 	p.Lines = lines(m.Events)
 	if len(m.Metadata) > 0 && string(m.Metadata) != "null" && string(m.Metadata) != "{}" {
 		p.Metadata = pretty(m.Metadata)
@@ -76,7 +78,7 @@ func (v *visit) showMessage() error {
 	if p.Story.Doubts != nil && p.Tone != "bad" {
 		p.Tone = "warn"
 	}
-	return v.show("message", page{Title: titleOf(m), Trail: []crumb{{"Messages", messagesPath}}, Data: p})
+	return v.show("message", page{Title: titleOf(m), Trail: []crumb{{"Messages", messagesPath}}, Data: p, Updates: updates})
 }
 
 // What a message's page tells of webhooks at most; an endpoint's page has the rest.

@@ -73,7 +73,7 @@ func (v *visit) overview() error {
 		}
 	}
 	o.Self = link(url.Values{"window": {o.Window}})
-	return v.show("overview", page{Title: "Overview", Data: o})
+	return v.show("overview", page{Title: "Overview", Data: o, Updates: true})
 }
 
 func (v *visit) firstRun() (*firstRun, error) {

@@ -97,11 +97,12 @@ func (v *visit) providerPage(status int, x *providerAt, p *oneProvider) error {
 	p.providerAt, p.Title, p.Docs = x, v.c.titleOf(x.P.ProviderType), "/docs/providers/"+strings.ToLower(x.P.ProviderType)
 	p.Verify, p.Test, p.Edit = x.to("/verify"), x.to("/test"), x.to("/edit")
 	p.Settings, p.Health = settingsOf(x), newHealth(x)
-	if p.Health != nil {
-		p.Health.Live = p.Health.Ill && !v.paused()
+	updates := p.Health != nil && p.Health.Ill
+	if updates {
+		p.Health.Live = !v.paused()
 	}
 	p.Acts = offered(v, providerDeeds(), x)
-	return v.showStatus(status, "provider", page{Title: x.P.Name, Trail: x.trail(false), Data: p})
+	return v.showStatus(status, "provider", page{Title: x.P.Name, Trail: x.trail(false), Data: p, Updates: updates})
 }
 
 // settingsOf shows the settings in the order of the type's fields.

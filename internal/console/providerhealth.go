@@ -12,6 +12,7 @@ import (
 type healthCard struct {
 	*client.ProviderHealth
 	Tone, Head, Means string
+	Remedy            string // what somebody can do
 	Ill               bool   // it is out of order, and messages come: there is more to say
 	Live              bool   // it is fetched again by itself
 	Self              string // and where
@@ -54,7 +55,9 @@ func newHealth(x *providerAt) *healthCard {
 	default:
 		card.Means = chain.WaitText(h.Reason)
 	}
-	card.Ill = h.State != "WORKS" && h.State != "OFF"
+	if card.Ill = h.State != "WORKS" && h.State != "OFF"; card.Ill {
+		card.Remedy = chain.Remedy(h.Reason)
+	}
 	return card
 }
 

@@ -114,12 +114,27 @@ func TestTryingAProvider(t *testing.T) {
 	}
 }
 
+// TestALiveAnswerOfAForm: what answers a form on a page that updates by itself is stopped, and goes on, at the page that it stood on.
+func TestALiveAnswerOfAForm(t *testing.T) {
+	t.Parallel()
+	api := chainAPI()
+	api.answers["GET "+ofAll+"/"+oneID] = `200 {"id":"` + oneID + `","providerType":"SMTP","channel":"EMAIL","name":"Relay","isActive":true,"config":{},"health":{"state":"DOWN","reason":"provider_down","carried":[],"nodes":[],"outages":[]}}`
+	api.answers["POST "+ofAll+"/"+oneID+"/verify"] = `200 {"ok":true,"checks":[],"tookMs":12}`
+	c, at := open(t, api), providersPath+"/"+oneID
+	if _, _, body := post(t, c, at+"/verify", url.Values{"_back": {at}}); !strings.Contains(body, `href="`+at+`?live=off"`) || !strings.Contains(body, "hx-trigger") {
+		t.Error("it cannot be stopped where it can be opened")
+	}
+	if _, _, body := post(t, c, at+"/verify", url.Values{"_back": {at + "?live=off"}}); !strings.Contains(body, `href="`+at+`" data-live`) || strings.Contains(body, "hx-trigger") {
+		t.Error("what was stopped goes on")
+	}
+}
+
 // TestAProviderSaysHowItIs: whether it works and since when, what it said, when it is tried again, and what carried the messages.
 func TestAProviderSaysHowItIs(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[string][]string{
 		`"health":{"state":"WORKS","since":"2026-07-03T09:00:00Z","carried":[],"nodes":[],"outages":[{"since":"2026-07-03T08:00:00Z","endedAt":"2026-07-03T09:00:00Z","code":"timeout","answer":"no answer","carried":[{"id":"b","name":"Spare","messages":12}]}]}`: {"It works.", "since <time", "1 h ago", "<b>12</b> Spare", "timeout", "no answer", "1 h<"},
-		`"health":{"state":"WORKS","carried":[],"nodes":[],"outages":[]}`: {"It works.", "It had no outage in the last 30 days."},
+		`"health":{"state":"WORKS","carried":[],"nodes":[],"outages":[]}`: {"It works.", "No outage of it is known."},
 		`"health":{"state":"DOWN","since":"2026-07-03T09:52:00Z","reason":"provider_down","code":"connect_failed","answer":"refused","nextTryAt":"2026-07-03T10:00:40Z","carried":[{"id":"b","name":"Spare","messages":1312}],
 			"nodes":[{"node":"worker-1","state":"DOWN","since":"2026-07-03T09:52:00Z"}],"outages":[]}`: {"It is down, and messages pass it by.", "8 min ago", "connect_failed", "refused", "in 40 s", "1\u202f312", "Spare", `hx-trigger="every 5s"`},
 		`"pinned":true,"health":{"state":"FAILING","since":"2026-07-03T09:52:00Z","carried":[],"nodes":[],"outages":[]}`:                       {"Its last calls failed.", "It is pinned", "with the next message", "nothing yet"},

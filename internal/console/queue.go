@@ -65,7 +65,9 @@ func (v *visit) queueActs(u *client.QueueUnit) (out []queueAct) {
 }
 
 func (v *visit) showQueue() error {
-	p := &queuePage{App: v.asked("app"), Channel: v.asked("channel"), Lane: v.asked("lane"), Query: v.r.URL.RawQuery, Live: v.asked("cursor") == "" && !v.paused()}
+	p := &queuePage{App: v.asked("app"), Channel: v.asked("channel"), Lane: v.asked("lane"), Query: v.r.URL.RawQuery}
+	updates := v.asked("cursor") == ""
+	p.Live = updates && !v.paused()
 	admin, err := v.admin()
 	if err != nil {
 		return err
@@ -85,7 +87,7 @@ func (v *visit) showQueue() error {
 		}
 		p.Units = append(p.Units, line)
 	}
-	return v.show("queue", page{Title: "Queue", Data: p})
+	return v.show("queue", page{Title: "Queue", Data: p, Updates: updates})
 }
 
 func clearPath(app string) string { return queuePath + "/" + url.PathEscape(app) + "/clear" }

@@ -98,9 +98,10 @@ func (v *visit) listCaptures() error {
 	for i := range found.Data {
 		in.Captures = append(in.Captures, capture{found.Data[i], in.App.Slug})
 	}
-	in.Pager, in.Live, in.Query = v.pagerOf(found.Next, len(found.Data)), v.asked("cursor") == "" && !v.paused(), v.r.URL.RawQuery
+	updates := v.asked("cursor") == ""
+	in.Pager, in.Live, in.Query = v.pagerOf(found.Next, len(found.Data)), updates && !v.paused(), v.r.URL.RawQuery
 	in.Sends = curl(v.c.cfg.PublicURL, in.App.Slug, "<a key of the app>")
-	return v.show("sandbox", page{Title: "Sandbox inbox", Data: in})
+	return v.show("sandbox", page{Title: "Sandbox inbox", Data: in, Updates: updates})
 }
 
 // newestLooked is how many of the newest messages are looked at for one of the sandbox.

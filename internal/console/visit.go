@@ -54,7 +54,8 @@ type page struct {
 	Path      string // of this page with its query: where to return to
 	Theme     string // light, dark, or "" for the system's
 	Toast     *toast
-	Paused    bool         // what updates by itself was stopped
+	Updates   bool         // by itself, unless it was stopped
+	Paused    bool         // it was
 	LiveLink  template.URL // of this page with it going on, or stopped
 	RequestID string
 	Version   string
@@ -212,20 +213,6 @@ func (v *visit) sorry(e refusal) {
 		v.c.cfg.Log.Error("the console cannot show an error", slog.Any("error", err))
 		http.Error(v.w, e.what, e.status)
 	}
-}
-
-// paused says whether the page does not update by itself, because its reader stopped it.
-func (v *visit) paused() bool { return v.asked("live") == "off" }
-
-// liveLink is this page updating by itself where it does not, and the other way round.
-func (v *visit) liveLink() template.URL {
-	q := v.r.URL.Query()
-	if v.paused() {
-		q.Del("live")
-	} else {
-		q.Set("live", "off")
-	}
-	return link(q)
 }
 
 // refuse answers what is outside of the table of routes.

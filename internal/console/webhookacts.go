@@ -146,7 +146,8 @@ func (v *visit) showDelivery() error {
 	if d.Status != "" {
 		title = statusWord(d.Status) + " event"
 	}
-	return v.show("delivery", page{Title: title, Trail: x.trail(true), Data: &deliveryPage{x, d, pretty(d.Body), d.State == "waiting" && !v.paused()}})
+	updates := d.State == "waiting"
+	return v.show("delivery", page{Title: title, Trail: x.trail(true), Data: &deliveryPage{x, d, pretty(d.Body), updates && !v.paused()}, Updates: updates})
 }
 
 func (v *visit) replayDelivery() error {

@@ -209,7 +209,9 @@ func (v *visit) showEndpoint() error {
 	if err != nil {
 		return err
 	}
-	p := &endpointPage{endpointAt: x, State: endpointState(*x.E), Why: disabledWords[x.E.DisabledReason], Live: v.asked("cursor") == "" && !v.paused(), Query: v.r.URL.RawQuery}
+	p := &endpointPage{endpointAt: x, State: endpointState(*x.E), Why: disabledWords[x.E.DisabledReason], Query: v.r.URL.RawQuery}
+	updates := v.asked("cursor") == ""
+	p.Live = updates && !v.paused()
 	p.Filter.State, p.Filter.Message = v.asked("state"), v.asked("message")
 	q := url.Values{"limit": {itoa(messagesShown)}}
 	for name, value := range map[string]string{"state": p.Filter.State, "messageId": p.Filter.Message, "cursor": v.asked("cursor")} {
@@ -226,7 +228,7 @@ func (v *visit) showEndpoint() error {
 	}
 	p.Pager = v.pagerOf(found.Next, len(found.Data))
 	p.Acts = offered(v, endpointDeeds(), x)
-	return v.show("webhook", page{Title: x.E.Name, Trail: x.trail(false), Data: p})
+	return v.show("webhook", page{Title: x.E.Name, Trail: x.trail(false), Data: p, Updates: updates})
 }
 
 func (v *visit) showEditEndpoint() error {

@@ -89,6 +89,7 @@
     const was = kept, part = was && document.getElementById(was.id);
     kept = null;
     if (!part) { return; }
+    if (!part.hasAttribute("hx-trigger")) { document.querySelectorAll("[data-live]").forEach((one) => one.remove()); } // there is nothing more to stop
     const all = part.querySelectorAll("details");
     if (all.length === was.open.length) { all.forEach((one, i) => { one.open = was.open[i]; }); }
     const again = was.name && alike(part, was.name, was.what)[was.place];
