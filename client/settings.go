@@ -84,7 +84,7 @@ type Provider struct {
 
 // ProviderHealth is whether a provider configuration works, as the nodes say that send with it, a few seconds late.
 type ProviderHealth struct {
-	ProviderNode
+	ProviderSaid
 	Carried []ProviderCarrier `json:"carried"` // what others of the chain took since then
 	Nodes   []ProviderNode    `json:"nodes"`   // for which it is out of order
 	// Outages are the last ones, the newest first; nil in a list.
@@ -93,13 +93,18 @@ type ProviderHealth struct {
 
 // ProviderNode is what one node says of a provider configuration.
 type ProviderNode struct {
-	Node      string     `json:"node"`  // "": it is gone, or not for who asks to know
+	Node string `json:"node"` // "": it is gone, or not for who asks to know
+	ProviderSaid
+}
+
+// ProviderSaid is what nodes say of a provider configuration.
+type ProviderSaid struct {
 	State     string     `json:"state"` // WORKS, FAILING, TRYING, DOWN, UNUSABLE or OFF
 	Since     *time.Time `json:"since"`
 	Reason    string     `json:"reason"`    // such as provider_down
 	Code      string     `json:"code"`      // of the last answer
 	Answer    string     `json:"answer"`    // in words, redacted
-	NextTryAt *time.Time `json:"nextTryAt"` // nil: the next message is a try
+	NextTryAt *time.Time `json:"nextTryAt"` // nil: the next message is a try, unless the state is UNUSABLE or OFF
 }
 
 // ProviderCarrier is a configuration that took messages while another one did not work.

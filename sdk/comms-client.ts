@@ -2091,7 +2091,7 @@ export interface ProviderHealth {
   code: string | null;
   /** The last answer in words, redacted. */
   answer: string | null;
-  /** Before it no call is made. Null: the next message is one. */
+  /** Before it no call is made, by any node that tries it. Null: the next message is a call; of UNUSABLE and OFF there is none until that is mended. */
   nextTryAt: string | null;
   /** What others of the chain took since then, those that took most first; at most five. Counted every few seconds; what a node counted that is gone may be missing. */
   carried: ProviderCarrier[];

@@ -71,8 +71,11 @@ func runProve(ctx context.Context, f proveFlags, s Streams) error {
 	if f.nodes > 1 && database == "" {
 		return usageError{errors.New("several nodes need PostgreSQL: set COMMS_DATABASE_URL")}
 	}
-	if f.restore != "" && (database != "" || !slices.Contains([]string{"fail", "policy", "send"}, f.restore)) {
-		return usageError{errors.New("--restore must be fail, policy or send, and needs SQLite: leave COMMS_DATABASE_URL away")}
+	if f.restore != "" && !slices.Contains([]string{"fail", "policy", "send"}, f.restore) {
+		return usageError{errors.New("--restore must be fail, policy or send")}
+	}
+	if f.restore != "" && database != "" {
+		return usageError{errors.New("--restore needs SQLite: run it without COMMS_DATABASE_URL")}
 	}
 	if f.seed == 0 {
 		f.seed = rand.Uint64N(1 << 32)

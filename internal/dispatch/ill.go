@@ -210,7 +210,7 @@ func (p *poller) tellTroubles(ctx context.Context) {
 	p.told, p.left, p.counted = fresh, nil, now
 }
 
-// figuresEvery is how often only that is told which changes with each message.
+// figuresEvery is how often only that is told which changes with each message, or with each try.
 const figuresEvery = 5 * time.Second
 
 // news says whether there is something to tell.
@@ -219,7 +219,7 @@ func (p *poller) news(fresh map[comm.ID]store.ProviderTrouble, now time.Time) bo
 		return false
 	}
 	but := func(a, b store.ProviderTrouble) bool {
-		a.Text, a.Carried = b.Text, b.Carried
+		a.Text, a.Carried, a.Breaker, a.NextAt = b.Text, b.Carried, b.Breaker, b.NextAt
 		return a == b
 	}
 	return now.Sub(p.counted) >= figuresEvery || !maps.EqualFunc(fresh, p.told, but)

@@ -215,8 +215,8 @@ func TestStrangersLearnNothingOfCallbacks(t *testing.T) {
 		}
 	}
 	for path, all := range times {
-		slices.Sort(all)
-		if all[0] < callbackFloor || all[rounds/2] > callbackFloor+50*time.Millisecond {
+		// The quickest: whatever takes longer takes it each time, and the machine only sometimes.
+		if quickest := slices.Min(all); quickest < callbackFloor || quickest > callbackFloor+50*time.Millisecond {
 			t.Errorf("%s: %v", path, all)
 		}
 	}

@@ -36,6 +36,8 @@ type healthView struct {
 	Carried   []carrierView    `json:"carried"`
 	Nodes     []nodeHealthView `json:"nodes"`
 	Outages   *[]outageView    `json:"outages,omitzero"`
+
+	tried bool // by a node that was taken in
 }
 
 // nodeHealthView is what one node says.
@@ -99,7 +101,8 @@ func newHealth(state string) *healthView {
 	return &healthView{State: state, Carried: []carrierView{}, Nodes: []nodeHealthView{}}
 }
 
-// add takes in what another node says: the worst state, what was said by the node that is in it for longest, and the earliest next try.
+// add takes in what another node says: the worst state, what was said by the node that is in it for longest, and the earliest
+// next try of those that try it: now, where one does with the next message.
 func (h *healthView) add(n *nodeHealthView) {
 	if slices.Index(worse, n.State) > slices.Index(worse, h.State) {
 		h.State, h.Reason, h.Code, h.Answer = n.State, n.Reason, n.Code, n.Answer
@@ -107,8 +110,8 @@ func (h *healthView) add(n *nodeHealthView) {
 	if h.Since == 0 || n.Since < h.Since {
 		h.Since = n.Since
 	}
-	if h.NextTryAt == 0 || n.NextTryAt != 0 && n.NextTryAt < h.NextTryAt {
-		h.NextTryAt = n.NextTryAt
+	if n.State != healthUnusable && (!h.tried || n.NextTryAt < h.NextTryAt) {
+		h.NextTryAt, h.tried = n.NextTryAt, true
 	}
 	h.Nodes = append(h.Nodes, *n)
 }

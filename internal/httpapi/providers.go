@@ -174,8 +174,8 @@ func (a *API) getProvider(w http.ResponseWriter, r *http.Request, caller *auth.C
 	v := readableProvider(r, caller, &p)
 	if v.Health != nil {
 		outages, err := a.cfg.Alerts.OutagesOf(r.Context(), id)
-		if err != nil {
-			return err
+		if err != nil { // the configuration is worth more than its history
+			a.cfg.Log.Warn("a provider configuration is shown without its outages", "config", id, "err", err)
 		}
 		v.Health.look(outages)
 	}

@@ -189,7 +189,7 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 	say("node-b", 1_700_000_800_000_000, 1_700_000_900_000_000, "open", "535")
 	say("node-c", 1_700_000_850_000_000, 0, "half_open", "451")
 	own := health(w.do(one, "GET", path, "", nil))
-	if own["state"] != "DOWN" || own["code"] != "535" || own["answer"] != "said 535" || own["since"] != "2023-11-14T22:25:00.000Z" || own["nextTryAt"] != "2023-11-14T22:28:20.000Z" ||
+	if own["state"] != "DOWN" || own["code"] != "535" || own["answer"] != "said 535" || own["since"] != "2023-11-14T22:25:00.000Z" || own["nextTryAt"] != nil ||
 		fmt.Sprint(own["carried"]) != "[map[id:"+(comm.ID{5}).String()+" messages:9 name:spare]]" || len(own["nodes"].([]any)) != 3 {
 		t.Errorf("%v", own)
 	}
