@@ -74,7 +74,7 @@ test: setup ## every test, on SQLite and PostgreSQL; under 20 minutes on two cor
 nightly: setup ## the same at full sizes, all files on the disk; takes hours
 	@COMMS_TEST_FULL=1 TMPDIR=$${TMPDIR:-/tmp} go run ./test/withpg -hasty go run ./test/count \
 		-- go test -json $(RACE) -count=1 -timeout 6h $(PRODUCT) \
-		-- go test -json $(SHARED) -count=1 -timeout 6h $(WHOLE) $(BROWSER) \
+		-- scripts/runtimes.sh go test -json $(SHARED) -count=1 -timeout 6h $(WHOLE) $(BROWSER) \
 		-- $(DURABLE) go test -json -count=1 -timeout 6h $(MEASURING)
 
 .PHONY: measure
@@ -107,6 +107,10 @@ docs: ## write the generated pages of docs/ again
 .PHONY: browser
 browser: setup ## walk over every page and every act by a real browser, in about five minutes
 	@go test -count=1 -timeout 18m $(BROWSER)
+
+.PHONY: runtimes
+runtimes: setup ## the clients' suite again, with Node 18, Bun and Deno for the one in TypeScript
+	@scripts/runtimes.sh go test -count=1 -timeout 18m $(MODULE)/test/sdk
 
 .PHONY: shots
 shots: setup ## take the pictures of docs/images again
