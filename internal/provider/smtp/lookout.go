@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -71,14 +72,28 @@ func (l *lookout) SetDeadline(t time.Time) error {
 	return l.Conn.SetDeadline(t)
 }
 
-// soon is how long readSoon waits. On a machine that is so busy that it passes
-// before the read has begun, nothing is seen.
-const soon = time.Millisecond
+// soon is how long readSoon waits. Where the machine is so busy that it may have passed
+// before the read began, which then sees nothing, it tries again, soonTries times at most.
+const (
+	soon      = time.Millisecond
+	soonTries = 5
+)
 
 // readSoon is the read for connections that let nobody at the socket, and for
 // systems on which we do not read it. Meanwhile the deadline may be set anew,
 // when a context ends: that one is in force afterwards.
-func (l *lookout) readSoon(b []byte) (int, error) {
+func (l *lookout) readSoon(b []byte) (n int, err error) {
+	for range soonTries {
+		began := time.Now()
+		n, err = l.readOnce(b)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) < 2*soon {
+			break
+		}
+	}
+	return n, err
+}
+
+func (l *lookout) readOnce(b []byte) (int, error) {
 	if err := l.setRead(func(until time.Time) time.Time {
 		if t := time.Now().Add(soon); until.IsZero() || t.Before(until) {
 			return t
