@@ -177,9 +177,12 @@ async function makeUser(page) {
   await page.getByRole("heading", { name: "This password is shown this once" }).waitFor();
 }
 
-// someone is a user who was made for the pages of users, once.
-let ama;
-const someone = (world) => (ama ??= ask(world, "/api/admin/users", "", { name: "ama.boateng", role: "OPERATOR", password: "seven green kettles sing" }));
+// someone is a user who was made for the pages of users, once for each server.
+const amas = new Map(); // by server
+function someone(world) {
+  if (!amas.has(world.base)) amas.set(world.base, ask(world, "/api/admin/users", "", { name: "ama.boateng", role: "OPERATOR", password: "seven green kettles sing" }));
+  return amas.get(world.base);
+}
 
 // docs are the pages of the documentation, found by the links of its contents.
 async function docs(world) {

@@ -42,7 +42,7 @@ export async function walk(browser, world, rows, out) {
 
 // unseen tells which kinds of pages of the console nobody looked at, although links lead there.
 export function unseen(links, world, rows, out) {
-  const made = links.map((l) => new URL(l).pathname.match(/^\/console\/apps\/(demo|a-new-app-\d+)(\/|$)/)?.[1]).filter(Boolean); // by the first start, and by the walk
+  const made = links.map((l) => new URL(l).pathname.match(/^\/console\/apps\/(demo|a-new-app-\d+|act-\d+-\d+)(\/|$)/)?.[1]).filter(Boolean); // by the first start, and by walks
   const slugs = [...Object.keys(world.apps), ...made];
   const kind = (path) => pattern(new URL(path, world.base).pathname, slugs);
   const looked = new Set(rows.map((row) => kind(row.path)));
