@@ -52,12 +52,16 @@ func killBackups(t *testing.T, postgres bool) {
 	if os.Getenv("COMMS_TEST_FULL") == "1" {
 		rounds = 60
 	}
-	for n := range rounds {
-		moment := whole * time.Duration(n+1) / time.Duration(rounds+1)
+	// At all moments of a backup; then, where none met what is being written, as soon as something of it is.
+	for n := 0; n < rounds || n < 4*rounds && (k.under["server"] == 0 || k.under["command"] == 0); n++ {
+		at := func(*command) { time.Sleep(whole * time.Duration(n+1) / time.Duration(rounds+1)) }
+		if n >= rounds {
+			at = k.written
+		}
 		if n%2 == 0 {
-			k.killServer(n, moment)
+			k.killServer(n, at)
 		} else {
-			k.killCommand(n, moment)
+			k.killCommand(n, at)
 		}
 		k.looksClean()
 	}
@@ -106,6 +110,7 @@ func (k *killing) fill() {
 
 // command is a backup that is being made.
 type command struct {
+	name string
 	cmd  *exec.Cmd
 	out  bytes.Buffer
 	done chan struct{}
@@ -113,7 +118,7 @@ type command struct {
 
 func (k *killing) run(name string, more ...string) *command {
 	k.Helper()
-	c := &command{done: make(chan struct{})}
+	c := &command{name: name, done: make(chan struct{})}
 	c.cmd = exec.CommandContext(k.Context(), program(k.T), append([]string{"backup", filepath.Join(k.dir, name)}, more...)...)
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = k.at.dir, &c.out, &c.out
 	c.cmd.Env = append([]string{"HOME=" + k.at.dir, "PATH=" + os.Getenv("PATH"), "COMMS_URL=" + k.p.url}, k.at.env...)
@@ -174,10 +179,17 @@ func (k *killing) load() (stop func()) {
 	return func() { close(ended); sending.Wait() }
 }
 
-// written says whether something of a backup stands in its unfinished file.
-func (k *killing) written() bool {
+// written waits until something of a backup stands in its unfinished file, or the command is over.
+func (k *killing) written(c *command) {
 	k.Helper()
-	left, _ := filepath.Glob(filepath.Join(k.dir, "*.part"))
+	for !k.isWritten(c) && !c.over() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (k *killing) isWritten(c *command) bool {
+	k.Helper()
+	left, _ := filepath.Glob(filepath.Join(k.dir, c.name+".*.part")) // of this one: what a killed command has left is there until the next has begun
 	for _, file := range left {
 		if info, err := os.Stat(file); err == nil && info.Size() > 0 {
 			return true
@@ -186,13 +198,13 @@ func (k *killing) written() bool {
 	return false
 }
 
-// killServer kills the server so long after a backup began, and starts it again.
-func (k *killing) killServer(n int, moment time.Duration) {
+// killServer kills the server at a moment of a backup, and starts it again.
+func (k *killing) killServer(n int, at func(*command)) {
 	k.Helper()
 	stop, name := k.load(), fmt.Sprintf("server%d.backup", n)
 	c := k.run(name)
-	time.Sleep(moment)
-	met := k.written()
+	at(c)
+	met := k.isWritten(c)
 	_ = k.p.cmd.Process.Kill()
 	<-k.p.exited
 	stop()
@@ -207,8 +219,8 @@ func (k *killing) killServer(n int, moment time.Duration) {
 	k.p = serveMail(k.T, k.at.dir, k.at.env...)
 }
 
-// killCommand kills the command so long after it began.
-func (k *killing) killCommand(n int, moment time.Duration) {
+// killCommand kills the command at a moment.
+func (k *killing) killCommand(n int, at func(*command)) {
 	k.Helper()
 	stop, name := k.load(), fmt.Sprintf("command%d.backup", n)
 	var more []string
@@ -216,8 +228,8 @@ func (k *killing) killCommand(n int, moment time.Duration) {
 		more = []string{"--direct"}
 	}
 	c := k.run(name, more...)
-	time.Sleep(moment)
-	met := k.written()
+	at(c)
+	met := k.isWritten(c)
 	_ = c.cmd.Process.Kill()
 	out, code := c.wait()
 	if stop(); code < 0 && met { // by the signal
