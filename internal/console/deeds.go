@@ -104,18 +104,14 @@ func (d *deed[T]) carryOut(v *visit, s *subject[T]) error {
 // confirmDeed is the handler of the page that asks, and runDeed of the form on it. find reads what it is done to; it is asked for
 // after the role was looked at.
 func confirmDeed[T any](v *visit, all []deed[T], word string, find func() (*subject[T], error)) error {
-	d, err := theDeed(v, all, word)
-	if err != nil {
-		return err
-	}
-	s, err := find()
-	if err != nil {
-		return err
-	}
-	return d.askFor(v, s, "")
+	return atDeed(v, all, word, find, func(d *deed[T], s *subject[T]) error { return d.askFor(v, s, "") })
 }
 
 func runDeed[T any](v *visit, all []deed[T], word string, find func() (*subject[T], error)) error {
+	return atDeed(v, all, word, find, func(d *deed[T], s *subject[T]) error { return d.carryOut(v, s) })
+}
+
+func atDeed[T any](v *visit, all []deed[T], word string, find func() (*subject[T], error), then func(*deed[T], *subject[T]) error) error {
 	d, err := theDeed(v, all, word)
 	if err != nil {
 		return err
@@ -124,7 +120,7 @@ func runDeed[T any](v *visit, all []deed[T], word string, find func() (*subject[
 	if err != nil {
 		return err
 	}
-	return d.carryOut(v, s)
+	return then(d, s)
 }
 
 // Forms are the paths that take forms, as http.ServeMux reads them: of a route that does several things one for each. A test that

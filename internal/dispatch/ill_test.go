@@ -105,16 +105,22 @@ func TestWhatDoesNotWorkIsTold(t *testing.T) {
 	})
 }
 
+// refusedAccount has a provider refuse the account, and is told of what does not work.
+func refusedAccount(s *stage, name string) *ward {
+	w := newWard(s)
+	first := s.edit
+	s.edit = func(c *Config) { first(c); c.Troubles = w }
+	s.acts(name, func(context.Context, *provider.Message) error {
+		return &provider.Error{Class: provider.Account, Code: "535", Text: "wrong password"}
+	})
+	return w
+}
+
 // TestATroubleSaysWhatIsAskedNext: how the breaker is, what the provider answered, when it is tried again, and what others of its
 // chain took meanwhile; those behind a configuration that works carry nothing for it.
 func TestATroubleSaysWhatIsAskedNext(t *testing.T) {
 	play(t, "", func(t *testing.T, s *stage) {
-		w := newWard(s)
-		first := s.edit
-		s.edit = func(c *Config) { first(c); c.Troubles = w }
-		s.acts("TWO", func(context.Context, *provider.Message) error {
-			return &provider.Error{Class: provider.Account, Code: "535", Text: "wrong password"}
-		})
+		w := refusedAccount(s, "TWO")
 		one, three := emailConfig("ONE", 1), emailConfig("ONE", 3)
 		one.Name, three.Name = "in front", "behind"
 		a := s.app(nil, one, emailConfig("TWO", 2), three)
@@ -164,12 +170,7 @@ func TestATroubleSaysWhatIsAskedNext(t *testing.T) {
 // TestWhatOthersTakeIsCounted: of an outage is told how many messages the next one of the chain took, and seldom enough.
 func TestWhatOthersTakeIsCounted(t *testing.T) {
 	play(t, "", func(t *testing.T, s *stage) {
-		w := newWard(s)
-		first := s.edit
-		s.edit = func(c *Config) { first(c); c.Troubles = w }
-		s.acts("ONE", func(context.Context, *provider.Message) error {
-			return &provider.Error{Class: provider.Account, Code: "535", Text: "wrong password"}
-		})
+		w := refusedAccount(s, "ONE")
 		two := emailConfig("TWO", 2)
 		two.Name = "spare"
 		a := s.app(nil, emailConfig("ONE", 1), two)

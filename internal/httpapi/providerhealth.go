@@ -27,22 +27,22 @@ var worse = []string{healthOff, healthWorks, healthFailing, healthTrying, health
 
 // healthView is whether a provider configuration works, as the nodes say that send with it.
 type healthView struct {
-	State     string           `json:"state"`
-	Since     instant          `json:"since"`
-	Reason    text             `json:"reason"`
-	Code      text             `json:"code"`
-	Answer    text             `json:"answer"`
-	NextTryAt instant          `json:"nextTryAt"`
-	Carried   []carrierView    `json:"carried"`
-	Nodes     []nodeHealthView `json:"nodes"`
-	Outages   *[]outageView    `json:"outages,omitzero"`
+	saidView
+	Carried []carrierView    `json:"carried"`
+	Nodes   []nodeHealthView `json:"nodes"`
+	Outages *[]outageView    `json:"outages,omitzero"`
 
 	tried bool // by a node that was taken in
 }
 
 // nodeHealthView is what one node says.
 type nodeHealthView struct {
-	Node      text    `json:"node"`
+	Node text `json:"node"`
+	saidView
+}
+
+// saidView is what nodes say, one or all together.
+type saidView struct {
 	State     string  `json:"state"`
 	Since     instant `json:"since"`
 	Reason    text    `json:"reason"`
@@ -80,7 +80,7 @@ func healthOf(p *registry.Provider, names bool) *healthView {
 	var carried []store.Carrier
 	for i := range p.Troubles {
 		t := &p.Troubles[i]
-		n := nodeHealthView{State: stateOf(t), Since: instant(t.Since), Reason: text(t.Reason), Code: text(t.Code), Answer: text(t.Text), NextTryAt: instant(t.NextAt)}
+		n := nodeHealthView{saidView: saidView{stateOf(t), instant(t.Since), text(t.Reason), text(t.Code), text(t.Text), instant(t.NextAt)}}
 		if names {
 			n.Node = text(t.Node)
 		}
@@ -98,7 +98,7 @@ func healthOf(p *registry.Provider, names bool) *healthView {
 }
 
 func newHealth(state string) *healthView {
-	return &healthView{State: state, Carried: []carrierView{}, Nodes: []nodeHealthView{}}
+	return &healthView{saidView: saidView{State: state}, Carried: []carrierView{}, Nodes: []nodeHealthView{}}
 }
 
 // add takes in what another node says: the worst state, what was said by the node that is in it for longest, and the earliest
