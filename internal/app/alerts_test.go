@@ -138,7 +138,12 @@ func TestAnAlertThatNobodyTookIsMailedOn(t *testing.T) {
 		}
 	}
 	m.sim.Clear()
+	// The request that was given up may not have ended yet at Resend's side, which then refuses its key, as it documents.
 	taken, err := m.tell("alert_one", 30*time.Second)
+	for i := 0; err != nil && len(taken) == 1 && taken[0].Error == "concurrent_idempotent_requests" && i < 100; i++ {
+		time.Sleep(50 * time.Millisecond)
+		taken, err = m.tell("alert_one", 30*time.Second)
+	}
 	if err != nil || len(taken) != 1 || taken[0].Outcome != "accepted" {
 		t.Fatalf("%v %+v", err, taken)
 	}
