@@ -308,7 +308,7 @@ type figures struct {
 	story                  string
 	both                   int // messages refused by both
 	worst                  time.Duration
-	worstStory             string
+	worstStory, lateStory  string
 	pinned                 int // through the second one while it was pinned
 	firstBack              time.Duration
 }
@@ -343,7 +343,7 @@ func (r *row) check(t *testing.T, p *process, o *outage, began time.Time) (unkno
 	t.Logf("%d through the second one while it was pinned, %d elsewhere than they should have gone after %v", f.pinned, f.late, o.back)
 	t.Log(f.story)
 	if f.late > 0 || f.pinned == 0 {
-		t.Errorf("%d messages after %v went elsewhere than through the first provider, or the pinned one; %d through that", f.late, o.back, f.pinned)
+		t.Errorf("%d messages after %v went elsewhere than through the first provider, or the pinned one; %d through that; the last one %s", f.late, o.back, f.pinned, f.lateStory)
 	}
 	switch {
 	case len(f.failover) != 3 || f.both == 0:
@@ -412,19 +412,23 @@ func (r *row) judge(t *testing.T, o *outage, began time.Time, to string, m *dril
 	}
 	first := by.Type == r.chain[0] && (r.at[0] == 0 || by.Port == r.at[0])
 	const heard = time.Second // what a change of settings may take to be obeyed
-	switch since := m.created.Sub(began); {
+	since, gone := m.created.Sub(began), at.Sub(began)
+	whilePinned := since < o.unpin+heard && gone > o.pin // for a part of its way at least
+	switch {
 	case since > o.pin && since < o.unpin+heard:
 		if by.Type == r.chain[1] {
 			f.pinned++
 		} else if since > o.pin+heard && since < o.unpin-heard/2 { // it may have been accepted later than it was asked for
 			f.late++
+			f.lateStory = fmt.Sprintf("asked for after %v:%s", since, story)
 		}
 	case first && since > o.up:
 		if f.firstBack == 0 || since < f.firstBack {
 			f.firstBack = since
 		}
-	case since > o.back:
+	case since > o.back && (!whilePinned || by.Type != r.chain[1]):
 		f.late++
+		f.lateStory = fmt.Sprintf("asked for after %v:%s", since, story)
 	}
 }
 
