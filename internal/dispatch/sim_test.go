@@ -27,7 +27,7 @@ import (
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this seed of the simulation only")
-	simSeeds = flag.Int("sim.seeds", 200, "how many seeds of the simulation to run")
+	simSeeds = flag.Int("sim.seeds", 200, "how many seeds TestManySimulations runs")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -530,24 +530,26 @@ func repeatsOf(tried []trial) (repeats, past int, broken bool) {
 	return repeats, past, broken
 }
 
+// firstSeeds are simulated wherever this package is tested, or the one that was named.
+const firstSeeds = 20
+
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	first, last := uint64(1), uint64(*simSeeds)
-	if testing.Short() {
-		last = min(last, 20)
-	}
 	if *simSeed != 0 {
-		first, last = *simSeed, *simSeed
+		simulateAll(t, *simSeed, *simSeed)
+		return
 	}
-	seen := map[string]int{}
-	for seed := first; seed <= last; seed++ {
-		synctest.Test(t, func(t *testing.T) { simulate(t, seed, seen) })
-		if t.Failed() {
-			return
-		}
+	simulateAll(t, 1, firstSeeds)
+}
+
+// TestManySimulations is TestSimulation with many seeds, in which everything happens that may.
+func TestManySimulations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many seeds take a while: make test runs it")
 	}
-	t.Log(seen)
-	if last-first < 100 {
+	t.Parallel()
+	seen := simulateAll(t, firstSeeds+1, firstSeeds+uint64(*simSeeds))
+	if *simSeeds < 100 || t.Failed() {
 		return
 	}
 	// A run in which these never happened proves little.
@@ -557,6 +559,17 @@ func TestSimulation(t *testing.T) {
 			t.Errorf("it never happened: %s", what)
 		}
 	}
+}
+
+// simulateAll simulates seeds until one fails, and answers how often what happened.
+func simulateAll(t *testing.T, first, last uint64) map[string]int {
+	t.Helper()
+	seen := map[string]int{}
+	for seed := first; seed <= last && !t.Failed(); seed++ {
+		synctest.Test(t, func(t *testing.T) { simulate(t, seed, seen) })
+	}
+	t.Log(seen)
+	return seen
 }
 
 // where says in which state the servers hold the units of messages that are not final.
