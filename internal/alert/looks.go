@@ -9,6 +9,7 @@ import (
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 // mostFound is how many things a look finds.
@@ -40,22 +41,20 @@ func Looks(s Store, patience time.Duration) []Look {
 func providers(ctx context.Context, s store.Alerts) (out Found, err error) {
 	all, err := s.ProviderTroubles(ctx, mostFound)
 	out.More = len(all) == mostFound
-	first := map[comm.ID]*store.ProviderTrouble{} // several nodes may say so
-	for i := range all {
-		if t := &all[i]; first[t.ID] == nil || t.Since < first[t.ID].Since {
-			first[t.ID] = t
-		}
-	}
+	said := health.ByConfig(all) // several nodes may say so
 	for i := range all {
 		t := &all[i]
-		if first[t.ID] != t {
+		of, untold := said[t.ID]
+		if !untold {
 			continue
 		}
-		why := chain.WaitText(t.Reason)
-		if t.Code != "" {
-			why += " Its last answer: " + t.Code + "."
+		delete(said, t.ID)
+		h := health.Together(of)
+		why := chain.WaitText(h.Reason)
+		if h.Code != "" {
+			why += " Its last answer: " + h.Code + "."
 		}
-		out.All = append(out.All, Finding{ProviderDown, t.ID.String(), fmt.Sprintf("The provider configuration %q (%s, %s) of %s does not work. %s", t.Name, t.Type, t.Channel, owner(t.Slug), why), t.Since, outageOf(t, all)})
+		out.All = append(out.All, Finding{ProviderDown, t.ID.String(), fmt.Sprintf("The provider configuration %q (%s, %s) of %s does not work. %s", t.Name, t.Type, t.Channel, owner(t.Slug), why), h.Since, outageOf(&h)})
 	}
 	return out, err
 }

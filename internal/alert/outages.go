@@ -6,6 +6,7 @@ import (
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 // Outages is how many of a provider configuration are kept: the last ones, for as long as the alert is listed.
@@ -22,18 +23,9 @@ type Outage struct {
 	Carried []store.Carrier `json:"carried,omitempty"` // what others of the chain took meanwhile, at least
 }
 
-// outageOf is what nodes say together of one configuration: what the first of them says, and what others took for any of them.
-func outageOf(first *store.ProviderTrouble, all []store.ProviderTrouble) *Outage {
-	o := &Outage{Since: first.Since, Reason: first.Reason, Code: first.Code, Answer: first.Text}
-	for i := range all {
-		if all[i].ID != first.ID {
-			continue
-		}
-		if some, err := store.DecodeCarriers(all[i].Carried); err == nil { // a figure that cannot be read keeps no alert from being told
-			o.Carried = store.AddCarriers(o.Carried, some)
-		}
-	}
-	return o
+// outageOf is what nodes say together of one configuration.
+func outageOf(h *health.Health) *Outage {
+	return &Outage{Since: h.Since, Reason: h.Reason, Code: h.Code, Answer: h.Text, Carried: h.Carried}
 }
 
 // met takes in what is known of the outage now. What was counted stays known when whoever counted it is gone.

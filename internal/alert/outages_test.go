@@ -73,18 +73,3 @@ func TestOutagesAreKept(t *testing.T) {
 		}
 	})
 }
-
-// TestNodesCountTogether: what others took is added up over the nodes; a figure that cannot be read is left out.
-func TestNodesCountTogether(t *testing.T) {
-	t.Parallel()
-	id, by := comm.ID{1}, comm.ID{2}
-	said, err := store.EncodeCarriers([]store.Carrier{{ID: by, Name: "other", Messages: 3}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := []store.ProviderTrouble{{ID: id, Since: 5, Code: "a", Carried: said}, {ID: comm.ID{9}, Carried: said}, {ID: id, Since: 9, Code: "b", Carried: said}, {ID: id, Carried: "{"}}
-	o := outageOf(&all[0], all)
-	if o.Since != 5 || o.Code != "a" || len(o.Carried) != 1 || o.Carried[0] != (store.Carrier{ID: by, Name: "other", Messages: 6}) {
-		t.Errorf("%+v", o)
-	}
-}

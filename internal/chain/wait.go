@@ -16,7 +16,7 @@ const (
 	WaitBusy        = "provider_busy"
 	WaitMemory      = "server_busy"
 	WaitCredentials = comm.WarnCredentials
-	WaitAdapter     = "provider_unsupported"
+	WaitAdapter     = comm.WarnUnsupported
 	WaitOff         = comm.WarnProviderOff
 	WaitCannotSend  = comm.WarnCannotSend
 	WaitRepeat      = "repeat"

@@ -36,6 +36,7 @@ const (
 	WarnUnused      = "unused_variables"
 	WarnDown        = "provider_down"
 	WarnCredentials = "credentials_unavailable"
+	WarnUnsupported = "provider_unsupported"
 )
 
 // Warning is something in an answer that is no error but should be known.
@@ -54,6 +55,7 @@ var warnings = [...]Word{
 	{WarnUnused, "A preview was given values that the template has no placeholder for: a misspelt name, perhaps."},
 	{WarnDown, "Calls through the provider configuration fail, or its account does not work: messages take the next one of the chain, and wait where there is none. The text has the last answer's code."},
 	{WarnCredentials, "The credentials of the provider configuration cannot be opened, for a key of the server is missing: messages take the next one of the chain, and wait where there is none."},
+	{WarnUnsupported, "A node that sends does not know the type of the provider configuration, or cannot use its settings: messages take the next one of the chain, and wait where there is none."},
 }
 
 // Why an address is on an app's suppressions.

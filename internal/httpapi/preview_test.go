@@ -10,6 +10,7 @@ import (
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -110,10 +111,15 @@ func TestPreviewExplainsTheChain(t *testing.T) {
 	if _, err := w.store.Beat(t.Context(), store.NodeInfo{Node: "sender", Role: "worker", Version: "test", Lease: time.Minute.Microseconds()}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.store.SetProviderTroubles(t.Context(), "sender", []store.ProviderTrouble{{App: live.app.ID, ID: ids["first"], Reason: chain.WaitDown, Code: "connect_failed", Since: 1}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if got, words = preview(); !slices.Equal(words, []string{"second: next by priority", "first: " + chain.WaitText(chain.WaitDown), "off: switched off"}) {
-		t.Errorf("%v %+v", words, got)
+	for breaker, want := range map[pace.State][]string{
+		pace.Open:   {"second: next by priority", "first: " + chain.WaitText(chain.WaitDown), "off: switched off"},
+		pace.Closed: {"first: first by priority", "second: next by priority", "off: switched off"}, // calls fail, and it is called all the same
+	} {
+		if err := w.store.SetProviderTroubles(t.Context(), "sender", []store.ProviderTrouble{{App: live.app.ID, ID: ids["first"], Reason: chain.WaitDown, Code: "connect_failed", Since: 1, Breaker: breaker.String()}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got, words = preview(); !slices.Equal(words, want) {
+			t.Errorf("%s: %v %+v", breaker, words, got)
+		}
 	}
 }

@@ -2,28 +2,14 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/commserver/commserver/internal/alert"
 	"github.com/commserver/commserver/internal/auth"
-	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
-	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
-
-// The states of a provider configuration, in words of the contract. Of what several nodes say the worst counts, which is the last here.
-const (
-	healthOff      = "OFF"
-	healthWorks    = "WORKS"
-	healthFailing  = "FAILING"
-	healthTrying   = "TRYING"
-	healthDown     = "DOWN"
-	healthUnusable = "UNUSABLE"
-)
-
-var worse = []string{healthOff, healthWorks, healthFailing, healthTrying, healthDown, healthUnusable}
 
 // healthView is whether a provider configuration works, as the nodes say that send with it.
 type healthView struct {
@@ -31,8 +17,6 @@ type healthView struct {
 	Carried []carrierView    `json:"carried"`
 	Nodes   []nodeHealthView `json:"nodes"`
 	Outages *[]outageView    `json:"outages,omitzero"`
-
-	tried bool // by a node that was taken in
 }
 
 // nodeHealthView is what one node says.
@@ -70,63 +54,22 @@ type outageView struct {
 
 // healthOf is what is known now; nil where nobody has looked. names says whether the nodes are named, which are nothing for apps.
 func healthOf(p *registry.Provider, names bool) *healthView {
-	switch {
-	case !p.Known:
+	if p.Health == nil {
 		return nil
-	case !p.Active:
-		return newHealth(healthOff)
 	}
-	h := newHealth(healthWorks)
-	var carried []store.Carrier
+	h := &healthView{saidView: said(p.Health.Said), Carried: carriers(p.Health.Carried), Nodes: make([]nodeHealthView, len(p.Troubles))}
 	for i := range p.Troubles {
 		t := &p.Troubles[i]
-		n := nodeHealthView{saidView: saidView{stateOf(t), instant(t.Since), text(t.Reason), text(t.Code), text(t.Text), instant(t.NextAt)}}
+		h.Nodes[i] = nodeHealthView{saidView: said(health.Of(t))}
 		if names {
-			n.Node = text(t.Node)
+			h.Nodes[i].Node = text(t.Node)
 		}
-		h.add(&n)
-		if some, err := store.DecodeCarriers(t.Carried); err == nil { // a figure that cannot be read hides nothing else
-			carried = store.AddCarriers(carried, some)
-		}
-	}
-	h.Carried = carriers(carried)
-	at := slices.IndexFunc(p.Warnings, func(w comm.Warning) bool { return w.Code == comm.WarnCannotSend })
-	if len(p.Troubles) == 0 && at >= 0 {
-		h.State, h.Reason = healthUnusable, text(p.Warnings[at].Code)
 	}
 	return h
 }
 
-func newHealth(state string) *healthView {
-	return &healthView{saidView: saidView{State: state}, Carried: []carrierView{}, Nodes: []nodeHealthView{}}
-}
-
-// add takes in what another node says: the worst state, what was said by the node that is in it for longest, and the earliest
-// next try of those that try it: now, where one does with the next message.
-func (h *healthView) add(n *nodeHealthView) {
-	if slices.Index(worse, n.State) > slices.Index(worse, h.State) {
-		h.State, h.Reason, h.Code, h.Answer = n.State, n.Reason, n.Code, n.Answer
-	}
-	if h.Since == 0 || n.Since < h.Since {
-		h.Since = n.Since
-	}
-	if n.State != healthUnusable && (!h.tried || n.NextTryAt < h.NextTryAt) {
-		h.NextTryAt, h.tried = n.NextTryAt, true
-	}
-	h.Nodes = append(h.Nodes, *n)
-}
-
-// stateOf names what a node says.
-func stateOf(t *store.ProviderTrouble) string {
-	switch {
-	case t.Reason != chain.WaitDown:
-		return healthUnusable
-	case t.Breaker == pace.HalfOpen.String():
-		return healthTrying
-	case t.Breaker == pace.Closed.String():
-		return healthFailing
-	}
-	return healthDown
+func said(s health.Said) saidView {
+	return saidView{s.State.String(), instant(s.Since), text(s.Reason), text(s.Code), text(s.Text), instant(s.NextAt)}
 }
 
 func carriers(all []store.Carrier) []carrierView {
@@ -145,7 +88,7 @@ func (h *healthView) look(outages []alert.Outage) {
 		all[i] = outageView{instant(o.Since), instant(o.Until), text(o.Reason), text(o.Code), text(o.Answer), carriers(o.Carried)}
 	}
 	h.Outages = &all
-	if h.State == healthWorks && len(all) > 0 {
+	if h.State == health.Works.String() && len(all) > 0 {
 		h.Since = all[0].EndedAt
 	}
 }

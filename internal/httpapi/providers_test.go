@@ -12,6 +12,7 @@ import (
 	"github.com/commserver/commserver/internal/alert"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -216,6 +217,72 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 	w.do(one, "PATCH", path, `{"isActive":false}`, nil)
 	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "OFF" || len(h["nodes"].([]any)) != 0 {
 		t.Errorf("switched off: %v", h)
+	}
+}
+
+// TestOfNodesThatDisagreeOneReasonIsTold: by the alert, by the warning and by the API.
+func TestOfNodesThatDisagreeOneReasonIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	one := w.tenant("one", comm.AllScopes)
+	made := w.do(one, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil)
+	id, err := comm.ParseID(made.str("id"))
+	if err != nil {
+		t.Fatalf("%s %v", made.raw, err)
+	}
+	const first, later comm.Micros = 1_700_000_000_000_000, 1_700_000_060_000_000
+	down := func(breaker pace.State, since comm.Micros, code string) store.ProviderTrouble {
+		return store.ProviderTrouble{App: one.app.ID, ID: id, Reason: chain.WaitDown, Since: since, Breaker: breaker.String(), Code: code, Text: "said " + code}
+	}
+	cannot := func(reason string) store.ProviderTrouble {
+		return store.ProviderTrouble{App: one.app.ID, ID: id, Reason: reason, Since: later}
+	}
+	for name, c := range map[string]struct {
+		a, b                store.ProviderTrouble
+		state, reason, code string
+	}{
+		"the later one is worse":              {down(pace.Closed, first, "451"), down(pace.Open, later, "535"), "DOWN", chain.WaitDown, "535"},
+		"the first one is worse":              {down(pace.Open, first, "451"), down(pace.HalfOpen, later, "535"), "DOWN", chain.WaitDown, "451"},
+		"a later one cannot open the secrets": {down(pace.Open, first, "451"), cannot(chain.WaitCredentials), "UNUSABLE", chain.WaitCredentials, ""},
+		"a later one does not know the type":  {down(pace.Open, first, "451"), cannot(chain.WaitAdapter), "UNUSABLE", chain.WaitAdapter, ""},
+		"a later one cannot send with it":     {down(pace.Open, first, "451"), cannot(chain.WaitCannotSend), "UNUSABLE", chain.WaitCannotSend, ""},
+	} {
+		for node, said := range map[string]store.ProviderTrouble{"node-a": c.a, "node-b": c.b} {
+			if _, err := w.store.Beat(ctx, store.NodeInfo{Node: node, Role: "worker", Version: "test", Lease: time.Minute.Microseconds()}); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.store.SetProviderTroubles(ctx, node, []store.ProviderTrouble{said}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := w.do(one, "GET", "/api/v1/provider-configs/"+id.String(), "", nil)
+		h, _ := got.body["health"].(map[string]any)
+		code, _ := h["code"].(string)
+		if h["state"] != c.state || h["reason"] != c.reason || code != c.code || h["since"] != first.String() {
+			t.Errorf("%s: the API says %v", name, h)
+		}
+		warnings, _ := got.body["warnings"].([]any)
+		if len(warnings) != 1 {
+			t.Fatalf("%s: warnings %v", name, warnings)
+		}
+		warning := warnings[0].(map[string]any)
+		if text := warning["message"].(string); warning["code"] != c.reason || c.code != "" && !strings.Contains(text, "since "+first.String()+", the last one with "+c.code) {
+			t.Errorf("%s: the warning says %v", name, warning)
+		}
+		look := alert.Looks(w.store, 0)[0]
+		found, err := look.Find(ctx, later)
+		if err != nil || len(found.All) != 1 {
+			t.Fatalf("%s: %+v %v", name, found, err)
+		}
+		f := found.All[0]
+		want := chain.WaitText(c.reason)
+		if c.code != "" {
+			want += " Its last answer: " + c.code + "."
+		}
+		if f.Kind != alert.ProviderDown || f.Since != first || f.Outage.Since != first || f.Outage.Reason != c.reason || f.Outage.Code != c.code || !strings.HasSuffix(f.Text, "does not work. "+want) {
+			t.Errorf("%s: the alert says %+v %+v", name, f, f.Outage)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/mime"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 // Preview is what Accept would make of a request now.
@@ -89,7 +90,7 @@ func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Prev
 
 // condition is how the configurations that an app may send with fare now.
 func (s *Service) condition(ctx context.Context, app *comm.App) (func(*comm.ProviderConfig) chain.Condition, error) {
-	ill := map[comm.ID]string{}
+	how := map[comm.ID]health.Health{}
 	for _, owner := range []comm.ID{app.ID, {}} {
 		if s.cfg.Health == nil {
 			break
@@ -98,15 +99,16 @@ func (s *Service) condition(ctx context.Context, app *comm.App) (func(*comm.Prov
 		if err != nil {
 			return nil, unavailable(fmt.Errorf("read the health of providers: %w", err))
 		}
-		for i := range all {
-			ill[all[i].ID] = all[i].Reason
+		for id, said := range health.ByConfig(all) {
+			how[id] = health.Together(said)
 		}
 	}
 	return func(c *comm.ProviderConfig) chain.Condition {
-		if c.Limits.Pinned && ill[c.ID] == chain.WaitDown {
+		h := how[c.ID]
+		if h.State == health.Failing || c.Limits.Pinned && h.Reason == chain.WaitDown {
 			return chain.Condition{} // it is called all the same
 		}
-		return chain.Condition{Reason: ill[c.ID]}
+		return chain.Condition{Reason: h.Reason}
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 // Masked stands for a secret in every answer. Sent back in a change it means
@@ -57,10 +58,10 @@ type Provider struct {
 	// PreviousCallbackEndsAt is until when the URL before it is taken as well; 0: there is none.
 	PreviousCallbackEndsAt comm.Micros
 	Warnings               []comm.Warning
-	// Troubles is what nodes say that send with it, of one that does not work the longest first; Known is false where that was not read, as in the
-	// answer to a change.
+	// Health is how it is now; nil where that was not read, as in the answer to a change. Troubles is what it is put together from, what nodes say
+	// that send with it, of one that does not work the longest first.
+	Health   *health.Health
 	Troubles []store.ProviderTrouble
-	Known    bool
 }
 
 // ProviderList lists an app's configurations in the order of its chain. A zero app: server-level.
@@ -88,33 +89,46 @@ func (s *Service) warnOfTroubles(ctx context.Context, app comm.ID, list []Provid
 		s.cfg.Log.Warn("provider configurations are shown without their health", "app", app, "err", err)
 		return
 	}
+	said := health.ByConfig(troubles)
 	for i := range list {
-		p := &list[i]
-		p.Known = true
-		for _, t := range troubles {
-			if t.ID == p.ID {
-				p.Troubles = append(p.Troubles, t)
-			}
-		}
-		if len(p.Troubles) == 0 {
-			continue
-		}
-		t := &p.Troubles[0] // the one of the node that has met it first
-		w := comm.Warning{Code: t.Reason}
-		switch t.Reason {
-		case comm.WarnDown:
-			w.Text = "Calls through this provider have failed since " + t.Since.String()
-			if t.Code != "" {
-				w.Text += ", the last one with " + t.Code
-			}
-			w.Text += ": messages take the next configuration of the chain, and wait where there is none."
-		case comm.WarnCredentials:
-			w.Text = "The server cannot open the credentials of this configuration: messages take the next one of the chain, and wait where there is none."
-		default:
-			continue // said by show
-		}
-		p.Warnings = append(p.Warnings, w)
+		list[i].meet(said[list[i].ID])
 	}
+}
+
+// meet takes in what nodes say of the configuration, and warns of it.
+func (p *Provider) meet(said []store.ProviderTrouble) {
+	if !p.Active {
+		said = nil
+	}
+	h := health.Together(said)
+	p.Health, p.Troubles = &h, said
+	warned := func(code string) bool {
+		return slices.ContainsFunc(p.Warnings, func(w comm.Warning) bool { return w.Code == code })
+	}
+	switch {
+	case !p.Active:
+		h.State = health.Off
+	case h.Reason == "" && warned(comm.WarnCannotSend):
+		h.State, h.Reason = health.Unusable, comm.WarnCannotSend // nobody has tried to yet
+	case h.Reason != "" && !warned(h.Reason):
+		p.Warnings = append(p.Warnings, comm.Warning{Code: h.Reason, Text: warningOf(&h.Said)})
+	}
+}
+
+// warningOf is what is wrong with a configuration, as a sentence.
+func warningOf(h *health.Said) string {
+	const so = ": messages take the next configuration of the chain, and wait where there is none."
+	switch h.Reason {
+	case comm.WarnDown:
+		text := "Calls through this provider have failed since " + h.Since.String()
+		if h.Code != "" {
+			text += ", the last one with " + h.Code
+		}
+		return text + so
+	case comm.WarnCredentials:
+		return "The server cannot open the credentials of this configuration" + so
+	}
+	return chain.WaitText(h.Reason)
 }
 
 // ProviderByID reads one configuration of the app; not_found otherwise.
