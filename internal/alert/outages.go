@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
-	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/health"
 )
 
@@ -17,10 +16,10 @@ type Outage struct {
 	Since comm.Micros `json:"since"`
 	Until comm.Micros `json:"until,omitempty"` // when it was found to work again; 0 while it lasts
 	// Reason is a word of chain.WaitReasons, Code and Answer what the provider answered last, redacted.
-	Reason  string          `json:"reason,omitempty"`
-	Code    string          `json:"code,omitempty"`
-	Answer  string          `json:"answer,omitempty"`
-	Carried []store.Carrier `json:"carried,omitempty"` // what others of the chain took meanwhile, at least
+	Reason  string           `json:"reason,omitempty"`
+	Code    string           `json:"code,omitempty"`
+	Answer  string           `json:"answer,omitempty"`
+	Carried []health.Carrier `json:"carried,omitempty"` // what others of the chain took meanwhile, at least
 }
 
 // outageOf is what nodes say together of one configuration.
@@ -41,7 +40,7 @@ func (w *watch) met(o *Outage) {
 		before = w.alert.outage
 	}
 	if before != nil {
-		now.Carried = store.LatestCarriers(before.Carried, o.Carried)
+		now.Carried = health.LatestCarriers(before.Carried, o.Carried)
 	}
 	w.outage = &now
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
-	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 // TestOutagesAreKept: the last ones stay known with their begin, end and cause, whoever leads.
@@ -29,7 +29,7 @@ func TestOutagesAreKept(t *testing.T) {
 		down := func(messages int64, code string) {
 			w.set(func() {
 				w.wrong[subject], w.since[subject] = true, comm.At(time.Now())
-				w.outage[subject] = &Outage{Reason: "provider_down", Code: code, Answer: "refused", Carried: []store.Carrier{{Name: "other", Messages: messages}}}
+				w.outage[subject] = &Outage{Reason: "provider_down", Code: code, Answer: "refused", Carried: []health.Carrier{{Name: "other", Messages: messages}}}
 			})
 		}
 		w.set(func() { w.leader = 0 })

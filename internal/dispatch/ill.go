@@ -10,6 +10,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 // Troubles is told which provider configurations do not work for a node; store.Alerts is one. A trouble outlives the node that
@@ -108,16 +109,16 @@ func (s *scheduler) tell(id comm.ID, a *account, t *store.ProviderTrouble, now t
 			t.NextAt = x.next
 		}
 	}
-	var all []store.Carrier
+	var all []health.Carrier
 	for by, n := range x.carried {
-		c := store.Carrier{ID: by, Messages: n}
+		c := health.Carrier{ID: by, Messages: n}
 		if e := s.dir.entries[x.app]; e != nil && e.accounts[by] != nil {
 			c.Name = e.accounts[by].config.Name
 		}
 		all = append(all, c)
 	}
 	var err error
-	if t.Carried, err = store.EncodeCarriers(all); err != nil {
+	if t.Carried, err = health.EncodeCarriers(all); err != nil {
 		s.log.Error("what other providers took meanwhile cannot be told", "provider", id.String(), "err", err)
 	}
 }

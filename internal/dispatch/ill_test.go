@@ -11,6 +11,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 // ward keeps what was told of configurations that do not work, by node, "" for nobody.
@@ -188,7 +189,7 @@ func TestWhatOthersTakeIsCounted(t *testing.T) {
 		if len(list) != 1 {
 			t.Fatalf("%+v", list)
 		}
-		all, err := store.DecodeCarriers(list[0].Carried)
+		all, err := health.DecodeCarriers(list[0].Carried)
 		if err != nil || len(all) != 1 || all[0].Name != "spare" || all[0].Messages < sent*rounds-5 || all[0].Messages > sent*rounds {
 			t.Errorf("%+v %v: want nearly %d", all, err, sent*rounds)
 		}

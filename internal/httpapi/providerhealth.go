@@ -7,7 +7,6 @@ import (
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/registry"
-	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/health"
 )
 
@@ -72,7 +71,7 @@ func said(s health.Said) saidView {
 	return saidView{s.State.String(), instant(s.Since), text(s.Reason), text(s.Code), text(s.Text), instant(s.NextAt)}
 }
 
-func carriers(all []store.Carrier) []carrierView {
+func carriers(all []health.Carrier) []carrierView {
 	out := make([]carrierView, len(all))
 	for i, c := range all {
 		out[i] = carrierView(c)

@@ -15,6 +15,7 @@ import (
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 func smtpChange(from string) registry.ProviderChange {
@@ -146,7 +147,7 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 		t.Fatalf("%s %v", made.raw, err)
 	}
 	path := "/api/v1/provider-configs/" + id.String()
-	health := func(got answer) map[string]any {
+	how := func(got answer) map[string]any {
 		t.Helper()
 		c.answer(t, "GET", "/api/v1/provider-configs/{id}", got)
 		h, _ := got.body["health"].(map[string]any)
@@ -155,7 +156,7 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 		}
 		return h
 	}
-	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "WORKS" || h["since"] != nil || len(h["outages"].([]any)) != 0 {
+	if h := how(w.do(one, "GET", path, "", nil)); h["state"] != "WORKS" || h["since"] != nil || len(h["outages"].([]any)) != 0 {
 		t.Errorf("%v", h)
 	}
 	a := store.Alert{Kind: alert.ProviderDown, Subject: id.String(), RaisedAt: 1_700_000_000_000_000, ClearedAt: 1_700_000_600_000_000, Told: "{}",
@@ -163,12 +164,12 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 	if _, err := w.store.SaveAlert(ctx, &a); err != nil {
 		t.Fatal(err)
 	}
-	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "WORKS" || h["since"] != "2023-11-14T22:21:40.000Z" ||
+	if h := how(w.do(one, "GET", path, "", nil)); h["state"] != "WORKS" || h["since"] != "2023-11-14T22:21:40.000Z" ||
 		fmt.Sprint(h["outages"]) != "[map[answer:no answer carried:[map[id:"+id.String()+" messages:7 name:spare]] code:timeout endedAt:2023-11-14T22:21:40.000Z reason:provider_down since:2023-11-14T22:13:20.000Z]"+
 			" map[answer:<nil> carried:[] code:<nil> endedAt:2020-09-13T12:27:40.000Z reason:<nil> since:2020-09-13T12:26:40.000Z]]" {
 		t.Errorf("%v", h)
 	}
-	carried, err := store.EncodeCarriers([]store.Carrier{{ID: comm.ID{5}, Name: "spare", Messages: 3}})
+	carried, err := health.EncodeCarriers([]health.Carrier{{ID: comm.ID{5}, Name: "spare", Messages: 3}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,12 +185,12 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 		}
 	}
 	say("node-a", 1_700_000_700_000_000, 0, "closed", "451")
-	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "FAILING" || h["code"] != "451" || h["nextTryAt"] != nil {
+	if h := how(w.do(one, "GET", path, "", nil)); h["state"] != "FAILING" || h["code"] != "451" || h["nextTryAt"] != nil {
 		t.Errorf("%v", h)
 	}
 	say("node-b", 1_700_000_800_000_000, 1_700_000_900_000_000, "open", "535")
 	say("node-c", 1_700_000_850_000_000, 0, "half_open", "451")
-	own := health(w.do(one, "GET", path, "", nil))
+	own := how(w.do(one, "GET", path, "", nil))
 	if own["state"] != "DOWN" || own["code"] != "535" || own["answer"] != "said 535" || own["since"] != "2023-11-14T22:25:00.000Z" || own["nextTryAt"] != nil ||
 		fmt.Sprint(own["carried"]) != "[map[id:"+(comm.ID{5}).String()+" messages:9 name:spare]]" || len(own["nodes"].([]any)) != 3 {
 		t.Errorf("%v", own)
@@ -203,7 +204,7 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 	if got := nodes(own); got != "<nil> FAILING;<nil> DOWN;<nil> TRYING;" {
 		t.Errorf("an app is told %s", got)
 	}
-	if got := nodes(health(w.as("one", "GET", path, ""))); got != "node-a FAILING;node-b DOWN;node-c TRYING;" {
+	if got := nodes(how(w.as("one", "GET", path, ""))); got != "node-a FAILING;node-b DOWN;node-c TRYING;" {
 		t.Errorf("the administrator is told %s", got)
 	}
 	list := w.do(one, "GET", "/api/v1/provider-configs", "", nil)
@@ -215,7 +216,7 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 		t.Errorf("another app: %d %s", got.status, got.raw)
 	}
 	w.do(one, "PATCH", path, `{"isActive":false}`, nil)
-	if h := health(w.do(one, "GET", path, "", nil)); h["state"] != "OFF" || len(h["nodes"].([]any)) != 0 {
+	if h := how(w.do(one, "GET", path, "", nil)); h["state"] != "OFF" || len(h["nodes"].([]any)) != 0 {
 		t.Errorf("switched off: %v", h)
 	}
 }

@@ -61,7 +61,7 @@ func stateOf(t *store.ProviderTrouble) State {
 // Health is how a configuration is, for all nodes together.
 type Health struct {
 	Said
-	Carried []store.Carrier // what others of the chain took, for any of the nodes
+	Carried []Carrier // what others of the chain took, for any of the nodes
 }
 
 // Together is what nodes say of one configuration, in whatever order: the worst state, and the words of the node that is in it for
@@ -72,8 +72,8 @@ func Together(all []store.ProviderTrouble) Health {
 	tried := false
 	for i := range all {
 		t := &all[i]
-		if some, err := store.DecodeCarriers(t.Carried); err == nil { // a figure that cannot be read hides nothing else
-			h.Carried = store.AddCarriers(h.Carried, some)
+		if some, err := DecodeCarriers(t.Carried); err == nil { // a figure that cannot be read hides nothing else
+			h.Carried = AddCarriers(h.Carried, some)
 		}
 		if h.Since == 0 || t.Since < h.Since {
 			h.Since = t.Since

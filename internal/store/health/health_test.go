@@ -21,10 +21,10 @@ func unusable(node string, since comm.Micros, reason string) store.ProviderTroub
 func TestTogether(t *testing.T) {
 	t.Parallel()
 	by, other := comm.ID{2}, comm.ID{3}
-	carried := func(one store.ProviderTrouble, all ...store.Carrier) store.ProviderTrouble {
+	carried := func(one store.ProviderTrouble, all ...Carrier) store.ProviderTrouble {
 		t.Helper()
 		var err error
-		if one.Carried, err = store.EncodeCarriers(all); err != nil {
+		if one.Carried, err = EncodeCarriers(all); err != nil {
 			t.Fatal(err)
 		}
 		return one
@@ -34,7 +34,7 @@ func TestTogether(t *testing.T) {
 	for name, c := range map[string]struct {
 		all     []store.ProviderTrouble
 		want    Said
-		carried []store.Carrier
+		carried []Carrier
 	}{
 		"nobody says anything": {nil, Said{State: Works}, nil},
 		"one":                  {[]store.ProviderTrouble{said("a", 5, pace.Open, "535", 50)}, Said{Down, 5, comm.WarnDown, "535", "said 535", 50}, nil},
@@ -49,9 +49,9 @@ func TestTogether(t *testing.T) {
 		"at the same time the first by name":         {[]store.ProviderTrouble{said("b", 5, pace.Open, "451", 50), said("a", 5, pace.Open, "535", 50)}, Said{Down, 5, comm.WarnDown, "535", "said 535", 50}, nil},
 		"and where both are gone, by what they said": {[]store.ProviderTrouble{said("", 5, pace.Open, "535", 50), said("", 5, pace.Open, "451", 50)}, Said{Down, 5, comm.WarnDown, "451", "said 451", 50}, nil},
 		"others took for all of them, and what cannot be read is left out": {
-			[]store.ProviderTrouble{carried(said("a", 5, pace.Open, "535", 50), store.Carrier{ID: by, Name: "x", Messages: 3}),
-				carried(said("b", 6, pace.Closed, "451", 0), store.Carrier{ID: by, Name: "x", Messages: 2}, store.Carrier{ID: other, Name: "y", Messages: 9}), broken},
-			Said{Down, 5, comm.WarnDown, "535", "said 535", 0}, []store.Carrier{{ID: other, Name: "y", Messages: 9}, {ID: by, Name: "x", Messages: 5}}},
+			[]store.ProviderTrouble{carried(said("a", 5, pace.Open, "535", 50), Carrier{ID: by, Name: "x", Messages: 3}),
+				carried(said("b", 6, pace.Closed, "451", 0), Carrier{ID: by, Name: "x", Messages: 2}, Carrier{ID: other, Name: "y", Messages: 9}), broken},
+			Said{Down, 5, comm.WarnDown, "535", "said 535", 0}, []Carrier{{ID: other, Name: "y", Messages: 9}, {ID: by, Name: "x", Messages: 5}}},
 	} {
 		for _, all := range orders(c.all) {
 			if got := Together(all); got.Said != c.want || !slices.Equal(got.Carried, c.carried) {

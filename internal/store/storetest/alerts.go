@@ -108,10 +108,8 @@ func providerTroubles(w *world) {
 
 func troublesInFull(w *world) {
 	t := newTroubled(w)
-	carried, err := store.EncodeCarriers([]store.Carrier{{ID: t.server.ID, Name: "ü", Messages: 3}})
-	w.must(err)
 	one := t.ill(t.own, 7)
-	one.Breaker, one.Text, one.NextAt, one.Carried = "open", "the connection was refused: “ü”", t.at(9), carried
+	one.Breaker, one.Text, one.NextAt, one.Carried = "open", "the connection was refused: “ü”", t.at(9), `[{"name":"ü"}]`
 	t.say(w.node, one)
 	for _, node := range []string{w.node, ""} {
 		want := one
@@ -120,9 +118,6 @@ func troublesInFull(w *world) {
 		w.must(err)
 		if !slices.Equal(of, []store.ProviderTrouble{want}) {
 			w.Fatalf("%+v, want %+v", of, want)
-		}
-		if all, err := store.DecodeCarriers(of[0].Carried); err != nil || len(all) != 1 || all[0] != (store.Carrier{ID: t.server.ID, Name: "ü", Messages: 3}) {
-			w.Fatalf("%+v %v", all, err)
 		}
 		w.must(w.s.Leave(w.ctx, w.node)) // nobody answers for it any more
 	}
