@@ -2,10 +2,7 @@ package console
 
 import (
 	"cmp"
-	"net/http"
-	"path"
 	"slices"
-	"strings"
 )
 
 // deed is something that is done to one thing, after it was confirmed: a row of the table of its kind.
@@ -121,33 +118,4 @@ func atDeed[T any](v *visit, all []deed[T], word string, find func() (*subject[T
 		return err
 	}
 	return then(d, s)
-}
-
-// Forms are the paths that take forms, as http.ServeMux reads them: of a route that does several things one for each. A test that
-// sends all of them holds itself to it.
-func Forms() []string {
-	words := map[string][]string{messagesPath: wordsOf(messageDeeds()), appsPath: wordsOf(appDeeds()), providersPath: wordsOf(providerDeeds()), usersPath: wordsOf(userDeeds()), webhooksPath: wordsOf(endpointDeeds())}
-	var out []string
-	for _, one := range (&Console{}).routes() {
-		if one.method != http.MethodPost {
-			continue
-		}
-		section, _, _ := strings.Cut(one.path, "/{")
-		before, last := path.Split(one.path)
-		if last != "{act}" && last != "{action}" {
-			out = append(out, one.path)
-			continue
-		}
-		for _, word := range words[section] {
-			out = append(out, before+word)
-		}
-	}
-	return out
-}
-
-func wordsOf[T any](all []deed[T]) (out []string) {
-	for i := range all {
-		out = append(out, all[i].Word)
-	}
-	return out
 }

@@ -3,10 +3,11 @@ package browser
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
-	pages "github.com/commserver/commserver/internal/console"
 	"github.com/commserver/commserver/test/browser/staged"
 )
 
@@ -19,7 +20,7 @@ func TestActs(t *testing.T) {
 	all := node.do(t, "acts", looked{World: w, Part: "console", Full: full()})
 	all = append(all, release(t)...)
 	report(t, all)
-	for form, n := range taken(all) {
+	for form, n := range taken(forms(t), all) {
 		if n == 0 {
 			t.Errorf("no act of acts.mjs sends %s, or the one that does is not well", form)
 		}
@@ -50,11 +51,21 @@ func release(t *testing.T) (all []verdict) {
 	return all
 }
 
-// taken counts how often each form of the console was sent and taken.
-func taken(all []verdict) map[string]int {
+// forms are the paths of the console's forms, as its own tables have them: a test there keeps the list.
+func forms(t *testing.T) []string {
+	t.Helper()
+	all, err := os.ReadFile("../../internal/console/testdata/forms.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(all))
+}
+
+// taken counts how often each of the forms was sent and taken.
+func taken(forms []string, all []verdict) map[string]int {
 	counts := map[string]int{}
 	mux := http.NewServeMux()
-	for _, form := range pages.Forms() {
+	for _, form := range forms {
 		counts[form] = 0
 		mux.HandleFunc("POST "+form, func(http.ResponseWriter, *http.Request) {})
 	}
@@ -71,7 +82,8 @@ func taken(all []verdict) map[string]int {
 // TestTakenCounts: a form that nobody sent is seen as such.
 func TestTakenCounts(t *testing.T) {
 	const pause, off = "/console/apps/{app}/do/pause", "/console/apps/{app}/do/off"
-	got := taken([]verdict{{Posts: []string{"/console/apps/shop/do/pause", "/console/new-app"}}, {Posts: []string{"/console/apps/bank/do/pause", "/console/nothing"}}})
+	all := forms(t)
+	got := taken(all, []verdict{{Posts: []string{"/console/apps/shop/do/pause", "/console/new-app"}}, {Posts: []string{"/console/apps/bank/do/pause", "/console/nothing"}}})
 	if _, known := got[off]; !known || got[pause] != 2 || got[off] != 0 || got["/console/new-app"] != 1 {
 		t.Errorf("%v", got)
 	}
@@ -79,7 +91,7 @@ func TestTakenCounts(t *testing.T) {
 	for _, n := range got {
 		sent += n
 	}
-	if sent != 3 || !slices.Contains(pages.Forms(), "/console/hold/release") || len(got) < 50 {
+	if sent != 3 || !slices.Contains(all, "/console/hold/release") || len(got) < 50 {
 		t.Errorf("%d of %d forms: %v", sent, len(got), got)
 	}
 }
