@@ -108,12 +108,6 @@ func orDefault[T int | float64 | time.Duration](value, standard T) T {
 	return value
 }
 
-// tenths is how finely the window forgets.
-const tenths = 10
-
-// tally counts the results of one tenth of the window.
-type tally struct{ good, bad int32 }
-
 // Breaker is a circuit breaker on the share of failures. It opens when, of at
 // least MinCount results in the window, Share or more are failures, or Row of
 // them come in a row; stays open for OpenFor; then lets Probes through, which close it or open it for twice as
@@ -130,11 +124,9 @@ type Breaker struct {
 	probes     int // HalfOpen: under way
 	successes  int // HalfOpen: so far
 	failures   int // HalfOpen: so far, a Failure counting as doubts
-	counts     [tenths]tally
+	lately     Window
 	row        int       // failures since the last success
 	rowSince   time.Time // when the first of them came
-	slot       int64     // number of the newest slice of the window
-	origin     time.Time
 	silence    silence
 }
 
@@ -149,7 +141,7 @@ type Ticket struct {
 // NewBreaker returns a closed breaker.
 func NewBreaker(config BreakerConfig) Breaker {
 	config = config.withDefaults()
-	return Breaker{config: config, generation: 1, openFor: config.OpenFor}
+	return Breaker{config: config, generation: 1, openFor: config.OpenFor, lately: NewWindow(config.Window)}
 }
 
 // Allow asks to start one piece of work at now. If it returns true, Done must be
@@ -200,7 +192,7 @@ func (b *Breaker) Done(now time.Time, ticket Ticket, result Result) {
 	if b.pin != PinNone || now.Before(b.until) {
 		return
 	}
-	good, bad := b.sums()
+	good, bad := b.lately.Sums(now)
 	dead := b.row >= b.config.Row
 	if dead || good+bad >= b.config.MinCount && float64(bad) >= b.config.Share*float64(good+bad) {
 		b.open(now)
@@ -308,7 +300,8 @@ func (b *Breaker) open(now time.Time) {
 func (b *Breaker) close(now time.Time) {
 	b.enter(Closed, now)
 	b.until = now
-	b.counts, b.row = [tenths]tally{}, 0
+	b.lately.Clear()
+	b.row = 0
 	b.silence.stalled = false
 }
 
@@ -318,32 +311,15 @@ func (b *Breaker) enter(state State, now time.Time) {
 	b.generation++
 }
 
-// count books a result in the slice of the window that now belongs to.
+// count books a result.
 func (b *Breaker) count(now time.Time, result Result) {
-	if b.origin.IsZero() {
-		b.origin = now
-	}
-	slot := max(int64(now.Sub(b.origin)/max(b.config.Window/tenths, 1)), b.slot)
-	for gone := b.slot + 1; gone <= min(slot, b.slot+tenths); gone++ {
-		b.counts[gone%tenths] = tally{}
-	}
-	b.slot = slot
+	b.lately.Add(now, result != Success)
 	if result == Success {
-		b.counts[slot%tenths].good++
 		b.row = 0
 		return
 	}
-	b.counts[slot%tenths].bad++
 	if b.row == 0 || now.Sub(b.rowSince) > b.config.Window {
 		b.row, b.rowSince = 0, now
 	}
 	b.row++
-}
-
-func (b *Breaker) sums() (good, bad int) {
-	for _, c := range b.counts {
-		good += int(c.good)
-		bad += int(c.bad)
-	}
-	return good, bad
 }
