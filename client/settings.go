@@ -85,10 +85,20 @@ type Provider struct {
 // ProviderHealth is whether a provider configuration works, as the nodes say that send with it, a few seconds late.
 type ProviderHealth struct {
 	ProviderSaid
+	// ThrottledUntil is until when nodes make no call that the provider asked for a slower pace; nil: it asked none.
+	ThrottledUntil *time.Time `json:"throttledUntil"`
+	// Lately is how the calls of the last minute went; nil where none failed and ThrottledUntil is nil.
+	Lately  *ProviderCalls    `json:"lately"`
 	Carried []ProviderCarrier `json:"carried"` // what others of the chain took since then
 	Nodes   []ProviderNode    `json:"nodes"`   // for which it is out of order
 	// Outages are the last ones, the newest first; nil in a list.
 	Outages []ProviderOutage `json:"outages"`
+}
+
+// ProviderCalls counts calls of a provider, at the nodes of which any failed or which it asked to wait.
+type ProviderCalls struct {
+	Calls  int64 `json:"calls"`
+	Failed int64 `json:"failed"` // through the provider's fault
 }
 
 // ProviderNode is what one node says of a provider configuration.

@@ -2020,6 +2020,13 @@ export interface PreviewRequest {
   variables?: Record<string, string | number | boolean> | undefined;
 }
 
+/** Calls that ended in the last minute, as the nodes say of which any failed, or which the provider asked to wait; the others say nothing. A few seconds late. Left out where none failed and nobody was asked to wait. */
+export interface ProviderCalls {
+  calls: number;
+  /** Through the provider's fault, or because it could not be reached. What it refused for the message's or the recipient's sake, or because of its rate, did not fail. */
+  failed: number;
+}
+
 export interface ProviderCarrier {
   id: string;
   /** The configuration's name, as it was then. */
@@ -2093,10 +2100,13 @@ export interface ProviderHealth {
   answer: string | null;
   /** Before it no call is made, by any node that tries it. Null: the next message is a call; of UNUSABLE and OFF there is none until that is mended. */
   nextTryAt: string | null;
+  /** The provider asked for a slower pace (429, Retry-After): before it no call is made by a node that it asked; of several the last one. Messages take the next configuration of the chain meanwhile, and wait where there is none. Null where it did not ask, or that has passed. */
+  throttledUntil: string | null;
   /** What others of the chain took since then, those that took most first; at most five. Counted every few seconds; what a node counted that is gone may be missing. */
   carried: ProviderCarrier[];
   /** The nodes for which it is out of order. A node that is not among them has no trouble with it, or does not send with it. */
   nodes: ProviderHealthNode[];
+  lately?: ProviderCalls | undefined;
   /** The last outages of which the operator is told (the alert provider_down), the newest first: those that lasted for 15 seconds at least. They are kept for 30 days after the last one. Only where one configuration is read. */
   outages?: ProviderOutage[] | undefined;
 }

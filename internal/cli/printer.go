@@ -36,6 +36,7 @@ const (
 	changes             // what was changed, field by field, from what to what
 	codes               // of a list of warnings
 	carried             // which provider took how many messages
+	failed              // how many calls failed of how many
 )
 
 // column is one column of a table, or one line of a single resource. A field may
@@ -314,6 +315,10 @@ func (p *printer) text(v any, k kind) string {
 			}
 		}
 		return clean(strings.Join(words, ", "))
+	case failed:
+		if calls, ok := v.(map[string]any); ok {
+			return clean(textOf(calls["failed"]) + " of " + textOf(calls["calls"]) + " calls")
+		}
 	case plain, status:
 	}
 	return clean(textOf(v))

@@ -115,7 +115,7 @@ func listProvidersCommand(s Streams) *cobra.Command {
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, _ []string) error {
 		path, admin := providers(cmd)
 		return r.print(ctx, client.Request{Path: path, Admin: admin}, 0, "id", []column{
-			{"ID", "id", plain}, {"TYPE", "providerType", plain}, {"CHANNEL", "channel", plain}, {"NAME", "name", plain}, {"PRIORITY", "priority", plain}, {"ACTIVE", "isActive", yes}, {"PINNED", "pinned", yes}, {"STATE", "health.state", status}, {"SINCE", "health.since", when}, {"WARNINGS", "warnings", codes}})
+			{"ID", "id", plain}, {"TYPE", "providerType", plain}, {"CHANNEL", "channel", plain}, {"NAME", "name", plain}, {"PRIORITY", "priority", plain}, {"ACTIVE", "isActive", yes}, {"PINNED", "pinned", yes}, {"STATE", "health.state", status}, {"SINCE", "health.since", when}, {"THROTTLED UNTIL", "health.throttledUntil", when}, {"WARNINGS", "warnings", codes}})
 	})
 	return cmd
 }
@@ -123,7 +123,7 @@ func listProvidersCommand(s Streams) *cobra.Command {
 func providerColumns(doc document) []column {
 	columns := []column{{"ID", "id", plain}, {"Type", "providerType", plain}, {"Channel", "channel", plain}, {"Name", "name", plain}, {"Priority", "priority", plain},
 		{"Active", "isActive", yes}, {"Pinned", "pinned", yes}, {"State", "health.state", status}, {"Since", "health.since", when}, {"Last code", "health.code", plain}, {"Last answer", "health.answer", plain},
-		{"Next try", "health.nextTryAt", when}, {"Others took", "health.carried", carried}, {"Callback URL", "callbackUrl", plain}, {"URL before ends", "previousCallbackEndsAt", when}, {"Rate per second", "ratePerSecond", plain}, {"Rate per day", "ratePerDay", plain},
+		{"Next try", "health.nextTryAt", when}, {"Throttled until", "health.throttledUntil", when}, {"Failed lately", "health.lately", failed}, {"Others took", "health.carried", carried}, {"Callback URL", "callbackUrl", plain}, {"URL before ends", "previousCallbackEndsAt", when}, {"Rate per second", "ratePerSecond", plain}, {"Rate per day", "ratePerDay", plain},
 		{"Concurrency", "maxConcurrency", plain}, {"Created", "createdAt", when}, {"Updated", "updatedAt", when}}
 	fields, _ := doc.at("config").(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

@@ -33,7 +33,7 @@ func TestProvidersOfARealServer(t *testing.T) {
 		t.Errorf("the configuration reads\n%s\nwant\n%s", got, providerGolden)
 	}
 	id := someID.FindString(added)
-	if got := golden(s.ok("provider", "list")); got != "ID                         TYPE  CHANNEL  NAME     PRIORITY  ACTIVE  PINNED  STATE  SINCE  WARNINGS\ncIDIDIDIDIDIDIDIDIDIDIDID  SMTP  EMAIL    Company  1         yes     no      WORKS\n" {
+	if got := golden(s.ok("provider", "list")); got != "ID                         TYPE  CHANNEL  NAME     PRIORITY  ACTIVE  PINNED  STATE  SINCE  THROTTLED UNTIL  WARNINGS\ncIDIDIDIDIDIDIDIDIDIDIDID  SMTP  EMAIL    Company  1         yes     no      WORKS\n" {
 		t.Errorf("the list reads %q", got)
 	}
 	changed := s.ok("provider", "update", id, "--active=false", "--set", "port=465", "--set", "secure=true", "--unset", "from", "--rate-per-second", "0", "--json")
@@ -123,10 +123,10 @@ func TestWhatIsAsked(t *testing.T) {
 		{"key rotate flow c9 --overlap 1h", "POST " + key + `/c9/rotate {"overlapSeconds":3600}`, issued, "cs_test_new"},
 		{"key revoke flow c9 --yes", "DELETE " + key + "/c9 ", "204 ", ""},
 		{"provider list --server", "GET /api/admin/provider-configs ", `200 {"data":[{"id":"c5"}],"nextCursor":null}`, "c5"},
-		{"provider get c5 --server --utc", "GET /api/admin/provider-configs/c5 ", `200 {"id":"c5","health":{"state":"DOWN","since":"2026-07-01T02:13:00Z","code":"535","answer":"wrong password","nextTryAt":"2026-07-01T02:18:40Z",
+		{"provider get c5 --server --utc", "GET /api/admin/provider-configs/c5 ", `200 {"id":"c5","health":{"state":"DOWN","since":"2026-07-01T02:13:00Z","code":"535","answer":"wrong password","nextTryAt":"2026-07-01T02:18:40Z","throttledUntil":"2026-07-01T03:12:00Z","lately":{"calls":40,"failed":12},
 			"carried":[{"id":"c6","name":"spare","messages":312}],"nodes":[{"node":"node-1","state":"DOWN"}],
 			"outages":[{"since":"2026-07-01T02:13:00Z","endedAt":null,"code":"535","answer":"wrong password","carried":[{"name":"spare","messages":310}]}]}}`,
-			"Others took  spare 312\n\nWhat its nodes say\nNODE    STATE  SINCE  CODE  LAST ANSWER  NEXT TRY\nnode-1  DOWN\n\nOutages\nFROM                  TO  CODE  LAST ANSWER     OTHERS TOOK\n2026-07-01 02:13:00Z      535   wrong password  spare 310\n"},
+			"Throttled until  2026-07-01 03:12:00Z\nFailed lately    12 of 40 calls\nOthers took      spare 312\n\nWhat its nodes say\nNODE    STATE  SINCE  CODE  LAST ANSWER  NEXT TRY\nnode-1  DOWN\n\nOutages\nFROM                  TO  CODE  LAST ANSWER     OTHERS TOOK\n2026-07-01 02:13:00Z      535   wrong password  spare 310\n"},
 		{"provider remove c5 --server --yes", "DELETE /api/admin/provider-configs/c5 ", "204 ", ""},
 		{"provider verify c5 --app flow", "POST /api/v1/provider-configs/c5/verify ", `200 {"ok":true,"checks":[{"name":"login","ok":true,"detail":"fine"}]}`, "login  yes  fine"},
 		{"provider test c5 --app flow --to a@example.com --yes", `POST /api/v1/provider-configs/c5/test {"to":"a@example.com"}`, `200 {"ok":true,"class":"accepted"}`, "accepted"},

@@ -97,7 +97,7 @@ func (v *visit) providerPage(status int, x *providerAt, p *oneProvider) error {
 	p.providerAt, p.Title, p.Docs = x, v.c.titleOf(x.P.ProviderType), "/docs/providers/"+strings.ToLower(x.P.ProviderType)
 	p.Verify, p.Test, p.Edit = x.to("/verify"), x.to("/test"), x.to("/edit")
 	p.Settings, p.Health = settingsOf(x), newHealth(x)
-	updates := p.Health != nil && p.Health.Ill
+	updates := p.Health != nil && p.Health.moves()
 	if updates {
 		p.Health.Live = !v.paused()
 	}

@@ -14,13 +14,26 @@ type healthCard struct {
 	Tone, Head, Means string
 	Remedy            string // what somebody can do
 	Ill               bool   // it is out of order, and messages come: there is more to say
+	Slowed            bool   // its provider asked for a pause
 	Live              bool   // it is fetched again by itself
 	Self              string // and where
 }
 
-// healthWords are the states of the API as they are shown: the badge, its tone, and a sentence.
+// slowed is the state of the console of a configuration that works and is not called for a while.
+const slowed = "SLOWED"
+
+// shownState is the state of healthWords that a health is shown as.
+func shownState(h *client.ProviderHealth) string {
+	if h.State == "WORKS" && h.ThrottledUntil != nil {
+		return slowed
+	}
+	return h.State
+}
+
+// healthWords are the states of the API, and slowed, as they are shown: the badge, its tone, and a sentence.
 var healthWords = map[string]struct{ badge, tone, head string }{
 	"WORKS":    {"Working", "ok", "It works."},
+	slowed:     {"Slowed down", "warn", "The provider asked us to slow down."},
 	"FAILING":  {"Failing", "warn", "Its last calls failed."},
 	"TRYING":   {"On trial", "warn", "It is on trial after an outage."},
 	"DOWN":     {"Down", "bad", "It is down, and messages pass it by."},
@@ -34,14 +47,17 @@ func newHealth(x *providerAt) *healthCard {
 	if h == nil {
 		return nil
 	}
-	words := healthWords[h.State]
+	state := shownState(h)
+	words := healthWords[state]
 	card := &healthCard{ProviderHealth: h, Tone: words.tone, Head: words.head, Self: x.to("")}
 	if words.head == "" { // of a later version
 		card.Tone, card.Head = "quiet", statusWord(h.State)+"."
 	}
-	switch h.State {
+	switch state {
 	case "WORKS":
 		card.Means = "Messages go there in its place of the chain."
+	case slowed:
+		card.Means = "Messages go to the next of the chain meanwhile, and wait where there is none."
 	case "OFF":
 		card.Means = "No call of it is started. Messages go to the others of the chain."
 	case "FAILING":
@@ -58,8 +74,12 @@ func newHealth(x *providerAt) *healthCard {
 	if card.Ill = h.State != "WORKS" && h.State != "OFF"; card.Ill {
 		card.Remedy = chain.Remedy(h.Reason)
 	}
+	card.Slowed = h.ThrottledUntil != nil
 	return card
 }
+
+// moves says whether what is shown changes by itself soon.
+func (h *healthCard) moves() bool { return h.Ill || h.Slowed || h.Lately != nil }
 
 // Took is how many messages others took meanwhile.
 func (h *healthCard) Took() (n int64) {
@@ -74,7 +94,7 @@ func healthBadge(p client.Provider) map[string]string {
 	state := "WORKS"
 	switch {
 	case p.Health != nil:
-		state = p.Health.State
+		state = shownState(p.Health)
 	case !p.IsActive:
 		state = "OFF"
 	case len(p.Warnings) > 0:
@@ -83,7 +103,7 @@ func healthBadge(p client.Provider) map[string]string {
 	return stateWords(state)
 }
 
-// stateWords is how a state of the API is shown.
+// stateWords is how a state is shown.
 func stateWords(state string) map[string]string {
 	words, known := healthWords[state]
 	if !known {

@@ -137,10 +137,13 @@ func TestAProviderSaysHowItIs(t *testing.T) {
 		`"health":{"state":"WORKS","carried":[],"nodes":[],"outages":[]}`: {"It works.", "No outage of it is known."},
 		`"health":{"state":"DOWN","since":"2026-07-03T09:52:00Z","reason":"provider_down","code":"connect_failed","answer":"refused","nextTryAt":"2026-07-03T10:00:40Z","carried":[{"id":"b","name":"Spare","messages":1312}],
 			"nodes":[{"node":"worker-1","state":"DOWN","since":"2026-07-03T09:52:00Z"}],"outages":[]}`: {"It is down, and messages pass it by.", "8 min ago", "connect_failed", "refused", "in 40 s", "1\u202f312", "Spare", `hx-trigger="every 5s"`},
-		`"pinned":true,"health":{"state":"FAILING","since":"2026-07-03T09:52:00Z","carried":[],"nodes":[],"outages":[]}`:                       {"Its last calls failed.", "It is pinned", "with the next message", "nothing yet"},
-		`"health":{"state":"UNUSABLE","since":"2026-07-03T09:52:00Z","reason":"credentials_unavailable","carried":[],"nodes":[],"outages":[]}`: {"It cannot be used", "check the encryption keys", "when it is mended"},
-		`"health":{"state":"OFF","carried":[],"nodes":[],"outages":[]}`:                                                                        {"It is switched off."},
-		`"health":{"state":"OF_TOMORROW","reason":"of_tomorrow","carried":[],"nodes":[],"outages":[]}`:                                         {"Of tomorrow."},
+		`"pinned":true,"health":{"state":"FAILING","since":"2026-07-03T09:52:00Z","carried":[],"nodes":[],"outages":[]}`:                                                           {"Its last calls failed.", "It is pinned", "with the next message", "nothing yet"},
+		`"health":{"state":"UNUSABLE","since":"2026-07-03T09:52:00Z","reason":"credentials_unavailable","carried":[],"nodes":[],"outages":[]}`:                                     {"It cannot be used", "check the encryption keys", "when it is mended"},
+		`"health":{"state":"WORKS","throttledUntil":"2026-07-03T10:00:40Z","lately":{"calls":40,"failed":12},"carried":[],"nodes":[],"outages":[]}`:                                {"The provider asked us to slow down.", "Slowed down", "It is left alone until <time", "in 40 s", "<b>12 of 40</b> calls failed", `hx-trigger="every 5s"`},
+		`"health":{"state":"FAILING","since":"2026-07-03T09:52:00Z","throttledUntil":"2026-07-03T10:00:40Z","lately":{"calls":4,"failed":0},"carried":[],"nodes":[],"outages":[]}`: {"Its last calls failed.", "The provider asked us to slow down. It is left alone until"},
+		`"health":{"state":"WORKS","lately":{"calls":1400,"failed":3},"carried":[],"nodes":[],"outages":[]}`:                                                                       {"It works.", "<b>3 of 1\u202f400</b> calls failed", `hx-trigger="every 5s"`},
+		`"health":{"state":"OFF","carried":[],"nodes":[],"outages":[]}`:                                                                                                            {"It is switched off."},
+		`"health":{"state":"OF_TOMORROW","reason":"of_tomorrow","carried":[],"nodes":[],"outages":[]}`:                                                                             {"Of tomorrow."},
 	} {
 		api := chainAPI()
 		api.answers["GET "+ofAll+"/"+oneID] = `200 {"id":"` + oneID + `","providerType":"SMTP","channel":"EMAIL","name":"Relay","isActive":true,"config":{},` + state + `}`

@@ -44,18 +44,19 @@ type account struct {
 
 	breaker   pace.Breaker
 	second    pace.Bucket
-	failures  int       // calls in a row that failed through the provider's fault
-	failure   string    // the last one's code
-	said      string    // the last one's text
-	worked    time.Time // the last call that did not fail so
-	passed    bool      // passOver opened the breaker, and nothing has gone well since
-	failing   []comm.ID // messages whose calls failed so, the last ones
-	oldest    int       // the next of them to be forgotten
-	puts      int       // calls in a row that put the recipient off although the provider works
-	throttled time.Time // refused for its rate until then
-	days      *days     // what it has used of its day; newer versions of the configuration go on with it
-	share     int       // over how many nodes its limits are split
-	rank      int       // which of them this one is
+	failures  int         // calls in a row that failed through the provider's fault
+	failure   string      // the last one's code
+	said      string      // the last one's text
+	worked    time.Time   // the last call that did not fail so
+	passed    bool        // passOver opened the breaker, and nothing has gone well since
+	failing   []comm.ID   // messages whose calls failed so, the last ones
+	oldest    int         // the next of them to be forgotten
+	puts      int         // calls in a row that put the recipient off although the provider works
+	throttled time.Time   // refused for its rate until then
+	ended     pace.Window // calls; a refusal for the rate is none that failed
+	days      *days       // what it has used of its day; newer versions of the configuration go on with it
+	share     int         // over how many nodes its limits are split
+	rank      int         // which of them this one is
 	calls     *calls
 
 	lines   [2]line // units held because of it: critical, rest
@@ -78,7 +79,7 @@ type calls struct {
 }
 
 func newAccount(c comm.ProviderConfig, share int) *account {
-	a := &account{config: c, breaker: pace.NewBreaker(pace.BreakerConfig{}), days: &days{}}
+	a := &account{config: c, breaker: pace.NewBreaker(pace.BreakerConfig{}), ended: pace.NewWindow(lately), days: &days{}}
 	a.alarm.account, a.silence.account = a, a
 	a.calls = &calls{latest: a}
 	if c.Limits.Pinned {
@@ -97,7 +98,7 @@ func (a *account) inherit(old *account, now time.Time) {
 		return
 	}
 	c, was := &a.config, &old.config
-	a.throttled = old.throttled
+	a.throttled, a.ended = old.throttled, old.ended
 	a.calls = old.calls
 	a.calls.latest = a
 	// A half-open one waits for probes that answer to the old account.
@@ -256,6 +257,7 @@ func (a *account) learn(now time.Time, ticket pace.Ticket, id comm.ID, r *result
 	switch {
 	case rule.Throttle:
 		a.breaker.Done(now, ticket, pace.Neutral)
+		a.ended.Add(now, false)
 		a.pause(now, r.answer.RetryAfter)
 	case r.answer != nil && r.answer.Class == provider.Transient && r.answer.Healthy && !r.panicked:
 		a.breaker.Done(now, ticket, pace.Success)

@@ -171,7 +171,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		clock: &clock{now: cfg.Now, start: cfg.Now()}, guard: newGuard(cfg.Now, cfg.Lease), log: d.log, meters: cfg.Meter, logger: logger, fall: cfg.Fallback,
 		rules:   policy{retry: cfg.Retry, horizon: cfg.Horizon, random: cfg.Rand},
 		node:    comm.NewID(comm.At(cfg.Now())).String(),
-		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, ill: ills{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},
+		tenants: map[comm.ID]*tenant{}, held: map[*unit]struct{}{}, ill: ills{}, strained: map[comm.ID]strain{}, detached: map[comm.ID]*job{}, regrets: map[comm.Unit]*regret{},
 		slots: slots{max: cfg.MaxInFlight, reserve: reserve}, keys: keysOf(cfg.Adapters),
 		cargo: cargo{max: cfg.MaxBytes, reserve: cfg.MaxBytes / 100 * int64(cfg.CriticalReserve), collect: runtime.GC},
 		wake:  make(chan struct{}, 1), reporting: cfg.CatchUp != nil,

@@ -13,9 +13,10 @@ import (
 	"github.com/commserver/commserver/internal/store/health"
 )
 
-// Troubles is told which provider configurations do not work for a node; store.Alerts is one. A trouble outlives the node that
-// has it: it ends when a call by whoever sends with the configuration succeeds.
+// Troubles is told which provider configurations do not work for a node, and how calls go; store.Alerts is one. A trouble outlives the
+// node that has it: it ends when a call by whoever sends with the configuration succeeds.
 type Troubles interface {
+	SetProviderStrains(ctx context.Context, node string, list []store.ProviderStrain) error
 	SetProviderTroubles(ctx context.Context, node string, list, left []store.ProviderTrouble) error
 	LeftTroubles(ctx context.Context, limit int) ([]store.ProviderTrouble, error)
 	DropTroubles(ctx context.Context, list []store.ProviderTrouble) error
@@ -38,6 +39,7 @@ func (a *account) trouble(now time.Time) (reason, code string) {
 
 // result notes how a call ended.
 func (a *account) result(now time.Time, of pace.Result, r *result) {
+	a.ended.Add(now, of == pace.Failure)
 	switch of {
 	case pace.Success:
 		a.failures, a.failure, a.said = 0, "", ""

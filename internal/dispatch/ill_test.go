@@ -16,10 +16,11 @@ import (
 
 // ward keeps what was told of configurations that do not work, by node, "" for nobody.
 type ward struct {
-	mu    sync.Mutex
-	told  int
-	said  map[string][]store.ProviderTrouble
-	alive func(node string) bool
+	mu      sync.Mutex
+	told    int
+	said    map[string][]store.ProviderTrouble
+	strains [][]store.ProviderStrain // in the order in which they were told
+	alive   func(node string) bool
 }
 
 func newWard(s *stage) *ward {
@@ -36,6 +37,13 @@ func (w *ward) SetProviderTroubles(_ context.Context, node string, list, left []
 	w.told++
 	w.said[node] = list
 	w.said[""] = append(w.said[""], left...)
+	return nil
+}
+
+func (w *ward) SetProviderStrains(_ context.Context, _ string, list []store.ProviderStrain) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.strains = append(w.strains, list)
 	return nil
 }
 

@@ -36,6 +36,9 @@ type poller struct {
 	untold    time.Time               // telling them failed then
 	counted   time.Time               // they were told last, with all figures
 	settled   time.Time               // when it was looked last for what others left
+	strainsBy string                  // that told what follows
+	strains   map[comm.ID]store.ProviderStrain
+	strainsAt time.Time // when it told them last, or tried to
 }
 
 func (p *poller) run(ctx context.Context) {
@@ -59,6 +62,7 @@ func (p *poller) run(ctx context.Context) {
 		p.d.sched.mu.Unlock()
 		p.publish(ctx)
 		p.tellTroubles(ctx)
+		p.tellStrains(ctx)
 		p.settleLeft(ctx)
 		p.tidy(ctx)
 	}

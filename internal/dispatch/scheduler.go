@@ -49,6 +49,7 @@ type scheduler struct {
 	reporting bool // providers may have reported something that is not applied
 	held      map[*unit]struct{}
 	ill       ills
+	strained  map[comm.ID]strain
 	regrets   map[comm.Unit]*regret
 	parked    []parked // messages that wait to be repeated
 	unparkAt  time.Time

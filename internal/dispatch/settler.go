@@ -40,6 +40,7 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 		}
 		s.tellHealth(j, before, j.account.breaker.State(now))
 		s.examine(j.account, now)
+		s.strain(j.account, now)
 		if j.result.class() == provider.Accepted {
 			s.carry(j.account, now)
 		}

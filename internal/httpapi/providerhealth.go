@@ -13,9 +13,17 @@ import (
 // healthView is whether a provider configuration works, as the nodes say that send with it.
 type healthView struct {
 	saidView
-	Carried []carrierView    `json:"carried"`
-	Nodes   []nodeHealthView `json:"nodes"`
-	Outages *[]outageView    `json:"outages,omitzero"`
+	ThrottledUntil instant          `json:"throttledUntil"`
+	Lately         *latelyView      `json:"lately,omitzero"`
+	Carried        []carrierView    `json:"carried"`
+	Nodes          []nodeHealthView `json:"nodes"`
+	Outages        *[]outageView    `json:"outages,omitzero"`
+}
+
+// latelyView is how the calls of the last minute went.
+type latelyView struct {
+	Calls  int64 `json:"calls"`
+	Failed int64 `json:"failed"`
 }
 
 // nodeHealthView is what one node says.
@@ -56,7 +64,11 @@ func healthOf(p *registry.Provider, names bool) *healthView {
 	if p.Health == nil {
 		return nil
 	}
-	h := &healthView{saidView: said(p.Health.Said), Carried: carriers(p.Health.Carried), Nodes: make([]nodeHealthView, len(p.Troubles))}
+	late := p.Health.Lately
+	h := &healthView{saidView: said(p.Health.Said), ThrottledUntil: instant(late.ThrottledUntil), Carried: carriers(p.Health.Carried), Nodes: make([]nodeHealthView, len(p.Troubles))}
+	if late != (health.Lately{}) {
+		h.Lately = &latelyView{late.Calls, late.Failed}
+	}
 	for i := range p.Troubles {
 		t := &p.Troubles[i]
 		h.Nodes[i] = nodeHealthView{saidView: said(health.Of(t))}

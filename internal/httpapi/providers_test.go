@@ -221,6 +221,60 @@ func TestAProviderConfigSaysHowItIs(t *testing.T) {
 	}
 }
 
+// TestAProviderConfigSaysHowCallsGo: that its provider asked for a pause and until when, and how many calls failed lately, of all nodes.
+func TestAProviderConfigSaysHowCallsGo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	c := readContract(t)
+	one, two := w.tenant("one", comm.AllScopes), w.tenant("two", comm.AllScopes)
+	add := func(who tenant) comm.ID {
+		made := w.do(who, "POST", "/api/v1/provider-configs", probes()["POST /api/v1/provider-configs"].body, nil)
+		id, err := comm.ParseID(made.str("id"))
+		if err != nil {
+			t.Fatalf("%s %v", made.raw, err)
+		}
+		return id
+	}
+	id, well := add(one), add(one)
+	add(two)
+	now, err := w.store.Now(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := now.Add(10*time.Minute), now.Add(20*time.Minute)
+	for node, said := range map[string]store.ProviderStrain{"node-a": {ThrottledUntil: last, Calls: 3}, "node-b": {ThrottledUntil: first, Calls: 37, Failed: 12}} {
+		if _, err := w.store.Beat(ctx, store.NodeInfo{Node: node, Role: "worker", Version: "test", Lease: time.Minute.Microseconds()}); err != nil {
+			t.Fatal(err)
+		}
+		said.App, said.ID = one.app.ID, id
+		if err := w.store.SetProviderStrains(ctx, node, []store.ProviderStrain{said}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := "/api/v1/provider-configs/" + id.String()
+	got := w.do(one, "GET", path, "", nil)
+	c.answer(t, "GET", "/api/v1/provider-configs/{id}", got)
+	h := got.body["health"].(map[string]any)
+	if h["state"] != "WORKS" || h["throttledUntil"] != last.String() || fmt.Sprint(h["lately"]) != "map[calls:40 failed:12]" || got.body["warnings"] != nil {
+		t.Errorf("%s", got.raw)
+	}
+	for who, ids := range map[*tenant]map[string]bool{&one: {id.String(): true, well.String(): false}, &two: {}} {
+		list := w.do(*who, "GET", "/api/v1/provider-configs", "", nil)
+		c.answer(t, "GET", "/api/v1/provider-configs", list)
+		for _, p := range list.items() {
+			h := p["health"].(map[string]any)
+			if strained := ids[p["id"].(string)]; strained != (h["throttledUntil"] != nil) || strained != (h["lately"] != nil) {
+				t.Errorf("%v", p)
+			}
+		}
+	}
+	w.do(one, "PATCH", path, `{"isActive":false}`, nil)
+	if h := w.do(one, "GET", path, "", nil).body["health"].(map[string]any); h["state"] != "OFF" || h["throttledUntil"] != nil || h["lately"] != nil {
+		t.Errorf("switched off: %v", h)
+	}
+}
+
 // TestOfNodesThatDisagreeOneReasonIsTold: by the alert, by the warning and by the API.
 func TestOfNodesThatDisagreeOneReasonIsTold(t *testing.T) {
 	t.Parallel()

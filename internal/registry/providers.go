@@ -85,13 +85,21 @@ func (s *Service) warnOfTroubles(ctx context.Context, app comm.ID, list []Provid
 		return
 	}
 	troubles, err := s.cfg.Troubles.TroublesOf(ctx, app)
+	var strains []store.ProviderStrain
+	if err == nil {
+		strains, err = s.cfg.Troubles.StrainsOf(ctx, app)
+	}
 	if err != nil {
 		s.cfg.Log.Warn("provider configurations are shown without their health", "app", app, "err", err)
 		return
 	}
-	said := health.ByConfig(troubles)
+	said, lately := health.ByConfig(troubles), health.StrainsByConfig(strains)
 	for i := range list {
-		list[i].meet(said[list[i].ID])
+		p := &list[i]
+		p.meet(said[p.ID])
+		if p.Active {
+			p.Health.Lately = health.OfLate(lately[p.ID])
+		}
 	}
 }
 

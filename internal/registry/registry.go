@@ -54,9 +54,10 @@ type Messages interface {
 	Cancel(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.CancelResult, error)
 }
 
-// Troubles knows which provider configurations do not work, as the nodes say that send with them.
+// Troubles knows which provider configurations do not work, and how calls through them go, as the nodes say that send with them.
 type Troubles interface {
 	TroublesOf(ctx context.Context, app comm.ID) ([]store.ProviderTrouble, error)
+	StrainsOf(ctx context.Context, app comm.ID) ([]store.ProviderStrain, error)
 }
 
 // Config is what a Service needs.

@@ -22,6 +22,11 @@ type Alerts interface {
 	// TroublesOf lists the same of one app's configurations, by configuration, and of one the longest first; of the server's
 	// for the zero app.
 	TroublesOf(ctx context.Context, app comm.ID) ([]ProviderTrouble, error)
+	// SetProviderStrains replaces what a node says of calls through provider configurations that go badly of late. It ends with the node's lease.
+	SetProviderStrains(ctx context.Context, node string, list []ProviderStrain) error
+	// StrainsOf lists what living nodes say of one app's configurations, by configuration and node; of the server's for the zero app. What has passed
+	// by the database's clock is left out.
+	StrainsOf(ctx context.Context, app comm.ID) ([]ProviderStrain, error)
 	// EndpointTroubles lists webhook endpoints that fail since before an instant, and those that were switched off for it, the
 	// newest trouble first.
 	EndpointTroubles(ctx context.Context, before comm.Micros, limit int) ([]EndpointTrouble, error)
@@ -41,7 +46,7 @@ type Alerts interface {
 	// changed it meanwhile, and nothing happens.
 	SaveAlert(ctx context.Context, a *Alert) (saved bool, err error)
 	// TrimAlerts removes alerts that were cleared before an instant. It notes since when nobody answers for a trouble, and removes it a week later, or when
-	// the configuration is gone or switched off.
+	// the configuration is gone or switched off. What nodes say of strains goes with their lease.
 	TrimAlerts(ctx context.Context, before comm.Micros) error
 }
 
@@ -62,6 +67,15 @@ type ProviderTrouble struct {
 	// Name, Type, Channel and Slug (of the app, "" at the server level) are only read.
 	Name, Type, Slug string
 	Channel          comm.Channel
+}
+
+// ProviderStrain is a provider configuration that a node calls less than it would, or whose calls fail: one that works all the same.
+type ProviderStrain struct {
+	App, ID        comm.ID     // App is zero at the server level
+	ThrottledUntil comm.Micros // its provider asked for no call before it; 0: it did not, or it has passed
+	// Calls is how many calls ended in the last minute, Failed how many of them through the provider's fault.
+	Calls, Failed int64
+	Node          string // whose it is, as it is read
 }
 
 // EndpointTrouble is a webhook endpoint that fails, or was switched off because it did.

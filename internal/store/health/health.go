@@ -62,6 +62,24 @@ func stateOf(t *store.ProviderTrouble) State {
 type Health struct {
 	Said
 	Carried []Carrier // what others of the chain took, for any of the nodes
+	Lately  Lately
+}
+
+// Lately is how calls through a configuration went in the last minute, whether it works or not.
+type Lately struct {
+	ThrottledUntil comm.Micros // the provider asked for no call before it: the last of the nodes that it asked; 0: it asked none
+	// Calls and Failed are of the nodes of which calls failed, or which the provider asked to wait: the others say nothing.
+	Calls, Failed int64
+}
+
+// OfLate puts together what nodes say of one configuration.
+func OfLate(all []store.ProviderStrain) (out Lately) {
+	for i := range all {
+		out.ThrottledUntil = max(out.ThrottledUntil, all[i].ThrottledUntil)
+		out.Calls += all[i].Calls
+		out.Failed += all[i].Failed
+	}
+	return out
 }
 
 // Together is what nodes say of one configuration, in whatever order: the worst state, and the words of the node that is in it for
@@ -99,9 +117,19 @@ func worse(a, b *store.ProviderTrouble) bool {
 
 // ByConfig parts what was said by the configuration that it was said of, each in the order of all.
 func ByConfig(all []store.ProviderTrouble) map[comm.ID][]store.ProviderTrouble {
-	out := map[comm.ID][]store.ProviderTrouble{}
-	for _, t := range all {
-		out[t.ID] = append(out[t.ID], t)
+	return parted(all, func(t *store.ProviderTrouble) comm.ID { return t.ID })
+}
+
+// StrainsByConfig does the same.
+func StrainsByConfig(all []store.ProviderStrain) map[comm.ID][]store.ProviderStrain {
+	return parted(all, func(t *store.ProviderStrain) comm.ID { return t.ID })
+}
+
+func parted[T any](all []T, of func(*T) comm.ID) map[comm.ID][]T {
+	out := map[comm.ID][]T{}
+	for i := range all {
+		id := of(&all[i])
+		out[id] = append(out[id], all[i])
 	}
 	return out
 }

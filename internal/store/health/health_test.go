@@ -93,3 +93,16 @@ func TestByConfig(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestOfLate(t *testing.T) {
+	t.Parallel()
+	if got := OfLate(nil); got != (Lately{}) {
+		t.Errorf("of nothing said: %+v", got)
+	}
+	all := []store.ProviderStrain{{ThrottledUntil: 5, Calls: 3}, {Calls: 40, Failed: 12}, {ThrottledUntil: 9, Calls: 2, Failed: 1}}
+	for _, said := range orders(all) {
+		if got, want := OfLate(said), (Lately{9, 45, 13}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}

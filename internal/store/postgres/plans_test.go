@@ -80,6 +80,7 @@ func hotStatements() []hotStatement {
 		{"returned", sqlstore.ReturnedSQL, nil, []use{{"suppressions", "suppressions_returned", "returned_at"}}},
 		{"deleted apps", sqlstore.DeletedAppsSQL, nil, []use{{"apps", "apps_deleted", "id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
+		{"how calls of configurations go", sqlstore.StrainsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_strains", "provider_strains_pkey", "app_id"}, {"nodes", "nodes_pkey", "node"}}},
 		{"template by key", sqlstore.TemplateByKeySQL, nil, []use{{"templates", "templates_app_id_key_key", "app_id key"}}},
 		{"templates", sqlstore.TemplateListSQL(false, false), nil, []use{{"templates", "templates_pkey", "app_id id"}}},
 		{"templates of a channel", sqlstore.TemplateListSQL(true, false), nil, []use{{"templates", "templates_pkey", "app_id id"}}},

@@ -203,6 +203,7 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 		sqlstore.EndpointsSQL:                          "SEARCH endpoints USING INDEX sqlite_autoindex_endpoints_2 (app_id=?)",
 		sqlstore.EndpointsOfSQL(sqlstore.SQLite()):     "SEARCH e USING INDEX sqlite_autoindex_endpoints_2 (app_id=?)",
 		sqlstore.TroublesSQL(sqlstore.SQLite()):        "SEARCH endpoint_troubles USING PRIMARY KEY (app_id=?)",
+		sqlstore.StrainsSQL(sqlstore.SQLite()):         "SEARCH t USING PRIMARY KEY (app_id=?)",
 		sqlstore.LeftSQL(1):                            "SEARCH d USING INDEX sqlite_autoindex_deliveries_1 (app_id=? AND endpoint_id=? AND id<?)",
 		sqlstore.DropForeignSQL:                        "SEARCH d USING INDEX sqlite_autoindex_deliveries_1 (app_id=? AND endpoint_id=? AND id=?)",
 		sqlstore.TemplateByKeySQL:                      "SEARCH templates USING INDEX sqlite_autoindex_templates_2 (app_id=? AND key=?)",

@@ -95,6 +95,38 @@ func (c *Cold) DropTroubles(ctx context.Context, all []store.ProviderTrouble) er
 	return wrap(err, "drop troubles of providers")
 }
 
+// SetProviderStrains implements store.Alerts.
+func (c *Cold) SetProviderStrains(ctx context.Context, node string, all []store.ProviderStrain) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		if _, err := q.ExecContext(ctx, `DELETE FROM provider_strains WHERE node = $1`, node); err != nil {
+			return err
+		}
+		for i := range all {
+			t := &all[i]
+			if _, err := q.ExecContext(ctx, `INSERT INTO provider_strains (app_id, id, node, throttled_until, calls, failed) VALUES ($1, $2, $3, $4, $5, $6)`,
+				c.d.ID(t.App), c.d.ID(t.ID), node, int64(t.ThrottledUntil), t.Calls, t.Failed); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return wrap(err, "store how calls of providers go")
+}
+
+// StrainsSQL lists what living nodes say of the configurations of the app $1.
+func StrainsSQL(d Dialect) string {
+	return `SELECT t.app_id, t.id, CASE WHEN t.throttled_until > ` + d.Now + ` THEN t.throttled_until ELSE 0 END, t.calls, t.failed, t.node FROM provider_strains t
+	WHERE t.app_id = $1 AND (t.failed > 0 OR t.throttled_until > ` + d.Now + `) AND ` + ofTheLiving + d.Now + `) ORDER BY t.app_id, t.id, t.node`
+}
+
+// StrainsOf implements store.Alerts.
+func (c *Cold) StrainsOf(ctx context.Context, app comm.ID) ([]store.ProviderStrain, error) {
+	scan := func(r Row, t *store.ProviderStrain) error {
+		return r.Scan((*ID)(&t.App), (*ID)(&t.ID), &t.ThrottledUntil, &t.Calls, &t.Failed, &t.Node)
+	}
+	return list(ctx, c.db, "list how calls of an app's providers go", scan, StrainsSQL(c.d), c.d.ID(app))
+}
+
 // EndpointTroubles implements store.Alerts.
 func (c *Cold) EndpointTroubles(ctx context.Context, before comm.Micros, limit int) ([]store.EndpointTrouble, error) {
 	scan := func(r Row, t *store.EndpointTrouble) error {
@@ -202,6 +234,7 @@ func (c *Cold) TrimAlerts(ctx context.Context, before comm.Micros) error {
 		for _, text := range []string{
 			`UPDATE provider_troubles AS t SET left_at = 0 WHERE t.left_at <> 0 AND ` + ofTheLiving + c.d.Now + `)`,
 			`UPDATE provider_troubles AS t SET left_at = ` + c.d.Now + ` WHERE t.left_at = 0 AND NOT ` + ofTheLiving + c.d.Now + `)`,
+			`DELETE FROM provider_strains AS t WHERE NOT ` + ofTheLiving + c.d.Now + `)`,
 			`DELETE FROM provider_troubles AS t WHERE NOT ` + ofTheLiving + c.d.Now + `) AND (t.left_at <= ` + c.d.Now + ` - ` + orphanedFor + `
 				OR NOT EXISTS (SELECT 1 FROM provider_configs p WHERE p.app_id = t.app_id AND p.id = t.id AND p.active = 1))`,
 		} {

@@ -32,6 +32,7 @@ func Tables() []Table {
 		{Name: "provider_days", Key: "app_id, provider_id"},
 		{Name: "provider_configs", Key: "app_id, id"},
 		{Name: "provider_troubles", Key: "app_id, id, node"},
+		{Name: "provider_strains", Key: "app_id, id, node"},
 		{Name: "endpoints", Key: "app_id, id"},
 		{Name: "api_keys", Key: "app_id, id"},
 		{Name: "erasures", Key: "app_id, id"},

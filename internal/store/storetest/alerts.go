@@ -15,6 +15,7 @@ func alertCases() []testCase {
 		{"what a node says of providers replaces what it said", providerTroubles},
 		{"what a node said of providers outlives it", leftTroubles},
 		{"of a provider is kept how its breaker is, what it answered, and who says so", troublesInFull},
+		{"how calls of providers go is what living nodes said last", strains},
 		{"whoever lives and owns the first shard leads", whoLeads},
 		{"an alert is written by whoever has read it last", savedAlerts},
 		{"open alerts come first, and old ones go", listedAlerts},
@@ -121,6 +122,51 @@ func troublesInFull(w *world) {
 		}
 		w.must(w.s.Leave(w.ctx, w.node)) // nobody answers for it any more
 	}
+}
+
+func strains(w *world) {
+	t := newTroubled(w)
+	of := func(app comm.ID, want ...store.ProviderStrain) {
+		w.Helper()
+		got, err := w.s.StrainsOf(w.ctx, app)
+		w.must(err)
+		if !slices.Equal(got, want) {
+			w.Fatalf("%+v, want %+v", got, want)
+		}
+	}
+	say := func(node string, all ...store.ProviderStrain) {
+		w.Helper()
+		w.must(w.s.SetProviderStrains(w.ctx, node, all))
+	}
+	by := func(node string, s store.ProviderStrain) store.ProviderStrain {
+		s.Node = node
+		return s
+	}
+	names := []string{w.node, "node-b"}
+	slices.Sort(names)
+	of(t.app.ID)
+	asked := store.ProviderStrain{App: t.app.ID, ID: t.own.ID, ThrottledUntil: t.now() + 3600e6, Calls: 7}
+	fails := store.ProviderStrain{App: t.app.ID, ID: t.own.ID, Calls: 40, Failed: 12}
+	servers := store.ProviderStrain{ID: t.server.ID, ThrottledUntil: t.now() + 3600e6, Calls: 2, Failed: 1}
+	say(names[0], fails)
+	say(names[1], asked, servers)
+	of(t.app.ID, by(names[0], fails), by(names[1], asked))
+	of(comm.ID{}, by(names[1], servers))
+	of(comm.ID{9})
+	// A pause that has passed is none, whatever the node has not said since.
+	past := fails
+	past.ThrottledUntil = t.at(0)
+	servers.ThrottledUntil, servers.Failed = t.at(0), 0
+	say(names[1], past, servers)
+	of(t.app.ID, by(names[0], fails), by(names[1], fails))
+	of(comm.ID{})
+	w.must(w.s.Leave(w.ctx, names[0]))
+	of(t.app.ID, by(names[1], fails))
+	w.must(w.s.TrimAlerts(w.ctx, 0))
+	w.beat(names[0], time.Minute) // it has forgotten what it said, and says nothing
+	of(t.app.ID, by(names[1], fails))
+	say(names[1])
+	of(t.app.ID)
 }
 
 func leftTroubles(w *world) {
