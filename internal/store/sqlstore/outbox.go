@@ -43,7 +43,7 @@ func AppendPlace(b []byte, message comm.ID, sequence int) []byte {
 	return binary.BigEndian.AppendUint32(append(b, message[:]...), uint32(sequence))
 }
 
-// gap is a row of the feed whose positions up to its own were left out (GoOnBehind). It is no number of events.
+// gap is a row of the feed whose positions up to its own were left out (goOnBehind). It is no number of events.
 const gap = "restored"
 
 // Places reads a row of the feed whose last event has this position. One that cannot be read keeps nobody from what is behind it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -21,6 +22,7 @@ const Doubt = `UPDATE state SET flags = flags | $1 WHERE status = 1 AND mode = 2
 func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) error {
 	var d store.Doubts
 	head := r.From.Head()
+	clock := now
 	now = max(now, head.TakenAt)
 	marks := comm.PossibleDuplicate | comm.UnknownInGeneration | comm.UnknownEver
 	var err error
@@ -34,10 +36,8 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 	if err != nil {
 		return err
 	}
-	if hasStep(head, stepOfFeed) {
-		if _, err := q.ExecContext(ctx, GoOnBehind, int64(now), []byte(gap)); err != nil {
-			return fmt.Errorf("leave the places out that may have been given to events since the backup: %w", err)
-		}
+	if _, err := q.ExecContext(ctx, goOnBehind, int64(head.TakenAt), int64(max(clock.Add(clockBehind), head.TakenAt)), int64(now), []byte(gap)); err != nil {
+		return fmt.Errorf("leave the places out that may have been given to events since the backup: %w", err)
 	}
 	forget := []string{`DELETE FROM nodes`, `DELETE FROM holds`}
 	if hasStep(head, stepOfSessions) {
@@ -55,11 +55,16 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 	return nil
 }
 
-// GoOnBehind makes every app's events go on behind each place that was given out since the backup: $1 is the instant of the restore, $2
-// the items of a gap. No app has a million events a second, so that no place is behind the microseconds from 1970 to the instant at which
-// it is given out: those that an earlier restore has led to, of the same backup or of one since, are none either. That takes a clock which goes on.
-const GoOnBehind = `INSERT INTO feed (app_id, last, at, items) SELECT x.id, CASE WHEN x.last > $1 THEN x.last ELSE $1 END + 1, $1, $2
+// goOnBehind makes every app's events go on behind each place that was given out since the backup: $1 is the instant of the backup, $2 that of the
+// restore with clockBehind, $3 when the row was made, $4 the items of a gap. No app has a million events a second, so that its places lie no further
+// ahead of the clock than they did in the backup: those that an earlier restore has led to, of the same backup or of one since, are passed
+// too, also where it was led by a clock that went ahead. That takes a clock which has not gone back since that other restore.
+const goOnBehind = `INSERT INTO feed (app_id, last, at, items) SELECT x.id, CASE WHEN x.last > $1 THEN x.last - $1 ELSE 0 END + $2 + 1, $3, $4
 FROM (SELECT a.id, coalesce((SELECT max(f.last) FROM feed f WHERE f.app_id = a.id), 0) AS last FROM apps a) x`
+
+// clockBehind is how far the clock of a restore may be behind that of its backup: restores with such a clock still lead to different places, and
+// a later one with the right clock behind theirs.
+const clockBehind = 30 * 24 * time.Hour
 
 // The steps that make the tables of the feed and of sessions.
 const (
@@ -90,6 +95,9 @@ func StepsOf(list []Migration, h *store.BackupHead) ([]Migration, error) {
 	}
 	if len(out) == 0 {
 		return nil, errors.New("the backup names no schema")
+	}
+	if !hasStep(h, stepOfFeed) { // the first version that made backups had it
+		return nil, fmt.Errorf("the backup's schema lacks step %s, which every version had that makes backups", stepOfFeed)
 	}
 	slices.SortFunc(out, func(a, b Migration) int { return slices.Index(names(list), a.Name) - slices.Index(names(list), b.Name) })
 	for i := range out {

@@ -234,22 +234,36 @@ func restoredPlaces(w *world, anew Restorer) {
 		}
 		end, endOfQuiet = next, last
 	}
-	taken = w.backup() // of what was restored a moment ago
-	for n := range 2 {
-		var d store.Doubts
-		restore, open := anew(w.T)
-		w.must(restore(restoring(taken, &d)))
-		w.s, w.node = open(), fmt.Sprint("restored-again-", n)
-		w.own()
-		for range 3 {
-			w.one(a)
+	clocksOfRestores(w, anew, a)
+}
+
+// clocksOfRestores goes on with restores of what was restored. One by a clock that is behind the backup's has a backup of later than now.
+func clocksOfRestores(w *world, anew Restorer, a *comm.App) {
+	for n, c := range []struct {
+		name  string
+		later time.Duration // the backup's instant than it was
+		times int
+	}{{"what was restored a moment ago", 0, 2}, {"by a clock that is behind", 2 * time.Hour, 2}, {"what a clock that was ahead has led", 0, 2},
+		{"by a clock that knows nothing", 1000 * 24 * time.Hour, 1}, {"what such a clock has led", 0, 2}} {
+		taken := w.backup()
+		taken.head.TakenAt = taken.head.TakenAt.Add(c.later)
+		end := taken.head.Feed
+		for m := range c.times {
+			var d store.Doubts
+			restore, open := anew(w.T)
+			w.must(restore(restoring(taken, &d)))
+			w.s, w.node = open(), fmt.Sprintf("restored-again-%d-%d", n, m)
+			w.own()
+			for range 3 {
+				w.one(a)
+			}
+			w.stampAll()
+			ids, next := w.toldBehind(a.ID, end)
+			if len(ids) != 3 || next <= end {
+				w.Fatalf("%s: behind %d come %q, to %d", c.name, end, ids, next)
+			}
+			end = next
 		}
-		w.stampAll()
-		ids, next := w.toldBehind(a.ID, end)
-		if len(ids) != 3 || next <= end {
-			w.Errorf("behind %d come %q, to %d", end, ids, next)
-		}
-		end = next
 	}
 }
 
@@ -283,7 +297,11 @@ func refusedBackups(w *world, anew Restorer) {
 			m.head.Schema = append(m.head.Schema, store.SchemaStep{Name: "9999_later"})
 			return kept{m}
 		},
-		"another build":         func(m *memory) store.BackupFrom { m.head.Schema[0].Sum = "x"; return kept{m} },
+		"another build": func(m *memory) store.BackupFrom { m.head.Schema[0].Sum = "x"; return kept{m} },
+		"a schema from before backups": func(m *memory) store.BackupFrom {
+			m.head.Schema = slices.DeleteFunc(m.head.Schema, func(s store.SchemaStep) bool { return s.Name >= "0015" })
+			return kept{m}
+		},
 		"no schema":             func(m *memory) store.BackupFrom { m.head.Schema = nil; return kept{m} },
 		"a foreign part":        func(m *memory) store.BackupFrom { m.names[0] = "pg_authid"; return kept{m} },
 		"it breaks off":         func(m *memory) store.BackupFrom { return breaking{kept{m}, broken} },
