@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"maps"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ const (
 	maxParked = 10_000
 	// oldDebt is when a debt is forgotten whose message has not been met again: it was settled without an attempt.
 	oldDebt = 10 * time.Minute
+	// oldPanic is the same of an adapter's failure: more than the pauses between attempts, as a rule.
+	oldPanic = 24 * time.Hour
 )
 
 // debt is the repeat that a message owes, or owed, to a configuration.
@@ -272,9 +275,10 @@ func (s *scheduler) unpark() {
 	}
 }
 
-// forgetDebts drops those of messages that were not met again: a report settled them, or somebody cancelled them.
+// forgetDebts drops those of messages that were not met again, and what adapters failed on: a report settled them, or somebody cancelled them.
 func (s *scheduler) forgetDebts() {
-	db := s.clock.db()
+	now := s.clock.now()
+	db := s.clock.dbAt(now)
 	for _, sh := range s.shards {
 		if sh == nil {
 			continue
@@ -284,5 +288,6 @@ func (s *scheduler) forgetDebts() {
 				delete(sh.debts, id)
 			}
 		}
+		maps.DeleteFunc(sh.panics, func(id comm.ID, p panicked) bool { return sh.inflight[id] == nil && now.Sub(p.last) > oldPanic })
 	}
 }

@@ -53,8 +53,8 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 	f := facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, reports: j.account.reports, result: j.result, live: j.live, counted: j.counted, later: j.later, now: db,
 		repeats: j.live && db < s.keyEnds(&j.state), patient: j.shard.patient(j.head.ID, j.account.config.ID, db)}
 	if j.result.panicked {
-		j.shard.panics[j.head.ID]++
-		f.panics = j.shard.panics[j.head.ID]
+		f.panics = j.shard.panics[j.head.ID].times + 1
+		j.shard.panics[j.head.ID] = panicked{f.panics, now}
 	}
 	rule := j.result.class().Rule()
 	if rule.Throttle {

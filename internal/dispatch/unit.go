@@ -80,7 +80,7 @@ type shard struct {
 	inflight map[comm.ID]*job // from pick until the outcome is stored
 	modes    map[comm.ID]comm.Mode
 	debts    map[comm.ID]*debt // of messages that owe a repeat, or did
-	panics   map[comm.ID]int
+	panics   map[comm.ID]panicked
 	heard    map[comm.ID]time.Time // messages in doubt: when all reports were applied last
 	suspects map[comm.ID]*job      // starts whose commit is unknown
 	strays   map[comm.ID]int       // SENDING here without a call, by attempt, as of the last sweep
@@ -94,17 +94,22 @@ type unitKey struct {
 
 func newShard(l store.Lease) *shard {
 	return &shard{id: l.Shard, epoch: l.Epoch, units: map[unitKey]*unit{}, inflight: map[comm.ID]*job{},
-		modes: map[comm.ID]comm.Mode{}, debts: map[comm.ID]*debt{}, panics: map[comm.ID]int{}, heard: map[comm.ID]time.Time{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
+		modes: map[comm.ID]comm.Mode{}, debts: map[comm.ID]*debt{}, panics: map[comm.ID]panicked{}, heard: map[comm.ID]time.Time{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
 }
 
 func (s *shard) lease() store.Lease { return store.Lease{Shard: s.id, Epoch: s.epoch} }
 
-// forget drops what the shard knows of work on a message. That it owed a repeat is remembered: a start from a row that was
-// read too early ends here, too.
+// panicked is how often adapters have failed on a message, and when the last time was.
+type panicked struct {
+	times int
+	last  time.Time
+}
+
+// forget drops what the shard knows of work on a message. That it owed a repeat is remembered, and that adapters failed on it: a start
+// from a row that was read too early ends here, too. When reports were applied is not: what was heard then is old at the next start.
 func (s *shard) forget(id comm.ID) {
 	delete(s.inflight, id)
 	delete(s.modes, id)
-	delete(s.panics, id)
 	delete(s.heard, id)
 	delete(s.suspects, id)
 }
@@ -113,6 +118,7 @@ func (s *shard) forget(id comm.ID) {
 func (s *shard) settled(id comm.ID) {
 	s.forget(id)
 	delete(s.debts, id)
+	delete(s.panics, id)
 }
 
 // tenant is an app in the eyes of the scheduler: what fairness is between.
