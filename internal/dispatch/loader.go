@@ -195,8 +195,8 @@ func (d *Dispatcher) fill(ctx context.Context, asks []ask) {
 // filled takes what was read of one window.
 func (s *scheduler) filled(a *ask, rows []store.Head, err error) {
 	u := a.unit
-	missed := u.missed
-	u.reading, u.missed = false, nil
+	missed, left := u.missed, u.left
+	u.reading, u.missed, u.left = false, nil, nil
 	switch {
 	case u.dead:
 		return
@@ -211,7 +211,10 @@ func (s *scheduler) filled(a *ask, rows []store.Head, err error) {
 		const growth = 8
 		u.rows = min(windowSize, growth*a.Limit)
 	}
-	s.heads += u.win.merge(rows, cut, u.moves != a.moves, func(id comm.ID) bool { return u.shard.inflight[id] != nil })
+	s.heads += u.win.merge(rows, cut, u.moves != a.moves, func(h store.Head) bool {
+		due, used := left[h.ID]
+		return used && due == h.Due || u.shard.inflight[h.ID] != nil
+	})
 	for _, h := range missed {
 		if u.shard.inflight[h.ID] == nil {
 			s.heads += u.win.insert(h)

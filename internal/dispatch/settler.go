@@ -135,6 +135,7 @@ func (s *scheduler) stored(x *finish) {
 	s.meter(x)
 	j := x.job
 	sh := j.shard
+	j.usedUp()
 	if x.item.Want.To == comm.Queued && !sh.lost {
 		delete(sh.inflight, x.item.ID)
 		sh.owesNothing(x.item.ID)
@@ -147,6 +148,18 @@ func (s *scheduler) stored(x *finish) {
 	}
 	sh.settled(x.item.ID)
 	s.landed(j)
+}
+
+// usedUp notes that the queue's row that the job was picked from is gone. A read that is under way may bring it all the same, and a start from it would be
+// refused. Of very many some are, which does no harm.
+func (j *job) usedUp() {
+	const most = 4 * windowSize
+	if u := j.unit; u != nil && u.reading && len(u.left) < most {
+		if u.left == nil {
+			u.left = map[comm.ID]comm.Micros{}
+		}
+		u.left[j.head.ID] = j.head.Due
+	}
 }
 
 // landed ends a job's claim on its unit.

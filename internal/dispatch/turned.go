@@ -225,6 +225,7 @@ func (s *scheduler) begun(j *job, st *store.Started) bool {
 		s.inDoubt(j)
 	case store.Ended:
 		s.meterEnded(&st.State)
+		j.usedUp()
 		s.drop(j)
 		j.shard.settled(j.head.ID)
 	default:

@@ -43,12 +43,13 @@ type unit struct {
 	tenant   *tenant
 	win      window
 	phase    phase
-	dead     bool         // its shard is gone; lines drop it when they meet it
-	reading  bool         // a read of the window is under way or queued
-	rows     int          // the next read may bring, when the last one was cut
-	missed   []store.Head // stored while a read is under way, which may have begun before
-	moves    uint32       // rewinds: a read that was under way must not move the cursor
-	turn     uint32       // tells its place in a line from older ones
+	dead     bool                    // its shard is gone; lines drop it when they meet it
+	reading  bool                    // a read of the window is under way or queued
+	rows     int                     // the next read may bring, when the last one was cut
+	missed   []store.Head            // stored while a read is under way, which may have begun before
+	left     map[comm.ID]comm.Micros // rows that were used up meanwhile, by when they were due: the read may still bring them
+	moves    uint32                  // rewinds: a read that was under way must not move the cursor
+	turn     uint32                  // tells its place in a line from older ones
 	inflight int
 	aside    int         // of these, refused by the store, waiting or tried again
 	first    comm.Micros // earliest due known when the window is empty and more rows exist

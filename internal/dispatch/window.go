@@ -82,11 +82,11 @@ func (w *window) remove(h store.Head) int {
 // merge adds rows read after the cursor (in order; known ones are skipped).
 // full says that the read was cut by its limit; moved that the cursor was
 // rewound meanwhile, so that it must not go forward.
-func (w *window) merge(rows []store.Head, full, moved bool, known func(comm.ID) bool) int {
+func (w *window) merge(rows []store.Head, full, moved bool, known func(store.Head) bool) int {
 	n := w.len()
 	fresh := make([]store.Head, 0, len(rows))
 	for _, h := range rows {
-		if !known(h.ID) {
+		if !known(h) {
 			fresh = append(fresh, h)
 		}
 	}

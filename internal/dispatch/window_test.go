@@ -21,7 +21,7 @@ func TestWindowLosesNothing(t *testing.T) {
 		w.more = true
 		var queue []store.Head
 		out := map[comm.ID]bool{}
-		known := func(id comm.ID) bool { return out[id] }
+		known := func(h store.Head) bool { return out[h.ID] }
 		read := func() {
 			if !w.more && !w.behind {
 				return
