@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -124,13 +123,4 @@ func (p *process) stop() error {
 func (p *process) used() (time.Duration, bool) {
 	info, ok := readProcess(p.cmd.Process.Pid)
 	return info.used, ok
-}
-
-// freeAddr finds a free port on the loopback.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/commserver/commserver/internal/apikey"
 	"github.com/commserver/commserver/internal/bench/baseline"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/freeport"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/store"
 )
@@ -178,15 +179,13 @@ type server struct {
 
 // serve starts the product on the world's database.
 func (w *world) serve(ctx context.Context) (*server, error) {
-	addr, err := freeAddr()
+	addrs, err := freeport.Addrs(2)
 	if err != nil {
 		return nil, err
 	}
-	var internal string
-	if w.cfg.Profiles != "" {
-		if internal, err = freeAddr(); err != nil {
-			return nil, err
-		}
+	addr, internal := addrs[0], addrs[1]
+	if w.cfg.Profiles == "" {
+		internal = ""
 	}
 	data := w.path(w.name())
 	if err := os.Mkdir(data, 0o700); err != nil {
@@ -298,10 +297,11 @@ type bare struct{ *process }
 
 // baseline starts the yardstick on its database. Turns are paced while it accepts, as is best for it.
 func (s *subject) baseline(ctx context.Context, database string, dispatch bool, pipes int, pace time.Duration) (*bare, error) {
-	addr, err := freeAddr()
+	addrs, err := freeport.Addrs(1)
 	if err != nil {
 		return nil, err
 	}
+	addr := addrs[0]
 	p, err := s.launch(ctx, addr, "/stats", []string{BaselineDatabase + "=" + database}, "bench", "baseline", "--addr", addr,
 		"--dispatch="+strconv.FormatBool(dispatch), "--pipes", strconv.Itoa(pipes), "--pace", pace.String())
 	if err != nil {

@@ -3,7 +3,6 @@ package prove
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/commserver/commserver/internal/freeport"
 )
 
 // provisioningKey is the bootstrap secret of the processes of a run.
@@ -31,11 +32,11 @@ type node struct {
 }
 
 func (r *run) startNodes(ctx context.Context) error {
-	for i := range r.cfg.Nodes {
-		addr, err := freeAddr()
-		if err != nil {
-			return err
-		}
+	addrs, err := freeport.Addrs(r.cfg.Nodes)
+	if err != nil {
+		return err
+	}
+	for i, addr := range addrs {
 		log, err := os.OpenFile(filepath.Join(r.cfg.Dir, fmt.Sprintf("node-%d.log", i)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return err
@@ -50,15 +51,6 @@ func (r *run) startNodes(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 func (n *node) start() error {

@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/commserver/commserver/internal/freeport"
 	"github.com/commserver/commserver/internal/simulate"
-	"github.com/commserver/commserver/test/freeport"
 )
 
 // drill is docs/simulate.md's drill: its commands, in order, each with the words that the page

@@ -29,7 +29,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/commserver/commserver/test/freeport"
+	"github.com/commserver/commserver/internal/freeport"
 )
 
 // superuser is the role that owns every server made here.

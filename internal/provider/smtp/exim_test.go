@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/freeport"
 	"github.com/commserver/commserver/internal/mime/mimetest"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/provider/providertest"
@@ -95,7 +95,11 @@ func startExim(t *testing.T, certs *providertest.Certs) *exim {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	e := &exim{dir: dir, port: freePort(t)}
+	ports, err := freeport.On(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &exim{dir: dir, port: ports[0]}
 	uid := os.Getuid()
 	if uid == 0 {
 		uid = 65534
@@ -152,16 +156,6 @@ func (e *exim) write(t *testing.T, name string, content []byte, uid int) {
 	if err := os.Chown(path, uid, -1); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (e *exim) run(t *testing.T, uid int) {

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/client"
-	"github.com/commserver/commserver/test/freeport"
+	"github.com/commserver/commserver/internal/freeport"
 )
 
 // Options say what to start, and where.

@@ -1,5 +1,5 @@
-// Package freeport finds ports for servers that a test starts, or starts again, by number. It takes none of
-// those that the system gives to connections and to listeners on port 0: what is free there at one moment is another test's at the next.
+// Package freeport finds ports for servers that a test or a trial starts, or starts again, by number. It takes none of
+// those that the system gives to connections and to listeners on port 0: what is free there at one moment is somebody else's at the next.
 package freeport
 
 import (
@@ -33,4 +33,17 @@ func On(n int) ([]int, error) {
 		}
 	}
 	return nil, errors.New("find a free port: none of those tried is free")
+}
+
+// Addrs answers n such ports as host:port.
+func Addrs(n int) ([]string, error) {
+	ports, err := On(n)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, n)
+	for i, port := range ports {
+		out[i] = fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	return out, nil
 }
