@@ -19,6 +19,7 @@ import (
 
 	"github.com/commserver/commserver/internal/simulate"
 	"github.com/commserver/commserver/test/pgtest"
+	"github.com/commserver/commserver/test/stalls"
 )
 
 // outage says when what goes wrong, from the start of the stream.
@@ -52,15 +53,21 @@ func outageOf(t *testing.T) outage {
 
 // row is a chain of three for one channel.
 type row struct {
-	channel string
-	chain   [3]string // types
-	app     tenant
-	at      [3]int // ports that the simulator takes their messages by
-	mu      sync.Mutex
-	sends   map[string]*drilled // by recipient
-	lines   map[string][]simulate.Entry
-	second  string // the second configuration's id
+	channel  string
+	chain    [3]string // types
+	app      tenant
+	at       [3]int // ports that the simulator takes their messages by
+	stalls   *stalls.Log
+	mu       sync.Mutex
+	sends    map[string]*drilled // by recipient
+	lines    map[string][]simulate.Entry
+	second   string // the second configuration's id
+	pinned   change // until unpinned
+	unpinned change
 }
+
+// change is when the operator asked for one, and when the server had answered.
+type change struct{ asked, made time.Time }
 
 // drilled is one message of the drill.
 type drilled struct {
@@ -98,8 +105,9 @@ func TestFailover(t *testing.T) {
 func failover(t *testing.T, store ...string) {
 	o := outageOf(t)
 	rows := []*row{{channel: "SMS", chain: [3]string{"ARKESEL", "HUBTEL", "TWILIO"}}, {channel: "EMAIL", chain: [3]string{"SMTP", "RESEND", "SMTP"}}}
+	still := stalls.Watch(t)
 	for _, r := range rows {
-		r.sends, r.lines = map[string]*drilled{}, map[string][]simulate.Entry{}
+		r.stalls, r.sends, r.lines = still, map[string]*drilled{}, map[string][]simulate.Entry{}
 	}
 	sim, err := simulate.Start(t.Context(), simulate.Config{SMTPAddrs: []string{"127.0.0.1:0", "127.0.0.1:0"}, Own: map[string]string{"ARKESEL": "127.0.0.1:0"},
 		Entries: 4 * o.messages, ReportDelay: time.Hour, Entered: func(e simulate.Entry) {
@@ -143,12 +151,15 @@ func (r *row) pin(ctx context.Context, t *testing.T, p *process, o *outage, bega
 	for _, step := range []struct {
 		at     time.Duration
 		pinned bool
-	}{{o.pin, true}, {o.unpin, false}} {
+		note   *change
+	}{{o.pin, true, &r.pinned}, {o.unpin, false, &r.unpinned}} {
 		until(ctx, began.Add(step.at))
+		step.note.asked = time.Now()
 		var out any
 		if err := r.ask(ctx, http.DefaultClient, http.MethodPatch, p.url+"/api/v1/provider-configs/"+r.second, map[string]any{"pinned": step.pinned}, &out); err != nil {
 			t.Error(err)
 		}
+		step.note.made = time.Now()
 	}
 }
 
@@ -304,6 +315,7 @@ type figures struct {
 	dead, slow, late       int // refusals of the dead and of the throttled provider; messages of the end that went elsewhere
 	failover               map[string][]time.Duration
 	whole                  []time.Duration // from asked for to taken, without unknown ones
+	calm                   []time.Duration // of these, what met no refusal
 	opened, closed         int
 	story                  string
 	both                   int // messages refused by both
@@ -327,13 +339,16 @@ func (r *row) check(t *testing.T, p *process, o *outage, began time.Time) (unkno
 			t.Errorf("a message to %s went out that nobody asked for", to)
 		}
 	}
-	f.opened, f.closed = r.breakers(p)
+	said := ""
+	f.opened, f.closed, said = r.breakers(p)
+	most := bound(f.calm)
+	met := int(min(p99(f.calm), decided) * time.Duration(o.messages) / o.stream) // what comes until an answer is known, which is next to nothing where nobody else is busy
 	for lane, all := range f.failover {
 		slices.Sort(all)
 		worst := all[len(all)-1]
 		t.Logf("%s: %d bypassed, p50 %v, p99 %v, worst %v", lane, len(all), all[len(all)/2], all[len(all)*99/100], worst)
-		if worst > decided {
-			t.Errorf("%s: decided after %v", lane, worst)
+		if worst > most {
+			t.Errorf("%s: decided after %v, want %v at most", lane, worst, most)
 		}
 	}
 	slices.Sort(f.whole)
@@ -348,14 +363,20 @@ func (r *row) check(t *testing.T, p *process, o *outage, began time.Time) (unkno
 	switch {
 	case len(f.failover) != 3 || f.both == 0:
 		t.Errorf("lanes that were bypassed: %d; by both: %d", len(f.failover), f.both)
-	case f.whole[len(f.whole)-1] > decided:
+	case f.whole[len(f.whole)-1] > most:
 		t.Errorf("a message waited %v although somebody could carry it: %s", f.worst, f.worstStory)
-	case f.dead > o.deadCalls || f.slow > o.slowCalls:
-		t.Errorf("%d messages met the dead provider and %d the throttled one, want %d and %d at most", f.dead, f.slow, o.deadCalls, o.slowCalls)
+	case f.dead > o.deadCalls+met || f.slow > o.slowCalls+met:
+		t.Errorf("%d messages met the dead provider and %d the throttled one, want %d and %d at most", f.dead, f.slow, o.deadCalls+met, o.slowCalls+met)
 	case f.opened < 1 || f.opened > o.opened || f.closed != 1:
-		t.Errorf("breakers opened %d times and closed %d times: they flap, or never came back", f.opened, f.closed)
+		t.Errorf("breakers opened %d times and closed %d times: they flap, or never came back:\n%s", f.opened, f.closed, said)
 	}
 	return f.unknown
+}
+
+// bound is the promise, and what this machine takes for three attempts at present, by messages that met no trouble: next to nothing, or where
+// it is very busy as much again at most.
+func bound(calm []time.Duration) time.Duration {
+	return decided + min(3*p99(calm), decided)
 }
 
 // judge holds one message against the ledger.
@@ -400,44 +421,58 @@ func (r *row) judge(t *testing.T, o *outage, began time.Time, to string, m *dril
 		return
 	}
 	at, by := taken[0].At, taken[0]
-	if f.whole = append(f.whole, at.Sub(m.created)); at.Sub(m.created) > f.worst {
-		f.worst, f.worstStory = at.Sub(m.created), fmt.Sprintf("asked for after %v:%s", m.created.Sub(began), story)
+	whole := r.between(m.created, at)
+	if len(refused) == 0 {
+		f.calm = append(f.calm, whole)
+	}
+	if f.whole = append(f.whole, whole); whole > f.worst {
+		f.worst, f.worstStory = whole, fmt.Sprintf("asked for after %v:%s", m.created.Sub(began), story)
 	}
 	if len(refused) > 0 {
-		f.failover[m.lane] = append(f.failover[m.lane], at.Sub(started))
+		f.failover[m.lane] = append(f.failover[m.lane], r.between(started, at))
 	}
 	if len(refused) == 2 {
 		f.both++
 		f.story = story
 	}
 	first := by.Type == r.chain[0] && (r.at[0] == 0 || by.Port == r.at[0])
-	const heard = time.Second // what a change of settings may take to be obeyed
-	since, gone := m.created.Sub(began), at.Sub(began)
-	whilePinned := since < o.unpin+heard && gone > o.pin // for a part of its way at least
+	const heard = time.Second // what a change of settings may take to be obeyed, from its answer on
+	// A message is begun at some time between being asked for and being taken.
+	maybe := at.After(r.pinned.asked) && r.between(r.unpinned.made, m.created) < heard
+	surely := r.between(r.pinned.made, m.created) > heard && at.Before(r.unpinned.asked)
+	since, late := r.between(began, m.created), false
 	switch {
-	case since > o.pin && since < o.unpin+heard:
-		if by.Type == r.chain[1] {
-			f.pinned++
-		} else if since > o.pin+heard && since < o.unpin-heard/2 { // it may have been accepted later than it was asked for
-			f.late++
-			f.lateStory = fmt.Sprintf("asked for after %v:%s", since, story)
-		}
+	case maybe && by.Type == r.chain[1]:
+		f.pinned++
+	case maybe:
+		late = surely
 	case first && since > o.up:
 		if f.firstBack == 0 || since < f.firstBack {
 			f.firstBack = since
 		}
-	case since > o.back && (!whilePinned || by.Type != r.chain[1]):
+	default:
+		late = since > o.back
+	}
+	if late {
 		f.late++
-		f.lateStory = fmt.Sprintf("asked for after %v:%s", since, story)
+		f.lateStory = fmt.Sprintf("asked for after %v:%s", m.created.Sub(began), story)
 	}
 }
 
+// between is the time from one instant to another, without what the machine stood still; negative the other way round.
+func (r *row) between(from, to time.Time) time.Duration {
+	return to.Sub(from) - r.stalls.Between(from, to)
+}
+
 // breakers counts what the server's log says of the app's providers.
-func (r *row) breakers(p *process) (opened, closed int) {
+func (r *row) breakers(p *process) (opened, closed int, said string) {
 	for line := range strings.Lines(p.errors()) {
 		var e struct{ Msg, Provider string }
 		if json.Unmarshal([]byte(line), &e) != nil || !slices.Contains(r.chain[:], strings.ToUpper(e.Provider)) {
 			continue
+		}
+		if strings.Contains(e.Msg, "breaker ") {
+			said += line
 		}
 		switch {
 		case strings.Contains(e.Msg, "breaker opened"):
@@ -446,5 +481,5 @@ func (r *row) breakers(p *process) (opened, closed int) {
 			closed++
 		}
 	}
-	return opened, closed
+	return opened, closed, said
 }
