@@ -59,7 +59,7 @@ func TestASlowClientDoesNotDoubleTheDrain(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if took := time.Since(began); took > drain+drain/2 {
+	if took := time.Since(began); took >= 2*drain { // one after the other they take that long on any machine
 		t.Errorf("the stop took %v with a drain time of %v", took, drain)
 	}
 }
@@ -94,8 +94,10 @@ func TestAStopDoesNotWaitForWaitingRequests(t *testing.T) {
 			answers <- status
 		}()
 	}
-	for wait(0) != http.StatusServiceUnavailable { // until all places are taken
-		time.Sleep(10 * time.Millisecond)
+	for refused := 0; refused < 3; time.Sleep(10 * time.Millisecond) { // until all places are taken, and none by an earlier look that has not left yet
+		if refused++; wait(0) != http.StatusServiceUnavailable {
+			refused = 0
+		}
 	}
 	stopping.Store(true)
 	began := time.Now()

@@ -101,7 +101,7 @@ func TestRapidReset(t *testing.T) {
 		if r.Header.Get("Quick") != "" {
 			return
 		}
-		time.Sleep(20 * time.Millisecond) // work that does not notice that its client has gone
+		time.Sleep(200 * time.Millisecond) // work that does not notice that its client has gone: all streams would take 20 s of it
 	}))
 	c := dial2(t, addr)
 	const streams = 10_000

@@ -267,7 +267,7 @@ func (k *killing) judge(name string, code int, out string) {
 func (k *killing) looksClean() {
 	k.Helper()
 	var left []string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if left, _ = filepath.Glob(filepath.Join(k.at.dir, "data", "*.copying*")); len(left) == 0 {
 			return
 		}

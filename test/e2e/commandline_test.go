@@ -237,7 +237,7 @@ func (l *line) settings(dir string) {
 	l.run(4, "", app("template", "preview", id)...)
 	l.run(3, "", app("template", "get", "helo")...)
 	l.offers("hello", "template", "get", "--app", "flow", "")
-	l.ok("", app("message", "send", "--to", "233241234567", "--template", "hello", "--var", "firstName=Ama", "--wait=20s")...)
+	l.ok("", app("message", "send", "--to", "233241234567", "--template", "hello", "--var", "firstName=Ama", "--wait=1m")...)
 	l.ok("", app("template", "delete", id, "--yes")...)
 }
 
@@ -272,17 +272,17 @@ func (l *line) webhooks(dir string) {
 func (l *line) messages(dir string) {
 	app := func(args ...string) []string { return append(args, "--app", "flow") }
 	l.both("GSM", "channel", app("message", "preview", "--to", "233241234567", "--body", "Hi")...)
-	id := l.json("id", app("message", "send", "--to", "ama@example.com", "--subject", "Hello", "--body", "<p>Hi</p>", "--tag", "first", "--wait=20s")...)
+	id := l.json("id", app("message", "send", "--to", "ama@example.com", "--subject", "Hello", "--body", "<p>Hi</p>", "--tag", "first", "--wait=1m")...)
 	l.both("SENT sandbox", "status", app("message", "get", id)...)
 	l.both("flow ama@example.com", "app.slug", "message", "get", id) // of whichever app
-	for end := time.Now().Add(10 * time.Second); l.run(0, "", app("message", "list", "--tag", "first", "--quiet")...) == "" && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); l.run(0, "", app("message", "list", "--tag", "first", "--quiet")...) == "" && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond) // it is indexed behind the accepts
 	}
 	l.both("ama@example.com", "id", app("message", "list", "--tag", "first", "--status", "SENT")...)
 	l.both("flow", "app.slug", "message", "list", "--all-apps", "--to", "Ama@Example.com")
 	l.both("ama@example.com", "id", app("sandbox", "list", "--channel", "EMAIL")...)
 	l.both("Hello", "id", app("sandbox", "show", id)...)
-	l.both("Hello", "id", app("sandbox", "wait", "Ama@Example.com", "--for", "10s")...)
+	l.both("Hello", "id", app("sandbox", "wait", "Ama@Example.com", "--for", "30s")...)
 	l.run(3, "", app("sandbox", "wait", "nobody@example.com", "--for", "0s")...)
 	later := l.json("id", app("message", "send", "--to", "233241234567", "--body", "Later", "--at", "2h")...)
 	l.both("CANCELLED", "status", app("message", "cancel", later)...)
@@ -294,7 +294,7 @@ func (l *line) messages(dir string) {
 	l.run(4, "", app("event", "follow", "--after", "nonsense")...)
 	l.run(4, "", app("message", "retry", id)...)
 	l.run(3, "", app("message", "get", "cnothing")...)
-	l.run(7, "", app("message", "send", "--to", "failed@sandbox.commserver.test", "--subject", "s", "--body", "b", "--wait=20s")...)
+	l.run(7, "", app("message", "send", "--to", "failed@sandbox.commserver.test", "--subject", "s", "--body", "b", "--wait=1m")...)
 	l.run(8, "", app("message", "send", "--to", "233241234567", "--body", "Later", "--at", "2h", "--wait=10ms")...)
 	batch := l.file(dir, "batch.jsonl", `{"channel":"SMS","to":"233241234567","body":"one"}`+"\n"+`{"channel":"SMS","to":"nobody","body":"two"}`+"\n")
 	if got := l.run(4, "", app("message", "send", "--file", batch, "--idempotency-key", "july")...); !strings.Contains(got, "1 queued, 1 refused") {

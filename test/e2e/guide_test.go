@@ -120,7 +120,7 @@ func (g *guide) ask(method, path, body string, status int, change ...func(http.H
 // becomes waits until the message has the status.
 func (g *guide) becomes(id any, status string) map[string]any {
 	g.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		got := g.ask("GET", fmt.Sprintf("/api/v1/messages/%s", id), "", 200)
 		if got["status"] == status {
 			return got
@@ -296,7 +296,7 @@ func (g *guide) refusals() {
 	g.ask("GET", "/api/v1/messages", "", 401, func(h http.Header) { h.Del("X-App-ID") })
 	g.ask("GET", "/api/v1/messages/cmr00000000000000000000000", "", 404)
 	g.curl(strings.Replace(guideProvision, `"ratePerMinute": 120`, `"ratePerMinute": 1, "updateExisting": true`, 1), "200", &struct{}{})
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		req, err := http.NewRequestWithContext(g.Context(), "POST", g.p.url+"/api/v1/messages", strings.NewReader(`{"channel":"SMS","to":"233241234567","body":"x"}`))
 		if err != nil {
 			g.Fatal(err)

@@ -246,7 +246,7 @@ func TestKeysRotateBesideANodeThatSends(t *testing.T) {
 		}
 	})
 
-	killed := exec.CommandContext(t.Context(), program(t), "rotate-keys", "--pause", "100ms")
+	killed := exec.CommandContext(t.Context(), program(t), "rotate-keys", "--pause", "500ms") // so that it is met in the middle
 	killed.Dir, killed.Env = dir, append([]string{"HOME=" + dir}, both...)
 	if err := killed.Start(); err != nil {
 		t.Fatal(err)

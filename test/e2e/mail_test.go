@@ -156,7 +156,7 @@ func (p *process) mail(a tenant, to string) (id string) {
 // ended waits until a message is final and answers it.
 func (p *process) ended(a tenant, id string) map[string]any {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		m := p.call(a, nil, http.MethodGet, "/api/v1/messages/"+id, nil)
 		switch m["status"] {
 		case "SENT", "FAILED", "SUPPRESSED", "CANCELLED":
@@ -201,7 +201,7 @@ func TestADaysLimitOutlivesTheProcess(t *testing.T) {
 	p = serveMail(t, dir)
 	waiting = append(waiting, p.mail(a, "esi@example.org"))
 	for _, id := range waiting {
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			m := p.call(a, nil, http.MethodGet, "/api/v1/messages/"+id, nil)
 			if m["status"] == "QUEUED" && m["waitingFor"] == "provider_rate" {
 				break
@@ -249,7 +249,7 @@ func TestAHardBounceSuppressesTheAddress(t *testing.T) {
 	}
 	for range 2 {
 		id := p.mail(a, full)
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			if m := p.call(a, nil, http.MethodGet, "/api/v1/messages/"+id, nil); m["status"] == "QUEUED" && m["attempts"] == 1.0 {
 				break
 			} else if time.Now().After(deadline) {

@@ -16,7 +16,7 @@ import (
 // waits follows a message until it says that it waits for the word.
 func (p *process) waits(a tenant, id, word string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		m := p.call(a, nil, http.MethodGet, "/api/v1/messages/"+id, nil)
 		if m["status"] == "QUEUED" && m["waitingFor"] == word {
 			return

@@ -66,7 +66,7 @@ func settleWhatAKillLeft(t *testing.T, schedule string) {
 		add("TWILIO", map[string]any{"accountSid": "AC" + strings.Repeat("0a", 16), "authToken": "hidden-token", "senderId": "SHOP", "baseUrl": twilio})}
 	mail := p.mail(a, "ama@example.org")
 	text := fmt.Sprint(p.call(a, nil, http.MethodPost, "/api/v1/messages", map[string]any{"channel": "SMS", "to": "233244000000", "body": "Your code is 4711"})["id"])
-	for end := time.Now().Add(10 * time.Second); calls[0].Load() != 1 || calls[1].Load() != 1; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); calls[0].Load() != 1 || calls[1].Load() != 1; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d and %d calls", calls[0].Load(), calls[1].Load())
 		}
@@ -96,7 +96,7 @@ func settleWhatAKillLeft(t *testing.T, schedule string) {
 
 	p = serveMail(t, dir, schedule)
 	for _, id := range []string{mail, text} {
-		for end := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			m := p.call(a, nil, http.MethodGet, "/api/v1/messages/"+id, nil)
 			if m["status"] == "DELIVERED" && m["attempts"] == 1.0 {
 				break

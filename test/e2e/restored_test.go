@@ -54,7 +54,7 @@ func (f *feedReader) on(p *process, n int) {
 // until reads on until the feed has told a message's event of a status.
 func (f *feedReader) until(p *process, n int, id, status string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		f.on(p, n)
 		if slices.ContainsFunc(f.events, func(e told) bool { return e.Message.ID == id && e.Message.Status == status }) {
 			return

@@ -74,7 +74,7 @@ func templates(t *testing.T, c *client.Client) {
 	if _, err := c.Send(ctx, client.Message{Channel: client.SMS, To: "233241234567", TemplateKey: sms.Key}); client.Code(err) != "missing_variables" {
 		t.Errorf("%v", err)
 	}
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		n := 0
 		for m, err := range c.List(ctx, client.ListOptions{TemplateKey: sms.Key, To: "233241234567"}) {
 			if err != nil || m.TemplateKey != sms.Key {
@@ -98,7 +98,7 @@ func sent(ctx context.Context, t *testing.T, c *client.Client, m client.Message)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		got, err := c.Get(ctx, accepted.ID)
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/seal"
 	"github.com/commserver/commserver/internal/simulate"
 	"github.com/commserver/commserver/test/pgserver"
@@ -174,6 +176,17 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
+// owned is how many shards the node owns.
+func (s *server) owned() (n int) {
+	s.t.Helper()
+	if m := ownedShards.FindSubmatch(s.must("GET", "/metrics", nil)); m != nil {
+		n, _ = strconv.Atoi(string(m[1]))
+	}
+	return n
+}
+
+var ownedShards = regexp.MustCompile(`(?m)^commserver_shards_owned ([0-9]+)$`)
+
 func (s *server) alerts() string { return string(s.must("GET", "/api/admin/alerts", nil)) }
 
 // age makes a key of a server that is not running older than it is.
@@ -260,7 +273,13 @@ func TestTwoNodesTellOnce(t *testing.T) {
 	other := map[string]string{"/a": "/b", "/b": "/a"}
 
 	// PostgreSQL is away: one node tells it, and that it is back.
-	time.Sleep(3 * time.Second) // the shards have owners
+	eventually(t, "the shards have owners", func() bool {
+		owned := 0
+		for _, s := range nodes {
+			owned += s.owned()
+		}
+		return owned == int(comm.ShardCount)
+	})
 	if err := pg.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func aProviderDiesAndComesBack(t *testing.T, env ...string) {
 		}
 	}()
 	defer func() { close(stop); <-stopped }()
-	for deadline := time.Now().Add(20 * time.Second); len(sim.Entries(simulate.Filter{})) == 0; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(sim.Entries(simulate.Filter{})) == 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is sent")
 		}

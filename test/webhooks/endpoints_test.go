@@ -136,7 +136,7 @@ func endpointRotation(t *testing.T, m *managed) {
 			Secret               string
 			PreviousSecretEndsAt time.Time
 		}
-		m.as(t, by, "POST", "/"+id+"/rotate-secret", map[string]any{"overlapSeconds": 4}, http.StatusOK, &made)
+		m.as(t, by, "POST", "/"+id+"/rotate-secret", map[string]any{"overlapSeconds": 8}, http.StatusOK, &made)
 		if !strings.HasPrefix(made.Secret, "whsec_") || made.PreviousSecretEndsAt.Before(time.Now()) {
 			t.Fatalf("%+v", made)
 		}

@@ -94,7 +94,7 @@ func TestReceiversThatOthersWrote(t *testing.T) {
 	for i := range n {
 		a.send(i)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		mu.Lock()
 		got := len(posts)
 		mu.Unlock()

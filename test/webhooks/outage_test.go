@@ -120,7 +120,7 @@ func TestAllWorkersAreGone(t *testing.T) {
 	a.s = doors[other[first.path]]
 	time.Sleep(5 * time.Second)
 	page.told(t, "messages_waiting", "shop", "raised")
-	node("/w", "worker") // another one: the port of the first may be taken by now
+	node("/w", "worker")
 	eventually(t, "the message is sent", sent(id))
 	page.told(t, "messages_waiting", "shop", "raised", "cleared")
 	time.Sleep(5 * time.Second)

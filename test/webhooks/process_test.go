@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/commserver/commserver/internal/freeport"
 	"github.com/commserver/commserver/test/build"
 )
 
@@ -40,11 +41,13 @@ type server struct {
 	dir   string
 	under []string
 	env   []string
+	addr  string
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	exited chan struct{}
 	url    string
+	web    *http.Client
 	starts int
 }
 
@@ -77,14 +80,17 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	addr := "localhost:0"
-	if s.url != "" {
-		addr = s.url[len("http://"):] // as any server that is started again
+	if s.addr == "" { // as any server that is started again, it keeps its port
+		ports, err := freeport.On(1)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.addr = fmt.Sprintf("localhost:%d", ports[0])
 	}
 	words := append(slices.Clone(s.under), path, "serve")
 	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "COMMS_ADDR=" + addr}, s.env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "COMMS_ADDR=" + s.addr}, s.env...)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -93,11 +99,13 @@ func (s *server) start() {
 	s.mu.Lock()
 	s.cmd, s.exited = cmd, exited
 	s.mu.Unlock()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		b, _ := os.ReadFile(name)
 		if m := readyURL.FindSubmatch(b); m != nil {
 			s.mu.Lock()
 			s.url = string(m[1])
+			s.web = &http.Client{Transport: &http.Transport{}} // not one that may take a connection to the process before for open
+			s.t.Cleanup(s.web.CloseIdleConnections)
 			s.mu.Unlock()
 			return
 		}
@@ -138,7 +146,7 @@ func (s *server) call(method, path string, header map[string]string, body any) (
 		in = bytes.NewReader(b)
 	}
 	s.mu.Lock()
-	base := s.url
+	base, web := s.url, s.web
 	s.mu.Unlock()
 	req, err := http.NewRequest(method, base+path, in)
 	if err != nil {
@@ -151,7 +159,7 @@ func (s *server) call(method, path string, header map[string]string, body any) (
 	for k, v := range header {
 		req.Header.Set(k, v)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := web.Do(req)
 	if err != nil {
 		return 0, nil
 	}

@@ -118,7 +118,7 @@ func (h *hooked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // told waits until the webhook was told that a message has the status.
 func (h *hooked) told(t *testing.T, id, status string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		h.mu.Lock()
 		all := slices.Clone(h.got[id])
 		h.mu.Unlock()

@@ -49,7 +49,7 @@ func newPair(t testing.TB, kind string) *pair {
 	if strings.Contains(kind, "wrapped") {
 		conn = struct{ net.Conn }{conn}
 	}
-	const wait = time.Second // for answers that never come, should an early one not be noticed
+	const wait = 10 * time.Second // for answers that never come, should an early one not be noticed
 	p.session = &session{wire: newWire(conn), times: timeouts{wait, wait, wait, wait, wait, wait, wait}}
 	if p.peer, err = l.Accept(); err != nil {
 		t.Fatal(err)
