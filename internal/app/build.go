@@ -231,6 +231,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		Files:          a.store,
 		Stats:          a.stats,
 		Feed:           a.feed,
+		Watch:          feed.NewWatch(a.store),
 		Tail:           a.tail,
 		Deliveries:     webhook.NewLog(webhook.LogConfig{Store: a.store, Endpoint: reg.Endpoint, TestBody: feed.TestBody, Now: a.store.Now, Stir: a.webhooks.Stir}),
 		Everywhere:     a.store,

@@ -1,5 +1,7 @@
 package comm
 
+import "slices"
+
 // Content is what was accepted and never changes: the recipient and what to
 // send. The store keeps it apart from the state, encoded once.
 type Content struct {
@@ -129,3 +131,12 @@ type Event struct {
 	// ErrorText is State.ErrorText once the event has happened.
 	ErrorText string
 }
+
+// Troubles says that something went otherwise than the app wanted it: the message failed or was suppressed, an attempt did not go
+// well, or the recipient complained.
+func (e *Event) Troubles() bool {
+	return e.From != e.To && (e.To == Failed || e.To == Suppressed) || slices.Contains(troubles[:], e.Type)
+}
+
+// troubles are the causes that trouble although the message goes on, or has ended before.
+var troubles = [...]Cause{CauseAttemptFailed, CauseAttemptUnknown, CauseRetryTransient, CauseRetryUnknown, CauseThrottled, CauseComplaint, CauseBouncedAfterDelivery}

@@ -84,6 +84,7 @@ func adminProbes() map[string]probe {
 		"GET /api/admin/messages":                               {status: 200},
 		"GET /api/admin/messages/{id}":                          {status: 200},
 		"PATCH /api/admin/messages/{id}":                        {body: `{"action":"CANCEL"}`, status: 200},
+		"GET /api/admin/events":                                 {status: 200},
 		"GET /api/admin/suppressions":                           {status: 400}, // it names nothing
 		"GET /api/admin/queue":                                  {status: 200},
 		"POST /api/admin/queue":                                 {body: `{"action":"PAUSE","app":"one"}`, status: 200},

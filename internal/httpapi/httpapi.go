@@ -102,6 +102,8 @@ type Config struct {
 	Alerts *alert.Service
 	// Feed is every app's events in order.
 	Feed *feed.Service
+	// Watch is what happens now, of all apps.
+	Watch *feed.Watch
 	// Tail says that an app may have new ones.
 	Tail *feed.Tail
 	// Deliveries is what is posted to the apps' endpoints.

@@ -148,6 +148,7 @@ func (a *API) adminRoutes() []Route {
 		{"GET", "/api/admin/messages", Admin, 0, view, true, a.listAllMessages},
 		{"GET", "/api/admin/messages/{id}", Admin, 0, view, false, a.getAnyMessage},
 		{"PATCH", "/api/admin/messages/{id}", Admin, 0, act, false, a.changeAnyMessage},
+		{"GET", "/api/admin/events", Admin, 0, view, true, a.newestEvents},
 		{"GET", "/api/admin/suppressions", Admin, 0, view, true, a.findSuppressions},
 		{"GET", "/api/admin/queue", Admin, 0, view, true, a.showQueue},
 		{"POST", "/api/admin/queue", Admin, 0, act, false, a.changeQueue},

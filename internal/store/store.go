@@ -52,6 +52,7 @@ type Store interface {
 	Stats
 	Receipts
 	Feed
+	Lately
 	Deliveries
 	Alerts
 	Users

@@ -109,6 +109,12 @@ var errNotEmpty = errors.New("the database is not empty: restore into an empty o
 const pastTransactions = `UPDATE outbox o SET xid = least(r.n, ` + sqlstore.CurrentXID + `) FROM (SELECT ctid AS place, dense_rank() OVER (ORDER BY xid) AS n
 FROM outbox WHERE xid >= 0) r WHERE o.ctid = r.place`
 
+// pastStampings forgets which transactions of another server stamped events, where the step was made that notes it.
+const (
+	pastStampings = `UPDATE feed SET xid = 0 WHERE xid <> 0`
+	stepOfLately  = "0028_lately"
+)
+
 // now is the instant of a restore, on the database's clock.
 func now(ctx context.Context, q sqlstore.Querier) (at comm.Micros, err error) {
 	err = q.QueryRowContext(ctx, `SELECT `+wallClock).Scan((*int64)(&at))

@@ -81,6 +81,13 @@ func TestBackups(t *testing.T) {
 			if err := s.Migrate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			n := 0
+			err := s.Shared().Read(t.Context(), func(q sqlstore.Querier) error {
+				return q.QueryRowContext(t.Context(), `SELECT count(*) FROM feed WHERE xid <> 0 AND items <> 'restored'`).Scan(&n)
+			})
+			if err != nil || n != 0 {
+				t.Errorf("%d rows of the feed name transactions of another server; %v", n, err)
+			}
 			return s
 		}
 	})

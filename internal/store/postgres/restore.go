@@ -73,7 +73,11 @@ func restoreIn(ctx context.Context, conn *sql.Conn, tx *sql.Tx, r *store.Restori
 	if err := sqlstore.SameRows(want, got); err != nil {
 		return err
 	}
-	for _, text := range []string{pastTransactions, `ALTER TABLE audit_head ENABLE TRIGGER audit_head_kept`} {
+	finish := []string{pastTransactions, `ALTER TABLE audit_head ENABLE TRIGGER audit_head_kept`}
+	if sqlstore.HasStep(r.From.Head(), stepOfLately) {
+		finish = append(finish, pastStampings)
+	}
+	for _, text := range finish {
 		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("finish what was restored: %w", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
@@ -89,4 +90,15 @@ func Behind(to, some []store.Place, after int64) []store.Place {
 		}
 	}
 	return to
+}
+
+// NewestFirst are the events of a row of the feed from its end on, without what is none.
+func NewestFirst(row []store.Place) []store.EventRef {
+	out := make([]store.EventRef, 0, len(row))
+	for _, p := range slices.Backward(row) {
+		if !p.Gap && !p.Message.IsZero() {
+			out = append(out, p.EventRef)
+		}
+	}
+	return out
 }

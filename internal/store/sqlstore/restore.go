@@ -40,7 +40,7 @@ func Hold(ctx context.Context, q Querier, r *store.Restoring, now comm.Micros) e
 		return fmt.Errorf("leave the places out that may have been given to events since the backup: %w", err)
 	}
 	forget := []string{`DELETE FROM nodes`, `DELETE FROM holds`}
-	if hasStep(head, stepOfSessions) {
+	if HasStep(head, stepOfSessions) {
 		forget = append(forget, `DELETE FROM sessions`) // some were ended since
 	}
 	for _, text := range forget {
@@ -72,7 +72,8 @@ const (
 	stepOfSessions = "0023_users"
 )
 
-func hasStep(h *store.BackupHead, name string) bool {
+// HasStep says whether a backup's database had a step of the schema.
+func HasStep(h *store.BackupHead, name string) bool {
 	return slices.ContainsFunc(h.Schema, func(s store.SchemaStep) bool { return s.Name == name })
 }
 
@@ -96,7 +97,7 @@ func StepsOf(list []Migration, h *store.BackupHead) ([]Migration, error) {
 	if len(out) == 0 {
 		return nil, errors.New("the backup names no schema")
 	}
-	if !hasStep(h, stepOfFeed) { // the first version that made backups had it
+	if !HasStep(h, stepOfFeed) { // the first version that made backups had it
 		return nil, fmt.Errorf("the backup's schema lacks step %s, which every version had that makes backups", stepOfFeed)
 	}
 	slices.SortFunc(out, func(a, b Migration) int { return slices.Index(names(list), a.Name) - slices.Index(names(list), b.Name) })

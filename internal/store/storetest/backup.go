@@ -213,7 +213,11 @@ func restoredPlaces(w *world, anew Restorer) {
 		w.must(restore(restoring(taken, &d)))
 		w.s, w.node = open(), fmt.Sprint("restored-", n)
 		w.own()
+		_, looked, _ := w.look(comm.ID{}, store.Seen{}, 100)
 		lose()
+		if fresh, _, _ := w.look(comm.ID{}, looked, 100); len(fresh) != 6 {
+			w.Fatalf("since the restore happened %q", fresh)
+		}
 		ids, next := w.toldBehind(a.ID, end)
 		of := comm.EventID(listed.ID, 1, w.message(listed).Events[0].At)
 		if len(ids) != 5 || !slices.Contains(ids, of) {

@@ -55,6 +55,7 @@ func Run(t *testing.T, open Opener) {
 		{"Persons", personCases()},
 		{"Stats", statsCases()},
 		{"Feed", feedCases()},
+		{"Lately", latelyCases()},
 		{"Alerts", alertCases()},
 		{"Users", userCases()},
 		{"Deliveries", deliveryCases()},
