@@ -160,7 +160,7 @@ type appPage struct {
 type appLink struct{ Name, Icon, Path string }
 
 // belongs are the sections that show what belongs to an app, by ?app=.
-var belongs = []string{"messages", "sandbox", "queue", "providers", "templates", "suppressions", "webhooks", "audit"}
+var belongs = []string{"live", "messages", "sandbox", "queue", "providers", "templates", "suppressions", "webhooks", "audit"}
 
 func (v *visit) theApp() (*client.App, error) {
 	admin, err := v.admin()

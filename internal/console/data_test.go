@@ -23,6 +23,7 @@ func empty() map[string]string {
 	out[template] = `200 {"id":"c00000000000000000000001a","key":"code","channel":"SMS","name":"Code","body":"Hi {{name}}","version":3,"variables":["name"]}`
 	out[template+"/versions/2"] = `200 {"version":2,"body":"Hello {{name}}"}`
 	out["GET /api/admin/hold"] = `200 {"state":"NONE"}`
+	out["GET /api/admin/events"] = `200 {"data":[],"looked":0,"passed":0,"atLeast":false,"nextCursor":"AAA"}`
 	out["GET /api/admin/users"] = `200 {"data":[],"nextCursor":null}`
 	out["GET /api/admin/users/*"] = `200 {"id":"c00000000000000000000001a","name":"ama","role":"VIEWER","isActive":true,"startPasswordUntil":"2026-07-05T09:00:00Z"}`
 	out["GET /api/v1/suppressions/export"] = "200 channel,address"
@@ -77,6 +78,8 @@ func full() map[string]string {
 	at := "GET /api/v1/templates/c00000000000000000000001a"
 	out["GET /api/v1/templates"], out[at], out[at+"/versions"] = `200 {"data":[`+template+`],"nextCursor":"abc"}`, `200 `+template, `200 {"data":[{"version":3,"subject":`+bad+`},{"version":2,"subject":`+bad+`}],"nextCursor":null}`
 	out[at+"/versions/2"] = `200 {"version":2,"subject":"was","body":` + bad + `,"text":` + bad + `}`
+	out["GET /api/admin/events"] = `200 {"data":[{"app":{"id":"a","slug":` + bad + `,"name":` + bad + `},"messageId":"c00000000000000000000001a","channel":"SMS","sandbox":true,"toAddress":` + bad + `,"sequence":2,"type":` + bad + `,"from":"QUEUED","to":` + bad + `,"at":"2026-07-03T09:10:00Z","attempt":1,"provider":` + bad + `,"errorCode":` + bad + `,"detail":` + bad + `},
+		{"app":{"id":"a","slug":"shop","name":"Shop"},"messageId":"c00000000000000000000001a","channel":"EMAIL","toAddress":null,"sequence":3,"type":"report_failed","from":"SENT","to":"FAILED","at":"2026-07-03T09:59:58Z","errorCode":"bounced"}],"looked":2,"passed":3,"atLeast":true,"nextCursor":"BBB"}`
 	out["GET /api/admin/hold"] = `200 {"state":"HELD","mayHaveBeenSent":3,"waiting":1000,"atLeast":true,"backupTakenAt":"2026-07-01T09:00:00Z","restoredAt":"2026-07-03T09:00:00Z"}`
 	captured := `{"id":"c00000000000000000000001a","channel":"EMAIL","toAddress":` + bad + `,"fromAddress":` + bad + `,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},
 		"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"attachments":1,"tags":[` + bad + `],"capturedAt":"2026-07-03T09:30:00Z"}`

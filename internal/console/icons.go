@@ -8,6 +8,7 @@ import (
 // icons are drawn on 20 by 20 with a line of 1.6; each is what stands inside of its <svg>.
 var icons = map[string]string{
 	"overview":     `<path d="M3 11.5h3l2.2-6 3.6 9 2.2-6 1 3h2"/>`,
+	"live":         `<circle cx="10" cy="10" r="1.6"/><path d="M6.4 13.6a5 5 0 0 1 0-7.2M13.6 6.4a5 5 0 0 1 0 7.2M4 16a8.5 8.5 0 0 1 0-12M16 4a8.5 8.5 0 0 1 0 12"/>`,
 	"messages":     `<rect x="2.8" y="4.5" width="14.4" height="11" rx="2"/><path d="m3.4 6 6.6 5 6.6-5"/>`,
 	"inbox":        `<path d="M3 11.5 5 4.8h10l2 6.7v3.7H3z"/><path d="M3 11.5h4c.3 1.6 1.4 2.4 3 2.4s2.7-.8 3-2.4h4"/>`,
 	"queue":        `<path d="m10 3 7 3.5-7 3.5-7-3.5z"/><path d="m3 10 7 3.5 7-3.5M3 13.5 10 17l7-3.5"/>`,

@@ -19,6 +19,7 @@ func (c *Console) funcs() template.FuncMap {
 	return template.FuncMap{
 		"asset":   c.assetPath,
 		"icon":    icon,
+		"clock":   clock,
 		"iso":     func(t any) string { return at(t).UTC().Format(time.RFC3339) },
 		"utc":     func(t any) string { return at(t).UTC().Format("2006-01-02 15:04:05") + " UTC" },
 		"ago":     func(t any) string { return relative(at(t), c.cfg.Now()) },

@@ -86,6 +86,9 @@ const messages = (world) => [
 
 // watched are the pages of what is sent and of what waits.
 const watched = () => [
+  console("/live"),
+  console("/live?live=off&only=problems", { name: "console/live, problems", rare: true }),
+  console("/live?app=gym&channel=SMS", { name: "console/live finds nothing", rare: true }),
   console("/sandbox?app=workshop", { name: "console/sandbox" }),
   console("/sandbox?app=gym", { name: "console/sandbox is empty", rare: true }),
   console("/sandbox", { name: "console/captured mail", path: async (w) => captured(w, "EMAIL", "") }),

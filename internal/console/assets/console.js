@@ -73,6 +73,16 @@
     if (repeats && (document.hidden || Date.now() - touched > restAfter || (dialog && dialog.open))) { event.preventDefault(); }
   });
 
+  // A list that grows at its beginning keeps to a length; the line that somebody works in stays.
+  function trim(list) {
+    const rows = list ? Array.from(list.querySelectorAll("tbody tr")) : [];
+    rows.slice(list ? Number(list.dataset.most) : 0).filter((row) => !row.contains(document.activeElement)).forEach((row) => {
+      const part = row.parentElement;
+      row.remove();
+      if (!part.id && !part.firstElementChild) { part.remove(); }
+    });
+  }
+
   // A part that is fetched again takes neither the focus from who works in it nor closes what was opened there.
   let kept = null;
   const like = (one) => [one.localName].concat(["href", "name", "value", "aria-label", "aria-labelledby", "data-copy"].map((name) => one.getAttribute(name))).join("\n");
@@ -89,7 +99,8 @@
     const was = kept, part = was && document.getElementById(was.id);
     kept = null;
     if (!part) { return; }
-    if (!part.hasAttribute("hx-trigger")) { document.querySelectorAll("[data-live]").forEach((one) => one.remove()); } // there is nothing more to stop
+    trim(part.closest("[data-most]"));
+    if (!part.hasAttribute("hx-trigger") && !part.querySelector("[hx-trigger]")) { document.querySelectorAll("[data-live]").forEach((one) => one.remove()); } // there is nothing more to stop
     const all = part.querySelectorAll("details");
     if (all.length === was.open.length) { all.forEach((one, i) => { one.open = was.open[i]; }); }
     const again = was.name && alike(part, was.name, was.what)[was.place];
