@@ -200,6 +200,7 @@ func (v *visit) showApp() error {
 			p.Links = append(p.Links, appLink{s.Name, s.Icon, s.Path + "?app=" + url.QueryEscape(app.Slug)})
 		}
 	}
+	p.Links = append(p.Links, appLink{"Persons", "users", personsPath(app)})
 	p.Acts = offered(v, appDeeds(), app)
 	return v.show("app", page{Title: app.Name, Trail: []crumb{{"Apps", appsPath}}, Data: p})
 }

@@ -113,7 +113,7 @@ func filled(path string) string {
 }
 
 // queries are what some pages need to show anything.
-var queries = map[string]string{holdPath + "/release": "?doubtful=FAIL", suppressionsPath: "?app=shop", messagesPath + "/bulk": "?action=retry&status=FAILED"}
+var queries = map[string]string{holdPath + "/release": "?doubtful=FAIL", suppressionsPath: "?app=shop", appsPath + "/{app}/persons/erase": "?channel=EMAIL&address=ama@example.com", appsPath + "/{app}/persons/export": "?channel=EMAIL&address=ama@example.com", messagesPath + "/bulk": "?action=retry&status=FAILED"}
 
 // TestEveryPage walks the table: each page answers with empty and with full data, says what it must in its head, is well formed
 // where it matters, has no markup of others in it, nothing inline, and no link that leads nowhere.

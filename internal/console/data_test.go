@@ -24,6 +24,7 @@ func empty() map[string]string {
 	out[template+"/versions/2"] = `200 {"version":2,"body":"Hello {{name}}"}`
 	out["GET /api/admin/hold"] = `200 {"state":"NONE"}`
 	out["GET /api/admin/events"] = `200 {"data":[],"looked":0,"passed":0,"atLeast":false,"nextCursor":"AAA"}`
+	out["GET /api/v1/persons/export"] = `200 {"kind":"end","messages":0}`
 	out["GET /api/admin/users"] = `200 {"data":[],"nextCursor":null}`
 	out["GET /api/admin/users/*"] = `200 {"id":"c00000000000000000000001a","name":"ama","role":"VIEWER","isActive":true,"startPasswordUntil":"2026-07-05T09:00:00Z"}`
 	out["GET /api/v1/suppressions/export"] = "200 channel,address"
@@ -80,6 +81,7 @@ func full() map[string]string {
 	out[at+"/versions/2"] = `200 {"version":2,"subject":"was","body":` + bad + `,"text":` + bad + `}`
 	out["GET /api/admin/events"] = `200 {"data":[{"app":{"id":"a","slug":` + bad + `,"name":` + bad + `},"messageId":"c00000000000000000000001a","channel":"SMS","sandbox":true,"toAddress":` + bad + `,"sequence":2,"type":` + bad + `,"from":"QUEUED","to":` + bad + `,"at":"2026-07-03T09:10:00Z","attempt":1,"provider":` + bad + `,"errorCode":` + bad + `,"detail":` + bad + `},
 		{"app":{"id":"a","slug":"shop","name":"Shop"},"messageId":"c00000000000000000000001a","channel":"EMAIL","toAddress":null,"sequence":3,"type":"report_failed","from":"SENT","to":"FAILED","at":"2026-07-03T09:59:58Z","errorCode":"bounced"}],"looked":2,"passed":3,"atLeast":true,"nextCursor":"BBB"}`
+	out["GET /api/admin/erasures/*"] = `200 {"id":"c00000000000000000000006a","channel":"SMS","status":"RUNNING","stage":` + bad + `,"erased":3,"cancelled":1,"masked":1000,"waiting":2,"createdAt":"2026-07-03T09:59:00Z"}`
 	out["GET /api/admin/hold"] = `200 {"state":"HELD","mayHaveBeenSent":3,"waiting":1000,"atLeast":true,"backupTakenAt":"2026-07-01T09:00:00Z","restoredAt":"2026-07-03T09:00:00Z"}`
 	captured := `{"id":"c00000000000000000000001a","channel":"EMAIL","toAddress":` + bad + `,"fromAddress":` + bad + `,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},
 		"subject":` + bad + `,"body":` + bad + `,"text":` + bad + `,"attachments":1,"tags":[` + bad + `],"capturedAt":"2026-07-03T09:30:00Z"}`

@@ -43,6 +43,8 @@ const apps = (world) => [
   console("/apps/market", { name: "console/app" }),
   console("/apps/radio", { name: "console/app switched off", rare: true }),
   console("/apps/market/settings", { name: "console/app settings", rare: true }),
+  console("/apps/market/persons"),
+  console("/apps/market/persons/erase?channel=EMAIL&address=ama@market.example", { name: "console/person erase", rare: true }),
   console("/apps/market/keys/new", { name: "console/key new", rare: true }),
   console(`/apps/${world.apps.market}`, { name: "console/app by its id", rare: true }),
   ...["pause", "drain", "sandbox", "off", "delete"].map((act) => console(`/apps/market/do/${act}`, { name: `console/app ${act}`, rare: true })),

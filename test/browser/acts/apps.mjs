@@ -137,4 +137,21 @@ export const apps = () => [
     },
     noThen: "nothing is done",
   },
+  {
+    name: "person erased",
+    async make(w) {
+      const made = await app(w);
+      return { ...made, message: await send(w, made, { channel: "EMAIL", to: "asks@acts.example", subject: "Hello" }) };
+    },
+    at: (made) => `/apps/${made.slug}/persons`,
+    async does({ refused, send: sends, undone }) {
+      await sends({ address: "asks@acts.example" }, "Erase…");
+      await undone("before it was confirmed");
+      await refused({ confirm: "asks" }, "Erase the person's data", "Nothing was erased");
+      await undone("although something else was typed");
+      await sends({ confirm: "asks@acts.example" }, "Erase the person's data");
+    },
+    says: "The erasure has begun.",
+    then: async (w, made) => (await ask(w, `/api/admin/audit?app=${made.slug}&action=erasure_requested`)).data.length > 0,
+  },
 ];
