@@ -1,3 +1,5 @@
+//go:build linux
+
 package smtp
 
 import (
@@ -163,7 +165,7 @@ func (e *exim) run(t *testing.T, uid int) {
 	var out bytes.Buffer
 	cmd := exec.Command(filepath.Join(e.dir, "exim"), "-C", filepath.Join(e.dir, "exim.conf"), "-bdf")
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &out, e.dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // Linux alone has it
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
 	}

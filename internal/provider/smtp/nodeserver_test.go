@@ -1,3 +1,5 @@
+//go:build linux
+
 package smtp
 
 import (
@@ -80,7 +82,7 @@ func startNodeServer(t *testing.T, certs *providertest.Certs) (address, dir stri
 	var complaints bytes.Buffer
 	cmd := exec.Command(node, "-e", nodeServer, dir)
 	cmd.Dir, cmd.Stderr = packages, &complaints
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // Linux alone has it
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
