@@ -19,10 +19,10 @@ func switched(on bool) func(*visit, *endpointAt) error {
 // endpointDeeds is the table of what can be done to an endpoint.
 func endpointDeeds() []deed[*endpointAt] {
 	return []deed[*endpointAt]{
-		{Word: "on", Name: "Switch it on", when: func(x *endpointAt) bool { return !x.E.IsActive || x.E.DisabledReason != "" }, title: "Switch the webhook on?", lead: "Events are posted to it again.",
-			points: []string{"What waits for it is posted from now on.", "What failed meanwhile is not: replay it."}, button: "Switch it on", done: "The webhook is on.", do: switched(true)},
+		{Word: "on", Name: "Switch it on", when: func(x *endpointAt) bool { return !x.E.IsActive || x.E.DisabledReason != "" }, title: "Switch the webhook on?", lead: "Events are posted to it from now on.",
+			points: []string{"What waits for it is posted, too.", "What failed for good is not: replay it.", "What happened while it was off is not, and cannot be replayed: it is in the feed."}, button: "Switch it on", done: "The webhook is on.", do: switched(true)},
 		{Word: "off", Name: "Switch it off", when: func(x *endpointAt) bool { return x.E.IsActive && x.E.DisabledReason == "" }, title: "Switch the webhook off?", lead: "Nothing is posted to it.",
-			points: []string{"Events keep being made for it and wait, for three days each.", "Applications can still read them from the feed."}, button: "Switch it off", done: "The webhook is off.", do: switched(false)},
+			points: []string{"What already waits for it stays, and is posted when it is switched on again.", "What happens while it is off is never posted to it, and cannot be replayed: it is in the feed."}, button: "Switch it off", done: "The webhook is off.", do: switched(false)},
 		{Word: "delete", Name: "Delete it", Danger: true, ends: true, when: func(*endpointAt) bool { return true }, title: "Delete the webhook?", lead: "It cannot be brought back.",
 			points: []string{"What waits for it is not posted any more.", "Its secret ends, and the log of its deliveries goes."}, button: "Delete the webhook", done: "The webhook is deleted.",
 			do: func(v *visit, x *endpointAt) error { return x.As.DeleteEndpoint(v.ctx(), x.E.ID) }},

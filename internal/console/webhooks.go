@@ -73,7 +73,7 @@ func endpointState(e client.Endpoint) string {
 // disabledWords say why the server switched an endpoint off.
 var disabledWords = map[string]string{
 	"gone":       "It answered 410 Gone, so the server switched it off. Switch it on once the receiver is there again.",
-	"failed":     "It took nothing for days, so the server switched it off. Switch it on once the receiver works, then replay what it missed.",
+	"failed":     "It took nothing for days, so the server switched it off. Switch it on once the receiver works: what waits is posted then, and what was given up can be replayed. What happened since it is off is in the feed alone.",
 	"unreadable": "Its secret cannot be read with the encryption keys of this server. Give it another one.",
 }
 

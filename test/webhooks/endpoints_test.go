@@ -60,6 +60,8 @@ func TestEndpoints(t *testing.T) {
 		each("rotation", endpointRotation)
 		each("replay", endpointReplay)
 		each("anew", endpointAnew)
+		read := consoleOf(t, s, key)
+		each("off", func(t *testing.T, m *managed) { endpointOff(t, m, read) })
 	})
 }
 
