@@ -12,6 +12,8 @@ type Alert struct {
 	Alert     string            `json:"alert"` // a word such as provider_down
 	State     string            `json:"state"` // raised, cleared
 	Subject   string            `json:"subject"`
+	Of        string            `json:"subjectKind"` // provider_config, app, webhook, key, storage
+	App       string            `json:"app"`         // slug of the app that it is of; "" where it is of none
 	Since     time.Time         `json:"since"`
 	ClearedAt *time.Time        `json:"clearedAt"`
 	Title     string            `json:"title"`

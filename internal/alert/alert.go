@@ -24,6 +24,7 @@ type Finding struct {
 	Text          string // for people; neither secrets nor addresses of persons
 	Since         comm.Micros
 	Outage        *Outage // of a provider
+	App           string  // slug of the app that it is of; "" where it is of none
 }
 
 // Found is what a look found.

@@ -142,7 +142,7 @@ func (w *world) keys(context.Context, comm.Micros) (out Found, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.other {
-		out.All = []Finding{{KeyEnding, "k", "k ends.", 0, nil}}
+		out.All = []Finding{{KeyEnding, "k", "k ends.", 0, nil, ""}}
 	}
 	return out, nil
 }
@@ -157,7 +157,7 @@ func (w *world) look(context.Context, comm.Micros) (out Found, err error) {
 	defer w.mu.Unlock()
 	for subject, wrong := range w.wrong {
 		if wrong {
-			out.All = append(out.All, Finding{ProviderDown, subject, subject + " does not work.", w.since[subject], w.outage[subject]})
+			out.All = append(out.All, Finding{ProviderDown, subject, subject + " does not work.", w.since[subject], w.outage[subject], "shop"})
 		}
 	}
 	if w.most > 0 && len(out.All) > w.most {

@@ -54,7 +54,7 @@ func providers(ctx context.Context, s store.Alerts) (out Found, err error) {
 		if h.Code != "" {
 			why += " Its last answer: " + h.Code + "."
 		}
-		out.All = append(out.All, Finding{ProviderDown, t.ID.String(), fmt.Sprintf("The provider configuration %q (%s, %s) of %s does not work. %s", t.Name, t.Type, t.Channel, owner(t.Slug), why), h.Since, outageOf(&h)})
+		out.All = append(out.All, Finding{ProviderDown, t.ID.String(), fmt.Sprintf("The provider configuration %q (%s, %s) of %s does not work. %s", t.Name, t.Type, t.Channel, owner(t.Slug), why), h.Since, outageOf(&h), t.Slug})
 	}
 	return out, err
 }
@@ -82,7 +82,7 @@ func endpoints(ctx context.Context, s store.Alerts, before comm.Micros) (out Fou
 		default:
 			what = "was switched off: it failed for as long as events are tried"
 		}
-		out.All = append(out.All, Finding{EndpointFailing, e.ID.String(), fmt.Sprintf("The webhook endpoint %q of the app %s %s.", e.Name, e.Slug, what), e.Since, nil})
+		out.All = append(out.All, Finding{EndpointFailing, e.ID.String(), fmt.Sprintf("The webhook endpoint %q of the app %s %s.", e.Name, e.Slug, what), e.Since, nil, e.Slug})
 	}
 	return out, err
 }
@@ -172,7 +172,7 @@ func lacking(found []store.Unprovided, used map[use]bool) (out []Finding) {
 		default:
 			text = fmt.Sprintf("The app %s is live, was given messages for %s in the last day, and has no provider for it that is switched on: such messages reach nobody.", slug, channels[0])
 		}
-		out = append(out, Finding{NoProvider, app.String(), text, 0, nil})
+		out = append(out, Finding{NoProvider, app.String(), text, 0, nil, slug})
 	}
 	return out
 }
@@ -191,7 +191,7 @@ func keys(ctx context.Context, s store.Alerts, now comm.Micros) (out Found, err 
 		if k.EndsAt <= now {
 			verb = "has ended"
 		}
-		out.All = append(out.All, Finding{KeyEnding, k.ID.String(), fmt.Sprintf("The API key %q of the app %s %s at %s.", k.Name, k.Slug, verb, k.EndsAt.String()), 0, nil})
+		out.All = append(out.All, Finding{KeyEnding, k.ID.String(), fmt.Sprintf("The API key %q of the app %s %s at %s.", k.Name, k.Slug, verb, k.EndsAt.String()), 0, nil, k.Slug})
 	}
 	return out, err
 }
@@ -217,7 +217,7 @@ func WaitingLook(limit time.Duration, find func(ctx context.Context, before comm
 			if w.Reason != "" {
 				text += " " + chain.WaitText(w.Reason)
 			}
-			out.All = append(out.All, Finding{MessagesWaiting, w.App.String(), text, w.Since, nil})
+			out.All = append(out.All, Finding{MessagesWaiting, w.App.String(), text, w.Since, nil, w.Slug})
 		}
 		return out, err
 	}}
@@ -227,7 +227,7 @@ func WaitingLook(limit time.Duration, find func(ctx context.Context, before comm
 func SpaceLook(limit int64, free func() (bytes uint64, known bool)) Look {
 	return Look{[]string{StorageLow}, 15 * time.Second, func(context.Context, comm.Micros) (out Found, err error) {
 		if left, known := free(); known && left < uint64(limit) {
-			out.All = []Finding{{StorageLow, "storage", fmt.Sprintf("%d MiB are left where the database is.", left>>20), 0, nil}}
+			out.All = []Finding{{StorageLow, "storage", fmt.Sprintf("%d MiB are left where the database is.", left>>20), 0, nil, ""}}
 		}
 		return out, nil
 	}}

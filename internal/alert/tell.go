@@ -15,6 +15,8 @@ type Note struct {
 	Alert   string      `json:"alert"`
 	State   string      `json:"state"` // Raised or Cleared
 	Subject string      `json:"subject"`
+	Of      Of          `json:"subjectKind,omitempty"`
+	App     string      `json:"app,omitempty"` // slug of the app that it is of; "" where it is of none
 	Since   comm.Micros `json:"-"`
 	Until   comm.Micros `json:"-"` // 0 while it is open
 	Title   string      `json:"title"`
@@ -28,7 +30,7 @@ type Note struct {
 
 func (a *stored) note() *Note {
 	kind := kindOf(a.Kind)
-	n := &Note{ID: fmt.Sprintf("alert_%s_%s_%d_%s", a.Kind, a.Subject, int64(a.RaisedAt), a.state()), Alert: a.Kind, State: a.state(), Subject: a.Subject,
+	n := &Note{ID: fmt.Sprintf("alert_%s_%s_%d_%s", a.Kind, a.Subject, int64(a.RaisedAt), a.state()), Alert: a.Kind, State: a.state(), Subject: a.Subject, App: a.app,
 		Since: a.RaisedAt, Title: a.Kind, Text: a.text, SinceText: a.RaisedAt.String()}
 	if !a.open() {
 		n.Until, n.UntilText = a.ClearedAt, a.ClearedAt.String()
@@ -36,7 +38,7 @@ func (a *stored) note() *Note {
 	if kind == nil {
 		return n
 	}
-	n.Title, n.Do = kind.Title, kind.Do
+	n.Title, n.Do, n.Of = kind.Title, kind.Do, kind.Of
 	if !a.open() {
 		n.Title, n.Do, n.Text = "All clear: "+kind.Title, "", kind.Over+" Before: "+a.text
 	}

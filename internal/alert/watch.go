@@ -55,6 +55,7 @@ func (w *watch) step(hold, calm time.Duration, ill bool, now time.Time) change {
 type stored struct {
 	store.Alert
 	text   string
+	app    string      // slug of the app that it is of; "" where it is of none
 	raised comm.Micros // when it was told of, which may be long after it began
 	told   map[string]told
 	outage *Outage  // of a provider: the present one, or the last
@@ -85,7 +86,7 @@ func (a *stored) state() string {
 
 func (a *stored) begin(f *Finding, now comm.Micros) {
 	a.another()
-	a.RaisedAt, a.raised, a.ClearedAt, a.text, a.outage = now, now, 0, f.Text, f.Outage
+	a.RaisedAt, a.raised, a.ClearedAt, a.text, a.app, a.outage = now, now, 0, f.Text, f.App, f.Outage
 	if f.Since != 0 && f.Since < now {
 		a.RaisedAt = f.Since
 	}
@@ -125,6 +126,7 @@ func (a *stored) with(way string, t told) {
 
 type body struct {
 	Text   string      `json:"text"`
+	App    string      `json:"app,omitempty"`
 	Raised comm.Micros `json:"raised,omitempty"`
 	Outage *Outage     `json:"outage,omitempty"`
 	Past   []Outage    `json:"past,omitempty"`
@@ -139,12 +141,12 @@ func read(from *store.Alert) (a stored, err error) {
 	if err := json.Unmarshal([]byte(from.Told), &a.told); err != nil {
 		return a, fmt.Errorf("read who was told of an alert: %w", err)
 	}
-	a.text, a.raised, a.outage, a.past = b.Text, b.Raised, b.Outage, b.Past
+	a.text, a.app, a.raised, a.outage, a.past = b.Text, b.App, b.Raised, b.Outage, b.Past
 	return a, nil
 }
 
 func (a *stored) pack() error {
-	b, err := json.Marshal(body{a.text, a.raised, a.outage, a.past})
+	b, err := json.Marshal(body{a.text, a.app, a.raised, a.outage, a.past})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func listAlertsCommand(s Streams) *cobra.Command {
 		if err := json.Unmarshal(raw, &all); err != nil {
 			return fmt.Errorf("read the answer: %w", err)
 		}
-		rows := r.out.rows("id", []column{{"STATE", "state", plain}, {"SINCE", "since", when}, {"CLEARED", "clearedAt", when}, {"ALERT", "alert", plain}, {"TEXT", "text", plain}})
+		rows := r.out.rows("id", []column{{"STATE", "state", plain}, {"SINCE", "since", when}, {"CLEARED", "clearedAt", when}, {"ALERT", "alert", plain}, {"APP", "app", plain}, {"TEXT", "text", plain}})
 		for _, one := range all.Data {
 			if err := rows.add(one); err != nil {
 				return err

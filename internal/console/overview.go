@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/commserver/commserver/client"
@@ -116,34 +115,36 @@ func (o *overview) look(v *visit) error {
 	return nil
 }
 
-// whereToLook is the page on which an alert's cause is seen, "" where this console has none.
+// whereToLook is the page of what an alert is about, "" where this console has none.
 func (v *visit) whereToLook(a client.Alert) (where, path string) {
-	word, subject, _ := strings.Cut(a.Alert+" "+a.Subject, " ")
-	switch word {
-	case "messages_waiting":
-		where, path = "Its waiting messages", messagesPath+"?"+url.Values{"status": {"QUEUED"}, "app": {subject}}.Encode()
-	case "app_without_provider":
-		where, path = "The app", appsPath+"/"+url.PathEscape(subject)
+	if !idForm.MatchString(a.Subject) {
+		return "", "" // the database
+	}
+	switch a.Alert {
 	case "provider_down":
-		where, path = "Providers", Root+"/providers"
+		of := chainOf{}
+		if a.App != "" {
+			of.App = &client.App{Slug: a.App}
+		}
+		return "The provider", of.at(a.Subject, "")
+	case "messages_waiting":
+		return "Its waiting messages", messagesPath + "?" + url.Values{"status": {"QUEUED"}, "app": {a.App}}.Encode()
+	case "app_without_provider":
+		return "Its providers", providersPath + "?app=" + url.QueryEscape(a.App)
 	case "endpoint_failing":
-		where, path = "Webhooks", Root+"/webhooks"
+		return "The webhook", endpointPath(a.App, a.Subject)
 	case "key_expiring":
-		where, path = "Apps", appsPath
+		if v.user.can(actRule) {
+			return "The keys of the app", appsPath + "/" + url.PathEscape(a.App) + "#h-keys"
+		}
+		return "The app", appsPath + "/" + url.PathEscape(a.App)
 	}
-	if base, _, _ := strings.Cut(path, "?"); !v.c.has(base) {
-		return "", ""
-	}
-	return where, path
+	return "", ""
 }
 
 // has says whether the console has a page at a path.
 func (c *Console) has(path string) bool {
-	return path != "" && slices.ContainsFunc(c.table, func(one route) bool {
-		head, rest, wild := strings.Cut(one.path, "{")
-		return one.method == http.MethodGet && (one.path == path || wild && strings.HasSuffix(rest, "}") && !strings.Contains(rest, "/") && strings.HasPrefix(path, head) &&
-			path != head && !strings.Contains(path[len(head):], "/"))
-	})
+	return slices.ContainsFunc(c.table, func(one route) bool { return one.method == http.MethodGet && one.path == path })
 }
 
 // report is what became of messages within a window, with its charts.

@@ -13,6 +13,8 @@ type alertView struct {
 	Alert     string            `json:"alert"`
 	State     string            `json:"state"`
 	Subject   string            `json:"subject"`
+	Of        alert.Of          `json:"subjectKind"`
+	App       text              `json:"app"` // its slug
 	Since     instant           `json:"since"`
 	ClearedAt instant           `json:"clearedAt"`
 	Title     string            `json:"title"`
@@ -22,7 +24,7 @@ type alertView struct {
 }
 
 func newAlert(s *alert.Shown) alertView {
-	return alertView{ID: s.ID, Alert: s.Alert, State: s.State, Subject: s.Subject, Since: instant(s.Since), ClearedAt: instant(s.Until), Title: s.Title, Text: s.Text, Do: text(s.Do), Told: s.Told}
+	return alertView{ID: s.ID, Alert: s.Alert, State: s.State, Subject: s.Subject, Of: s.Of, App: text(s.App), Since: instant(s.Since), ClearedAt: instant(s.Until), Title: s.Title, Text: s.Text, Do: text(s.Do), Told: s.Told}
 }
 
 // listAlerts is GET /api/admin/alerts.

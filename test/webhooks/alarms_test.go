@@ -174,6 +174,25 @@ func TestAlarms(t *testing.T) {
 	if len(page.wrong) > 0 {
 		t.Errorf("%q", page.wrong)
 	}
+	alertsAreAbout(t, s.alerts(), map[string]string{"app_without_provider": "app bare", "endpoint_failing": "webhook hooked", "messages_waiting": "app bare", "key_expiring": "key hooked"})
+}
+
+// alertsAreAbout wants the list to say of each kind which sort of thing of which app it is about.
+func alertsAreAbout(t *testing.T, list string, want map[string]string) {
+	t.Helper()
+	var all struct {
+		Data []struct{ Alert, State, SubjectKind, App string }
+	}
+	if err := json.Unmarshal([]byte(list), &all); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, a := range all.Data {
+		got[a.Alert] = a.SubjectKind + " " + a.App
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the alerts are about %q, want %q", got, want)
+	}
 }
 
 // owned is how many shards the node owns.
