@@ -19,6 +19,7 @@ type Alert struct {
 	Title     string            `json:"title"`
 	Text      string            `json:"text"`
 	Do        string            `json:"do"`
+	Page      string            `json:"page"` // address of what to do, step by step; "" once it is over
 	Told      map[string]string `json:"told"` // by way (webhook, email): the state that was told
 }
 

@@ -66,6 +66,13 @@ func TestTheListSaysWhatAlertsAreAbout(t *testing.T) {
 				if a.Alert == KeyEnding {
 					app, of = "", OfKey
 				}
+				page := ""
+				if wrong {
+					page = "http://localhost:3008/docs/incidents/" + a.Alert
+				}
+				if a.Page != page {
+					t.Errorf("%s is %s: its page is %q", a.Alert, a.State, a.Page)
+				}
 				if a.App != app || a.Of != of {
 					t.Errorf("%s is %s: about the %s of %q", a.Alert, a.State, a.Of, a.App)
 				}

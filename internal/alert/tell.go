@@ -255,7 +255,7 @@ func (s *Service) List(ctx context.Context) ([]Shown, error) {
 		if err != nil {
 			return nil, err
 		}
-		one := Shown{Note: *a.note(), Told: map[string]string{}}
+		one := Shown{Note: *s.told(&a), Told: map[string]string{}}
 		for way, t := range a.told {
 			if t.State != "" {
 				one.Told[way] = t.State

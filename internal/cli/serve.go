@@ -83,6 +83,8 @@ See what became of it, in the console or here:
   %[1]s/console
   curl -H "X-App-ID: %[2]s" -H "X-API-Key: %[3]s" %[1]s/api/v1/messages
 
+The documentation of this version: %[1]s/docs
+
 `, f.BaseURL, f.AppID, f.APIKey)
 	if f.AdminKeyFile != "" {
 		fmt.Fprintf(w, "The admin key, which opens the console, shown this once and kept in %s:\n\n  %s\n\n", f.AdminKeyFile, f.AdminKey.Reveal())

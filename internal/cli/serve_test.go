@@ -16,7 +16,7 @@ func TestFirstWords(t *testing.T) {
 		has, lack []string
 	}{
 		{"SQLite", app.First{BaseURL: base, AppID: "demo", APIKey: "cs_test_x", AdminKey: "adm", AdminKeyFile: "data/admin-key"},
-			[]string{base + "/api/v1/messages", `"X-App-ID: demo"`, "cs_test_x", "data/admin-key", "adm\n"}, []string{"provision"}},
+			[]string{base + "/api/v1/messages", `"X-App-ID: demo"`, "cs_test_x", "data/admin-key", "adm\n", base + "/docs\n"}, []string{"provision"}},
 		{"SQLite with an admin key of its own", app.First{BaseURL: base, AppID: "demo", APIKey: "cs_test_x"}, []string{"cs_test_x"}, []string{"admin key"}},
 		{"PostgreSQL", app.First{BaseURL: base, Provisioning: true}, []string{base + "/api/provision/apps", "no app yet", "$COMMS_PROVISIONING_KEY"}, []string{"X-App-ID", "restart"}},
 		{"PostgreSQL without a provisioning key", app.First{BaseURL: base}, []string{"/api/provision/apps", "Set COMMS_PROVISIONING_KEY", "restart"}, []string{"X-App-ID"}},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/commserver/commserver/client"
@@ -29,10 +30,10 @@ type overview struct {
 	Hold   *client.Hold // nil: the server sends
 }
 
-// trouble is an alert with where to look.
+// trouble is an alert with where to look, and the page that says what to do, "" for none.
 type trouble struct {
 	client.Alert
-	Where, Path string
+	Where, Path, Steps string
 }
 
 // firstRun is the three steps of who has just installed the server.
@@ -92,7 +93,7 @@ func (o *overview) look(v *visit) error {
 	for _, one := range alerts.Data {
 		switch {
 		case one.State == "raised":
-			t := trouble{Alert: one}
+			t := trouble{Alert: one, Steps: strings.TrimPrefix(one.Page, v.c.cfg.PublicURL)} // it is served here, too, under whatever name this was asked for
 			t.Where, t.Path = v.whereToLook(one)
 			o.Wrong = append(o.Wrong, t)
 		case one.ClearedAt != nil && v.now().Sub(*one.ClearedAt) < overFor:

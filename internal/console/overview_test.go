@@ -12,7 +12,7 @@ import (
 // raised is an answer of the API with one alert that stands.
 func raised(kind, of, subject, app string) string {
 	return `200 {"data":[{"id":"1","alert":"` + kind + `","state":"raised","subject":"` + subject + `","subjectKind":"` + of + `","app":` + app + `,"since":"2026-07-03T09:00:00Z","clearedAt":null,"title":"It is wrong",
-		"text":"It is.","do":"Mend it."}],"nextCursor":null}`
+		"text":"It is.","do":"Mend it.","page":"http://localhost:3008/docs/incidents/` + kind + `"}],"nextCursor":null}`
 }
 
 // linksIn are the addresses of the links in a part of a page.
@@ -60,12 +60,12 @@ func TestAlertsLeadToWhatTheyAreAbout(t *testing.T) {
 		api := &fakeAPI{answers: full(), role: one.role}
 		api.answers["GET /api/admin/alerts"] = raised(one.kind, of, subject, one.app)
 		c := open(t, api)
-		var got string
-		for _, at := range linksIn(card(ask(c, "GET", Root, nil).Body.String())) {
-			if strings.HasPrefix(at, Root) {
-				got += at
-			}
+		links := linksIn(card(ask(c, "GET", Root, nil).Body.String()))
+		steps := links[max(0, len(links)-1):]
+		if len(steps) != 1 || steps[0] != "/docs/incidents/"+one.kind {
+			t.Errorf("%s: what to do, step by step, is at %q", one.kind, steps)
 		}
+		got := strings.Join(links[:max(0, len(links)-1)], " ")
 		if got != one.want {
 			t.Errorf("%s of %s leads to %q, want %q", one.kind, one.app, got, one.want)
 		}
@@ -76,6 +76,17 @@ func TestAlertsLeadToWhatTheyAreAbout(t *testing.T) {
 	for _, k := range alert.Kinds() {
 		if !seen[k.Word] {
 			t.Errorf("nobody says where %s leads", k.Word)
+		}
+	}
+}
+
+// TestTheDocumentationIsLinked: in the navigation, and where nobody is signed in.
+func TestTheDocumentationIsLinked(t *testing.T) {
+	t.Parallel()
+	c := open(t, &fakeAPI{answers: empty()})
+	for _, at := range []string{Root, Root + "/sign-in"} {
+		if page := ask(c, "GET", at, nil).Body.String(); !strings.Contains(page, `href="/docs">`) {
+			t.Errorf("%s does not lead to the documentation", at)
 		}
 	}
 }

@@ -20,11 +20,12 @@ type alertView struct {
 	Title     string            `json:"title"`
 	Text      string            `json:"text"`
 	Do        text              `json:"do"`
+	Page      text              `json:"page"`
 	Told      map[string]string `json:"told"` // by way: webhook, email
 }
 
 func newAlert(s *alert.Shown) alertView {
-	return alertView{ID: s.ID, Alert: s.Alert, State: s.State, Subject: s.Subject, Of: s.Of, App: text(s.App), Since: instant(s.Since), ClearedAt: instant(s.Until), Title: s.Title, Text: s.Text, Do: text(s.Do), Told: s.Told}
+	return alertView{ID: s.ID, Alert: s.Alert, State: s.State, Subject: s.Subject, Of: s.Of, App: text(s.App), Since: instant(s.Since), ClearedAt: instant(s.Until), Title: s.Title, Text: s.Text, Do: text(s.Do), Page: text(s.Page), Told: s.Told}
 }
 
 // listAlerts is GET /api/admin/alerts.
