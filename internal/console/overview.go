@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -16,7 +17,7 @@ func (c *Console) overviewRoutes() []route {
 	return []route{{"GET", Root, "overview", actSee, false, (*visit).overview}}
 }
 
-// overview is the first page: what is wrong, then how much was sent and how well.
+// overview is the first page: what is wrong, then how much was sent and how well. Each part fails for itself.
 type overview struct {
 	First  *firstRun // instead of everything else, as long as nothing was sent
 	Wrong  []trouble
@@ -28,7 +29,12 @@ type overview struct {
 	Held   []client.QueueUnit
 	Totals client.QueueTotals
 	Hold   *client.Hold // nil: the server sends
+
+	AlertsAway, HoldAway, QueueAway, LastAway, ReportAway bool // that cannot be read now
 }
+
+// Sure says that everything was read that may say that something is wrong.
+func (o *overview) Sure() bool { return !o.AlertsAway && !o.HoldAway && !o.QueueAway }
 
 // trouble is an alert with where to look, and the page that says what to do, "" for none.
 type trouble struct {
@@ -53,39 +59,32 @@ func (v *visit) overview() error {
 			o.Window = one.Window
 		}
 	}
-	last, err := fetch[listing[client.AppMessage]](v, "", "/api/admin/messages", url.Values{"limit": {"1"}})
-	if err != nil {
-		return err
-	}
-	if len(last.Data) == 0 {
-		if o.First, err = v.firstRun(); err != nil {
-			return err
-		}
-	} else {
-		o.Last = &last.Data[0]
-	}
-	if err := o.look(v); err != nil {
-		return err
-	}
-	if o.First == nil {
-		if o.Report, err = v.report("", o.Window); err != nil {
-			return err
+	for _, part := range []struct {
+		read func(*visit) error
+		away *bool
+	}{{o.readAlerts, &o.AlertsAway}, {o.readHold, &o.HoldAway}, {o.readQueue, &o.QueueAway}, {o.readLast, &o.LastAway}, {o.readReport, &o.ReportAway}} {
+		if err := part.read(v); err != nil {
+			if endsVisit(v, err) {
+				return err
+			}
+			*part.away = true // the others are worth more together
 		}
 	}
 	o.Self = link(url.Values{"window": {o.Window}})
 	return v.show("overview", page{Title: "Overview", Data: o, Updates: true})
 }
 
-func (v *visit) firstRun() (*firstRun, error) {
-	apps, err := v.someApps()
-	return &firstRun{Apps: apps}, err
+// endsVisit says that no part of a page can be read: who asks is not signed in any more, or gone.
+func endsVisit(v *visit, err error) bool {
+	var e *client.Error
+	return v.r.Context().Err() != nil || errors.Is(err, errSignIn) || errors.As(err, &e) && (e.Status == http.StatusUnauthorized || e.Code == "password_change_required")
 }
 
 // overFor is how long what is well again is still told.
 const overFor = 24 * time.Hour
 
-// look finds what is wrong: the alerts that stand, and queues that somebody or something holds.
-func (o *overview) look(v *visit) error {
+// readAlerts finds the alerts that stand, and those that are over since not long ago.
+func (o *overview) readAlerts(v *visit) error {
 	alerts, err := fetch[listing[client.Alert]](v, "", "/api/admin/alerts", nil)
 	if err != nil {
 		return err
@@ -100,9 +99,16 @@ func (o *overview) look(v *visit) error {
 			o.Over = append(o.Over, one)
 		}
 	}
-	if o.Hold, err = v.holdOf(); err != nil {
-		return err
-	}
+	return nil
+}
+
+func (o *overview) readHold(v *visit) (err error) {
+	o.Hold, err = v.holdOf()
+	return err
+}
+
+// readQueue finds what waits, and the queues that somebody or something holds.
+func (o *overview) readQueue(v *visit) error {
 	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", nil)
 	if err != nil {
 		return err
@@ -114,6 +120,28 @@ func (o *overview) look(v *visit) error {
 		}
 	}
 	return nil
+}
+
+// readLast finds the newest message, and where there is none the first steps.
+func (o *overview) readLast(v *visit) error {
+	last, err := fetch[listing[client.AppMessage]](v, "", "/api/admin/messages", url.Values{"limit": {"1"}})
+	if err != nil {
+		return err
+	}
+	if len(last.Data) > 0 {
+		o.Last = &last.Data[0]
+		return nil
+	}
+	apps, err := v.someApps()
+	o.First = &firstRun{Apps: apps}
+	return err
+}
+
+func (o *overview) readReport(v *visit) (err error) {
+	if o.First == nil {
+		o.Report, err = v.report("", o.Window)
+	}
+	return err
 }
 
 // whereToLook is the page of what an alert is about, "" where this console has none.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"html"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -88,5 +89,47 @@ func TestTheDocumentationIsLinked(t *testing.T) {
 		if page := ask(c, "GET", at, nil).Body.String(); !strings.Contains(page, `href="/docs">`) {
 			t.Errorf("%s does not lead to the documentation", at)
 		}
+	}
+}
+
+// TestOnePartOfTheOverviewFails: it says so in its place, everything else is there, and nobody is told that all is well.
+func TestOnePartOfTheOverviewFails(t *testing.T) {
+	t.Parallel()
+	parts := []struct{ call, has, away string }{
+		{"GET /api/admin/alerts", `id="h-wrong"`, "What is wrong cannot be read now"},
+		{"GET /api/admin/hold", `id="h-hold"`, "Whether this server may send cannot be read now"},
+		{"GET /api/admin/queue", `id="h-held"`, "What waits cannot be read now"},
+		{"GET /api/admin/messages", "", "The last message cannot be read now"},
+		{"GET /api/admin/stats", `class="tiles"`, "How much was sent, and how well, cannot be read now"},
+	}
+	answers := func() map[string]string {
+		out := full()
+		out["GET /api/admin/queue"] = strings.Replace(out["GET /api/admin/queue"], `"waitingFor":`, `"waitingFor":"queue_paused","was":`, 1)
+		return out
+	}
+	for _, failing := range parts {
+		api := &fakeAPI{answers: answers()}
+		api.answers[failing.call] = `503 {"error":"Not now.","details":{"code":"unavailable"}}`
+		w := ask(open(t, api), "GET", Root, nil)
+		body := w.Body.String()
+		if w.Code != http.StatusOK {
+			t.Errorf("without %s: %d", failing.call, w.Code)
+		}
+		for _, one := range parts {
+			if strings.Contains(body, one.away) != (one == failing) || one.has != "" && strings.Contains(body, one.has) == (one == failing) {
+				t.Errorf("without %s: %q is said, %q is there: wrong one of both", failing.call, one.away, one.has)
+			}
+		}
+		calm := &fakeAPI{answers: empty()}
+		calm.answers["GET /api/admin/messages"] = full()["GET /api/admin/messages"]
+		calm.answers[failing.call] = api.answers[failing.call]
+		if got, sure := strings.Contains(ask(open(t, calm), "GET", Root, nil).Body.String(), "All is well"), strings.HasSuffix(failing.call, "messages") || strings.HasSuffix(failing.call, "stats"); got != sure {
+			t.Errorf("without %s it says that all is well: %t", failing.call, got)
+		}
+	}
+	api := &fakeAPI{answers: answers()}
+	api.answers["GET /api/admin/alerts"] = `401 {"error":"Sign in.","details":{"code":"unauthenticated"}}`
+	if w := ask(open(t, api), "GET", Root, nil); w.Code != http.StatusSeeOther {
+		t.Errorf("whose session ended is not asked to sign in: %d", w.Code)
 	}
 }
