@@ -187,7 +187,7 @@ func (v *visit) rotateKey() error {
 	if err != nil {
 		return v.refused(err, f, func(status int) error { return v.rotatePage(status, app, key, f) })
 	}
-	return v.showKey(app, made.APIKey, "The new key is made")
+	return v.showKey(app, made.APIKey, "The new key is made", false)
 }
 
 func (v *visit) confirmRevokeKey() error {

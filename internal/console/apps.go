@@ -128,21 +128,28 @@ func (v *visit) createApp() error {
 	if err != nil {
 		return v.refused(err, f, func(status int) error { return v.newAppPage(status, f) })
 	}
-	return v.showKey(&made.App, made.APIKey, "The app is made")
+	return v.showKey(&made.App, made.APIKey, "The app is made", sends(ask.Scopes))
 }
 
 // keyShown is the page that shows a key, once.
 type keyShown struct {
 	App       *client.App
-	Key, Curl string
+	Key, Curl string // Curl sends a first message; "" where the key may not, or takes the place of one that did
 	Env       string
 }
 
+// sends says whether a key of these rights may send.
+func sends(scopes []string) bool { return slices.Contains(scopes, "SEND") }
+
 // showKey shows a key in the answer of the form itself: it is kept nowhere, so that there is no page to go to.
-func (v *visit) showKey(app *client.App, key, title string) error {
+// first says that a first message can be sent with it.
+func (v *visit) showKey(app *client.App, key, title string, first bool) error {
 	base := v.c.cfg.PublicURL
-	return v.show("key", page{Title: title, Trail: []crumb{{"Apps", appsPath}, {app.Name, appsPath + "/" + app.Slug}}, Data: keyShown{App: app, Key: key, Curl: curl(base, app.Slug, key),
-		Env: "COMMS_URL=\"" + base + "\"\nCOMMS_APP_ID=\"" + app.Slug + "\"\nCOMMS_API_KEY=\"" + key + "\""}})
+	shown := keyShown{App: app, Key: key, Env: "COMMS_URL=\"" + base + "\"\nCOMMS_APP_ID=\"" + app.Slug + "\"\nCOMMS_API_KEY=\"" + key + "\""}
+	if first {
+		shown.Curl = curl(base, app.Slug, key)
+	}
+	return v.show("key", page{Title: title, Trail: []crumb{{"Apps", appsPath}, {app.Name, appsPath + "/" + app.Slug}}, Data: shown})
 }
 
 // appPage is an app with what belongs to it.
@@ -361,5 +368,5 @@ func (v *visit) createKey() error {
 	if err != nil {
 		return v.refused(err, f, func(status int) error { return v.newKeyPage(status, app, f) })
 	}
-	return v.showKey(app, made.APIKey, "The key is made")
+	return v.showKey(app, made.APIKey, "The key is made", sends(ask.Scopes))
 }
