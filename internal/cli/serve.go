@@ -91,21 +91,31 @@ The documentation of this version: %[1]s/docs
 	}
 }
 
-// printNoApp tells the operator of a shared database without apps how to make one.
+// printNoApp tells the operator of a shared database without apps how to make one: first what works at once.
 func printNoApp(w io.Writer, f app.First) {
-	fmt.Fprintf(w, "\nCommServer is running on %[1]s. Its database has no app yet. The console is at %[1]s/console, for whoever has the admin key.\n\n", f.BaseURL)
-	if !f.Provisioning {
-		fmt.Fprint(w, `Set COMMS_PROVISIONING_KEY to 32 random characters (openssl rand -hex 32) on every node and restart.
-Then create the first app:
+	fmt.Fprintf(w, `
+CommServer is running on %[1]s. Its database has no app yet.
 
-`)
-	} else {
-		fmt.Fprint(w, "Create the first one. Its key is in the answer this once:\n\n")
-	}
-	fmt.Fprintf(w, `  curl -X POST %s/api/provision/apps \
+Create the first one in the console, with the admin key of COMMS_ADMIN_KEY:
+
+  %[1]s/console
+
+or by a command, where COMMS_ADMIN_KEY is set. It shows the app's key this once:
+
+  COMMS_URL=%[1]s commserver app create "My app" --slug my-app
+
+`, f.BaseURL)
+	if f.Provisioning {
+		fmt.Fprintf(w, `A program creates apps by the provisioning key:
+
+  curl -X POST %s/api/provision/apps \
     -H "X-Provisioning-Key: $COMMS_PROVISIONING_KEY" \
     -H "Content-Type: application/json" \
     -d '{"name":"My app","slug":"my-app","scopes":["SEND","READ","PROVIDERS"]}'
 
 `, f.BaseURL)
+	} else {
+		fmt.Fprint(w, "Set COMMS_PROVISIONING_KEY to 32 random characters (openssl rand -hex 32) on every node and restart, if programs are to create apps.\n\n")
+	}
+	fmt.Fprintf(w, "The documentation of this version: %s/docs\n\n", f.BaseURL)
 }
