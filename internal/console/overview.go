@@ -182,7 +182,8 @@ type report struct {
 	Windows  []windowLink
 	Accepted chart
 	Outcomes chart
-	Ended    int64 // how many came to an end of their sending
+	Ended    int64        // how many came to an end of their sending
+	Failed   template.URL // of the list of those that failed, accepted within the window
 }
 
 type windowLink struct {
@@ -202,6 +203,7 @@ func (v *visit) report(app, window string) (*report, error) {
 		return nil, err
 	}
 	out := &report{Stats: s, Ended: s.Counts.Sent + s.Counts.Failed + s.Counts.Suppressed + s.Counts.Cancelled}
+	out.Failed = link(search{App: app, Status: "FAILED", After: s.From.UTC().Format("2006-01-02T15:04")}.values())
 	layout := ""
 	for _, one := range windows {
 		q := v.r.URL.Query()

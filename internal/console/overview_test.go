@@ -4,6 +4,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,5 +132,18 @@ func TestOnePartOfTheOverviewFails(t *testing.T) {
 	api.answers["GET /api/admin/alerts"] = `401 {"error":"Sign in.","details":{"code":"unauthenticated"}}`
 	if w := ask(open(t, api), "GET", Root, nil); w.Code != http.StatusSeeOther {
 		t.Errorf("whose session ended is not asked to sign in: %d", w.Code)
+	}
+}
+
+// TestFiguresLeadToWhatTheyCount: failed messages within the window, and the chain of the channel.
+func TestFiguresLeadToWhatTheyCount(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	api.answers["GET /api/admin/stats"] = strings.Replace(api.answers["GET /api/admin/stats"], `"window":"24h"`, `"window":"24h","from":"2026-07-02T10:00:00Z","to":"2026-07-03T10:00:00Z"`, 1)
+	links := linksIn(ask(open(t, api), "GET", Root, nil).Body.String())
+	for _, want := range []string{messagesPath + "?after=2026-07-02T10%3A00&status=FAILED", providersPath + "#h-SMS"} {
+		if !slices.Contains(links, want) {
+			t.Errorf("nothing leads to %s: %q", want, links)
+		}
 	}
 }
