@@ -18,6 +18,7 @@ func floors() map[string]int {
 		"api":                0,
 		"client":             0,
 		"docs":               0, // the pages that internal/docsite serves
+		"sdk":                0, // the clients that it hands out
 		"internal/address":   0,
 		"internal/apikey":    0,
 		"internal/arch":      0,

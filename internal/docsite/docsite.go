@@ -43,6 +43,7 @@ type Site struct {
 	style  string            // path of the style sheet
 	script string
 	icon   string
+	commit string // what links into the repository name
 	search searcher
 	full   func() *answer // llms-full.txt
 	brief  func() *answer // llms.txt
@@ -71,7 +72,7 @@ type answer struct {
 
 // New makes a Site. Its pages are read when the first request comes, so that a start does not wait for them.
 func New(cfg Config) *Site {
-	s := &Site{cfg: cfg, byFile: map[string]*page{}, assets: map[string]*asset{}}
+	s := &Site{cfg: cfg, commit: revision(), byFile: map[string]*page{}, assets: map[string]*asset{}}
 	s.ready = sync.OnceValue(s.open)
 	return s
 }
@@ -83,20 +84,27 @@ func (s *Site) open() error {
 	}
 	s.style, s.script = s.addAsset("docs.css", "text/css; charset=utf-8", styles()), s.addAsset("docs.js", "text/javascript; charset=utf-8", script)
 	s.icon = s.addAsset("icon.svg", "image/svg+xml", webui.Mark())
+	if err := s.addFiles(); err != nil {
+		return err
+	}
 	s.search.pages = s.pages
 	s.brief = sync.OnceValue(func() *answer { return keep("text/markdown; charset=utf-8", []byte(s.llms())) })
 	s.full = sync.OnceValue(func() *answer { return keep("text/markdown; charset=utf-8", []byte(s.llmsFull())) })
 	return nil
 }
 
-// asset is a style sheet, script or picture, whose path changes with its content.
-type asset struct{ body *answer }
+// asset is what is no page, and how long browsers may keep it.
+type asset struct {
+	body    *answer
+	caching string
+}
 
+// addAsset takes in a style sheet, script or picture, whose path changes with its content.
 func (s *Site) addAsset(name, kind, content string) string {
 	sum := sha256.Sum256([]byte(content))
 	stem, ext, _ := strings.Cut(name, ".")
 	at := Prefix + "/assets/" + stem + "-" + fmt.Sprintf("%x", sum[:6]) + "." + ext
-	s.assets[at] = &asset{keep(kind, []byte(content))}
+	s.assets[at] = &asset{keep(kind, []byte(content)), "public, max-age=31536000, immutable"}
 	return at
 }
 
@@ -145,7 +153,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.send(w, r, s.full(), fresh)
 		return
 	case s.assets[at] != nil:
-		s.send(w, r, s.assets[at].body, "public, max-age=31536000, immutable")
+		s.send(w, r, s.assets[at].body, s.assets[at].caching)
 		return
 	}
 	if tidy := path.Clean(at); tidy != at && Serves(tidy) && !strings.Contains(tidy, `\`) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -127,7 +128,8 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 		}
 		pages[p.address] = d
 	}
-	repositoryFiles := regexp.MustCompile(`^` + regexp.QuoteMeta(repository) + `[A-Za-z0-9_./-]+(#.*)?$`)
+	inRepository := repository(s.commit)
+	repositoryFiles := regexp.MustCompile(`^` + regexp.QuoteMeta(inRepository) + `[A-Za-z0-9_./-]+(#.*)?$`)
 	checked, status := 0, map[string]int{}
 	for at, d := range pages {
 		for _, link := range d.links {
@@ -136,7 +138,7 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 			switch {
 			case path == "" && link != "":
 				path = at
-			case strings.HasPrefix(link, repository):
+			case strings.HasPrefix(link, inRepository):
 				if !repositoryFiles.MatchString(link) {
 					t.Errorf("%s links to %s", at, link)
 				}
@@ -302,6 +304,40 @@ func TestHeaders(t *testing.T) {
 		if webui.TakesGzip(accept) != want {
 			t.Errorf("Accept-Encoding %q: %v", accept, !want)
 		}
+	}
+}
+
+// TestTheClientsAreHandedOut: whoever has nothing but the program gets its clients from it, and finds them on the pages.
+func TestTheClientsAreHandedOut(t *testing.T) {
+	t.Parallel()
+	s := site(t)
+	for name, pages := range map[string][]string{"comms-client.ts": {"/docs/sdk", "/docs/guide/sdk"}, "comms_client.py": {"/docs/sdk"}, "CommsClient.php": {"/docs/sdk"}} {
+		want, err := os.ReadFile("../../sdk/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := Prefix + "/files/" + name
+		res, body := get(t, s, at)
+		if res.StatusCode != http.StatusOK || body != string(want) || res.Header.Get("Content-Type") != "text/plain; charset=utf-8" || res.Header.Get("Cache-Control") != "public, no-cache" {
+			t.Errorf("%s: %d %v, %d bytes", at, res.StatusCode, res.Header, len(body))
+		}
+		if again, _ := get(t, s, at, func(r *http.Request) { r.Header.Set("If-None-Match", res.Header.Get("ETag")) }); again.StatusCode != http.StatusNotModified {
+			t.Errorf("%s, asked again: %d", at, again.StatusCode)
+		}
+		for _, page := range pages {
+			if _, body := get(t, s, page); !strings.Contains(body, `href="`+at+`"`) || !strings.Contains(body, "curl -fsSO "+base+at) {
+				t.Errorf("%s does not lead to %s", page, at)
+			}
+		}
+	}
+	for _, path := range []string{"/docs/files/", "/docs/files/sdk.go", "/docs/files/package.json", "/docs/files/../sdk.go"} {
+		if res, _ := get(t, s, path); res.StatusCode == http.StatusOK {
+			t.Errorf("%s is handed out", path)
+		}
+	}
+	pinned := &Site{commit: "0123456789abcdef", assets: s.assets, byFile: s.byFile}
+	if got := pinned.resolve("operate/upgrade.md", "../../CHANGELOG.md"); got != "https://github.com/commserver/commserver/blob/0123456789abcdef/CHANGELOG.md" {
+		t.Errorf("a link into the repository leads to %s", got)
 	}
 }
 

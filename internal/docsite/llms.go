@@ -9,7 +9,8 @@ import (
 func (s *Site) llms() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# CommServer\n\n> CommServer sends email and SMS for applications: they post one request to %s/api/v1/messages and get 202 once the message is stored; it owns the queue, retries, failover between providers and the record of what happened.\n\n"+
-		"The contract is at %s/api/openapi (OpenAPI 3.1). Each page below is Markdown; all of them in one file: %s/llms-full.txt\n", s.cfg.PublicURL, s.cfg.PublicURL, s.cfg.PublicURL)
+		"The contract is at %s/api/openapi (OpenAPI 3.1). Each page below is Markdown; all of them in one file: %s/llms-full.txt\n"+
+		"The client for TypeScript and JavaScript is one file: %s%scomms-client.ts\n", s.cfg.PublicURL, s.cfg.PublicURL, s.cfg.PublicURL, s.cfg.PublicURL, filesPrefix)
 	for _, part := range contents() {
 		heading := part.title
 		if heading == "How it is built" {

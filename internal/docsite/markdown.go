@@ -5,6 +5,7 @@ import (
 	"html"
 	"path"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"unicode"
@@ -20,8 +21,23 @@ import (
 	"github.com/yuin/goldmark/util"
 )
 
-// repository is where a link leads that names a file which is no page.
-const repository = "https://github.com/commserver/commserver/blob/main/"
+// repository is where a link leads that names a file which is neither a page nor handed out here; at is a commit or a branch.
+func repository(at string) string {
+	return "https://github.com/commserver/commserver/blob/" + at + "/"
+}
+
+// revision is the commit that the program was built from: a page speaks of its own version. Where the toolchain
+// recorded none, as in tests, it is the branch that everything comes to.
+func revision() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && s.Value != "" {
+				return s.Value
+			}
+		}
+	}
+	return "main"
+}
 
 // document is a page as it was read: its body, and what is found in it.
 type document struct {
@@ -157,7 +173,7 @@ func lines(n ast.Node, raw []byte) string {
 	return b.String()
 }
 
-// resolve turns a link between files of docs/ into one between pages. What is no page lies in the repository.
+// resolve turns a link between files of docs/ into one between pages, or to a file that is handed out. What is neither lies in the repository.
 func (s *Site) resolve(file, to string) string {
 	if to == "" || to[0] == '#' || to[0] == '/' || strings.Contains(to, "://") || strings.HasPrefix(to, "mailto:") {
 		return to
@@ -174,7 +190,10 @@ func (s *Site) resolve(file, to string) string {
 	if p := s.byFile[inside]; below && p != nil {
 		return p.address + fragment
 	}
-	return repository + at + fragment
+	if served := fileAddress(at); s.assets[served] != nil {
+		return served
+	}
+	return repository(s.commit) + at + fragment
 }
 
 // ids makes the ids of headings as the repository's own viewer does, so that one link serves both.

@@ -38,6 +38,14 @@ func (r *reader) languages(t *testing.T, samples []sample) {
 		typescript(t, of["ts"])
 	}
 	switch r.page {
+	case "guide/sdk.md", "sdk.md": // the reader has the file by now, as the server has it
+		got, err := os.ReadFile(filepath.Join(r.dir, "comms-client.ts"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, err := os.ReadFile("../../sdk/comms-client.ts"); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the page fetched another client than that of this version (%v): %.200s", err, got)
+		}
 	case "webhooks.md":
 		posts, want := cases(t, r.webhook(t))
 		for _, l := range receivers() {

@@ -268,6 +268,10 @@ func (r *reader) try(t *testing.T, s *sample) {
 	}
 }
 
+// failing lets curl fail on errors, and show them; where a sample says itself that it is to fail (-f…) it is left alone.
+const failing = `curl() { case "$1" in -f*) command curl "$@" ;; *) command curl --silent --show-error --fail-with-body "$@" ;; esac; }
+`
+
 // shell runs commands as a reader would who has made the page's environment theirs; curl fails on errors.
 func (r *reader) shell(t *testing.T, s *sample) {
 	t.Helper()
@@ -281,7 +285,7 @@ func (r *reader) shell(t *testing.T, s *sample) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", append(args, "curl() { command curl --silent --show-error --fail-with-body \"$@\"; }\n"+text)...)
+	cmd := exec.CommandContext(ctx, "bash", append(args, failing+text)...)
 	cmd.Dir = r.dir
 	cmd.Env = []string{"PATH=" + filepath.Dir(r.program) + ":" + os.Getenv("PATH"), "HOME=" + r.dir, "COMMS_URL=" + r.url, "COMMS_APP_ID=" + r.slug, "COMMS_API_KEY=" + r.key,
 		"COMMS_ADMIN_KEY=" + adminKey, "COMMS_PROVISIONING_KEY=" + provisioningKey, "MESSAGE_ID=" + r.newest(t)}

@@ -48,6 +48,7 @@ type release struct {
 	version   string
 	at        time.Time // of the commit
 	texts     []byte    // of the licences
+	beside    []file    // what lies in every archive beside the program
 	spdx      map[string]string
 }
 
@@ -101,8 +102,28 @@ func prepare(ctx context.Context, root, out string) (*release, error) {
 	if r.spdx, err = licences(filepath.Join(root, "internal", "licence", "modules.tsv")); err != nil {
 		return nil, err
 	}
-	r.texts, err = r.licenceTexts(ctx)
+	if r.texts, err = r.licenceTexts(ctx); err != nil {
+		return nil, err
+	}
+	r.beside, err = companions(ctx, root)
 	return r, err
+}
+
+// companions are the files of the commit that are of use without the repository: what to read, the clients with what
+// `npm pack` needs, and what a service, containers and a monitoring are set up from.
+func companions(ctx context.Context, root string) (files []file, err error) {
+	listed, err := command(ctx, root, nil, "git", "ls-files", "-z", "--", "LICENSE", "README.md", "CHANGELOG.md", "sdk", "deploy", ":!sdk/*.go", ":!sdk/vectors", ":!deploy/prometheus/*_test.yml")
+	if err != nil {
+		return nil, err
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(listed, "\x00"), "\x00") {
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{name, text, 0o644})
+	}
+	return files, nil
 }
 
 // make builds a target, and answers the names of the files that it wrote.
@@ -138,22 +159,7 @@ func (r *release) make(ctx context.Context, t target) ([]string, error) {
 		return nil, err
 	}
 	files := []file{{program, binary, 0o755}, {"THIRD-PARTY.txt", r.texts, 0o644}, {"sbom.cdx.json", bom, 0o644}}
-	for _, x := range []string{"LICENSE", "README.md", "CHANGELOG.md"} {
-		text, err := os.ReadFile(filepath.Join(r.root, x))
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file{x, text, 0o644})
-	}
-	if t.system == "linux" {
-		for _, x := range []string{"commserver.service", "commserver.env.example"} {
-			text, err := os.ReadFile(filepath.Join(r.root, "deploy", x))
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, file{x, text, 0o644})
-		}
-	}
+	files = append(files, r.beside...)
 	archive, pack := name+".tar.gz", tarball
 	if t.system == "windows" {
 		archive, pack = name+".zip", zipped

@@ -35,6 +35,27 @@ func TestArchivesAreTheSameBytes(t *testing.T) {
 	}
 }
 
+// What lies beside the program is what a reader without the repository is told to use, and nothing that only lies about.
+func TestWhatLiesBesideTheProgram(t *testing.T) {
+	t.Parallel()
+	files, err := companions(t.Context(), "../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.name)
+		if len(f.data) == 0 || f.mode != 0o644 {
+			t.Errorf("%s: %d bytes, %v", f.name, len(f.data), f.mode)
+		}
+	}
+	want := []string{"CHANGELOG.md", "LICENSE", "README.md", "deploy/Dockerfile", "deploy/commserver.env.example", "deploy/commserver.service", "deploy/compose.cluster.yaml", "deploy/compose.yaml", "deploy/grafana/commserver.json",
+		"deploy/prometheus/alerts.yml", "sdk/CommsClient.php", "sdk/LICENSE", "sdk/README.md", "sdk/comms-client.ts", "sdk/comms_client.py", "sdk/package-lock.json", "sdk/package.json", "sdk/tsconfig.json"}
+	if slices.Sort(names); !slices.Equal(names, want) {
+		t.Errorf("%v, want %v", names, want)
+	}
+}
+
 func TestABillNamesEveryModuleWithItsLicence(t *testing.T) {
 	t.Parallel()
 	r := &release{version: "1.2.3", at: time.Unix(1_700_000_000, 0).UTC(), spdx: map[string]string{"std": "BSD-3-Clause", "example.com/a": "MIT"}}
