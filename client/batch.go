@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 )
 
 // BatchItem answers one message of SendBatch: what Send answers, or why it was refused.
@@ -25,6 +26,9 @@ func (i *BatchItem) Code() string {
 	code, _ := i.Details["code"].(string)
 	return code
 }
+
+// silent says that the item does not tell what became of its message.
+func (i BatchItem) silent() bool { return i.ID == "" && i.Error == "" }
 
 // What the server takes in one request, and a little less of its 16 MiB.
 const (
@@ -104,8 +108,8 @@ func (c *Client) sendPart(ctx context.Context, encoded []json.RawMessage) ([]Bat
 	if _, err := c.do(ctx, call{method: http.MethodPost, path: path, body: json.RawMessage(body), safe: true}, &out); err != nil {
 		return nil, err
 	}
-	if len(out.Data) != len(encoded) {
-		return nil, fmt.Errorf("read the answer of POST %s: %w: %d items for %d messages", path, ErrAnswer, len(out.Data), len(encoded))
+	if len(out.Data) != len(encoded) || slices.ContainsFunc(out.Data, BatchItem.silent) {
+		return nil, fmt.Errorf("read the answer of POST %s: %w: it does not have an item for each of %d messages", path, ErrAnswer, len(encoded))
 	}
 	return out.Data, nil
 }

@@ -128,6 +128,7 @@ final class CommsClient
     /**
      * Queues any number of messages, in requests of up to 1000 that follow one another, and answers for each in order: with id and status, or
      * error and details. It throws when the first request fails, with the idempotencyKeys; when a later one does, its messages and those behind it come as refused, with cause.
+     * What cannot be written as JSON is an \InvalidArgumentException before anything is sent.
      *
      * @param list<array> $messages
      * @return list<array>
@@ -136,20 +137,23 @@ final class CommsClient
     {
         $keyed = array_map(self::withKey(...), array_values($messages));
         $out = [];
-        foreach (self::parts($keyed) as [$from, $to, $body]) {
+        // All are written before the first is sent: an error in the middle would take the keys of what was accepted along.
+        foreach (iterator_to_array(self::parts($keyed), false) as [$from, $to, $body]) {
             try {
                 $data = $this->http->json('POST', '/api/v1/messages/batch', body: $body, repeat: true)['data'] ?? null;
-                if (!is_array($data) || count($data) !== $to - $from) {
+                if (!is_array($data) || !array_is_list($data) || count($data) !== $to - $from || array_filter($data, fn ($item) => !isset($item['id']) && !isset($item['error'])) !== []) {
                     throw new CommsAnswerException('unreadable_answer', 'The answer of POST /api/v1/messages/batch does not have an item for each message.');
                 }
-            } catch (CommsException $error) {
+            } catch (\Throwable $error) { // also what a signal handler throws: it must not take the keys of what was accepted along
                 if ($from === 0) {
-                    $error->idempotencyKeys = array_column($keyed, 'idempotencyKey');
+                    if ($error instanceof CommsException) {
+                        $error->idempotencyKeys = array_column($keyed, 'idempotencyKey');
+                    }
                     throw $error;
                 }
-                $details = ['code' => $error->errorCode] + ($error instanceof CommsApiException ? $error->details : []);
+                $details = ['code' => $error instanceof CommsException ? $error->errorCode : ''] + ($error instanceof CommsApiException ? $error->details : []);
                 for ($i = $from; $i < count($keyed); $i++) {
-                    $out[] = ['index' => $i, 'error' => $error->getMessage(), 'details' => $details, 'idempotencyKey' => $keyed[$i]['idempotencyKey'], 'cause' => $error];
+                    $out[] = ['index' => $i, 'error' => $error->getMessage() ?: $error::class, 'details' => $details, 'idempotencyKey' => $keyed[$i]['idempotencyKey'], 'cause' => $error];
                 }
                 break;
             }

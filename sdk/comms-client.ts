@@ -37,7 +37,7 @@ export interface CommonOptions {
 
 /** Options of one call. */
 export interface CallOptions {
-  /** Ends the call, pauses between tries included; it throws the signal's reason. */
+  /** Ends the call, pauses between tries included; it throws the signal's reason, a send CommsAbortError, which tells its key. */
   signal?: AbortSignal | undefined;
   /** Milliseconds for one try, instead of the client's. */
   timeoutMs?: number | undefined;
@@ -72,7 +72,7 @@ export interface BatchRefused {
   id?: undefined;
   status?: undefined;
   idempotencyKey: string;
-  /** Set when the request that held the message failed, or an earlier one did: send what is left again, under these keys. */
+  /** Set when the request that held the message failed or was ended, or an earlier one: send what is left again, under these keys. */
   cause?: CommsError | undefined;
 }
 
@@ -132,9 +132,9 @@ export interface DetailsByCode {
 }
 
 /** Codes that this client gives to what went wrong without an answer of the server that can be used. */
-export type ClientErrorCode = "connection_failed" | "timeout" | "unreadable_answer" | "wait_timeout" | "webhook_rejected";
+export type ClientErrorCode = "connection_failed" | "timeout" | "unreadable_answer" | "aborted" | "wait_timeout" | "webhook_rejected";
 
-/** Every error of this client but those for wrong use (TypeError) and for a signal that ended a call (its reason). */
+/** Every error of this client but those for wrong use (TypeError) and for a signal that ended a call other than a send (its reason). */
 export class CommsError extends Error {
   /** Stable. The server's, as docs/errors.md lists them, or one of ClientErrorCode. A newer server may have others. */
   readonly code: CommsErrorCode | ClientErrorCode | (string & {});
@@ -183,6 +183,8 @@ export class CommsConnectionError extends CommsError {}
 export class CommsTimeoutError extends CommsError {}
 /** The answer of a success cannot be read. */
 export class CommsAnswerError extends CommsError {}
+/** A signal ended the send, for the reason in `cause`: whether the server has accepted something is not known. */
+export class CommsAbortError extends CommsError {}
 /** A webhook that nobody who knows the secret has signed lately. Answer it with 4xx. */
 export class CommsWebhookError extends CommsError {}
 
@@ -225,19 +227,21 @@ export class CommsClient {
   /** Queues a message. Without an idempotencyKey one is made: repeats within this call are then safe, a second call is a second message. */
   async sendMessage(message: NewMessage, options?: CallOptions): Promise<SendResult> {
     const keyed = withKey(message);
+    const body = new Encoded(encode(keyed));
     try {
-      const answer = await this.#http.json<Accepted>({ method: "POST", path: "/api/v1/messages", body: keyed, repeat: true }, options);
+      const answer = await this.#http.json<Accepted>({ method: "POST", path: "/api/v1/messages", body, repeat: true }, options);
       return { ...answer, idempotencyKey: keyed.idempotencyKey };
-    } catch (error) {
-      if (error instanceof CommsError) error.idempotencyKey = keyed.idempotencyKey;
+    } catch (caught) {
+      const error = ofSend(caught);
+      error.idempotencyKey = keyed.idempotencyKey;
       throw error;
     }
   }
 
   /**
    * Queues any number of messages, in requests of up to 1000 that follow one another, and answers for each in order. One that is
-   * refused is no matter of the others. It throws when the first request fails; when a later one does, its messages and those
-   * behind it come as refused, with `cause`.
+   * refused is no matter of the others. It throws when the first request fails or is ended; when a later one does, its messages and
+   * those behind it come as refused, with `cause`. What cannot be written as JSON is a TypeError before anything is sent.
    */
   async sendMessages(messages: readonly NewMessage[], options?: CallOptions): Promise<BatchResult[]> {
     const keyed = messages.map(withKey);
@@ -245,10 +249,11 @@ export class CommsClient {
     const refuse = (from: number, to: number, error: string, details: ErrorDetails, cause?: CommsError): void => {
       for (let i = from; i < to; i++) out.push({ index: i, error, details, idempotencyKey: keyed[i]!.idempotencyKey, ...(cause && { cause }) });
     };
-    for (const part of parts(keyed)) {
+    // All are written before the first is sent: an error in the middle would take the keys of what was accepted along.
+    for (const part of [...parts(keyed)]) {
       try {
         const answer = await this.#http.json<BatchAccepted>({ method: "POST", path: "/api/v1/messages/batch", body: part.body, repeat: true }, options);
-        if (!Array.isArray(answer.data) || answer.data.length !== part.to - part.from) {
+        if (!Array.isArray(answer.data) || answer.data.length !== part.to - part.from || !answer.data.every(isOutcome)) {
           throw new CommsAnswerError("unreadable_answer", "The answer of POST /api/v1/messages/batch does not have an item for each message.");
         }
         answer.data.forEach((item, i) => {
@@ -256,8 +261,8 @@ export class CommsClient {
           if (item.error !== undefined) refuse(index, index + 1, item.error, (item.details ?? { code: "" }) as ErrorDetails);
           else out.push({ ...(item as Accepted), index, idempotencyKey: keyed[index]!.idempotencyKey });
         });
-      } catch (error) {
-        if (!(error instanceof CommsError)) throw error;
+      } catch (caught) {
+        const error = ofSend(caught);
         if (part.from === 0) {
           error.idempotencyKeys = keyed.map((message) => message.idempotencyKey);
           throw error;
@@ -901,6 +906,17 @@ function misuse(text: string): TypeError {
   const error = new TypeError(text);
   wrongUse.add(error);
   return error;
+}
+
+/** What ended a send, as an error that has room for its keys. Beside this client's own errors only a signal ends one: its body is written before. */
+function ofSend(error: unknown): CommsError {
+  if (error instanceof CommsError) return error;
+  return new CommsAbortError("aborted", "The call was ended by its signal: whether the server has accepted what was not answered is not known.", error);
+}
+
+/** Says that an item of a batch's answer tells what became of its message. */
+function isOutcome(item: unknown): boolean {
+  return isObject(item) && (typeof item["id"] === "string" || typeof item["error"] === "string");
 }
 
 /** A body that is JSON already. */

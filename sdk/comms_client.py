@@ -271,20 +271,22 @@ class CommsClient:
     def send_messages(self, messages: Iterable[Mapping[str, Any]]) -> List[Json]:
         """Queues any number of messages, in requests of up to 1000 that follow one another, and answers for each in order: with ``id`` and ``status``,
         or ``error`` and ``details``. It raises when the first request fails, with the ``idempotency_keys``; when a later one does, its messages and those behind it come as refused,
-        with ``cause``."""
+        with ``cause``. What cannot be written as JSON is a ValueError before anything is sent."""
         keyed = [_with_key(m) for m in messages]
         out: List[Json] = []
-        for start, end, body in _parts(keyed):
+        # All are written before the first is sent: an error in the middle would take the keys of what was accepted along.
+        for start, end, body in list(_parts(keyed)):
             try:
                 data = self._http.json("POST", "/api/v1/messages/batch", body=body, repeat=True).get("data")
-                if not isinstance(data, list) or len(data) != end - start:
+                if not isinstance(data, list) or len(data) != end - start or not all(isinstance(item, dict) and (item.get("id") or item.get("error")) for item in data):
                     raise CommsAnswerError("unreadable_answer", "The answer of POST /api/v1/messages/batch does not have an item for each message.")
-            except CommsError as error:
+            except Exception as error:  # also what a signal handler raises: it must not take the keys of what was accepted along
                 if start == 0:
-                    error.idempotency_keys = [m["idempotencyKey"] for m in keyed]
+                    if isinstance(error, CommsError):
+                        error.idempotency_keys = [m["idempotencyKey"] for m in keyed]
                     raise
-                details = {**(error.details if isinstance(error, CommsApiError) else {}), "code": error.code}
-                out.extend({"index": i, "error": str(error), "details": details, "idempotencyKey": keyed[i]["idempotencyKey"], "cause": error} for i in range(start, len(keyed)))
+                details = {**(error.details if isinstance(error, CommsApiError) else {}), "code": error.code if isinstance(error, CommsError) else ""}
+                out.extend({"index": i, "error": str(error) or type(error).__name__, "details": details, "idempotencyKey": keyed[i]["idempotencyKey"], "cause": error} for i in range(start, len(keyed)))
                 break
             out.extend({**item, "index": start + i, "idempotencyKey": keyed[start + i]["idempotencyKey"]} for i, item in enumerate(data))
         return out

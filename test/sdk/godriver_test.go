@@ -61,6 +61,7 @@ type goArgs struct {
 	MessageID, After, Until, List                        string
 	CreatedAfter, CreatedBefore                          time.Time
 	Limit, Version, Timeout, Take, Repeat, TimeoutMs     int
+	Unencodable                                          *int
 	Headers                                              map[string]string
 	Secrets                                              []string
 	ToleranceSeconds                                     int
@@ -224,6 +225,9 @@ func sendMany(ctx context.Context, c *client.Client, a goArgs) (any, error) {
 	messages := bodyOf[struct{ Messages []client.Message }](a).Messages
 	if a.Repeat > 0 {
 		messages = slices.Repeat(messages[:1], a.Repeat)
+	}
+	if a.Unencodable != nil {
+		messages[*a.Unencodable].Metadata = make(chan int)
 	}
 	got, err := c.SendBatch(ctx, messages)
 	if err != nil {

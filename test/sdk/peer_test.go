@@ -23,6 +23,8 @@ type act struct {
 		Body    json.RawMessage   `json:"body"`
 		Text    *string           `json:"text"` // instead of Body
 	} `json:"answer"`
+	// Accepts answers a batch as the server does that queues each of its messages.
+	Accepts bool `json:"accepts"`
 	// Cut ends the connection: "before" reading the request, "after" it, or in the "middle" of an answer of 200.
 	Cut string `json:"cut"`
 	// Hang reads the request and answers nothing for as long as the client waits.
@@ -132,7 +134,22 @@ func (p *peer) serve(conn net.Conn) {
 		s.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
 	}
 	_ = json.Unmarshal(body, &s.Body) // else it is text
-	p.play(conn, r, p.next(s))
+	a := p.next(s)
+	if a.Accepts {
+		a = accepting(s.Body)
+	}
+	p.play(conn, r, a)
+}
+
+// accepting is the answer to a batch of which each message is queued.
+func accepting(body any) act {
+	messages, _ := dig(body, []string{"messages"})
+	items, _ := messages.([]any)
+	data := make([]any, len(items))
+	for i := range items {
+		data[i] = map[string]any{"index": i, "id": fmt.Sprintf("cm%023d", i), "status": "QUEUED"}
+	}
+	return actOf(map[string]any{"status": http.StatusAccepted, "body": map[string]any{"data": data}})
 }
 
 func (p *peer) play(conn net.Conn, r io.Reader, a act) {

@@ -18,12 +18,17 @@ const text = async (stream) => ({ text: await new Response(stream).text() });
 const done = async (promise) => ((await promise) === undefined ? {} : { unexpected: true });
 const rest = ({ id, delivery, version, body, ...query }) => query;
 
+const many = (a) => {
+  const messages = a.repeat ? Array.from({ length: a.repeat }, () => a.body.messages[0]) : a.body.messages;
+  return messages.map((message, i) => (i === a.unencodable ? { ...message, metadata: { number: 1n } } : message));
+};
+
 // What each call is in this client. a: the arguments, o: options of the call.
 const calls = {
   sendMessage: (c, a, o) => c.sendMessage(a.body, o),
   sendEmail: (c, a, o) => c.sendEmail(a.body, o),
   sendSms: (c, a, o) => c.sendSms(a.body, o),
-  sendMessages: async (c, a, o) => ({ data: await c.sendMessages(a.repeat ? Array.from({ length: a.repeat }, () => a.body.messages[0]) : a.body.messages, o) }),
+  sendMessages: async (c, a, o) => ({ data: await c.sendMessages(many(a), o) }),
   previewMessage: (c, a, o) => c.previewMessage(a.body, o),
   listMessages: (c, a, o) => c.listMessages(rest(a), o),
   getMessage: (c, a, o) => c.getMessage(a.id, o),
@@ -94,6 +99,7 @@ function kind(error, aborted) {
   if (error instanceof sdk.CommsConnectionError) return "connection";
   if (error instanceof sdk.CommsTimeoutError) return "timeout";
   if (error instanceof sdk.CommsAnswerError) return "answer";
+  if (error instanceof sdk.CommsAbortError) return aborted !== undefined && error.cause === aborted ? "aborted" : "unexpected";
   if (error instanceof sdk.CommsWebhookError) return "webhook";
   if (error instanceof sdk.CommsWaitError) return "wait";
   if (aborted !== undefined && error === aborted) return "aborted";

@@ -23,7 +23,13 @@ $take = function (\Generator $items, ?int $n): array {
 $done = fn (mixed $nothing): object => (object) ($nothing === null ? [] : ['unexpected' => true]);
 
 $calls = [
-    'sendMessages' => fn ($c, $a) => ['data' => array_map(fn ($i) => array_diff_key($i, ['cause' => 1]), $c->sendMessages(isset($a['repeat']) ? array_fill(0, $a['repeat'], $a['body']['messages'][0]) : $a['body']['messages']))],
+    'sendMessages' => function ($c, $a) {
+        $messages = isset($a['repeat']) ? array_fill(0, $a['repeat'], $a['body']['messages'][0]) : $a['body']['messages'];
+        if (isset($a['unencodable'])) {
+            $messages[$a['unencodable']]['metadata'] = ['text' => "\xff"];
+        }
+        return ['data' => array_map(fn ($i) => array_diff_key($i, ['cause' => 1]), $c->sendMessages($messages))];
+    },
     'changeMessage' => fn ($c, $a) => $c->changeMessage($a['id'], $a['body']['action']),
     'getTemplateVersion' => fn ($c, $a) => $c->getTemplateVersion($a['id'], $a['version']),
     'rollbackTemplate' => fn ($c, $a) => $c->rollbackTemplate($a['id'], $a['body']['version']),

@@ -27,7 +27,10 @@ def plain(client, call, args):
 
 def send_many(client, args):
     messages = args["body"]["messages"]
-    data = client.send_messages(messages[:1] * args["repeat"] if "repeat" in args else messages)
+    messages = messages[:1] * args["repeat"] if "repeat" in args else messages
+    if "unencodable" in args:
+        messages[args["unencodable"]] = {**messages[args["unencodable"]], "metadata": {"thing": object()}}
+    data = client.send_messages(messages)
     return {"data": [{name: value for name, value in item.items() if name != "cause"} for item in data]}
 
 
