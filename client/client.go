@@ -203,7 +203,7 @@ func (c *Client) once(ctx context.Context, call call, body []byte, out any) (int
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return res.StatusCode, refusal(res, data)
 	}
-	if out == nil || len(data) == 0 {
+	if out == nil {
 		return res.StatusCode, nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {

@@ -91,6 +91,9 @@ func (c *Client) Send(ctx context.Context, m Message) (*Accepted, error) {
 	if _, err := c.do(ctx, call{method: http.MethodPost, path: "/api/v1/messages", body: m, safe: true}, out); err != nil {
 		return nil, &SendError{m.IdempotencyKey, err}
 	}
+	if out.ID == "" {
+		return nil, &SendError{m.IdempotencyKey, fmt.Errorf("read the answer of POST /api/v1/messages: %w: it names no message", ErrAnswer)}
+	}
 	out.IdempotencyKey = m.IdempotencyKey
 	return out, nil
 }

@@ -118,7 +118,11 @@ final class CommsClient
     {
         $keyed = self::withKey($message);
         try {
-            return $this->http->json('POST', '/api/v1/messages', body: $keyed, repeat: true) + ['idempotencyKey' => $keyed['idempotencyKey']];
+            $answer = $this->http->json('POST', '/api/v1/messages', body: $keyed, repeat: true);
+            if (!isset($answer['id'])) {
+                throw new CommsAnswerException('unreadable_answer', 'The answer of POST /api/v1/messages names no message; is this a CommServer?');
+            }
+            return $answer + ['idempotencyKey' => $keyed['idempotencyKey']];
         } catch (CommsException $error) {
             $error->idempotencyKey = $keyed['idempotencyKey'];
             throw $error;

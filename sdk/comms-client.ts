@@ -230,6 +230,7 @@ export class CommsClient {
     const body = new Encoded(encode(keyed));
     try {
       const answer = await this.#http.json<Accepted>({ method: "POST", path: "/api/v1/messages", body, repeat: true }, options);
+      if (!answer.id) throw new CommsAnswerError("unreadable_answer", "The answer of POST /api/v1/messages names no message; is this a CommServer?");
       return { ...answer, idempotencyKey: keyed.idempotencyKey };
     } catch (caught) {
       const error = ofSend(caught);

@@ -263,7 +263,10 @@ class CommsClient:
         The answer has the ``idempotencyKey`` that was used."""
         keyed = _with_key(message)
         try:
-            return {**self._http.json("POST", "/api/v1/messages", body=keyed, repeat=True), "idempotencyKey": keyed["idempotencyKey"]}
+            answer = self._http.json("POST", "/api/v1/messages", body=keyed, repeat=True)
+            if not answer.get("id"):
+                raise CommsAnswerError("unreadable_answer", "The answer of POST /api/v1/messages names no message; is this a CommServer?")
+            return {**answer, "idempotencyKey": keyed["idempotencyKey"]}
         except CommsError as error:
             error.idempotency_key = keyed["idempotencyKey"]
             raise
