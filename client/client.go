@@ -42,7 +42,7 @@ type Options struct {
 	ProvisioningKey string
 	// AdminKey is needed for NewAdmin. A client that has it and no Key acts for App as the administrator.
 	AdminKey string
-	HTTP     *http.Client  // nil: a client of its own
+	HTTP     *http.Client  // nil: a client of its own. One without CheckRedirect is used as if redirects were refused
 	Timeout  time.Duration // of one try; 0: DefaultTimeout
 	Retries  int           // further tries after the first; 0: DefaultRetries, negative: none
 	// MaxRetryAfter is the longest Retry-After that is waited for; 0: DefaultMaxRetryAfter. A server that asks for
@@ -73,9 +73,14 @@ func New(o Options) (*Client, error) {
 	if base.User != nil { // it would be sent as other credentials, which are refused beside the key, and shown in errors
 		return nil, errors.New("the base URL must not hold a user or a password: the key alone says who calls")
 	}
-	if o.HTTP == nil {
-		o.HTTP = &http.Client{Transport: transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	used := http.Client{Transport: transport()}
+	if o.HTTP != nil {
+		used = *o.HTTP
 	}
+	if used.CheckRedirect == nil { // the standard library would take the key along to another place
+		used.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
+	o.HTTP = &used
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -189,5 +190,48 @@ func TestListsAsTheAdministrator(t *testing.T) {
 		if headers != "[root] [demo] []" {
 			t.Errorf("signed with %s", headers)
 		}
+	}
+}
+
+// TestKeysGoToNoOtherHost: the default client of the standard library would take them along to wherever a redirect leads.
+func TestKeysGoToNoOtherHost(t *testing.T) {
+	t.Parallel()
+	var elsewhere atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		elsewhere.Add(1)
+		_, _ = io.WriteString(w, `{"id":"c1","status":"QUEUED"}`)
+	}))
+	t.Cleanup(other.Close)
+	for name, given := range map[string]*http.Client{"the client's own": nil, "one of the caller's": {Timeout: time.Minute}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, bodies, _ := scripted(t, Options{HTTP: given, Retries: -1}, status(http.StatusTemporaryRedirect, ``, "Location", other.URL+"/api/v1/messages"))
+			_, err := c.Send(t.Context(), Message{Channel: SMS, To: "1", Body: "x"})
+			_, exportErr := c.ExportSuppressions(t.Context(), CSV)
+			raw := &Raw{c: c}
+			_, rawErr := raw.Do(t.Context(), Request{Method: http.MethodGet, Path: "/api/v1/app"})
+			for _, err := range []error{err, exportErr, rawErr} {
+				if refused, ok := errors.AsType[*Error](err); !ok || refused.Status != http.StatusTemporaryRedirect {
+					t.Errorf("%v", err)
+				}
+			}
+			if len(bodies()) != 3 || elsewhere.Load() != 0 {
+				t.Errorf("%d calls here, %d elsewhere", len(bodies()), elsewhere.Load())
+			}
+			if given != nil && given.CheckRedirect != nil {
+				t.Error("the caller's client was changed")
+			}
+		})
+	}
+}
+
+// TestACallersOwnRuleForRedirects holds: who follows them on purpose goes on doing so.
+func TestACallersOwnRuleForRedirects(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	own := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { asked++; return nil }}
+	c, _, _ := scripted(t, Options{HTTP: own, Retries: -1}, status(http.StatusTemporaryRedirect, ``, "Location", "/elsewhere"), status(http.StatusOK, `{"slug":"demo"}`))
+	if _, err := c.App(t.Context()); err != nil || asked != 1 {
+		t.Errorf("%v, asked %d times", err, asked)
 	}
 }
