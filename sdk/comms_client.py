@@ -639,9 +639,9 @@ def verify_webhook(body: Union[bytes, str], headers: Mapping[str, str], secret: 
     guide_at, ident, standard_at = given.get("x-comms-timestamp", ""), given.get("webhook-id", ""), given.get("webhook-timestamp", "")
     fits = False
     for one in valid:
-        wanted = hmac.new(one.encode(), guide_at.encode() + b"." + raw, hashlib.sha256).hexdigest()
+        wanted = hmac.new(one.encode(), guide_at.encode("utf-8", "surrogateescape") + b"." + raw, hashlib.sha256).hexdigest()
         fits = (same(given.get("x-comms-signature", "").lower(), wanted) and recent(guide_at)) or fits
-        code = hmac.new(_standard_key(one), f"{ident}.{standard_at}.".encode() + raw, hashlib.sha256).digest()
+        code = hmac.new(_standard_key(one), f"{ident}.{standard_at}.".encode("utf-8", "surrogateescape") + raw, hashlib.sha256).digest()
         wanted = "v1," + base64.b64encode(code).decode()
         for signature in given.get("webhook-signature", "").split():
             fits = (same(signature, wanted) and ident != "" and recent(standard_at)) or fits

@@ -63,6 +63,8 @@ func (r *reader) languages(t *testing.T, samples []sample) {
 				}
 			})
 		}
+	case "guide/sdk.md":
+		forged(t, of["ts"])
 	case "guide/errors.md":
 		r.notifies(t, of["js"])
 	default:
@@ -130,6 +132,8 @@ func cases(t *testing.T, genuine posted) (posts []posted, want []bool) {
 	add(false, func(p *posted) { p.Headers["x-comms-signature"] = strings.Repeat("0", 64) })
 	add(false, func(p *posted) { p.Headers["x-comms-signature"] = p.Headers["x-comms-signature"][:63] })
 	add(false, func(p *posted) { p.Headers["x-comms-signature"] = "é" })
+	add(false, func(p *posted) { p.Headers["x-comms-signature"] = strings.Repeat("é", 64) }) // as many characters as a signature has
+	add(false, func(p *posted) { p.Headers["x-comms-signature"] = strings.Repeat("é", 32) }) // as many bytes
 	add(false, func(p *posted) { delete(p.Headers, "x-comms-signature") })
 	add(false, func(p *posted) { delete(p.Headers, "x-comms-timestamp") })
 	add(false, signed(strconv.FormatInt(now-600, 10))) // rightly signed, and old
@@ -152,7 +156,7 @@ func receivers() []receiver {
 		{"js", "node", "nodejs", "check.mjs", "", `
 import { readFileSync } from "node:fs";
 const [posts, secret] = JSON.parse(readFileSync(0, "utf8"));
-console.log(JSON.stringify(posts.map((p) => valid(new Headers(Object.entries(p.headers).filter(([, v]) => v !== "é")), p.body, secret))));
+console.log(JSON.stringify(posts.map((p) => valid(new Headers(p.headers), p.body, secret))));
 `, nil},
 		{"py", "python3", "python3", "check.py", "", `
 import json
@@ -250,6 +254,44 @@ func execute(t *testing.T, program string, args []string, file, text string, in 
 	return out
 }
 
+// forged has the page's receiver answer a post that nobody signed.
+func forged(t *testing.T, samples []sample) {
+	t.Helper()
+	i := slices.IndexFunc(samples, func(s sample) bool { return strings.Contains(s.text, "export async function POST") })
+	if i < 0 {
+		t.Fatal("the page receives no webhooks any more")
+	}
+	sdk, compiler := sdkAndCompiler(t)
+	if compiler == "" {
+		return
+	}
+	dir := t.TempDir()
+	client, err := os.ReadFile(sdk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"package.json": `{"type":"module"}`, "ambient.d.ts": ambient, "comms-client.ts": string(client),
+		"hook.ts":       strings.ReplaceAll(samples[i].text, "@/lib/comms-client", "./comms-client.js"),
+		"tsconfig.json": `{"compilerOptions":{"strict":true,"target":"ES2022","module":"ESNext","moduleResolution":"Bundler","lib":["ES2023","DOM","DOM.Iterable"],"types":[]},"files":["ambient.d.ts","hook.ts"]}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "node", compiler, "-p", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const main = `
+const { POST } = await import("file://" + process.env.HOOK);
+const headers = { "X-Comms-Timestamp": String(Math.floor(Date.now() / 1000)), "X-Comms-Signature": "0".repeat(64) };
+console.log((await POST(new Request("http://localhost/hook", { method: "POST", body: "{}", headers }))).status);
+`
+	if out := execute(t, "node", nil, "forge.mjs", main, nil, "COMMS_WEBHOOK_SECRET="+webhookSecret, "HOOK="+filepath.Join(dir, "hook.js")); string(bytes.TrimSpace(out)) != "400" {
+		t.Errorf("a forged post is answered %s", out)
+	}
+}
+
 // notifies runs the page's function against the server: once well, once with a key that is wrong.
 func (r *reader) notifies(t *testing.T, samples []sample) {
 	t.Helper()
@@ -290,19 +332,29 @@ declare const store: { once(id: string, event: unknown): Promise<void> };
 declare const secretStore: { put(name: string, value: string): Promise<void> };
 `
 
-// typescript compiles a page's snippets as one module, with the SDK where the page says that it was copied to.
-func typescript(t *testing.T, samples []sample) {
+// sdkAndCompiler are the TypeScript client and what compiles it, which is "" where it is not installed.
+func sdkAndCompiler(t *testing.T) (sdk, compiler string) {
 	t.Helper()
 	sdk, err := filepath.Abs("../../sdk/comms-client.ts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	compiler := filepath.Join(filepath.Dir(sdk), "node_modules", "typescript", "bin", "tsc")
+	compiler = filepath.Join(filepath.Dir(sdk), "node_modules", "typescript", "bin", "tsc")
 	for _, path := range []string{sdk, compiler} {
 		if _, err := os.Stat(path); err != nil {
 			t.Logf("the TypeScript is not compiled: %v", err)
-			return
+			return sdk, ""
 		}
+	}
+	return sdk, compiler
+}
+
+// typescript compiles a page's snippets as one module, with the SDK where the page says that it was copied to.
+func typescript(t *testing.T, samples []sample) {
+	t.Helper()
+	sdk, compiler := sdkAndCompiler(t)
+	if compiler == "" {
+		return
 	}
 	dir := t.TempDir()
 	var module strings.Builder
