@@ -301,24 +301,59 @@ func (r *reader) notifies(t *testing.T, samples []sample) {
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("node is not installed: sudo apt-get install nodejs")
 	}
-	const tail = `
+	// answers are those of whatever stands in front of the server, and whether the page says that it should be tried again.
+	answers := []struct {
+		Status int
+		Text   string
+		Again  bool
+	}{{502, "<html>", true}, {503, "<html>", true}, {504, "", true}, {500, `{"error":"x","details":{"code":"internal"}}`, true}, {429, `{"error":"x","details":{"code":"rate_limited"}}`, true}, {408, "<html>", true},
+		{202, "<html>", true}, {202, "", true}, {200, "null", true}, {400, `{"error":"x","details":{"code":"invalid_to"}}`, false}, {403, "<html>", false}, {404, "null", false}, {0, "", true}}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		n, err := strconv.Atoi(req.Header.Get("X-API-Key")) // which of the answers
+		if err != nil || answers[n].Status == 0 {
+			panic(http.ErrAbortHandler) // the connection ends without one
+		}
+		w.WriteHeader(answers[n].Status)
+		_, _ = io.WriteString(w, answers[n].Text)
+	}))
+	t.Cleanup(front.Close)
+	tail := `
+async function failure() {
+  try {
+    await notify({ id: "request-43", email: "ama@example.com" });
+  } catch (error) {
+    return error;
+  }
+}
 const id = await notify({ id: "request-42", email: "ama@example.com" });
 process.env.COMMS_API_KEY = "cs_test_wrong";
-let code, again;
-try {
-  await notify({ id: "request-43", email: "ama@example.com" });
-} catch (error) {
-  ({ code, again } = error);
+const { code, again } = await failure();
+process.env.COMMS_URL = "` + front.URL + `";
+const inFront = [];
+for (let n = 0; n < ` + strconv.Itoa(len(answers)) + `; n++) {
+  process.env.COMMS_API_KEY = String(n);
+  inFront.push((await failure())?.again);
 }
-console.log(JSON.stringify({ id, code, again }));
+AbortSignal.timeout = () => AbortSignal.abort(new DOMException("late", "TimeoutError"));
+const late = (await failure())?.again;
+console.log(JSON.stringify({ id, code, again, inFront, late }));
 `
 	var said struct {
-		ID, Code string
-		Again    *bool
+		ID, Code    string
+		Again, Late *bool
+		InFront     []*bool
 	}
 	raw := execute(t, "node", nil, "notify.mjs", samples[0].text+tail, nil, "COMMS_URL="+r.url, "COMMS_APP_ID="+r.slug, "COMMS_API_KEY="+r.key)
 	if err := json.Unmarshal(raw, &said); err != nil || said.ID != r.newest(t) || said.Code != "unauthenticated" || said.Again == nil || *said.Again {
 		t.Errorf("%v: %s", err, raw)
+	}
+	for i, a := range answers {
+		if i >= len(said.InFront) || said.InFront[i] == nil || *said.InFront[i] != a.Again {
+			t.Errorf("%d %q is not told apart: %s", a.Status, a.Text, raw)
+		}
+	}
+	if said.Late == nil || !*said.Late {
+		t.Errorf("a call that was not answered in time: %s", raw)
 	}
 }
 
