@@ -35,6 +35,8 @@ type Rule struct {
 	Throttle   bool   // the configuration waits (Retry-After); the message loses nothing
 	Code       string // errorCode of an attempt that came to this
 	Meaning    string // of the code, for people
+	// Remedy is what somebody can do while a message waits after such an answer; "" where no message does.
+	Remedy string
 }
 
 // Rules is the class table.
@@ -44,15 +46,20 @@ func Rules() [7]Rule {
 		{Class: PermanentMessage, Name: "permanent-message", Fails: true, Code: "provider_rejected",
 			Meaning: "The provider refuses this message or its recipient for good."},
 		{Class: PermanentHere, Name: "permanent-here", FailOver: true, Code: "permanent_here",
-			Meaning: "This provider refuses the message for good; another one may take it."},
+			Meaning: "This provider refuses the message for good; another one may take it.",
+			Remedy:  "Read the provider's words. If it cannot send messages like this one, add another configuration, or cancel it."},
 		{Class: Account, Name: "account", FailOver: true, RetryLater: true, CountRound: true, Breaker: true, OpenNow: true, Code: "account",
-			Meaning: "The provider refuses the account: credentials, balance or permission."},
+			Meaning: "The provider refuses the account: credentials, balance or permission.",
+			Remedy:  "Check the key, the balance and the permissions of the account on the provider's own pages. Then mend the configuration here and verify it."},
 		{Class: RateLimited, Name: "rate-limited", FailOver: true, RetryLater: true, Throttle: true, Code: "rate_limited",
-			Meaning: "The provider asks to send more slowly."},
+			Meaning: "The provider asks to send more slowly.",
+			Remedy:  "Nothing, if it happens rarely. Otherwise set the configuration's ratePerSecond to what the provider allows, or add a second one."},
 		{Class: Transient, Name: "transient", FailOver: true, RetryLater: true, CountRound: true, Breaker: true, Code: "transient",
-			Meaning: "The provider could not be reached or failed for now; nothing was accepted."},
+			Meaning: "The provider could not be reached or failed for now; nothing was accepted.",
+			Remedy:  "If it goes on, verify the provider's configuration. A second one would carry the messages meanwhile."},
 		{Class: Ambiguous, Name: "ambiguous", RetryLater: true, CountRound: true, Unknown: true, Breaker: true, Code: "outcome_unknown",
-			Meaning: "Nobody can tell whether the provider took the message."},
+			Meaning: "Nobody can tell whether the provider took the message.",
+			Remedy:  "Cancel it if nobody may get it twice. If it goes on, verify the provider's configuration."},
 	}
 }
 
@@ -62,6 +69,16 @@ func (c Class) Rule() Rule {
 		c = Ambiguous
 	}
 	return Rules()[c-1]
+}
+
+// Remedy is what somebody can do while a message waits after an attempt with this errorCode; "" if the code is no class's.
+func Remedy(code string) string {
+	for _, r := range Rules() {
+		if r.Code == code {
+			return r.Remedy
+		}
+	}
+	return ""
 }
 
 func (c Class) String() string { return c.Rule().Name }

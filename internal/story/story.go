@@ -13,6 +13,7 @@ import (
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider"
 )
 
 // Story is a message in words.
@@ -36,8 +37,7 @@ func Tell(m *client.Stored, when func(time.Time) string) Story {
 	case "SENT":
 		sent(&s, m)
 	case "DELIVERED":
-		s.Happened = "It arrived: " + carrier(m.ProviderName) + " reported the delivery."
-		s.Next = "Nothing more. A complaint of the recipient would still be written down here."
+		delivered(&s, m)
 	case "FAILED":
 		failed(&s, m)
 	case "SUPPRESSED":
@@ -80,6 +80,10 @@ func queued(s *Story, m *client.Stored, when func(time.Time) string) {
 		s.Why = last.Detail
 	}
 	s.Do = chain.Remedy(m.WaitingFor)
+	waits := s.Do != "" // for somebody, and not for a time
+	if last != nil && m.WaitingFor == chain.WaitRetry {
+		s.Do = provider.Remedy(last.ErrorCode)
+	}
 	switch {
 	case m.NextAttemptAt != nil && m.WaitingFor == chain.WaitSchedule:
 		s.Next = "It is sent " + when(*m.NextAttemptAt) + ", at its scheduled time."
@@ -87,7 +91,7 @@ func queued(s *Story, m *client.Stored, when func(time.Time) string) {
 		s.Next = "The next attempt starts " + when(*m.NextAttemptAt) + "."
 	case m.WaitingFor == chain.WaitHeld:
 		s.Next = "It waits until the server is released. Whoever does that says whether what may have been sent already is sent again."
-	case s.Do != "":
+	case waits:
 		s.Next = "It waits, and is sent as soon as the reason is gone."
 	default:
 		s.Next = "It is sent as soon as its turn comes."
@@ -119,7 +123,29 @@ func lastFailure(m *client.Stored) *client.Attempt {
 	return nil
 }
 
+func delivered(s *Story, m *client.Stored) {
+	if complained(s, m) {
+		return
+	}
+	s.Happened = "It arrived: " + carrier(m.ProviderName) + " reported the delivery."
+	s.Next = "Nothing more. A complaint of the recipient would still be written down here."
+}
+
+// complained tells of a complaint, if there was one: whoever complains has it.
+func complained(s *Story, m *client.Stored) bool {
+	if !slices.ContainsFunc(m.Events, func(e client.Event) bool { return e.Type == comm.CauseComplaint.String() }) {
+		return false
+	}
+	s.Happened = "It arrived, and the recipient reported it as unwanted."
+	s.Next = "Nothing more. The address was put on the app's suppression list."
+	s.Do = "Write to nobody who did not ask for it: providers close accounts for complaints."
+	return true
+}
+
 func sent(s *Story, m *client.Stored) {
+	if complained(s, m) {
+		return
+	}
 	if m.Sandbox || m.ProviderName == "sandbox" {
 		s.Happened = "The sandbox captured it: nothing was sent to the recipient."
 		s.Next = "Nothing more. It can be read in the sandbox inbox."
@@ -164,6 +190,9 @@ func failed(s *Story, m *client.Stored) {
 				s.Why = "" // it says the same
 				if last := lastFailure(m); last != nil {
 					s.Why = last.Detail
+					if last.ErrorCode == provider.Account.Rule().Code {
+						s.Do = provider.Remedy(last.ErrorCode) + " Then queue the message again."
+					}
 				}
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider"
 )
 
 func noon() time.Time { return time.Date(2026, 7, 3, 12, 0, 0, 0, time.UTC) }
@@ -34,32 +35,48 @@ func staged() map[string]struct {
 		happened, why, next, do string
 		doubts                  int
 	}
+	complained := client.Stored{Status: "DELIVERED", ProviderName: "resend", Events: []client.Event{{Type: comm.CauseReportDelivered.String(), From: "SENT", To: "DELIVERED"}, {Type: comm.CauseComplaint.String(), From: "DELIVERED", To: "DELIVERED"}}}
+	unproved := complained
+	unproved.Status = "SENT"
 	doubtful := failed(comm.CauseOutcomeUnknown, comm.EndText(comm.CauseOutcomeUnknown))
 	doubtful.MayHaveBeenSent = true
 	repeated := waits(chain.WaitRetry, &at, attempt("unknown", "no answer within 30 s"))
 	repeated.PossibleDuplicate = true
 	expiring := waits(chain.WaitRetry, &at, attempt("failed", "451 busy"))
 	expiring.ExpiresAt = &at
+	after := func(class provider.Class, words string) client.Stored {
+		return waits(chain.WaitRetry, &at, []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "failed", ErrorCode: class.Rule().Code, Detail: words}})
+	}
+	given := failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted))
+	given.AttemptLog = after(provider.Account, "API key is invalid").AttemptLog
 	return map[string]row{
-		"refused for good":        {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
-		"retries exhausted":       {failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted)), "time for retries was over", "451 busy", "Nothing more is tried", "once the provider works", 0},
-		"expired":                 {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live had passed", "451 busy", "Nothing more is tried", "cannot be queued again", 0},
-		"outcome unknown":         {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "Look it up with the provider", 1},
-		"no provider":             {failed(comm.CauseNoProvider, comm.EndText(comm.CauseNoProvider)), "no provider configuration", "451 busy", "Nothing more is tried", "Add a provider", 0},
-		"content gone":            {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
-		"broken inside":           {failed(comm.CauseInternalError, ""), "This server could not send it", "451 busy", "Nothing more is tried", "server's log", 0},
-		"bounced":                 {failed(comm.CauseReportFailed, "mailbox is full"), "did not arrive", "mailbox is full", "Nothing more is tried", "Check the address", 0},
-		"suppressed":              {client.Stored{Status: "SUPPRESSED"}, "on the app's suppression list", "", "Nothing more", "take the address off", 0},
-		"waits for a retry":       {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "last attempt, with the mail server, failed", "451 busy", "The next attempt starts at noon. Attempts go on", "", 0},
-		"retried after no answer": {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
-		"provider down":           {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the reason is gone", "second configuration", 0},
-		"app off":                 {waits(chain.WaitAppPaused, nil, nil), "switched off", "", "as soon as the reason is gone", "Switch the app on", 0},
-		"credentials unreadable":  {waits(chain.WaitCredentials, nil, nil), "credentials cannot be read", "", "as soon as the reason is gone", "encryption keys", 0},
-		"scheduled":               {waits(chain.WaitSchedule, &at, nil), "scheduled time", "", "It is sent at noon, at its scheduled time", "", 0},
-		"waits its turn":          {waits(chain.WaitTurn, nil, nil), "waits for its turn", "", "as soon as its turn comes", "", 0},
-		"expires while it waits":  {expiring, "waits to be tried again", "451 busy", "it fails as expired", "", 0},
-		"no report came":          {client.Stored{Status: "SENT", ProviderName: "twilio", Unconfirmed: true}, "twilio took it", "", "Without reports it stays", "callback URL", 1},
-		"live into the sandbox":   {client.Stored{Status: "SENT", ProviderName: "sandbox"}, "nothing was sent to the recipient", "", "sandbox inbox", "no provider configuration", 0},
+		"refused for good":           {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
+		"retries exhausted":          {failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted)), "time for retries was over", "451 busy", "Nothing more is tried", "once the provider works", 0},
+		"expired":                    {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live had passed", "451 busy", "Nothing more is tried", "cannot be queued again", 0},
+		"outcome unknown":            {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "Look it up with the provider", 1},
+		"no provider":                {failed(comm.CauseNoProvider, comm.EndText(comm.CauseNoProvider)), "no provider configuration", "451 busy", "Nothing more is tried", "Add a provider", 0},
+		"content gone":               {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
+		"broken inside":              {failed(comm.CauseInternalError, ""), "This server could not send it", "451 busy", "Nothing more is tried", "server's log", 0},
+		"bounced":                    {failed(comm.CauseReportFailed, "mailbox is full"), "did not arrive", "mailbox is full", "Nothing more is tried", "Check the address", 0},
+		"suppressed":                 {client.Stored{Status: "SUPPRESSED"}, "on the app's suppression list", "", "Nothing more", "take the address off", 0},
+		"waits for a retry":          {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "last attempt, with the mail server, failed", "451 busy", "The next attempt starts at noon. Attempts go on", "", 0},
+		"retried after no answer":    {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
+		"account refused":            {after(provider.Account, "API key is invalid"), "last attempt, with resend, failed", "API key is invalid", "The next attempt starts at noon", "Check the key, the balance and the permissions", 0},
+		"account refused to the end": {given, "time for retries was over", "API key is invalid", "Nothing more is tried", "Check the key, the balance and the permissions", 0},
+		"down for now":               {after(provider.Transient, "no connection"), "last attempt, with resend, failed", "no connection", "The next attempt starts at noon", "second one would carry", 0},
+		"throttled":                  {after(provider.RateLimited, "slow down"), "last attempt, with resend, failed", "slow down", "The next attempt starts at noon", "ratePerSecond", 0},
+		"no clear answer":            {after(provider.Ambiguous, "cut off"), "last attempt, with resend, failed", "cut off", "The next attempt starts at noon", "Cancel it if nobody may get it twice", 0},
+		"not this provider's":        {after(provider.PermanentHere, "unknown sender"), "last attempt, with resend, failed", "unknown sender", "The next attempt starts at noon", "another configuration", 0},
+		"complained":                 {complained, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
+		"complained, and no report of its delivery": {unproved, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
+		"provider down":          {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the reason is gone", "second configuration", 0},
+		"app off":                {waits(chain.WaitAppPaused, nil, nil), "switched off", "", "as soon as the reason is gone", "Switch the app on", 0},
+		"credentials unreadable": {waits(chain.WaitCredentials, nil, nil), "credentials cannot be read", "", "as soon as the reason is gone", "encryption keys", 0},
+		"scheduled":              {waits(chain.WaitSchedule, &at, nil), "scheduled time", "", "It is sent at noon, at its scheduled time", "", 0},
+		"waits its turn":         {waits(chain.WaitTurn, nil, nil), "waits for its turn", "", "as soon as its turn comes", "", 0},
+		"expires while it waits": {expiring, "waits to be tried again", "451 busy", "it fails as expired", "", 0},
+		"no report came":         {client.Stored{Status: "SENT", ProviderName: "twilio", Unconfirmed: true}, "twilio took it", "", "Without reports it stays", "callback URL", 1},
+		"live into the sandbox":  {client.Stored{Status: "SENT", ProviderName: "sandbox"}, "nothing was sent to the recipient", "", "sandbox inbox", "no provider configuration", 0},
 	}
 }
 
@@ -93,6 +110,12 @@ func TestEveryEndIsTold(t *testing.T) {
 	for _, w := range chain.WaitReasons() {
 		if s := Tell(&client.Stored{Status: "QUEUED", WaitingFor: w.Word}, time.Time.String); w.Word != chain.WaitRetry && !strings.Contains(s.Happened, w.Text) || s.Next == "" || s.Do != w.Remedy {
 			t.Errorf("%s: %+v", w.Word, s)
+		}
+	}
+	for _, rule := range provider.Rules() { // what does not end a message is tried again, and then somebody may have to do something
+		m := client.Stored{Status: "QUEUED", WaitingFor: chain.WaitRetry, Attempts: 1, AttemptLog: []client.Attempt{{Attempt: 1, Outcome: "failed", ErrorCode: rule.Code}}}
+		if s := Tell(&m, time.Time.String); (rule.FailOver || rule.RetryLater) != (s.Do != "") {
+			t.Errorf("after %s there is %q to do", rule.Name, s.Do)
 		}
 	}
 	if s := Tell(&client.Stored{Status: "OF_TOMORROW"}, time.Time.String); s.Happened != "OF_TOMORROW" {
