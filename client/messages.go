@@ -161,6 +161,9 @@ type Attempt struct {
 	Attempt           int        `json:"attempt"`
 	Generation        int        `json:"generation"`
 	Provider          string     `json:"provider"`
+	ConfigID          string     `json:"configId"`    // of the provider configuration; "" of the sandbox's, and for an app of one that is not its own
+	ConfigName        string     `json:"configName"`  // as it is called now; "" with ConfigID, and once it is deleted
+	ConfigLevel       string     `json:"configLevel"` // APP or SERVER: whose configuration it is; "" if nobody can tell any more
 	StartedAt         time.Time  `json:"startedAt"`
 	EndedAt           *time.Time `json:"endedAt"`
 	Outcome           string     `json:"outcome"`

@@ -1406,6 +1406,12 @@ export interface Attempt {
   /** 1, and one more for every RETRY. */
   generation: number;
   provider: string | null;
+  /** The provider configuration that was called. Null of the sandbox, and for an app of one that is not its own or no longer there. */
+  configId: string | null;
+  /** Its name of now; null where configId is, and once it is deleted. */
+  configName: string | null;
+  /** Whose it is: the app's own, or of the server-level chain. Null of the sandbox and of one that is no longer there. */
+  configLevel: "APP" | "SERVER" | null;
   startedAt: string | null;
   endedAt: string | null;
   outcome: "running" | "accepted" | "failed" | "rejected" | "throttled" | "not_started" | "unknown";

@@ -190,7 +190,7 @@ func TestAStoryOfDoubt(t *testing.T) {
 	t.Parallel()
 	r := startRecorder(t, map[string]string{"GET /api/v1/messages/c1": `200 {"id":"c1","status":"QUEUED","waitingFor":"provider_down","nextAttemptAt":"2026-07-03T10:02:00.000Z","possibleDuplicate":true,"mayHaveBeenSent":true,
 		"events":[{"type":"attempt_unknown","from":"SENDING","to":"SENDING","at":"2026-07-03T10:00:00.000Z","provider":"smtp","detail":"gone\u001b]0;x"},{"type":"of_tomorrow","at":"2026-07-03T10:00:00.000Z"}],
-		"attemptLog":[{"attempt":1,"provider":"smtp","startedAt":"2026-07-03T09:59:00.000Z","outcome":"unknown"}]}`})
+		"attemptLog":[{"attempt":1,"provider":"smtp","configName":"Spare relay","startedAt":"2026-07-03T09:59:00.000Z","outcome":"unknown"}]}`})
 	env := []string{"COMMS_URL=" + r.URL, "COMMS_APP_ID=demo", "COMMS_API_KEY=k"}
 	got := run(t, env, func(s *Streams) { s.Now = fixed }, "message", "get", "c1", "--utc")
 	want := `ID      c1
@@ -207,8 +207,8 @@ What happened
   2026-07-03 10:00:00Z              of_tomorrow
 
 Provider calls
-TRY  PROVIDER  STARTED               ENDED  OUTCOME  REFERENCE  CODE  DETAIL
-1    smtp      2026-07-03 09:59:00Z         unknown
+TRY  PROVIDER  CONFIGURATION  STARTED               ENDED  OUTCOME  REFERENCE  CODE  DETAIL
+1    smtp      Spare relay    2026-07-03 09:59:00Z         unknown
 `
 	if got.code != exitOK || got.out != want {
 		t.Errorf("the story reads\n%s\nwant\n%s", got.out, want)

@@ -114,7 +114,7 @@ func (p *printer) attempts(doc document) error {
 	if _, err := fmt.Fprintln(p.w, "\n"+p.paint("Provider calls", bold)); err != nil {
 		return err
 	}
-	rows := p.rows("attempt", []column{{"TRY", "attempt", plain}, {"PROVIDER", "provider", plain}, {"STARTED", "startedAt", when}, {"ENDED", "endedAt", when},
+	rows := p.rows("attempt", []column{{"TRY", "attempt", plain}, {"PROVIDER", "provider", plain}, {"CONFIGURATION", "configName", plain}, {"STARTED", "startedAt", when}, {"ENDED", "endedAt", when},
 		{"OUTCOME", "outcome", status}, {"REFERENCE", "providerMessageId", plain}, {"CODE", "errorCode", plain}, {"DETAIL", "detail", plain}})
 	for _, one := range log {
 		raw, err := json.Marshal(one)

@@ -44,7 +44,7 @@ func full() map[string]string {
 			`,"attempts":2,"possibleDuplicate":true,"mayHaveBeenSent":true,"unconfirmed":true,"waitingFor":` + bad + `,"nextAttemptAt":"2026-07-03T10:02:00Z","createdAt":"2026-07-03T09:00:00Z","updatedAt":"2026-07-03T09:59:00Z",
 			"metadata":{"a":` + bad + `},"tags":[` + bad + `],"lane":"NORMAL","idempotencyKey":` + bad + `,"app":{"id":"a","slug":` + bad + `,"name":` + bad + `},
 			"events":[{"sequence":1,"type":"accepted","to":"QUEUED","at":"2026-07-03T09:00:00Z"},{"sequence":2,"type":` + bad + `,"from":"QUEUED","to":` + bad + `,"at":"2026-07-03T09:10:00Z","provider":` + bad + `,"detail":` + bad + `}],
-			"attemptLog":[{"attempt":1,"provider":` + bad + `,"startedAt":"2026-07-03T09:00:00Z","endedAt":"2026-07-03T09:00:02Z","outcome":` + bad + `,"errorCode":` + bad + `,"detail":` + bad + `,"providerMessageId":` + bad + `}]}`
+			"attemptLog":[{"attempt":1,"provider":` + bad + `,"configId":"c00000000000000000000005a","configName":` + bad + `,"configLevel":"APP","startedAt":"2026-07-03T09:00:00Z","endedAt":"2026-07-03T09:00:02Z","outcome":` + bad + `,"errorCode":` + bad + `,"detail":` + bad + `,"providerMessageId":` + bad + `}]}`
 	}
 	app := `{"id":"a","slug":"shop","name":` + bad + `,"isActive":true,"queueState":"PAUSED","ratePerMinute":600,"allowedSenders":[` + bad + `],"smsPrefixes":[` + bad + `],"webhookUrl":` + bad + `,"createdAt":"2026-07-03T09:00:00Z"}`
 	out["GET /api/admin/messages"] = `200 {"data":[` + message("FAILED") + `,` + message("QUEUED") + `,` + message("OF_TOMORROW") + `],"nextCursor":"abc"}`

@@ -18,6 +18,7 @@ type messagePage struct {
 	Story     story.Story
 	Tone      string
 	Lines     []storyLine
+	Calls     []call
 	Live      bool // it still changes by itself
 	Acts      []deed[*client.AppMessage]
 	HTML      bool // the body is shown in a frame
@@ -25,6 +26,29 @@ type messagePage struct {
 	Metadata  string
 	Posts     []posted // what webhooks were told of it
 	PostsAway bool     // that cannot be read now
+}
+
+// call is a call of a provider, with the page of the configuration that was called; "" where there is none any more.
+type call struct {
+	providerCall
+	Page string
+}
+
+// providerCall has a name of its own, since Attempt is a field of it.
+type providerCall = client.Attempt
+
+func callsOf(m *client.AppMessage) []call {
+	out := make([]call, len(m.AttemptLog))
+	for i, a := range m.AttemptLog {
+		out[i].providerCall = a
+		switch a.ConfigLevel {
+		case "APP":
+			out[i].Page = chainOf{&client.App{Slug: m.App.Slug}}.at(a.ConfigID, "")
+		case "SERVER":
+			out[i].Page = chainOf{}.at(a.ConfigID, "")
+		}
+	}
+	return out
 }
 
 // posted is an event on its way to an endpoint, with the page that shows it.
@@ -39,6 +63,7 @@ type storyLine struct {
 	At            time.Time
 	Words, Detail string
 	Provider, To  string
+	Config        string // the provider configuration's name
 	Tone          string
 	Apart         string // the time since the line before, where it is long
 }
@@ -68,7 +93,8 @@ func (v *visit) showMessage() error {
 		Acts: offered(v, messageDeeds(), m), Gone: gone[m.ContentRemoved]}
 	updates := !m.Final() || recent(m, v.now())
 	p.Live = updates && !v.paused()
-	p.Lines = lines(m.Events)
+	p.Lines = lines(&m.Stored)
+	p.Calls = callsOf(m)
 	if len(m.Metadata) > 0 && string(m.Metadata) != "null" && string(m.Metadata) != "{}" {
 		p.Metadata = pretty(m.Metadata)
 	}
@@ -139,11 +165,15 @@ func titleOf(m *client.AppMessage) string {
 // longApart is a pause between two events that is worth saying.
 const longApart = 5 * time.Second
 
-func lines(events []client.Event) []storyLine {
+func lines(m *client.Stored) []storyLine {
+	events, named := m.Events, map[int]string{}
+	for i := range m.AttemptLog {
+		named[m.AttemptLog[i].Attempt] = m.AttemptLog[i].ConfigName
+	}
 	out := make([]storyLine, 0, len(events))
 	for i := range events {
 		e := &events[i]
-		line := storyLine{At: e.At, Provider: e.Provider, Tone: "quiet"}
+		line := storyLine{At: e.At, Provider: e.Provider, Config: named[e.Attempt], Tone: "quiet"}
 		line.Words, line.Detail = story.Line(e)
 		if e.To != "" && e.To != e.From {
 			line.To, line.Tone = e.To, tone(e.To)

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -156,7 +158,35 @@ func (a *API) fullMessage(r *http.Request, caller *auth.Caller, id comm.ID) (*me
 	if err != nil {
 		return nil, held, err
 	}
-	return new(newMessage(m, waiting)), held, nil
+	view := newMessage(m, waiting)
+	a.nameConfigs(r.Context(), caller, view.AttemptLog)
+	return &view, held, nil
+}
+
+// nameConfigs says which configurations were called, as they are called now: of the server's own an app sees the level only, as in a preview.
+func (a *API) nameConfigs(ctx context.Context, caller *auth.Caller, log []attemptView) {
+	if !slices.ContainsFunc(log, func(v attemptView) bool { return !v.config.IsZero() }) {
+		return
+	}
+	configs, err := a.cfg.Registry.ChainConfigs(ctx, caller.App.ID)
+	if err != nil { // the message is worth more than they are
+		a.cfg.Log.Warn("a message is shown without the names of its provider configurations", "err", err)
+	}
+	for i := range log {
+		v := &log[i]
+		if caller.Admin && !v.config.IsZero() {
+			v.ConfigID = text(v.config.String())
+		}
+		at := slices.IndexFunc(configs, func(c comm.ProviderConfig) bool { return c.ID == v.config })
+		if at < 0 {
+			continue
+		}
+		own := !configs[at].App.IsZero()
+		v.ConfigLevel = levelOf(own)
+		if own || caller.Admin {
+			v.ConfigID, v.ConfigName = text(v.config.String()), text(configs[at].Name)
+		}
+	}
 }
 
 // changeMessage is PATCH /api/v1/messages/{id}.

@@ -57,13 +57,19 @@ func newLink(c *comm.ProviderConfig, place int, from, why string) linkView {
 	return v
 }
 
+// levelOf is whose a configuration is.
+func levelOf(own bool) text {
+	if own {
+		return "APP"
+	}
+	return "SERVER"
+}
+
 func newChain(p *intake.Preview) chainView {
 	c := &p.Chain
 	v := chainView{Sandbox: c.Logger, Why: c.Why, WaitFor: text(c.Wait.Reason), NoProvider: c.NoProvider, Tried: []linkView{}, LeftOut: []linkView{}}
 	if len(c.Candidates) > 0 {
-		if v.Level = "SERVER"; c.Own {
-			v.Level = "APP"
-		}
+		v.Level = levelOf(c.Own)
 	}
 	for i, x := range c.Candidates {
 		from := p.Content.From

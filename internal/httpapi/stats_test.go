@@ -15,6 +15,12 @@ import (
 // sendOne starts and finishes a message of an app as a worker would.
 func (w *world) sendOne(who tenant, id, node, by string, leases []store.Lease) {
 	w.t.Helper()
+	w.sendBy(who, id, node, by, comm.ID{}, leases)
+}
+
+// sendBy is sendOne with a provider configuration.
+func (w *world) sendBy(who tenant, id, node, by string, config comm.ID, leases []store.Lease) {
+	w.t.Helper()
 	mid, err := comm.ParseID(id)
 	if err != nil {
 		w.t.Fatal(err)
@@ -24,14 +30,14 @@ func (w *world) sendOne(who tenant, id, node, by string, leases []store.Lease) {
 		w.t.Fatal(err)
 	}
 	u := comm.Unit{Shard: m.Shard, App: m.App, Channel: m.Channel, Lane: m.Lane}
-	start := store.Turn{Node: node, Leases: leases, Starts: []store.Start{{Unit: u, Head: store.HeadOf(&m.State), Provider: by}}}
+	start := store.Turn{Node: node, Leases: leases, Starts: []store.Start{{Unit: u, Head: store.HeadOf(&m.State), Provider: by, ProviderID: config}}}
 	started, err := w.store.Turn(w.t.Context(), start)
 	if err != nil || started.Started[0].Verdict != store.Go {
 		w.t.Fatalf("%+v, %v", started, err)
 	}
 	st := started.Started[0].State
 	done, err := w.store.Turn(w.t.Context(), store.Turn{Node: node, Leases: leases, Finishes: []store.Finish{{App: st.App, ID: st.ID, Unit: u, From: comm.Sending,
-		Attempt: st.Attempts, Epoch: st.Epoch, Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: by, Ref: "r"}}}})
+		Attempt: st.Attempts, Epoch: st.Epoch, Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: by, ProviderID: config, Ref: "r"}}}})
 	if err != nil || !done.Finished[0] {
 		w.t.Fatalf("%+v, %v", done, err)
 	}

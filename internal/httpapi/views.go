@@ -220,12 +220,17 @@ type attemptView struct {
 	Attempt           int     `json:"attempt"`
 	Generation        int     `json:"generation"`
 	Provider          text    `json:"provider"`
+	ConfigID          text    `json:"configId"` // these three by nameConfigs
+	ConfigName        text    `json:"configName"`
+	ConfigLevel       text    `json:"configLevel"`
 	StartedAt         instant `json:"startedAt"`
 	EndedAt           instant `json:"endedAt"`
 	Outcome           string  `json:"outcome"`
 	ProviderMessageID text    `json:"providerMessageId"`
 	ErrorCode         text    `json:"errorCode"`
 	Detail            text    `json:"detail"`
+
+	config comm.ID
 }
 
 // outcomes are what an event says of the attempt that it names; events that say nothing of it are absent.
@@ -246,7 +251,7 @@ func newAttemptLog(events []comm.Event) []attemptView {
 		e := &events[i]
 		if e.Type == comm.CauseAttemptStarted {
 			place[e.Attempt] = len(out)
-			out = append(out, attemptView{Attempt: e.Attempt, Generation: e.Generation, Provider: text(e.Provider), StartedAt: instant(e.At), Outcome: "running"})
+			out = append(out, attemptView{Attempt: e.Attempt, Generation: e.Generation, Provider: text(e.Provider), StartedAt: instant(e.At), Outcome: "running", config: e.ProviderID})
 			continue
 		}
 		n, known := place[e.Attempt]

@@ -79,6 +79,15 @@ func (s *Service) ProviderList(ctx context.Context, app comm.ID) ([]Provider, er
 	return out, nil
 }
 
+// ChainConfigs lists the configurations that messages of an app may take, in any order: its own and the server-level ones.
+func (s *Service) ChainConfigs(ctx context.Context, app comm.ID) ([]comm.ProviderConfig, error) {
+	configs, err := s.cfg.Providers.ProviderConfigs(ctx, app, comm.ID{})
+	if err != nil {
+		return nil, fmt.Errorf("list the chain's provider configurations: %w", err)
+	}
+	return configs, nil
+}
+
 // warnOfTroubles adds to configurations of an app what the nodes that send with them say of their health.
 func (s *Service) warnOfTroubles(ctx context.Context, app comm.ID, list []Provider) {
 	if s.cfg.Troubles == nil {
