@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/story"
 )
 
@@ -19,7 +20,8 @@ type messagePage struct {
 	Tone      string
 	Lines     []storyLine
 	Calls     []call
-	Live      bool // it still changes by itself
+	Ways      []crumb // where the story goes on
+	Live      bool    // it still changes by itself
 	Acts      []deed[*client.AppMessage]
 	HTML      bool // the body is shown in a frame
 	Gone      string
@@ -47,6 +49,21 @@ func callsOf(m *client.AppMessage) []call {
 		case "SERVER":
 			out[i].Page = chainOf{}.at(a.ConfigID, "")
 		}
+	}
+	return out
+}
+
+// waysOn are the pages that a message's story goes on at.
+func waysOn(m *client.AppMessage) (out []crumb) {
+	listed := m.Status == "SUPPRESSED"
+	for i := range m.Events { // a provider's word may have put the address on the list
+		listed = listed || slices.Contains([]string{comm.CauseReportFailed.String(), comm.CauseComplaint.String(), comm.CauseBouncedAfterDelivery.String(), comm.CauseProviderRejected.String()}, m.Events[i].Type)
+	}
+	if listed && (m.Status == "SUPPRESSED" || !m.Sandbox) {
+		out = append(out, crumb{"The address on the suppression list", suppressionsPath + "?" + url.Values{"app": {m.App.Slug}, "channel": {m.Channel}, "address": {m.ToAddress}}.Encode()})
+	}
+	if m.ProviderName == "sandbox" && m.SentAt != nil {
+		out = append(out, crumb{"The capture in the sandbox inbox", sandboxPath + "/" + url.PathEscape(m.App.Slug) + "/" + m.ID})
 	}
 	return out
 }
@@ -94,7 +111,7 @@ func (v *visit) showMessage() error {
 	updates := !m.Final() || recent(m, v.now())
 	p.Live = updates && !v.paused()
 	p.Lines = lines(&m.Stored)
-	p.Calls = callsOf(m)
+	p.Calls, p.Ways = callsOf(m), waysOn(m)
 	if len(m.Metadata) > 0 && string(m.Metadata) != "null" && string(m.Metadata) != "{}" {
 		p.Metadata = pretty(m.Metadata)
 	}

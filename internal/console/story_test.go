@@ -38,3 +38,27 @@ func TestCallsNameTheConfiguration(t *testing.T) {
 		t.Error("a configuration that is gone has a link")
 	}
 }
+
+// TestTheStoryLeadsOn: to the suppression entry, the capture, the template and the app.
+func TestTheStoryLeadsOn(t *testing.T) {
+	t.Parallel()
+	list := `href="/console/suppressions?address=ama%40example.com&amp;app=shop&amp;channel=EMAIL"`
+	capture := `href="/console/sandbox/shop/` + hookID + `"`
+	for name, c := range map[string]struct {
+		members string
+		list    bool
+		capture bool
+	}{
+		"suppressed": {`"channel":"EMAIL","status":"SUPPRESSED"`, true, false},
+		"bounced":    {`"channel":"EMAIL","status":"FAILED","events":[{"type":"report_failed","from":"SENT","to":"FAILED"}]`, true, false},
+		"captured":   {`"channel":"EMAIL","status":"DELIVERED","sandbox":true,"providerName":"sandbox","sentAt":"2026-07-03T09:00:00Z"`, false, true},
+		"refused":    {`"channel":"EMAIL","status":"FAILED","sandbox":true,"providerName":"sandbox","events":[{"type":"provider_rejected","from":"SENDING","to":"FAILED"}]`, false, false},
+		"sent":       {`"channel":"EMAIL","status":"SENT","providerName":"smtp","sentAt":"2026-07-03T09:00:00Z"`, false, false},
+	} {
+		page := messageOf(t, &fakeAPI{answers: empty()}, c.members+`,"templateKey":"order-shipped","templateVersion":3`)
+		holds(t, page, `<a href="/console/apps/a">Shop</a>`, `href="/console/templates?app=shop&amp;key=order-shipped"`)
+		if strings.Contains(page, list) != c.list || strings.Contains(page, capture) != c.capture {
+			t.Errorf("%s: the list %t, the capture %t", name, strings.Contains(page, list), strings.Contains(page, capture))
+		}
+	}
+}
