@@ -12,6 +12,7 @@ import (
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/mime"
 	"github.com/commserver/commserver/internal/render"
 )
 
@@ -68,7 +69,7 @@ func (v *visit) showDraft() error {
 	if in.Get("as") == "text" {
 		text := out.Text
 		if text == "" {
-			text = "The text is made from the HTML when it is sent."
+			text = mime.TextOf(out.Body)
 		}
 		return v.frame(false, text, "")
 	}

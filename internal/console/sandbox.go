@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/mime"
 	"github.com/commserver/commserver/internal/sms"
 )
 
@@ -158,6 +159,7 @@ const (
 type capturePage struct {
 	C       *client.Captured
 	App     *client.App
+	Made    string // the text that is made from the HTML, where it has none of its own
 	View    string
 	Tabs    []tab
 	Source  string // viewSource: what of it is shown
@@ -245,6 +247,9 @@ func (v *visit) fillMail(p *capturePage, here string) error {
 	p.View = v.asked("view")
 	if !slices.Contains([]string{viewLight, viewDark, viewText, viewSource}, p.View) {
 		p.View = viewLight
+	}
+	if p.C.Text == "" {
+		p.Made = mime.TextOf(p.C.Body)
 	}
 	if p.View == viewLight && p.C.Body == "" {
 		p.View = viewText

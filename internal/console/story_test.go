@@ -1,8 +1,11 @@
 package console
 
 import (
+	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/commserver/commserver/internal/mime"
 )
 
 // messageOf is the page of the message with these members beside those that every message has.
@@ -61,4 +64,16 @@ func TestTheStoryLeadsOn(t *testing.T) {
 			t.Errorf("%s: the list %t, the capture %t", name, strings.Contains(page, list), strings.Contains(page, capture))
 		}
 	}
+}
+
+// TestTextIsShownAsItIsSent: where somebody wrote no text, it is the one that a mail server gets.
+func TestTextIsShownAsItIsSent(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: empty()}
+	api.answers["GET /api/v1/sandbox/messages/"+hookID] = `200 {"id":"` + hookID + `","channel":"EMAIL","toAddress":"ama@example.com","subject":"Hi","body":"<p>Dear Ama,</p><p>see <a href=\"https://example.com/x\">this</a></p>"}`
+	c := open(t, api)
+	made := mime.TextOf(`<p>Dear Ama,</p><p>see <a href="https://example.com/x">this</a></p>`)
+	holds(t, ask(c, "GET", sandboxPath+"/shop/"+hookID+"?view=text", nil).Body.String(), made)
+	_, _, draft := post(t, c, templatesPath+"/shop/draft", url.Values{"channel": {"EMAIL"}, "subject": {"Hi"}, "body": {`<p>Dear {{name}},</p><p>see <a href="https://example.com/x">this</a></p>`}, "values": {"name = Ama"}, "as": {"text"}})
+	holds(t, draft, made)
 }
