@@ -46,7 +46,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	s, err := OpenStore(ctx, a.cfg, a.log)
+	s, err := openStarting(ctx, a.cfg, a.log, startPatience)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/internal/config"
+	"github.com/commserver/commserver/internal/outage"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/postgres"
 	"github.com/commserver/commserver/internal/store/sqlite"
@@ -27,6 +28,34 @@ func OpenStore(ctx context.Context, cfg config.Config, log *slog.Logger) (store.
 		return nil, fmt.Errorf("bring the database to this version: %w", err)
 	}
 	return s, nil
+}
+
+const (
+	// startPatience is how long a server that starts waits for its database: machines start both at once.
+	startPatience  = 30 * time.Second
+	startPause     = 100 * time.Millisecond
+	startPauseMost = 2 * time.Second
+)
+
+// openStarting is OpenStore for a server that starts: while PostgreSQL takes no connections it tries again, for as long as patience and ctx last.
+func openStarting(ctx context.Context, cfg config.Config, log *slog.Logger, patience time.Duration) (store.Store, error) {
+	waiting := outage.Report{Log: log, Level: slog.LevelWarn, Failing: "PostgreSQL takes no connections yet; the start waits for it", Works: "PostgreSQL takes connections"}
+	end := time.Now().Add(patience)
+	for pause := startPause; ; pause = min(2*pause, startPauseMost) {
+		s, err := OpenStore(ctx, cfg, log)
+		if err == nil {
+			waiting.Worked()
+		}
+		if err == nil || !postgres.TakesNone(err) || time.Now().After(end) {
+			return s, err
+		}
+		waiting.Failed(err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		}
+	}
 }
 
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (store.Store, error) {

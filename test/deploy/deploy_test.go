@@ -163,10 +163,14 @@ func TestDockerfile(t *testing.T) {
 func TestUnit(t *testing.T) {
 	t.Parallel()
 	unit := text(t, "commserver.service")
-	for _, want := range []string{"DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes", "CapabilityBoundingSet=\n", "StateDirectory=commserver", "ExecStart=/usr/local/bin/commserver serve"} {
+	for _, want := range []string{"DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes", "CapabilityBoundingSet=\n", "StateDirectory=commserver", "Restart=always\n", "ExecStart=/usr/local/bin/commserver serve"} {
 		if !strings.Contains(unit, want) {
 			t.Errorf("%s is missing", want)
 		}
+	}
+	// However often it ends while its database is away: systemd counts starts by a setting of [Unit], and takes it nowhere else.
+	if general, _, _ := strings.Cut(unit, "\n[Service]"); !strings.Contains(general, "\nStartLimitIntervalSec=0\n") {
+		t.Error("systemd gives the service up after five starts")
 	}
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {

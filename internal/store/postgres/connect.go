@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -108,6 +109,23 @@ func (s *Store) inspect(ctx context.Context, base *pgx.ConnConfig) (pooler bool,
 	}
 	return uint32(pid) != c.PgConn().PID(), nil
 }
+
+// TakesNone says of an error of Open that the server takes no connections now and may soon: it is not there, it starts or stops, or what
+// stands before it has nobody behind it. A server that refuses a password or knows no such database is another matter.
+func TakesNone(err error) bool {
+	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return said.Code == cannotConnectNow
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); !ok {
+		return false
+	}
+	dial, ok := errors.AsType[*net.OpError](err)
+	_, nameless := errors.AsType[*net.DNSError](err)
+	return ok && (dial.Op == "dial" || dial.Op == "read") || nameless || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.Timeout(err)
+}
+
+// cannotConnectNow is the SQLSTATE of a server that starts, recovers or stops.
+const cannotConnectNow = "57P03"
 
 // openPools makes the pools. They connect when they are first used and again after a loss.
 func (s *Store) openPools(ctx context.Context, base *pgxpool.Config) (err error) {
