@@ -10,18 +10,23 @@ const intro = `# Metrics
 
 Generated from ` + "`internal/metrics/table.go`" + `; a test fails when this page is stale.
 
-` + "`GET /metrics`" + ` answers in Prometheus' text form to whoever sends the admin key, as ` + "`X-Admin-Key`" + ` or as a bearer token:
+` + "`GET /metrics`" + ` answers in Prometheus' text form. Best let Prometheus read it at ` + "`COMMS_INTERNAL_ADDR`" + `, on a private network, where it needs no key. At the public address it
+answers whoever sends the admin key, as ` + "`X-Admin-Key`" + ` or as a bearer token. That key may do everything: send it over TLS alone.
 
 ` + "```yaml" + `
 scrape_configs:
-  - job_name: commserver
+  - job_name: commserver # COMMS_INTERNAL_ADDR=10.0.0.5:3009
+    static_configs:
+      - targets: ["10.0.0.5:3009"]
+  - job_name: commserver-public # or this one, where there is no private network
+    scheme: https
     authorization:
       credentials_file: /etc/prometheus/commserver-admin-key
     static_configs:
-      - targets: ["comms.example.com:3008"]
+      - targets: ["comms.example.com"]
 ` + "```" + `
 
-On ` + "`COMMS_INTERNAL_ADDR`" + `, when it is set, the same page needs no key; profiles (` + "`/debug/pprof/`" + `) and ` + "`/healthz`" + ` are there, too. A dashboard for Grafana
+On ` + "`COMMS_INTERNAL_ADDR`" + ` profiles (` + "`/debug/pprof/`" + `) and ` + "`/healthz`" + ` are there, too. A dashboard for Grafana
 stands in ` + "`deploy/grafana/commserver.json`" + `, rules for alerts in ` + "`deploy/prometheus/alerts.yml`" + `.
 
 No label holds an app, a configuration, a message, an address, or a text that a client or provider chose: the number of series depends on the types of

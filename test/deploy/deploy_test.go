@@ -53,6 +53,36 @@ func TestOptionsExist(t *testing.T) {
 	}
 }
 
+// The sample of the page of metrics sends the admin key over an encrypted connection only.
+func TestTheKeyOfMetricsIsNotSentInClear(t *testing.T) {
+	t.Parallel()
+	page := text(t, "../docs/metrics.md")
+	_, sample, _ := strings.Cut(page, "```yaml\n")
+	sample, _, _ = strings.Cut(sample, "```")
+	var c struct {
+		Jobs []struct {
+			Name          string `yaml:"job_name"`
+			Scheme        string
+			Authorization map[string]string
+		} `yaml:"scrape_configs"`
+	}
+	if err := yaml.Unmarshal([]byte(sample), &c); err != nil {
+		t.Fatal(err)
+	}
+	keyed := 0
+	for _, j := range c.Jobs {
+		if len(j.Authorization) == 0 {
+			continue
+		}
+		if keyed++; j.Scheme != "https" {
+			t.Errorf("%s sends the key over %q", j.Name, j.Scheme)
+		}
+	}
+	if keyed == 0 {
+		t.Error("the page has no sample with the key")
+	}
+}
+
 // compose is what is looked at of a compose file.
 type compose struct {
 	Services map[string]struct {
@@ -61,6 +91,7 @@ type compose struct {
 		Ports       []string
 		Secrets     []string
 		Volumes     []string
+		Tmpfs       []string
 		ReadOnly    bool                                  `yaml:"read_only"`
 		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 		Build       struct{ Context, Dockerfile string }
@@ -105,6 +136,9 @@ func TestComposeFiles(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join(folder, s.Build.Context, s.Build.Dockerfile)); err != nil {
 				t.Error(err)
+			}
+			if !slices.Contains(s.Tmpfs, "/tmp") { // restore --check makes a folder there
+				t.Errorf("%s: %s has no place for temporary files", name, service)
 			}
 			for _, p := range s.Ports {
 				if !strings.HasPrefix(p, "127.0.0.1:") || !strings.HasSuffix(p, ":3008") || ports[p] {
