@@ -72,7 +72,11 @@ type Console struct {
 	routed http.Handler
 	cross  *http.CrossOriginProtection
 	large  chan struct{} // a place for each captured mail that is in memory
+	tests  presses[*tried]
 }
+
+// pressesKept is how many test messages of providers are remembered, so that none is sent twice by one press.
+const pressesKept = 500
 
 // largeMails is how many captured mails are in memory at once: each is up to 10 MiB, with its attachments unpacked twice that.
 const largeMails = 4
@@ -85,7 +89,7 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: httpserver.OwnSite(cfg.PublicURL), large: make(chan struct{}, largeMails)}
+	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: httpserver.OwnSite(cfg.PublicURL), large: make(chan struct{}, largeMails), tests: presses[*tried]{most: pressesKept}}
 	c.files, c.pages = sync.OnceValues(readFiles), sync.OnceValues(c.readPages)
 	c.table = c.routes()
 	c.routed = c.handler()

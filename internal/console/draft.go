@@ -177,7 +177,7 @@ func (v *visit) showSendTemplate() error {
 	if err != nil {
 		return err
 	}
-	return v.sendTemplatePage(http.StatusOK, x, sendForm(x))
+	return v.sendTemplatePage(http.StatusOK, x, sendForm(x).renew())
 }
 
 func (v *visit) sendTemplatePage(status int, x *templateAt, f *form) error {
@@ -195,12 +195,19 @@ func (v *visit) sendTemplate() error {
 	}
 	f, in := sendForm(x), v.r.PostForm
 	f.take(in)
-	body := map[string]any{"channel": x.T.Channel, "to": strings.TrimSpace(in.Get("to")), "templateKey": x.T.Key, "variables": valuesOf(in.Get("values")), "tags": []string{"console-test"}}
+	if in.Get(pressKey) == "" {
+		return errNoPress
+	}
+	f.Hidden = []hidden{{pressKey, in.Get(pressKey)}}
+	body := map[string]any{"idempotencyKey": in.Get(pressKey), "channel": x.T.Channel, "to": strings.TrimSpace(in.Get("to")), "templateKey": x.T.Key, "variables": valuesOf(in.Get("values")), "tags": []string{"console-test"}}
 	var made struct {
 		ID string `json:"id"`
 	}
 	if err := send(v, x.App.Slug, http.MethodPost, "/api/v1/messages", body, &made); err != nil {
-		return v.refused(err, f, func(status int) error { return v.sendTemplatePage(status, x, f) })
+		return v.refused(err, f, func(status int) error {
+			f.sentAlready(err)
+			return v.sendTemplatePage(status, x, f)
+		})
 	}
 	return v.done(messagesPath+"/"+url.PathEscape(made.ID), "The message is accepted. Here is what becomes of it.")
 }

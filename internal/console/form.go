@@ -16,6 +16,8 @@ type form struct {
 	Error  string // of the whole form
 	// Lost are words of the API about what no field of the form stands for.
 	Lost []string
+	// Hidden goes along with it as it was shown.
+	Hidden []hidden
 }
 
 // Kinds of fields.

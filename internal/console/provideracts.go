@@ -82,7 +82,7 @@ func testForm(channel string) *form {
 	if channel == client.SMS {
 		one.Hint = "233241234567"
 	}
-	return &form{Fields: []field{one}}
+	return (&form{Fields: []field{one}}).renew()
 }
 
 func (v *visit) showProvider() error {
@@ -195,10 +195,16 @@ func (v *visit) testProvider() error {
 	if err != nil {
 		return err
 	}
-	p := &oneProvider{TestForm: testForm(x.P.Channel)}
-	p.TestForm.take(v.r.PostForm)
-	got := &tried{}
-	err = send(v, x.slug(), http.MethodPost, x.api()+"/"+client.Escape(x.P.ID)+"/test", map[string]string{"to": strings.TrimSpace(v.r.PostForm.Get("to"))}, got)
+	in := v.r.PostForm
+	p, to := &oneProvider{TestForm: testForm(x.P.Channel)}, strings.TrimSpace(in.Get("to"))
+	p.TestForm.take(in)
+	if in.Get(pressKey) == "" {
+		return errNoPress
+	}
+	got, err := v.c.tests.once(v.ctx(), strings.Join([]string{v.user.ID, x.P.ID, in.Get(pressKey), to}, "\x00"), func() (*tried, error) {
+		got := &tried{}
+		return got, send(v.lasting(), x.slug(), http.MethodPost, x.api()+"/"+client.Escape(x.P.ID)+"/test", map[string]string{"to": to}, got)
+	})
 	var e *client.Error
 	switch {
 	case err == nil:

@@ -105,11 +105,11 @@ func TestTryingAProvider(t *testing.T) {
 	if status, _, body := post(t, c, at+"/verify", url.Values{}); status != http.StatusOK || !strings.Contains(body, "A check failed") || !strings.Contains(body, "535 wrong password") {
 		t.Errorf("verify: %d", status)
 	}
-	if status, _, body := post(t, c, at+"/test", url.Values{"to": {"ama@example.com"}}); status != http.StatusOK || !strings.Contains(body, "Nobody knows whether the provider took it") || !slices.Equal(api.asked("POST "+ofAll+"/"+oneID+"/test"), []string{`{"to":"ama@example.com"}`}) {
+	if status, _, body := post(t, c, at+"/test", url.Values{pressKey: {"k"}, "to": {"ama@example.com"}}); status != http.StatusOK || !strings.Contains(body, "Nobody knows whether the provider took it") || !slices.Equal(api.asked("POST "+ofAll+"/"+oneID+"/test"), []string{`{"to":"ama@example.com"}`}) {
 		t.Errorf("test: %d", status)
 	}
 	api.answers["POST "+ofAll+"/"+oneID+"/test"] = `400 {"error":"A field is wrong.","details":{"code":"invalid_recipient","fields":{"to":"is no address"}}}`
-	if status, _, body := post(t, c, at+"/test", url.Values{"to": {"ama"}}); status != http.StatusBadRequest || !strings.Contains(body, "Is no address.") || !strings.Contains(body, `value="ama"`) {
+	if status, _, body := post(t, c, at+"/test", url.Values{pressKey: {"k"}, "to": {"ama"}}); status != http.StatusBadRequest || !strings.Contains(body, "Is no address.") || !strings.Contains(body, `value="ama"`) {
 		t.Errorf("no address: %d", status)
 	}
 }

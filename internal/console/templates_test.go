@@ -66,7 +66,7 @@ func TestChangingATemplate(t *testing.T) {
 	}{
 		{at, at, "PATCH " + path, `{"name":"Code","body":"Hi\n{{name}}"}`, url.Values{"name": {"Code"}, "body": {"Hi\r\n{{name}}"}, "text": {"of no SMS"}}},
 		{at + "/versions/2", at, "POST " + path + "/rollback", `{"version":2}`, url.Values{}},
-		{at + "/send", messagesPath + "/c00000000000000000000007a", "POST /api/v1/messages", `{"channel":"SMS","tags":["console-test"],"templateKey":"code","to":"233241234567","variables":{"name":"Ama = one"}}`, url.Values{"to": {" 233241234567"}, "values": {"name = Ama = one\r\n\r\nno value"}}},
+		{at + "/send", messagesPath + "/c00000000000000000000007a", "POST /api/v1/messages", `{"channel":"SMS","idempotencyKey":"k","tags":["console-test"],"templateKey":"code","to":"233241234567","variables":{"name":"Ama = one"}}`, url.Values{pressKey: {"k"}, "to": {" 233241234567"}, "values": {"name = Ama = one\r\n\r\nno value"}}},
 		{at + "/delete", templatesPath + "?app=shop", "DELETE " + path, "", url.Values{}},
 		{templatesPath + "/shop/new?channel=EMAIL", at, "POST /api/v1/templates", `{"key":"hi","channel":"EMAIL","name":"Hi","subject":"S","body":"Hi\nAma"}`, url.Values{"key": {"hi"}, "name": {"Hi"}, "subject": {"S"}, "body": {"Hi\r\nAma"}, "text": {""}}},
 	} {
