@@ -266,7 +266,7 @@ func (v *visit) showAppSettings() error {
 	if err != nil {
 		return err
 	}
-	return v.appSettingsPage(http.StatusOK, app, settingsForm(app))
+	return v.appSettingsPage(http.StatusOK, app, settingsForm(app).remembering())
 }
 
 func (v *visit) appSettingsPage(status int, app *client.App, f *form) error {
@@ -291,13 +291,20 @@ func (v *visit) saveAppSettings() error {
 	if err != nil {
 		return err
 	}
-	f, in := settingsForm(app), v.r.PostForm
-	f.take(in)
+	f, in := settingsForm(app).remembering(), v.r.PostForm
+	again := func(status int) error { return v.appSettingsPage(status, app, f) }
+	done, ok := f.edited(in)
+	if !ok {
+		return again(stale)
+	}
 	senders, prefixes := perLine(in.Get("allowedSenders")), perLine(in.Get("smsPrefixes"))
-	body := map[string]any{"name": strings.TrimSpace(in.Get("name")), "ratePerMinute": figure(in.Get("ratePerMinute")), "onUnknownOutcome": in.Get("onUnknownOutcome"),
-		"allowedSenders": senders, "smsPerDay": figure(in.Get("smsPerDay")), "smsPrefixes": prefixes, "smsPerDayByPrefix": capsOf(in.Get("smsPerDayByPrefix"))}
+	body := done.only(map[string]any{"name": strings.TrimSpace(in.Get("name")), "ratePerMinute": figure(in.Get("ratePerMinute")), "onUnknownOutcome": in.Get("onUnknownOutcome"),
+		"allowedSenders": senders, "smsPerDay": figure(in.Get("smsPerDay")), "smsPrefixes": prefixes, "smsPerDayByPrefix": capsOf(in.Get("smsPerDayByPrefix"))}, "")
+	if len(body) == 0 {
+		return v.unedited(appsPath + "/" + app.Slug)
+	}
 	if err := send(v, "", http.MethodPatch, "/api/admin/apps/"+client.Escape(app.ID), body, nil); err != nil {
-		return v.refused(err, f, func(status int) error { return v.appSettingsPage(status, app, f) })
+		return v.refused(err, f, again)
 	}
 	return v.done(appsPath+"/"+app.Slug, "The settings are saved. They hold on every node within five seconds.")
 }

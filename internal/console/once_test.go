@@ -25,7 +25,7 @@ func shownOn(t *testing.T, c *Console, path string, filled url.Values) url.Value
 
 func hiddenIn(body string, filled url.Values) url.Values {
 	out := url.Values{}
-	for _, found := range regexp.MustCompile(`<input type="hidden" name="([a-zA-Z]+)" value="([^"]*)">`).FindAllStringSubmatch(body, -1) {
+	for _, found := range regexp.MustCompile(`<input type="hidden" name="([a-zA-Z][^"]*)" value="([^"]*)">`).FindAllStringSubmatch(body, -1) {
 		out.Set(found[1], found[2])
 	}
 	maps.Copy(out, filled)

@@ -226,7 +226,7 @@ func TestActs(t *testing.T) {
 	}{
 		{newAppPath, url.Values{"name": {"My app"}, "scopes": {"SEND", "READ"}}, "POST /api/admin/apps ", `{"name":"My app","slug":"my-app","scopes":["SEND","READ"]}`, "", "cs_test_of-a-test"},
 		{appsPath + "/shop/settings", url.Values{"name": {"Shop"}, "ratePerMinute": {"many"}, "onUnknownOutcome": {"FAIL"}, "allowedSenders": {"My Shop\r\nb@example.com,c"}, "smsPerDay": {""}, "smsPrefixes": {""}, "smsPerDayByPrefix": {"233 = 5000\r\n1876=0\nmany\n44=few"}}, "PATCH /api/admin/apps/a ",
-			`{"allowedSenders":["My Shop","b@example.com","c"],"name":"Shop","onUnknownOutcome":"FAIL","ratePerMinute":"many","smsPerDay":null,"smsPerDayByPrefix":{"1876":0,"233":5000,"44":"few","many":null},"smsPrefixes":[]}`, appsPath + "/shop", ""},
+			`{"allowedSenders":["My Shop","b@example.com","c"],"name":"Shop","onUnknownOutcome":"FAIL","ratePerMinute":"many","smsPerDayByPrefix":{"1876":0,"233":5000,"44":"few","many":null},"smsPrefixes":[]}`, appsPath + "/shop", ""},
 		{appsPath + "/shop/do/off", url.Values{}, "PATCH /api/admin/apps/a ", `{"isActive":false}`, appsPath + "/shop", ""},
 		{appsPath + "/shop/do/pause", url.Values{}, "POST /api/admin/queue ", `{"action":"PAUSE","app":"a"}`, appsPath + "/shop", ""},
 		{appsPath + "/shop/do/delete", url.Values{"confirm": {"other"}}, "GET /api/admin/queue?app=a ", "", "", "Nothing was changed."},
@@ -247,6 +247,9 @@ func TestActs(t *testing.T) {
 		answers["GET /api/admin/messages"] = `200 {"data":[{"id":"c00000000000000000000001a"}],"nextCursor":null}`
 		api := &fakeAPI{answers: answers, role: "ADMIN"}
 		c.inside = newInside(api)
+		if strings.HasSuffix(tc.path, "/settings") {
+			tc.form = shownOn(t, c, tc.path, tc.form)
+		}
 		tc.form.Set("_token", token(t, c))
 		w := ask(c, "POST", tc.path, tc.form)
 		last := len(api.calls) - 1

@@ -149,7 +149,7 @@ func (v *visit) showEditProvider() error {
 	if err != nil {
 		return err
 	}
-	return v.editProviderPage(http.StatusOK, x, editProviderForm(x))
+	return v.editProviderPage(http.StatusOK, x, editProviderForm(x).remembering())
 }
 
 func (v *visit) editProviderPage(status int, x *providerAt, f *form) error {
@@ -164,12 +164,23 @@ func (v *visit) saveProvider() error {
 	if err != nil {
 		return err
 	}
-	f, in := editProviderForm(x), v.r.PostForm
-	f.take(in)
+	f, in := editProviderForm(x).remembering(), v.r.PostForm
+	again := func(status int) error { return v.editProviderPage(status, x, f) }
+	done, ok := f.edited(in)
+	if !ok {
+		return again(stale)
+	}
 	body := limitsOf(in)
-	body["name"], body["config"] = strings.TrimSpace(in.Get("name")), sentConfig(x.A, in, true)
+	body["name"] = strings.TrimSpace(in.Get("name"))
+	body = done.only(body, "")
+	if config := done.only(sentConfig(x.A, in, true), prefix); len(config) > 0 {
+		body["config"] = config
+	}
+	if len(body) == 0 {
+		return v.unedited(x.to(""))
+	}
 	if err := v.changeProvider(x, body); err != nil {
-		return v.refused(err, f, func(status int) error { return v.editProviderPage(status, x, f) })
+		return v.refused(err, f, again)
 	}
 	return v.done(x.to(""), "The provider is changed.")
 }

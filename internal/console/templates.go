@@ -188,7 +188,7 @@ func (v *visit) showTemplate() error {
 	if err != nil {
 		return err
 	}
-	return v.templatePage(http.StatusOK, x, templateFields(x.T), namesOf(x.T))
+	return v.templatePage(http.StatusOK, x, templateFields(x.T).remembering(), namesOf(x.T))
 }
 
 func (v *visit) templatePage(status int, x *templateAt, f *form, values string) error {
@@ -205,15 +205,25 @@ func (v *visit) saveTemplate() error {
 	if err != nil {
 		return err
 	}
-	f, in := templateFields(x.T), v.r.PostForm
-	f.take(in)
-	change := client.TemplateChange{Name: new(strings.TrimSpace(in.Get("name"))), Body: new(unixLines(in.Get("body")))}
-	if x.T.Channel == client.Email {
-		change.Subject, change.Text = new(in.Get("subject")), new(unixLines(in.Get("text")))
+	f, in := templateFields(x.T).remembering(), v.r.PostForm
+	again := func(status int) error { return v.templatePage(status, x, f, in.Get("values")) }
+	done, ok := f.edited(in)
+	if !ok {
+		return again(stale)
+	}
+	given := func(name, value string) *string {
+		if !done[name] {
+			return nil
+		}
+		return &value
+	}
+	change := client.TemplateChange{Name: given("name", strings.TrimSpace(in.Get("name"))), Subject: given("subject", in.Get("subject")), Body: given("body", unixLines(in.Get("body"))), Text: given("text", unixLines(in.Get("text")))}
+	if change == (client.TemplateChange{}) {
+		return v.done(x.At, "Saved. The content is as it was.")
 	}
 	changed, err := x.As.UpdateTemplate(v.ctx(), x.T.ID, change)
 	if err != nil {
-		return v.refused(err, f, func(status int) error { return v.templatePage(status, x, f, in.Get("values")) })
+		return v.refused(err, f, again)
 	}
 	if changed.Version == x.T.Version {
 		return v.done(x.At, "Saved. The content is as it was.")

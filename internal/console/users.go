@@ -143,7 +143,7 @@ func (v *visit) showUser() error {
 	if err != nil {
 		return err
 	}
-	return v.userPage(http.StatusOK, u, userForm(u))
+	return v.userPage(http.StatusOK, u, userForm(u).remembering())
 }
 
 func (v *visit) userPage(status int, u *person, f *form) error {
@@ -156,10 +156,18 @@ func (v *visit) saveUser() error {
 	if err != nil {
 		return err
 	}
-	f, in := userForm(u), v.r.PostForm
-	f.take(in)
-	if err := v.changeUser(u, map[string]any{"name": strings.TrimSpace(in.Get("name")), "role": in.Get("role")}); err != nil {
-		return v.refused(err, f, func(status int) error { return v.userPage(status, u, f) })
+	f, in := userForm(u).remembering(), v.r.PostForm
+	again := func(status int) error { return v.userPage(status, u, f) }
+	done, ok := f.edited(in)
+	if !ok {
+		return again(stale)
+	}
+	change := done.only(map[string]any{"name": strings.TrimSpace(in.Get("name")), "role": in.Get("role")}, "")
+	if len(change) == 0 {
+		return v.unedited(usersPath + "/" + u.ID)
+	}
+	if err := v.changeUser(u, change); err != nil {
+		return v.refused(err, f, again)
 	}
 	return v.done(usersPath+"/"+u.ID, "The user is changed.")
 }

@@ -34,7 +34,7 @@ func TestUsers(t *testing.T) {
 		{"/do/off", usersPath + "/" + id, "PATCH /api/admin/users/" + id, `{"isActive":false}`},
 		{"/do/delete", usersPath, "DELETE /api/admin/users/" + id, ""},
 	} {
-		status, to, _ := post(t, c, usersPath+"/"+id+one.path, url.Values{"name": {"kofi"}, "role": {"ADMIN"}})
+		status, to, _ := post(t, c, usersPath+"/"+id+one.path, shownOn(t, c, usersPath+"/"+id, url.Values{"name": {"kofi"}, "role": {"ADMIN"}}))
 		if status != http.StatusSeeOther || to != one.to || !slices.Contains(api.asked(one.call), one.body) {
 			t.Errorf("%s: %d to %q: %q", one.path, status, to, api.asked(one.call))
 		}

@@ -236,7 +236,7 @@ func (v *visit) showEditEndpoint() error {
 	if err != nil {
 		return err
 	}
-	return v.editPage(http.StatusOK, x, endpointForm(x.E))
+	return v.editPage(http.StatusOK, x, endpointForm(x.E).remembering())
 }
 
 func (v *visit) editPage(status int, x *endpointAt, f *form) error {
@@ -248,13 +248,19 @@ func (v *visit) saveEndpoint() error {
 	if err != nil {
 		return err
 	}
-	f, change := endpointForm(x.E), endpointOf(v.r.PostForm)
-	f.take(v.r.PostForm)
-	if change.Name == x.E.Name {
-		change.Name = "" // what is not changed is not said: the name of default may not be
+	f, in := endpointForm(x.E).remembering(), v.r.PostForm
+	again := func(status int) error { return v.editPage(status, x, f) }
+	done, ok := f.edited(in)
+	if !ok {
+		return again(stale)
 	}
-	if _, err := x.As.UpdateEndpoint(v.ctx(), x.E.ID, change); err != nil {
-		return v.refused(err, f, func(status int) error { return v.editPage(status, x, f) })
+	all := endpointOf(in)
+	change := done.only(map[string]any{"name": all.Name, "url": all.URL, "statuses": all.Statuses, "channels": all.Channels, "tags": all.Tags}, "")
+	if len(change) == 0 {
+		return v.unedited(x.At)
+	}
+	if err := send(v, x.App.Slug, http.MethodPatch, "/api/v1/webhooks/"+client.Escape(x.E.ID), change, nil); err != nil {
+		return v.refused(err, f, again)
 	}
 	return v.done(x.At, "The webhook is changed.")
 }
