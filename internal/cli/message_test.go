@@ -72,8 +72,8 @@ What happened
   2026-07-03 10:00:00Z  SENT        taken by the provider (sandbox): taken by the sandbox; nothing was sent
 
 Provider calls
-TRY  PROVIDER  STARTED               ENDED                 OUTCOME   REFERENCE                  CODE  DETAIL
-1    sandbox   2026-07-03 10:00:00Z  2026-07-03 10:00:00Z  accepted  cIDIDIDIDIDIDIDIDIDIDIDID        taken by the sandbox; nothing was sent
+TRY  PROVIDER  CONFIGURATION  STARTED               ENDED                 OUTCOME   REFERENCE                  CODE  DETAIL
+1    sandbox                  2026-07-03 10:00:00Z  2026-07-03 10:00:00Z  accepted  cIDIDIDIDIDIDIDIDIDIDIDID        taken by the sandbox; nothing was sent
 `
 
 const listGolden = `ID                         CREATED               STATUS  CHANNEL  TO            SUBJECT  TRIES  PROVIDER  WAITS FOR  ERROR
