@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/story"
 )
 
 // form is what the part "fields" shows. Its fields are data, so that one part renders every form.
@@ -153,7 +154,7 @@ func sentence(s string) string {
 	if s == "" {
 		return s
 	}
-	s = strings.ToUpper(s[:1]) + s[1:]
+	s = story.Capital(s)
 	if !strings.ContainsAny(s[len(s)-1:], ".!?") {
 		s += "."
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/commserver/commserver/client"
@@ -117,7 +116,7 @@ func (p *nowPage) see(v *visit, found *client.NewestEvents) {
 	p.Looked, p.Passed, p.AtLeast = found.Looked, found.Passed, found.AtLeast
 	for _, e := range found.Data {
 		words, why := story.Line(&e.Event)
-		p.Lines = append(p.Lines, happening{e, capital(words), firstOf(why, whyShown), e.To != "" && e.To != e.From, troubleOf(&e.Event)})
+		p.Lines = append(p.Lines, happening{e, story.Capital(words), firstOf(why, whyShown), e.To != "" && e.To != e.From, troubleOf(&e.Event)})
 	}
 	q, search := v.r.URL.Query(), url.Values{}
 	q.Del("after")
@@ -144,14 +143,6 @@ func troubleOf(e *client.Event) string {
 		return "bad"
 	}
 	return "warn"
-}
-
-// capital begins a sentence.
-func capital(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // clock is the time of a day, for lists of what has just happened.

@@ -22,14 +22,12 @@ func (f *form) renew() *form {
 }
 
 // sentAlready says above a form that it was sent before with other entries, and makes it one that can be sent again.
-func (f *form) sentAlready(err error) bool {
+func (f *form) sentAlready(err error) {
 	var e *client.Error
-	if !errors.As(err, &e) || e.Code != "idempotency_key_reused" {
-		return false
+	if errors.As(err, &e) && e.Code == "idempotency_key_reused" {
+		f.Error = "This form was sent already, with other entries. Send it again if these are to go out, too."
+		f.renew()
 	}
-	f.Error = "This form was sent already, with other entries. Send it again if these are to go out, too."
-	f.renew()
-	return true
 }
 
 // presses remembers what the newest presses of forms came to whose acts the API cannot tell apart. It is this node's: browsers

@@ -12,6 +12,7 @@ import (
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/story"
 )
 
 // funcs are what templates may call.
@@ -178,11 +179,7 @@ func tone(status string) string {
 
 // statusWord is a status as people read it: SENT becomes Sent, not_started becomes Not started.
 func statusWord(status string) string {
-	s := strings.ReplaceAll(strings.ToLower(status), "_", " ")
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	return story.Capital(strings.ReplaceAll(strings.ToLower(status), "_", " "))
 }
 
 // dict makes the data of a part out of names and values.

@@ -184,7 +184,7 @@ func failed(s *Story, m *client.Stored) {
 		if end, told := ends[cause]; known && told {
 			s.Happened, s.Do = end.happened, end.do
 			if name := m.Events[i].Provider; name != "" && strings.HasPrefix(s.Happened, "The provider") {
-				s.Happened = strings.Replace(s.Happened, "The provider", capital(carrier(name)), 1)
+				s.Happened = strings.Replace(s.Happened, "The provider", Capital(carrier(name)), 1)
 			}
 			if s.Why == comm.EndText(cause) {
 				s.Why = "" // it says the same
@@ -203,7 +203,8 @@ func failed(s *Story, m *client.Stored) {
 	}
 }
 
-func capital(s string) string {
+// Capital begins a sentence with s.
+func Capital(s string) string {
 	if s == "" {
 		return s
 	}
