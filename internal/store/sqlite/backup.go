@@ -76,7 +76,7 @@ func (s *Store) snapshotTo(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	r, err := openRaw(uri(s.path), "busy_timeout(5000)", "trusted_schema(0)", coldCache)
+	r, err := openRaw(uri(s.path), s.disk.present, "busy_timeout(5000)", "trusted_schema(0)", coldCache)
 	if err != nil {
 		return err
 	}

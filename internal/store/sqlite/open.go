@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"modernc.org/sqlite"
 
 	"github.com/commserver/commserver/internal/store/sqlstore"
 )
@@ -128,24 +131,56 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	if err := inspect(ctx, conn); err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	r, err := openRaw(name, append(writing, writerCache, writerSpill)...)
+	r, err := openRaw(name, s.disk.present, append(writing, writerCache, writerSpill)...)
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	s.w = newWriter(r, conn, s.disk.present, s.fail)
 	s.readers = newReaders(readerCount, func() (*raw, error) {
-		// A file put in the place of ours would be taken for it, and its log removed when the connection is closed.
-		if err := s.disk.present(); err != nil {
-			return nil, refuse(err)
-		}
-		return openRaw(name, append(reading, readerCache)...)
+		return openRaw(name, s.disk.present, append(reading, readerCache)...)
 	}, s.w.fault)
-	if s.cold, err = sql.Open("sqlite", name+"?_dqs=0"+pragmas(append(reading, coldCache))); err != nil {
+	cold, err := sqlite.NewConnector(name + "?_dqs=0")
+	if err != nil {
 		return err
 	}
+	s.cold = sql.OpenDB(&checked{cold, s.disk.present, append(reading, coldCache)})
 	s.cold.SetMaxOpenConns(readerCount)
 	s.Cold = sqlstore.NewCold(s, sqlstore.SQLite())
 	return s.disk.present()
+}
+
+// checked opens connections to the file that the store has. One that was put in its place would be taken for it, and SQLite
+// removes what it thinks to be an old log with the first read, or at the end: so the file is looked at between the opening,
+// which reads nothing, and the pragmas.
+type checked struct {
+	driver.Connector
+	present func() error
+	pragmas []string
+}
+
+// Connect implements driver.Connector.
+func (k *checked) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := k.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = k.present()
+	for i := 0; err == nil && i < len(k.pragmas); i++ {
+		err = pragma(ctx, c, k.pragmas[i])
+	}
+	if err != nil {
+		return nil, errors.Join(refuse(err), c.Close())
+	}
+	return c, nil
+}
+
+func pragma(ctx context.Context, c driver.Conn, text string) error {
+	x, able := c.(driver.ExecerContext)
+	if !able {
+		return fmt.Errorf("the SQLite driver's connection is a %T", c)
+	}
+	_, err := x.ExecContext(ctx, "PRAGMA "+text, nil)
+	return err
 }
 
 // pragmas are settings of a connection in the driver's form.

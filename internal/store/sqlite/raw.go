@@ -36,11 +36,14 @@ type stmt struct {
 // value is an argument or a column: int64, string, []byte or nil.
 type value = any
 
-// openRaw opens a database that exists and runs the pragmas.
-func openRaw(uri string, pragmas ...string) (*raw, error) {
+// openRaw opens a database that exists and runs the pragmas, once present has found that it is the right one (see checked).
+func openRaw(uri string, present func() error, pragmas ...string) (*raw, error) {
 	c, err := lite.OpenConn(uri, lite.OpenReadWrite, lite.OpenURI)
 	if err != nil {
 		return nil, err
+	}
+	if err := present(); err != nil {
+		return nil, errors.Join(refuse(err), c.Close())
 	}
 	c.SetBusyTimeout(busyWait)
 	r := &raw{conn: c, stmts: map[*query]*stmt{}}

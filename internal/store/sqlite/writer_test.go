@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"modernc.org/sqlite"
+
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/sqlstore"
@@ -290,6 +292,38 @@ func TestAReplacedFileStopsTheStore(t *testing.T) {
 	}
 	if got, err := os.ReadFile(s.path + "-wal"); err != nil || string(got) != theirs {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestAFileThatIsReplacedWhileItIsOpened: what was opened then is not read, since with that its log would be removed.
+func TestAFileThatIsReplacedWhileItIsOpened(t *testing.T) {
+	t.Parallel()
+	const theirs = "the log of the new file"
+	for name, open := range map[string]func(s *Store, present func() error) error{
+		"reader": func(s *Store, present func() error) error {
+			_, err := openRaw(uri(s.path), present, "query_only(1)", readerCache)
+			return err
+		},
+		"shared SQL": func(s *Store, present func() error) error {
+			c, err := sqlite.NewConnector(uri(s.path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = (&checked{c, present, []string{"query_only(1)", coldCache}}).Connect(t.Context())
+			return err
+		},
+	} {
+		s := opened(t)
+		empty := filepath.Join(t.TempDir(), "empty.db")
+		if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.Rename(empty, s.path), os.WriteFile(s.path+"-wal.new", []byte(theirs), 0o600), os.Rename(s.path+"-wal.new", s.path+"-wal")); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(s, s.disk.present); !unavailable(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, err := os.ReadFile(s.path + "-wal"); err != nil || string(got) != theirs {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
 	}
 }
 
