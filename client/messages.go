@@ -122,6 +122,7 @@ type Stored struct {
 	MayDuplicate      bool            `json:"mayDuplicate"` // answer of Retry only
 	WaitingFor        string          `json:"waitingFor"`
 	NextAttemptAt     *time.Time      `json:"nextAttemptAt"`
+	RetriesUntil      *time.Time      `json:"retriesUntil"` // a QUEUED message is not tried after it
 	ScheduledAt       *time.Time      `json:"scheduledAt"`
 	ExpiresAt         *time.Time      `json:"expiresAt"`
 	CreatedAt         time.Time       `json:"createdAt"`

@@ -1543,6 +1543,8 @@ export interface ChangedMessage {
   waitingFor: string | null;
   /** When a QUEUED message is tried next, if that is known. */
   nextAttemptAt: string | null;
+  /** After it no attempt of a QUEUED message begins, and it fails: expiresAt, or COMMS_RETRY_HORIZON (24 hours) after the first attempt since it was queued. Null while it has neither. */
+  retriesUntil: string | null;
   /** As requested. */
   scheduledAt: string | null;
   /** From then on no attempt starts. */
@@ -1734,6 +1736,8 @@ export interface Message {
   waitingFor: string | null;
   /** When a QUEUED message is tried next, if that is known. */
   nextAttemptAt: string | null;
+  /** After it no attempt of a QUEUED message begins, and it fails: expiresAt, or COMMS_RETRY_HORIZON (24 hours) after the first attempt since it was queued. Null while it has neither. */
+  retriesUntil: string | null;
   /** As requested. */
   scheduledAt: string | null;
   /** From then on no attempt starts. */
@@ -1790,6 +1794,8 @@ export interface MessageItem {
   waitingFor: string | null;
   /** When a QUEUED message is tried next, if that is known. */
   nextAttemptAt: string | null;
+  /** After it no attempt of a QUEUED message begins, and it fails: expiresAt, or COMMS_RETRY_HORIZON (24 hours) after the first attempt since it was queued. Null while it has neither. */
+  retriesUntil: string | null;
   /** As requested. */
   scheduledAt: string | null;
   /** From then on no attempt starts. */

@@ -239,6 +239,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		Alerts:         a.alerts,
 		Suppressions:   suppress.New(suppress.Config{Store: a.book, Across: a.store, Phones: phones}),
 		Upkeep:         a.upkeep,
+		RetryHorizon:   a.cfg.RetryHorizon,
 		Receipts:       a.receipts,
 		Checks:         checks,
 		Metrics:        a.metered.Handler(),

@@ -29,28 +29,30 @@ type WaitReason struct {
 	Text string // a sentence for people
 	// Remedy is what somebody can do about it; "" of reasons that end by themselves.
 	Remedy string
+	// End is what ends it, after "as soon as"; "" of reasons that end by themselves.
+	End string
 }
 
 // WaitReasons is every reason why a queued message does not start.
 func WaitReasons() []WaitReason { return waitReasons[:] }
 
 var waitReasons = [...]WaitReason{
-	{WaitSchedule, "It waits for its scheduled time.", ""},
-	{WaitRetry, "The last attempt failed; the next one starts at the time shown.", ""},
-	{WaitTurn, "It is due and waits for its turn.", ""},
-	{WaitRepeat, "A provider that may have taken it already, and takes it only once, is asked again before another one is tried.", ""},
-	{WaitAppPaused, "The app is switched off; its messages wait until it is active again.", "Switch the app on again when its messages may go out."},
-	{WaitQueuePaused, "An operator paused the app's queue.", "Resume the app's queue when its messages may go out."},
-	{WaitHeld, "The server was restored from a backup and sends nothing until the operator releases it.", "Decide what becomes of what may have been sent since the backup, and release the server."},
-	{WaitThrottled, "The provider asked us to slow down.", ""},
-	{WaitDown, "The provider fails too often, does not answer or refuses the account; it is tried again from time to time.", "Look at the provider's last answers, and verify the configuration. A second configuration would carry the messages meanwhile."},
-	{WaitRate, "The configured rate of the provider, per second or per day, is used up for now.", ""},
-	{WaitBusy, "All connections that the provider configuration allows are in use.", ""},
-	{WaitMemory, "This server has as many bytes of large messages under way as COMMS_MAX_BYTES_IN_FLIGHT allows.", ""},
-	{WaitCredentials, "The provider's credentials cannot be read; check the encryption keys.", "Check the encryption keys of this server: the credentials of the provider cannot be opened."},
-	{WaitOff, "Every provider configuration for it is switched off; switch one on or add another.", "Switch a provider configuration on, or add another."},
-	{WaitCannotSend, "This version keeps the provider's configuration but cannot send with its type yet; add another configuration, or update the server.", "Add a provider configuration of another type, or update the server."},
-	{WaitAdapter, "This program does not know the provider's type or cannot use its settings.", "Change the configuration, or update the server."},
+	{WaitSchedule, "It waits for its scheduled time.", "", ""},
+	{WaitRetry, "The last attempt failed; the next one starts at the time shown.", "", ""},
+	{WaitTurn, "It is due and waits for its turn.", "", ""},
+	{WaitRepeat, "A provider that may have taken it already, and takes it only once, is asked again before another one is tried.", "", ""},
+	{WaitAppPaused, "The app is switched off; its messages wait until it is active again.", "Switch the app on again when its messages may go out.", "the app is switched on"},
+	{WaitQueuePaused, "An operator paused the app's queue.", "Resume the app's queue when its messages may go out.", "the app's queue is resumed"},
+	{WaitHeld, "The server was restored from a backup and sends nothing until the operator releases it.", "Decide what becomes of what may have been sent since the backup, and release the server.", "the server is released"},
+	{WaitThrottled, "The provider asked us to slow down.", "", ""},
+	{WaitDown, "The provider fails too often, does not answer or refuses the account; it is tried again from time to time.", "Look at the provider's last answers, and verify the configuration. A second configuration would carry the messages meanwhile.", "the provider works again, which is tried from time to time"},
+	{WaitRate, "The configured rate of the provider, per second or per day, is used up for now.", "", ""},
+	{WaitBusy, "All connections that the provider configuration allows are in use.", "", ""},
+	{WaitMemory, "This server has as many bytes of large messages under way as COMMS_MAX_BYTES_IN_FLIGHT allows.", "", ""},
+	{WaitCredentials, "The provider's credentials cannot be read; check the encryption keys.", "Check the encryption keys of this server: the credentials of the provider cannot be opened.", "the credentials can be read"},
+	{WaitOff, "Every provider configuration for it is switched off; switch one on or add another.", "Switch a provider configuration on, or add another.", "a provider configuration is switched on"},
+	{WaitCannotSend, "This version keeps the provider's configuration but cannot send with its type yet; add another configuration, or update the server.", "Add a provider configuration of another type, or update the server.", "there is a configuration that can be sent with"},
+	{WaitAdapter, "This program does not know the provider's type or cannot use its settings.", "Change the configuration, or update the server.", "there is a configuration that can be sent with"},
 }
 
 // WaitText is the sentence of a word; the word itself when it is unknown.
@@ -68,6 +70,16 @@ func Remedy(word string) string {
 	for _, w := range waitReasons {
 		if w.Word == word {
 			return w.Remedy
+		}
+	}
+	return ""
+}
+
+// EndOf is what ends the wait for a word, after "as soon as"; "" when it ends by itself, or is unknown.
+func EndOf(word string) string {
+	for _, w := range waitReasons {
+		if w.Word == word {
+			return w.End
 		}
 	}
 	return ""

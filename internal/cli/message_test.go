@@ -198,7 +198,7 @@ Status  QUEUED
 
 The provider fails too often, does not answer or refuses the account; it is tried again from time to time. Next attempt: 2026-07-03 10:02:00Z (in 2m0s).
 
-An attempt had no answer and was repeated, or will be: the recipient may get it twice.
+An attempt had no answer, and the message is sent again: the recipient may get it twice.
 
 An attempt had no answer: the recipient may have got it all the same.
 

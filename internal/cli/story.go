@@ -54,7 +54,7 @@ func (p *printer) remarks(doc document) string {
 		}
 		b.WriteString("\n")
 	}
-	for _, doubt := range story.Doubts(doc.at("possibleDuplicate") == true, doc.at("mayHaveBeenSent") == true, doc.at("unconfirmed") == true) {
+	for _, doubt := range story.Doubts(doc.str("status"), doc.at("possibleDuplicate") == true, doc.at("mayHaveBeenSent") == true, doc.at("unconfirmed") == true) {
 		b.WriteString("\n" + doubt + "\n")
 	}
 	return b.String()

@@ -1,6 +1,9 @@
 package comm
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Content is what was accepted and never changes: the recipient and what to
 // send. The store keeps it apart from the state, encoded once.
@@ -75,6 +78,19 @@ type State struct {
 	SentAt      Micros
 	DeliveredAt Micros
 	Bytes       int64 // content and files together as accepted, in bytes
+}
+
+// LastStart is the instant after which no attempt of an unfinished message begins, and the cause that ends it then: its own
+// time to live, or horizon after the first attempt of its generation. 0 while that has not begun, since then it waits for as
+// long as it has to.
+func (s *State) LastStart(horizon time.Duration) (Micros, Cause) {
+	switch {
+	case s.ExpiresAt != 0:
+		return s.ExpiresAt, CauseExpired
+	case s.RoundSince != 0:
+		return s.RoundSince.Add(horizon), CauseExhausted
+	}
+	return 0, CauseExhausted
 }
 
 // Flags are facts about a message's life.

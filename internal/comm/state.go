@@ -117,6 +117,9 @@ func Allowed(from, to Status, cause Cause) bool {
 	return false
 }
 
+// SuppressedNow ends the detail of an event that put the recipient on the app's suppression list.
+const SuppressedNow = "; the address is suppressed from now on"
+
 // EndText says in a sentence why a message ended by this cause, for ends that
 // no provider had words for. It is "" for the others.
 func EndText(c Cause) string {

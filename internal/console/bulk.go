@@ -101,7 +101,7 @@ func (v *visit) runBulk() error {
 		return err
 	}
 	b.Done, b.Failed = whole(v.r.PostForm.Get("done")), whole(v.r.PostForm.Get("failed"))
-	d, err := theDeed(v, messageDeeds(), b.Action)
+	d, err := theDeed(v, messageDeeds(v.now()), b.Action)
 	if err != nil {
 		return err
 	}

@@ -8,13 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write testdata/forms.txt again")
 
 // forms are the paths that take forms, as http.ServeMux reads them: of a route that does several things one for each.
 func forms() []string {
-	words := map[string][]string{messagesPath: wordsOf(messageDeeds()), appsPath: wordsOf(appDeeds()), providersPath: wordsOf(providerDeeds()), usersPath: wordsOf(userDeeds()), webhooksPath: wordsOf(endpointDeeds())}
+	words := map[string][]string{messagesPath: wordsOf(messageDeeds(time.Now())), appsPath: wordsOf(appDeeds()), providersPath: wordsOf(providerDeeds()), usersPath: wordsOf(userDeeds()), webhooksPath: wordsOf(endpointDeeds())}
 	var out []string
 	for _, one := range (&Console{}).routes() {
 		if one.method != http.MethodPost {
@@ -95,7 +96,7 @@ func TestDeedsAreWhole(t *testing.T) {
 	areWhole(t, providerDeeds())
 	areWhole(t, userDeeds())
 	areWhole(t, endpointDeeds())
-	areWhole(t, messageDeeds())
+	areWhole(t, messageDeeds(time.Now()))
 }
 
 func areWhole[T any](t *testing.T, all []deed[T]) {

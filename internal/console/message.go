@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/story"
 )
@@ -25,6 +27,7 @@ type messagePage struct {
 	Acts      []deed[*client.AppMessage]
 	HTML      bool // the body is shown in a frame
 	Gone      string
+	Carrier   string // who was called last
 	Metadata  string
 	Posts     []posted // what webhooks were told of it
 	PostsAway bool     // that cannot be read now
@@ -34,6 +37,7 @@ type messagePage struct {
 type call struct {
 	providerCall
 	Page string
+	Code string // "" where the answer begins with it
 }
 
 // providerCall has a name of its own, since Attempt is a field of it.
@@ -42,7 +46,9 @@ type providerCall = client.Attempt
 func callsOf(m *client.AppMessage) []call {
 	out := make([]call, len(m.AttemptLog))
 	for i, a := range m.AttemptLog {
-		out[i].providerCall = a
+		if out[i].providerCall = a; !strings.HasPrefix(a.Detail, a.ErrorCode+":") {
+			out[i].Code = a.ErrorCode
+		}
 		switch a.ConfigLevel {
 		case "APP":
 			out[i].Page = chainOf{&client.App{Slug: m.App.Slug}}.at(a.ConfigID, "")
@@ -60,7 +66,16 @@ func waysOn(m *client.AppMessage) (out []crumb) {
 		listed = listed || slices.Contains([]string{comm.CauseReportFailed.String(), comm.CauseComplaint.String(), comm.CauseBouncedAfterDelivery.String(), comm.CauseProviderRejected.String()}, m.Events[i].Type)
 	}
 	if listed && (m.Status == "SUPPRESSED" || !m.Sandbox) {
-		out = append(out, crumb{"The address on the suppression list", suppressionsPath + "?" + url.Values{"app": {m.App.Slug}, "channel": {m.Channel}, "address": {m.ToAddress}}.Encode()})
+		out = append(out, crumb{"Look the address up on the suppression list", suppressionsPath + "?" + url.Values{"app": {m.App.Slug}, "channel": {m.Channel}, "address": {m.ToAddress}}.Encode()})
+	}
+	if chain.EndOf(m.WaitingFor) != "" || m.WaitingFor == chain.WaitThrottled {
+		switch m.WaitingFor {
+		case chain.WaitAppPaused, chain.WaitQueuePaused:
+			out = append(out, crumb{"The app, where it is switched on and its queue resumed", appsPath + "/" + m.App.ID}, crumb{"Who did it, and when", auditPath + "?" + url.Values{"app": {m.App.Slug}}.Encode()})
+		case chain.WaitHeld:
+		default:
+			out = append(out, crumb{"The app's providers, with what holds each", appsPath + "/" + m.App.ID + "/providers"})
+		}
 	}
 	if m.ProviderName == "sandbox" && m.SentAt != nil {
 		out = append(out, crumb{"The capture in the sandbox inbox", sandboxPath + "/" + url.PathEscape(m.App.Slug) + "/" + m.ID})
@@ -107,7 +122,7 @@ func (v *visit) showMessage() error {
 		return err
 	}
 	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when), Tone: tone(m.Status), HTML: m.Channel == client.Email && m.Body != "",
-		Acts: offered(v, messageDeeds(), m), Gone: gone[m.ContentRemoved]}
+		Acts: offered(v, messageDeeds(v.now()), m), Gone: gone[m.ContentRemoved], Carrier: story.Carrier(&m.Stored)}
 	updates := !m.Final() || recent(m, v.now())
 	p.Live = updates && !v.paused()
 	p.Lines = lines(&m.Stored)
@@ -239,8 +254,14 @@ func (v *visit) frame(markup bool, body, scheme string) error {
 		`<style>:root{color-scheme:`+look+`}body{font-family:system-ui,sans-serif;margin:16px;overflow-wrap:anywhere}pre{white-space:pre-wrap}</style>`+body))
 }
 
-// messageDeeds is the table of what can be done to a message.
-func messageDeeds() []deed[*client.AppMessage] {
+// retryable says that a message can be queued again: it is over, in time and still has its content (comm.RetryVerdict).
+func retryable(m *client.AppMessage, now time.Time) bool {
+	over := m.Status == "FAILED" || m.Status == "CANCELLED"
+	return over && (m.ExpiresAt == nil || now.Before(*m.ExpiresAt)) && (m.ContentRemoved == "" || m.ContentRemoved == "unreadable")
+}
+
+// messageDeeds is the table of what can be done to a message now.
+func messageDeeds(now time.Time) []deed[*client.AppMessage] {
 	return []deed[*client.AppMessage]{
 		{Word: "cancel", Name: "Cancel it", Danger: true, when: func(m *client.AppMessage) bool { return m.Status == "QUEUED" }, title: "Cancel this message?", lead: "It will not be sent.",
 			points: []string{"It is taken out of the queue at once.", "A call of a provider that has begun is not stopped: then the answer decides, and you are told.", "It can be queued again later."},
@@ -251,7 +272,7 @@ func messageDeeds() []deed[*client.AppMessage] {
 				}
 				return err
 			}},
-		{Word: "retry", Name: "Queue it again", when: func(m *client.AppMessage) bool { return m.Status == "FAILED" || m.Status == "CANCELLED" }, title: "Queue this message again?", lead: "It is sent as soon as its turn comes.",
+		{Word: "retry", Name: "Queue it again", when: func(m *client.AppMessage) bool { return retryable(m, now) }, title: "Queue this message again?", lead: "It is sent as soon as its turn comes.",
 			points: []string{"The attempts begin anew, with the provider configurations of now."}, also: func(m *client.AppMessage) []string {
 				if !m.MayHaveBeenSent && !m.PossibleDuplicate {
 					return nil
@@ -289,12 +310,12 @@ func titleWithAddress(m *client.AppMessage) string {
 }
 
 func (v *visit) confirmMessage() error {
-	return confirmDeed(v, messageDeeds(), v.param("action"), v.aMessage)
+	return confirmDeed(v, messageDeeds(v.now()), v.param("action"), v.aMessage)
 }
 
 // changeMessage asks for no more than the act: the API answers what the message is.
 func (v *visit) changeMessage() error {
-	return runDeed(v, messageDeeds(), v.param("action"), func() (*subject[*client.AppMessage], error) {
+	return runDeed(v, messageDeeds(v.now()), v.param("action"), func() (*subject[*client.AppMessage], error) {
 		return &subject[*client.AppMessage]{x: &client.AppMessage{Stored: client.Stored{ID: v.param("id")}}, at: messagesPath + "/" + v.param("id")}, nil
 	})
 }

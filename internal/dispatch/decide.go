@@ -210,14 +210,14 @@ func (p policy) patience(f facts, o store.Outcome) store.Outcome {
 
 // lastDue says whether an attempt at due would come too late, and why.
 func (p policy) lastDue(f facts, due comm.Micros) (comm.Cause, bool) {
-	if x := f.state.ExpiresAt; x != 0 {
-		return comm.CauseExpired, due >= x
+	last, cause := f.state.LastStart(p.horizon)
+	if cause == comm.CauseExpired {
+		return cause, due >= last
 	}
-	since := f.state.RoundSince
-	if since == 0 {
-		since = f.state.UpdatedAt
+	if last == 0 { // its first attempt has begun with its state
+		last = f.state.UpdatedAt.Add(p.horizon)
 	}
-	return comm.CauseExhausted, due > since.Add(p.horizon)
+	return cause, due > last
 }
 
 // released is the clean return of a message whose attempt never began.
@@ -254,8 +254,7 @@ func (f facts) outcome(to comm.Status, cause comm.Cause, code, text string) stor
 	if a := f.result.answer; a != nil {
 		o.Detail = clip(detail(a))
 		if f.suppress() != "" {
-			const note = "; the address is suppressed from now on"
-			o.Detail = comm.Storable(o.Detail, maxDetail-len(note)) + note
+			o.Detail = comm.Storable(o.Detail, maxDetail-len(comm.SuppressedNow)) + comm.SuppressedNow
 		}
 	} else {
 		o.Detail = o.ErrorText

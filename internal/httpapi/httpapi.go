@@ -112,6 +112,8 @@ type Config struct {
 	Suppressions *suppress.Service
 	// Upkeep removes what was kept long enough, and persons who ask for it.
 	Upkeep *upkeep.Service
+	// RetryHorizon is how long a message without a time to live is retried.
+	RetryHorizon time.Duration
 	// Receipts takes what providers report.
 	Receipts Receipts
 	// Metrics is what is served under /metrics [nothing, with 404]; Meter is told of every answer [nobody is].

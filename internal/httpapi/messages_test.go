@@ -141,10 +141,17 @@ func TestMessageHasEveryFieldAndMetadataDigitForDigit(t *testing.T) {
 	got := w.do(one, "GET", "/api/v1/messages/"+id, "", nil)
 	for name := range strings.FieldsSeq(`id channel status toAddress fromAddress subject body templateKey templateVersion providerName providerMessageId
 		errorMessage attempts scheduledAt createdAt sentAt deliveredAt metadata tags lane idempotencyKey events attemptLog errorCode possibleDuplicate
-		waitingFor nextAttemptAt expiresAt segments encoding sandbox updatedAt`) {
+		waitingFor nextAttemptAt retriesUntil expiresAt segments encoding sandbox updatedAt`) {
 		if _, ok := got.body[name]; !ok {
 			t.Errorf("no %s", name)
 		}
+	}
+	if got.body["retriesUntil"] != nil { // it was not tried yet, and waits for as long as it has to
+		t.Errorf("retriesUntil: %v", got.body["retriesUntil"])
+	}
+	short := w.do(one, "GET", "/api/v1/messages/"+w.do(one, "POST", "/api/v1/messages", `{"channel":"EMAIL","to":"ama@example.com","subject":"x","body":"x","ttlSeconds":60}`, nil).str("id"), "", nil)
+	if until := short.str("retriesUntil"); until == "" || until != short.str("expiresAt") {
+		t.Errorf("retriesUntil: %q, expiresAt %q", until, short.str("expiresAt"))
 	}
 	if !strings.Contains(string(got.raw), `"metadata":{"requestId":"REQ-0042","n":9007199254740993}`) {
 		t.Errorf("metadata changed: %s", got.raw)

@@ -66,6 +66,7 @@ type messageItem struct {
 	Unconfirmed       bool         `json:"unconfirmed"`
 	WaitingFor        text         `json:"waitingFor"`
 	NextAttemptAt     instant      `json:"nextAttemptAt"`
+	RetriesUntil      instant      `json:"retriesUntil"`
 	ScheduledAt       instant      `json:"scheduledAt"`
 	ExpiresAt         instant      `json:"expiresAt"`
 	CreatedAt         instant      `json:"createdAt"`
@@ -118,7 +119,8 @@ func removedBy(m *comm.Message) string {
 type waiting struct {
 	reason string
 	until  comm.Micros
-	report bool // it is sent, and its provider's report should have come by now
+	last   comm.Micros // from then on it is not tried any more
+	report bool        // it is sent, and its provider's report should have come by now
 }
 
 // waiting finds out why a message waits. Holds, when not nil, remembers what was read for the units of a list.
@@ -143,7 +145,8 @@ func (a *API) waiting(r *http.Request, app *comm.App, s *comm.State, holds map[c
 		}
 	}
 	reason, until := chain.WaitingFor(s, hold.Reason, hold.Until, a.now())
-	return waiting{reason: reason, until: until}, nil
+	last, _ := s.LastStart(a.cfg.RetryHorizon)
+	return waiting{reason: reason, until: until, last: last}, nil
 }
 
 // foreseen is why the message will wait, where settings tell it before the dispatcher has come to it.
@@ -168,7 +171,7 @@ func newItem(m *comm.Message, w waiting) messageItem {
 		ID: s.ID, Channel: s.Channel.String(), Status: s.Status.String(), ToAddress: text(c.To), FromAddress: text(c.From), Subject: text(c.Subject),
 		TemplateKey: text(c.TemplateKey), TemplateVersion: number(c.TemplateVer), ProviderName: text(s.Provider), ProviderMessageID: text(s.ProviderRef),
 		ErrorCode: text(s.ErrorCode), ErrorMessage: text(s.ErrorMessage()), Attempts: s.Attempts, PossibleDuplicate: s.Flags.Has(comm.PossibleDuplicate),
-		MayHaveBeenSent: s.Status == comm.Failed && s.Flags.Has(comm.UnknownEver), Unconfirmed: w.report, WaitingFor: text(w.reason), NextAttemptAt: instant(w.until),
+		MayHaveBeenSent: s.Status == comm.Failed && s.Flags.Has(comm.UnknownEver), Unconfirmed: w.report, WaitingFor: text(w.reason), NextAttemptAt: instant(w.until), RetriesUntil: instant(w.last),
 		ScheduledAt: instant(s.ScheduledAt), ExpiresAt: instant(s.ExpiresAt), CreatedAt: instant(s.CreatedAt), UpdatedAt: instant(s.UpdatedAt),
 		SentAt: instant(s.SentAt), DeliveredAt: instant(s.DeliveredAt), Metadata: c.Metadata, Tags: c.Tags, Lane: s.Lane.String(),
 		Sandbox: s.Mode == comm.Sandbox, Segments: number(c.Segments), Encoding: text(c.Encoding), IdempotencyKey: text(c.IdempotencyKey),

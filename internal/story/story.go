@@ -27,12 +27,12 @@ type Story struct {
 
 // Tell tells a message's story at now. when writes an instant for its reader, such as "2 minutes from now".
 func Tell(m *client.Stored, when func(time.Time) string) Story {
-	s := Story{Doubts: Doubts(m.PossibleDuplicate, m.MayHaveBeenSent, m.Unconfirmed)}
+	s := Story{Doubts: Doubts(m.Status, m.PossibleDuplicate, m.MayHaveBeenSent, m.Unconfirmed)}
 	switch m.Status {
 	case "QUEUED":
 		queued(&s, m, when)
 	case "SENDING":
-		s.Happened = "It is being handed to " + carrier(m.ProviderName) + " at this moment."
+		s.Happened = "It is being handed to " + Carrier(m) + " at this moment."
 		s.Next = "What the provider answers decides. If this server stops meanwhile, the outcome counts as unknown, and the app's rule for that decides."
 	case "SENT":
 		sent(&s, m)
@@ -53,7 +53,25 @@ func Tell(m *client.Stored, when func(time.Time) string) Story {
 	return s
 }
 
-func carrier(name string) string {
+// Carrier is who was called last: by the name of its configuration, which says more than the type of provider.
+func Carrier(m *client.Stored) string {
+	for i := range slices.Backward(m.AttemptLog) {
+		if a := &m.AttemptLog[i]; a.Provider == m.ProviderName {
+			return caller(a)
+		}
+	}
+	return kind(m.ProviderName)
+}
+
+// caller is whom an attempt called.
+func caller(a *client.Attempt) string {
+	if a.ConfigName != "" {
+		return a.ConfigName
+	}
+	return kind(a.Provider)
+}
+
+func kind(name string) string {
 	switch name {
 	case "":
 		return "the provider"
@@ -71,35 +89,40 @@ func queued(s *Story, m *client.Stored, when func(time.Time) string) {
 	case m.Attempts == 0 || last == nil:
 		s.Happened = "It is accepted and stored, and waits to be sent. " + reason(m.WaitingFor)
 	case last.Outcome == "unknown":
-		s.Happened = "The last attempt, with " + carrier(last.Provider) + ", had no clear answer, and the message waits to be tried again. " + reason(m.WaitingFor)
+		s.Happened = "The latest attempt, with " + caller(last) + ", had no clear answer, and the message waits to be tried again. " + reason(m.WaitingFor)
 	default:
-		s.Happened = "The last attempt, with " + carrier(last.Provider) + ", failed, and the message waits to be tried again. " + reason(m.WaitingFor)
+		s.Happened = "The latest attempt, with " + caller(last) + ", failed, and the message waits to be tried again. " + reason(m.WaitingFor)
 	}
 	s.Happened = strings.TrimSpace(s.Happened)
 	if last != nil && m.Attempts > 0 {
 		s.Why = last.Detail
 	}
 	s.Do = chain.Remedy(m.WaitingFor)
-	waits := s.Do != "" // for somebody, and not for a time
+	until := chain.EndOf(m.WaitingFor) // of what it waits for, where that is somebody and not a time
 	if last != nil && m.WaitingFor == chain.WaitRetry {
 		s.Do = provider.Remedy(last.ErrorCode)
 	}
 	switch {
 	case m.NextAttemptAt != nil && m.WaitingFor == chain.WaitSchedule:
 		s.Next = "It is sent " + when(*m.NextAttemptAt) + ", at its scheduled time."
+	case m.NextAttemptAt != nil && m.Attempts == 0:
+		s.Next = "The first attempt starts " + when(*m.NextAttemptAt) + "."
 	case m.NextAttemptAt != nil:
 		s.Next = "The next attempt starts " + when(*m.NextAttemptAt) + "."
 	case m.WaitingFor == chain.WaitHeld:
 		s.Next = "It waits until the server is released. Whoever does that says whether what may have been sent already is sent again."
-	case waits:
-		s.Next = "It waits, and is sent as soon as the reason is gone."
+	case until != "":
+		s.Next = "It waits, and is sent as soon as " + until + "."
 	default:
 		s.Next = "It is sent as soon as its turn comes."
 	}
-	if m.ExpiresAt != nil {
+	switch {
+	case m.ExpiresAt != nil:
 		s.Next += " If it is not sent by its time to live, which ends " + when(*m.ExpiresAt) + ", it fails as expired."
-	} else if m.Attempts > 0 {
-		s.Next += " Attempts go on with growing pauses until the time for retries is over; then it fails as exhausted."
+	case m.RetriesUntil != nil:
+		s.Next += " Attempts go on with growing pauses until the time for retries is over, " + when(*m.RetriesUntil) + "; then it fails as exhausted."
+	case m.Attempts == 0 && m.WaitingFor != chain.WaitSchedule:
+		s.Next += " It has no time to live, and waits for as long as it has to."
 	}
 }
 
@@ -127,8 +150,11 @@ func delivered(s *Story, m *client.Stored) {
 	if complained(s, m) {
 		return
 	}
-	s.Happened = "It arrived: " + carrier(m.ProviderName) + " reported the delivery."
-	s.Next = "Nothing more. A complaint of the recipient would still be written down here."
+	s.Happened = "It arrived: " + Carrier(m) + " reported the delivery."
+	s.Next = "Nothing more."
+	if m.Channel != client.SMS {
+		s.Next += " A complaint of the recipient would still be written down here."
+	}
 }
 
 // complained tells of a complaint, if there was one: whoever complains has it.
@@ -154,23 +180,27 @@ func sent(s *Story, m *client.Stored) {
 		}
 		return
 	}
-	s.Happened = "Handed over: " + carrier(m.ProviderName) + " took it. That is no proof yet that it arrived."
+	s.Happened = "Handed over: " + Carrier(m) + " took it. That is no proof yet that it arrived."
+	if last := lastFailure(m); last != nil && last.Outcome != "unknown" && caller(last) != Carrier(m) {
+		s.Happened = "Handed over: " + Carrier(m) + " took it, after " + caller(last) + " had not. That is no proof yet that it arrived."
+		s.Why = last.Detail
+	}
 	s.Next = "When the provider reports what became of it, it turns to delivered or failed. Without reports it stays as it is."
 	if m.Unconfirmed {
-		s.Do = "Look it up with the provider by the reference below, and check that the callback URL is registered there."
+		s.Do = "Look it up with the provider by the reference below, and check that the callback URL, which stands on the page of the provider's configuration, is registered there."
 	}
 }
 
 // ends are the causes by which a message fails, with what happened and what can be done.
 var ends = map[comm.Cause]struct{ happened, do string }{
-	comm.CauseExpired:          {"It was not sent in time: its time to live had passed first.", "Send a new message if it still matters; an expired one cannot be queued again."},
+	comm.CauseExpired:          {"It was not sent in time: its time to live was over before another attempt could start.", "Send a new message if it still matters; an expired one cannot be queued again."},
 	comm.CauseContentGone:      {"It could not be sent, since its content had been removed by then.", "Send a new message."},
 	comm.CauseOutcomeUnknown:   {"A provider was called and gave no clear answer. The app's rule is not to try again then, so that nobody gets it twice.", "Look it up with the provider. Queue it again if it did not arrive."},
 	comm.CauseNoProvider:       {"The app is live, and there is no provider configuration to send it with.", "Add a provider configuration, then queue it again."},
 	comm.CauseExhausted:        {"Every attempt failed until the time for retries was over.", "Read the attempts below. Queue it again once the provider works."},
 	comm.CauseInternalError:    {"This server could not send it: the message or its provider made the attempt fail in a way that it cannot mend.", "Look for its id in the server's log."},
 	comm.CauseProviderRejected: {"The provider refused it for good.", "Read the provider's words. Correct the address or the content and send a new message, or queue this one again when the cause is gone."},
-	comm.CauseReportFailed:     {"The provider took it, and reported later that it did not arrive.", "Check the address. A hard bounce has also put it on the suppression list."},
+	comm.CauseReportFailed:     {"The provider took it, and reported later that it did not arrive.", "Check the address. If it bounced for good it is on the suppression list now, and has to be taken off before anything is sent to it again."},
 }
 
 func failed(s *Story, m *client.Stored) {
@@ -183,8 +213,12 @@ func failed(s *Story, m *client.Stored) {
 		cause, known := comm.ParseCause(m.Events[i].Type)
 		if end, told := ends[cause]; known && told {
 			s.Happened, s.Do = end.happened, end.do
-			if name := m.Events[i].Provider; name != "" && strings.HasPrefix(s.Happened, "The provider") {
-				s.Happened = strings.Replace(s.Happened, "The provider", Capital(carrier(name)), 1)
+			if m.Events[i].Provider != "" && strings.HasPrefix(s.Happened, "The provider") {
+				s.Happened = strings.Replace(s.Happened, "The provider", Capital(callerOf(m, &m.Events[i])), 1)
+			}
+			if strings.HasSuffix(m.Events[i].Detail, comm.SuppressedNow) {
+				s.Next = "Nothing more is tried by itself, and nothing is sent to the address as long as it is on the app's suppression list, where this put it."
+				s.Do = "Correct the address and send a new message. If the address is right after all, take it off the list, then queue this one again."
 			}
 			if s.Why == comm.EndText(cause) {
 				s.Why = "" // it says the same
@@ -203,6 +237,16 @@ func failed(s *Story, m *client.Stored) {
 	}
 }
 
+// callerOf is whom the attempt of an event called.
+func callerOf(m *client.Stored, e *client.Event) string {
+	for i := range m.AttemptLog {
+		if a := &m.AttemptLog[i]; a.Attempt == e.Attempt && a.Provider == e.Provider {
+			return caller(a)
+		}
+	}
+	return kind(e.Provider)
+}
+
 // Capital begins a sentence with s.
 func Capital(s string) string {
 	if s == "" {
@@ -212,10 +256,13 @@ func Capital(s string) string {
 }
 
 // Doubts are the sentences for what nobody can tell of a message.
-func Doubts(possibleDuplicate, mayHaveBeenSent, unconfirmed bool) []string {
+func Doubts(status string, possibleDuplicate, mayHaveBeenSent, unconfirmed bool) []string {
 	var out []string
-	if possibleDuplicate {
-		out = append(out, "An attempt had no answer and was repeated, or will be: the recipient may get it twice.")
+	switch {
+	case possibleDuplicate && status == comm.Queued.String():
+		out = append(out, "An attempt had no answer, and the message is sent again: the recipient may get it twice.")
+	case possibleDuplicate:
+		out = append(out, "An attempt had no answer, and the message was sent again: the recipient may get it twice.")
 	}
 	if mayHaveBeenSent {
 		out = append(out, "An attempt had no answer: the recipient may have got it all the same.")

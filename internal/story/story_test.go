@@ -28,7 +28,11 @@ func staged() map[string]struct {
 			Events: []client.Event{{Type: "accepted", To: "QUEUED"}, {Type: cause.String(), From: "SENDING", To: "FAILED", Provider: "smtp"}}}
 	}
 	waits := func(word string, next *time.Time, log []client.Attempt) client.Stored {
-		return client.Stored{Status: "QUEUED", WaitingFor: word, NextAttemptAt: next, Attempts: len(log), AttemptLog: log}
+		s := client.Stored{Status: "QUEUED", WaitingFor: word, NextAttemptAt: next, Attempts: len(log), AttemptLog: log}
+		if len(log) > 0 {
+			s.RetriesUntil = &at
+		}
+		return s
 	}
 	type row = struct {
 		m                       client.Stored
@@ -49,29 +53,39 @@ func staged() map[string]struct {
 	}
 	given := failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted))
 	given.AttemptLog = after(provider.Account, "API key is invalid").AttemptLog
+	relays := []client.Attempt{{Attempt: 1, Provider: "smtp", ConfigName: "Main relay", Outcome: "failed", Detail: "no connection"}, {Attempt: 2, Provider: "smtp", ConfigName: "Spare relay", Outcome: "accepted"}}
+	taken := client.Stored{Status: "SENT", ProviderName: "smtp", Attempts: 2, AttemptLog: relays}
+	bounced := failed(comm.CauseProviderRejected, "550 no such user")
+	bounced.Events[1].Detail = "550 no such user" + comm.SuppressedNow
+	again := client.Stored{Status: "SENT", ProviderName: "resend", PossibleDuplicate: true, AttemptLog: []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "unknown", Detail: "cut off"}, {Attempt: 2, Provider: "resend", Outcome: "accepted"}}}
 	return map[string]row{
+		"failed over":                {taken, "Spare relay took it, after Main relay had not", "no connection", "Without reports", "", 0},
+		"sent again":                 {again, "Handed over: resend took it. That", "", "Without reports", "", 1},
+		"refused and suppressed":     {bounced, "The mail server refused it for good", "550 no such user", "as long as it is on the app's suppression list", "take it off the list", 0},
+		"never tried, throttled":     {waits(chain.WaitThrottled, &at, nil), "asked us to slow down", "", "The first attempt starts at noon", "", 0},
+		"a text that arrived":        {client.Stored{Status: "DELIVERED", Channel: client.SMS, ProviderName: "arkesel"}, "arkesel reported the delivery", "", "Nothing more.", "", 0},
 		"refused for good":           {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
 		"retries exhausted":          {failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted)), "time for retries was over", "451 busy", "Nothing more is tried", "once the provider works", 0},
-		"expired":                    {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live had passed", "451 busy", "Nothing more is tried", "cannot be queued again", 0},
+		"expired":                    {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live was over before another attempt", "451 busy", "Nothing more is tried", "cannot be queued again", 0},
 		"outcome unknown":            {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "Look it up with the provider", 1},
 		"no provider":                {failed(comm.CauseNoProvider, comm.EndText(comm.CauseNoProvider)), "no provider configuration", "451 busy", "Nothing more is tried", "Add a provider", 0},
 		"content gone":               {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
 		"broken inside":              {failed(comm.CauseInternalError, ""), "This server could not send it", "451 busy", "Nothing more is tried", "server's log", 0},
 		"bounced":                    {failed(comm.CauseReportFailed, "mailbox is full"), "did not arrive", "mailbox is full", "Nothing more is tried", "Check the address", 0},
 		"suppressed":                 {client.Stored{Status: "SUPPRESSED"}, "on the app's suppression list", "", "Nothing more", "take the address off", 0},
-		"waits for a retry":          {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "last attempt, with the mail server, failed", "451 busy", "The next attempt starts at noon. Attempts go on", "", 0},
+		"waits for a retry":          {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "latest attempt, with the mail server, failed", "451 busy", "until the time for retries is over, at noon; then it fails as exhausted", "", 0},
 		"retried after no answer":    {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
-		"account refused":            {after(provider.Account, "API key is invalid"), "last attempt, with resend, failed", "API key is invalid", "The next attempt starts at noon", "Check the key, the balance and the permissions", 0},
+		"account refused":            {after(provider.Account, "API key is invalid"), "latest attempt, with resend, failed", "API key is invalid", "The next attempt starts at noon", "Check the key, the balance and the permissions", 0},
 		"account refused to the end": {given, "time for retries was over", "API key is invalid", "Nothing more is tried", "Check the key, the balance and the permissions", 0},
-		"down for now":               {after(provider.Transient, "no connection"), "last attempt, with resend, failed", "no connection", "The next attempt starts at noon", "second one would carry", 0},
-		"throttled":                  {after(provider.RateLimited, "slow down"), "last attempt, with resend, failed", "slow down", "The next attempt starts at noon", "ratePerSecond", 0},
-		"no clear answer":            {after(provider.Ambiguous, "cut off"), "last attempt, with resend, failed", "cut off", "The next attempt starts at noon", "Cancel it if nobody may get it twice", 0},
-		"not this provider's":        {after(provider.PermanentHere, "unknown sender"), "last attempt, with resend, failed", "unknown sender", "The next attempt starts at noon", "another configuration", 0},
+		"down for now":               {after(provider.Transient, "no connection"), "latest attempt, with resend, failed", "no connection", "The next attempt starts at noon", "second configuration would carry", 0},
+		"throttled":                  {after(provider.RateLimited, "slow down"), "latest attempt, with resend, failed", "slow down", "The next attempt starts at noon", "ratePerSecond", 0},
+		"no clear answer":            {after(provider.Ambiguous, "cut off"), "latest attempt, with resend, failed", "cut off", "The next attempt starts at noon", "Cancel it if nobody may get it twice", 0},
+		"not this provider's":        {after(provider.PermanentHere, "unknown sender"), "latest attempt, with resend, failed", "unknown sender", "The next attempt starts at noon", "another configuration", 0},
 		"complained":                 {complained, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
 		"complained, and no report of its delivery": {unproved, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
-		"provider down":          {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the reason is gone", "second configuration", 0},
-		"app off":                {waits(chain.WaitAppPaused, nil, nil), "switched off", "", "as soon as the reason is gone", "Switch the app on", 0},
-		"credentials unreadable": {waits(chain.WaitCredentials, nil, nil), "credentials cannot be read", "", "as soon as the reason is gone", "encryption keys", 0},
+		"provider down":          {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the provider works again", "second configuration", 0},
+		"app off":                {waits(chain.WaitAppPaused, nil, nil), "switched off", "", "as soon as the app is switched on. It has no time to live", "Switch the app on", 0},
+		"credentials unreadable": {waits(chain.WaitCredentials, nil, nil), "credentials cannot be read", "", "as soon as the credentials can be read", "encryption keys", 0},
 		"scheduled":              {waits(chain.WaitSchedule, &at, nil), "scheduled time", "", "It is sent at noon, at its scheduled time", "", 0},
 		"waits its turn":         {waits(chain.WaitTurn, nil, nil), "waits for its turn", "", "as soon as its turn comes", "", 0},
 		"expires while it waits": {expiring, "waits to be tried again", "451 busy", "it fails as expired", "", 0},

@@ -29,8 +29,12 @@ func CauseText(c comm.Cause) string {
 		return "expired before it could be sent"
 	case comm.CauseSuppressed:
 		return "not sent: the address is on the suppression list"
-	case comm.CauseCancelled, comm.CauseCancelledBeforeStart, comm.CauseCancelledAfterCleanFailure:
-		return "cancelled"
+	case comm.CauseCancelled:
+		return "taken out of the queue on request"
+	case comm.CauseCancelledBeforeStart:
+		return "cancelled before the call began"
+	case comm.CauseCancelledAfterCleanFailure:
+		return "cancelled, since the call under way was not taken"
 	case comm.CauseCancelRequested:
 		return "to be cancelled when the call under way has ended"
 	case comm.CauseNoProvider:
