@@ -206,7 +206,9 @@ func lines(m *client.Stored) []storyLine {
 	for i := range events {
 		e := &events[i]
 		line := storyLine{At: e.At, Provider: e.Provider, Config: named[e.Attempt], Tone: "quiet"}
-		line.Words, line.Detail = story.Line(e)
+		if line.Words, line.Detail = story.Line(e); line.Detail == line.Config {
+			line.Detail = "" // it stands beside the words
+		}
 		if e.To != "" && e.To != e.From {
 			line.To, line.Tone = e.To, tone(e.To)
 		}

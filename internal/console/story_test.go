@@ -77,3 +77,13 @@ func TestTextIsShownAsItIsSent(t *testing.T) {
 	_, _, draft := post(t, c, templatesPath+"/shop/draft", url.Values{"channel": {"EMAIL"}, "subject": {"Hi"}, "body": {`<p>Dear {{name}},</p><p>see <a href="https://example.com/x">this</a></p>`}, "values": {"name = Ama"}, "as": {"text"}})
 	holds(t, draft, made)
 }
+
+// TestTheTimelineNamesAConfigurationOnce: an attempt's start has its name as its detail.
+func TestTheTimelineNamesAConfigurationOnce(t *testing.T) {
+	t.Parallel()
+	page := messageOf(t, &fakeAPI{answers: full()}, `"channel":"EMAIL","status":"SENDING","events":[{"sequence":1,"type":"attempt_started","attempt":1,"provider":"smtp","detail":"Main relay","at":"2026-07-03T09:00:00Z"}],
+		"attemptLog":[{"attempt":1,"provider":"smtp","configName":"Main relay","startedAt":"2026-07-03T09:00:00Z","outcome":"running"}]`)
+	if n := strings.Count(page, "(Main relay)"); n != 1 || strings.Contains(page, `<p class="tl-detail">Main relay</p>`) {
+		t.Errorf("it is named %d times beside the words, or below them too", n)
+	}
+}

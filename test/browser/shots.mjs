@@ -6,17 +6,50 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ask } from "./api.mjs";
 import { contextOf, launch, settings, signIn } from "./browser.mjs";
 import { settle, watch } from "./watch.mjs";
 
 const world = JSON.parse(readFileSync(process.env.STAGED_WORLD, "utf8"));
 const message = (story) => "/console/messages/" + world.stories.find((s) => s.name === story).message;
 
+// mail is what the inbox and the editor show: plain enough for every mail program, as an order's confirmation is.
+const mail = (name, order) => `<div style="max-width:480px;margin:0 auto;font-family:sans-serif">
+<h1 style="font-size:22px">Your order has left</h1>
+<p>Dear ${name},</p>
+<p>your parcel <strong>${order}</strong> is with the courier
+and reaches you tomorrow between 9 and 12.</p>
+<p><a href="https://market.example/orders"
+ style="display:inline-block;padding:10px 16px;border-radius:6px;background:#0b6b53;color:#fff;text-decoration:none">Follow the parcel</a></p>
+<p style="color:#666;font-size:13px">Market Street, 12 Harbour Road</p>
+</div>`;
+
+async function captured() {
+  await ask(world, "/api/v1/messages", "workshop", { channel: "EMAIL", to: "ama@workshop.example", subject: "Your order 4711 has left", body: mail("Ama", "4711"), attachments: [{ filename: "invoice-4711.pdf", contentType: "application/pdf", content: "JVBERi0xLjQK" }] });
+  await ask(world, "/api/v1/sandbox/messages/wait?timeout=40&to=ama@workshop.example", "workshop");
+  const found = await ask(world, "/api/v1/sandbox/messages?channel=EMAIL", "workshop");
+  return `/console/sandbox/workshop/${found.data[0].id}`;
+}
+
+let written;
+async function template() {
+  written ??= await ask(world, "/api/v1/templates", "market", { key: "order-shipped", channel: "EMAIL", name: "Order shipped", subject: "Your order {{reference}} has left", body: mail("{{name}}", "{{reference}}") });
+  return `/console/templates/market/${written.id}`;
+}
+
+async function drafted(page) {
+  await page.locator("textarea[name=values]").fill("name = Ama\nreference = 4711");
+  await page.frameLocator("iframe[name=draft]").getByText("Dear Ama,").waitFor();
+}
+
 // shots are the pages, each with the settings that it is shown in, and what is done on it first.
 const shots = [
   { name: "overview", path: "/console", in: ["desktop-light", "desktop-dark", "phone-dark"] },
   { name: "messages", path: "/console/messages", in: ["phone-dark"] },
   { name: "story", path: message("failed-over"), in: ["desktop-light", "desktop-dark", "phone-light"] },
+  { name: "chain", path: "/console/providers?app=clinic", in: ["desktop-light"] },
+  { name: "inbox", path: captured, in: ["desktop-light", "phone-light"] },
+  { name: "editor", path: template, act: drafted, in: ["desktop-dark"] },
   { name: "docs", path: "/docs/guide/quickstart", in: ["desktop-light"], signedOut: true },
 ];
 
@@ -44,8 +77,9 @@ for (const setting of settings) {
     const context = await contextOf(browser, setting, shot.signedOut ? undefined : state);
     const page = await context.newPage();
     const seen = await watch(page, world.base);
-    const answer = await page.goto(world.base + shot.path);
-    if (!answer.ok()) throw new Error(`${shot.path} is answered ${answer.status()}`);
+    const at = typeof shot.path === "function" ? await shot.path() : shot.path;
+    const answer = await page.goto(world.base + at);
+    if (!answer.ok()) throw new Error(`${at} is answered ${answer.status()}`);
     await shot.act?.(page, world);
     await settle(page, seen);
     const path = `${folder}/${shot.name}-${setting.name}.png`;
