@@ -73,9 +73,13 @@ type Console struct {
 	cross  *http.CrossOriginProtection
 	large  chan struct{} // a place for each captured mail that is in memory
 	tests  presses[*tried]
+	bulks  presses[*bulk]
+
+	bulkTime time.Duration // how long a step of an act on many messages goes on
 }
 
-// pressesKept is how many test messages of providers are remembered, so that none is sent twice by one press.
+// pressesKept is how many test messages of providers, and how many steps of acts on many messages, are remembered, so that none is
+// done twice by one press.
 const pressesKept = 500
 
 // largeMails is how many captured mails are in memory at once: each is up to 10 MiB, with its attachments unpacked twice that.
@@ -89,7 +93,7 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: httpserver.OwnSite(cfg.PublicURL), large: make(chan struct{}, largeMails), tests: presses[*tried]{most: pressesKept}}
+	c := &Console{cfg: cfg, inside: newInside(cfg.API), cross: httpserver.OwnSite(cfg.PublicURL), large: make(chan struct{}, largeMails), tests: presses[*tried]{most: pressesKept}, bulks: presses[*bulk]{most: pressesKept}, bulkTime: bulkTime}
 	c.files, c.pages = sync.OnceValues(readFiles), sync.OnceValues(c.readPages)
 	c.table = c.routes()
 	c.routed = c.handler()

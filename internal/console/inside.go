@@ -16,8 +16,9 @@ import (
 // inside is the way to the API: a http.RoundTripper that calls its handler in this process. A request that it makes
 // is the browser's own to the API: the same cookie, origin and address, so that the API judges who is asking.
 type inside struct {
-	api  http.Handler
-	http *http.Client
+	api     http.Handler
+	http    *http.Client
+	cookies sync.Mutex // a visit may make several calls at once
 }
 
 // origin is a base that no host has: nothing is sent to it.
@@ -89,8 +90,12 @@ func (in *inside) RoundTrip(out *http.Request) (*http.Response, error) {
 	if w.failed != nil {
 		return nil, w.failed
 	}
-	for _, cookie := range w.header.Values("Set-Cookie") {
-		v.w.Header().Add("Set-Cookie", cookie)
+	if cookies := w.header.Values("Set-Cookie"); len(cookies) > 0 {
+		in.cookies.Lock()
+		for _, cookie := range cookies {
+			v.w.Header().Add("Set-Cookie", cookie)
+		}
+		in.cookies.Unlock()
 	}
 	return &http.Response{Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: w.header, Body: &answerBody{reader, cancel}, ContentLength: -1, Request: out}, nil

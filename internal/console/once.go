@@ -17,9 +17,12 @@ const pressKey = "press"
 // renew gives the form a name of its own, for one more press.
 func (f *form) renew() *form {
 	f.Hidden = slices.DeleteFunc(f.Hidden, func(h hidden) bool { return h.Name == pressKey })
-	f.Hidden = append(f.Hidden, hidden{pressKey, "console-" + rand.Text()})
+	f.Hidden = append(f.Hidden, hidden{pressKey, newPress()})
 	return f
 }
+
+// newPress names one showing of a form.
+func newPress() string { return "console-" + rand.Text() }
 
 // sentAlready says above a form that it was sent before with other entries, and makes it one that can be sent again.
 func (f *form) sentAlready(err error) {

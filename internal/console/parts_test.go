@@ -235,7 +235,7 @@ func TestActs(t *testing.T) {
 		{appsPath + "/shop/keys/c00000000000000000000002a/rotate", url.Values{"overlap": {"3600"}}, "POST /api/admin/apps/a/keys/c00000000000000000000002a/rotate ", `{"overlapSeconds":3600}`, "", "cs_test_of-a-test"},
 		{appsPath + "/shop/keys/c00000000000000000000002a/revoke", url.Values{}, "DELETE /api/admin/apps/a/keys/c00000000000000000000002a ", "", appsPath + "/shop", ""},
 		{messagesPath + "/c00000000000000000000001a/retry", url.Values{}, "PATCH /api/admin/messages/c00000000000000000000001a ", `{"action":"RETRY"}`, messagesPath + "/c00000000000000000000001a", ""},
-		{messagesPath + "/bulk", url.Values{"action": {"retry"}, "status": {"FAILED"}, "until": {"2026-07-03T09:00:00Z"}}, "PATCH /api/admin/messages/c00000000000000000000001a ", `{"action":"RETRY"}`, messagesPath + "?status=FAILED", ""},
+		{messagesPath + "/bulk", url.Values{"action": {"retry"}, "status": {"FAILED"}, "until": {"2026-07-03T09:00:00Z"}, "press": {"a"}, "confirm": {everyApp}}, "PATCH /api/admin/messages/c00000000000000000000001a ", `{"action":"RETRY"}`, messagesPath + "?status=FAILED", ""},
 	} {
 		answers := full()
 		for _, key := range []string{"POST /api/admin/apps", "POST /api/admin/apps/a/keys", "POST /api/admin/apps/a/keys/c00000000000000000000002a/*"} {
@@ -261,43 +261,6 @@ func TestActs(t *testing.T) {
 		}
 		if tc.at == "" && (w.Code != http.StatusOK || !strings.Contains(w.Body.String(), tc.says)) {
 			t.Errorf("%s: %d %.2000s", tc.path, w.Code, w.Body)
-		}
-	}
-}
-
-// TestBulk walks all pages that it may, counts what the API refuses, and offers the rest again.
-func TestBulk(t *testing.T) {
-	t.Parallel()
-	pages, changed := 0, 0
-	c := open(t, &fakeAPI{})
-	fake := &fakeAPI{role: "OPERATOR"}
-	c.inside = newInside(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Method == "GET" && r.URL.Path == "/api/admin/messages":
-			pages++
-			if got := r.URL.Query().Get("createdBefore"); got != "2026-07-03T09:00:00Z" {
-				t.Errorf("it looked until %s", got)
-			}
-			_, _ = io.WriteString(w, `{"data":[{"id":"c1"},{"id":"c2"}],"nextCursor":"n`+fmt.Sprint(pages)+`"}`)
-		case r.Method == "PATCH":
-			if changed++; changed%2 == 0 {
-				w.WriteHeader(http.StatusConflict)
-				_, _ = io.WriteString(w, `{"error":"Too late.","details":{"code":"invalid_state"}}`)
-				return
-			}
-			_, _ = io.WriteString(w, `{}`)
-		default:
-			fake.ServeHTTP(w, r)
-		}
-	}))
-	w := ask(c, "POST", messagesPath+"/bulk", url.Values{"_token": {token(t, c)}, "action": {"cancel"}, "status": {"QUEUED"}, "until": {"2026-07-03T09:00:00Z"}, "done": {"10"}})
-	body := w.Body.String()
-	if pages != bulkPages+1 || changed != 2*bulkPages {
-		t.Errorf("%d pages, %d changes", pages, changed)
-	}
-	for _, want := range []string{"15 messages cancelled, 5 refused", "c2: Too late.", `name="cursor" value="n5"`, `name="done" value="15"`, "More than 2 messages"} {
-		if !strings.Contains(body, want) {
-			t.Errorf("%q is missing in %s", want, body)
 		}
 	}
 }

@@ -25,6 +25,18 @@ const listed = (make, status) => async (world) => {
   return made;
 };
 
+// crowd is an app with more messages that wait than a step of an act on many takes, and so many that a word has to be typed.
+const crowded = 520;
+async function crowd(world) {
+  const made = await app(world);
+  const messages = Array.from({ length: crowded }, (_, n) => ({ channel: "SMS", to: String(233241000000 + n), body: "Your order is ready.", scheduledAt: tomorrow(), idempotencyKey: `${made.slug}-${n}` }));
+  const { data } = await ask(world, "/api/v1/messages/batch", made.slug, { messages });
+  return { ...made, message: data[0].id };
+}
+
+// nothingWaits says whether nothing of the app waits any more.
+const nothingWaits = async (w, made) => (await ask(w, `/api/admin/messages?app=${made.slug}&status=QUEUED`)).data.length === 0;
+
 const story = (made) => `/messages/${made.message}`;
 
 export const messages = () => [
@@ -53,6 +65,38 @@ export const messages = () => [
     },
     says: "1 message is queued again.",
     then: async (w, made) => (await statusOf(w, made)) !== "CANCELLED",
+  },
+  {
+    name: "messages cancelled in bulk, a crowd by itself",
+    refused: true,
+    make: listed(crowd, "QUEUED"),
+    at: (made) => `/messages?status=QUEUED&app=${made.slug}`,
+    async does({ press, send, refused, undone, page: p, made }) {
+      await press("Cancel all that is found");
+      await p.getByText(`${crowded} messages of the app ${made.slug} will be cancelled.`).waitFor();
+      await refused({ confirm: "everything" }, "Cancel them", "Nothing was changed");
+      await undone("although the wrong word was typed");
+      await send({ confirm: made.slug }, "Cancel them");
+    },
+    says: `${crowded} messages are cancelled.`,
+    then: nothingWaits,
+  },
+  {
+    name: "messages cancelled in bulk, a crowd by hand",
+    blind: true,
+    make: listed(crowd, "QUEUED"),
+    at: (made) => `/messages?status=QUEUED&app=${made.slug}`,
+    async does({ press, send, undone, page: p, made, named }) {
+      await press("Cancel all that is found");
+      await send({ confirm: made.slug }, "Cancel them");
+      await p.getByText(new RegExp(`messages? (is|are) cancelled so far, of ${crowded}\\.`)).waitFor();
+      await press("Stop");
+      await p.getByText("You stopped it.").waitFor();
+      await undone("although it was stopped");
+      while (await named("Go on").count()) await press("Go on");
+    },
+    says: `${crowded} messages are cancelled.`,
+    then: nothingWaits,
   },
   {
     name: "queue cleared",
