@@ -182,54 +182,6 @@ func (v *visit) listProviders() error {
 	return v.show("providers", page{Title: "Providers", Data: p})
 }
 
-// apart is the distance between two priorities that the console sets.
-const apart = 10
-
-// orderProviders sets the order of a channel's configurations: order names their ids, and up or down the one that moves by a place.
-func (v *visit) orderProviders() error {
-	o, err := v.theChain()
-	if err != nil {
-		return err
-	}
-	all, err := v.configs(o)
-	if err != nil {
-		return err
-	}
-	in, back := v.r.PostForm, providersPath+o.Query()
-	order := moved(strings.Fields(in.Get("order")), in.Get("up"), in.Get("down"))
-	known := map[string]*client.Provider{}
-	for i := range all {
-		known[all[i].ID] = &all[i]
-	}
-	for _, id := range order {
-		if known[id] == nil {
-			v.leaveToast(toast{Text: "The chain was changed meanwhile. Look at it again.", Bad: true})
-			v.redirect(back)
-			return nil
-		}
-	}
-	for i, id := range order {
-		if known[id].Priority == (i+1)*apart {
-			continue
-		}
-		if err := send(v, o.slug(), http.MethodPatch, o.api()+"/"+client.Escape(id), map[string]any{"priority": (i + 1) * apart}, nil); err != nil {
-			return v.undone(back, err)
-		}
-	}
-	return v.done(back, "The order is changed. Messages that start from now on go by it.")
-}
-
-// moved puts an id one place up or down.
-func moved(order []string, up, down string) []string {
-	if at := slices.Index(order, up); at > 0 {
-		order[at-1], order[at] = order[at], order[at-1]
-	}
-	if at := slices.Index(order, down); at >= 0 && at < len(order)-1 {
-		order[at+1], order[at] = order[at], order[at+1]
-	}
-	return order
-}
-
 // limitFields are what every type has besides its own fields.
 func limitFields(p *client.Provider) []field {
 	count := func(n int) string {

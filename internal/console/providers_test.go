@@ -1,11 +1,16 @@
 package console
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/commserver/commserver/client"
 )
 
 const (
@@ -29,17 +34,98 @@ func chainAPI() *fakeAPI {
 	return api
 }
 
+// orderAPI is a chain whose configurations stand in the order of their priorities. meanwhile happens at each change, if it is set;
+// what it answers other than "" is the answer.
+type orderAPI struct {
+	*fakeAPI
+	chain     []client.Provider
+	meanwhile func(id string) string
+}
+
+func (o *orderAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if id, one := strings.CutPrefix(r.URL.Path, ofAll+"/"); one && r.Method == http.MethodPatch {
+		answer := ""
+		if o.meanwhile != nil {
+			answer = o.meanwhile(id)
+		}
+		if o.answers["PATCH "+ofAll+"/*"] = answer; answer == "" {
+			o.answers["PATCH "+ofAll+"/*"] = "200 {}"
+			at := slices.IndexFunc(o.chain, func(p client.Provider) bool { return p.ID == id })
+			body, _ := io.ReadAll(r.Body)
+			_ = json.Unmarshal(body, &o.chain[at])
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+	}
+	slices.SortStableFunc(o.chain, func(a, b client.Provider) int { return a.Priority - b.Priority })
+	text, _ := json.Marshal(listing[client.Provider]{Data: o.chain})
+	o.answers["GET "+ofAll] = "200 " + string(text)
+	o.fakeAPI.ServeHTTP(w, r)
+}
+
+func (o *orderAPI) order() string {
+	var out []string
+	for _, p := range o.chain {
+		out = append(out, p.ID)
+	}
+	return strings.Join(out, " ")
+}
+
 func TestOrderOfAChain(t *testing.T) {
 	t.Parallel()
-	api := chainAPI()
-	c := open(t, api)
-	status, to, _ := post(t, c, providersPath, url.Values{"order": {oneID + " " + twoID}, "down": {oneID}})
-	if status != http.StatusSeeOther || to != providersPath || !slices.Equal(api.asked("PATCH "+ofAll+"/"+twoID), []string{`{"priority":10}`}) || !slices.Equal(api.asked("PATCH "+ofAll+"/"+oneID), []string{`{"priority":20}`}) {
-		t.Errorf("%d to %s: %v", status, to, api.calls)
+	link := func(id string, priority int) client.Provider {
+		return client.Provider{ID: id, Name: id, Channel: client.Email, Priority: priority}
 	}
-	before := len(api.asked("PATCH "))
-	if status, _, _ := post(t, c, providersPath, url.Values{"order": {oneID + " " + "c00000000000000000000009a"}, "up": {oneID}}); status != http.StatusSeeOther || len(api.asked("PATCH ")) != before {
-		t.Errorf("an order with somebody else's: %d", status)
+	away := `503 {"error":"the database is away","details":{"code":"unavailable"}}`
+	for name, tc := range map[string]struct {
+		form             url.Values // beside what the page showed: a b c
+		between          func(o *orderAPI)
+		meanwhile        func(o *orderAPI, n int) string
+		order, told, bad string
+		patches          int
+	}{
+		"down":                    {form: url.Values{"down": {"a"}}, order: "b a c", told: "The order is changed.", patches: 2},
+		"dragged":                 {form: url.Values{"order": {"c a b"}}, order: "c a b", told: "The order is changed.", patches: 3},
+		"by the first of two":     {form: url.Values{"up": {"c"}}, between: func(o *orderAPI) { o.chain[1].Priority = 35 }, order: "a c b", told: "The order is changed."},
+		"another order":           {form: url.Values{"up": {"b"}}, between: func(o *orderAPI) { o.chain[1].Priority = 35 }, order: "a c b", bad: "was changed meanwhile"},
+		"one more":                {form: url.Values{"up": {"b"}}, between: func(o *orderAPI) { o.chain = append(o.chain, link("d", 40)) }, order: "a b c d", bad: "was changed meanwhile"},
+		"one less":                {form: url.Values{"up": {"b"}}, between: func(o *orderAPI) { o.chain = o.chain[:2] }, order: "a b", bad: "was changed meanwhile"},
+		"one of somebody else's":  {form: url.Values{"order": {"a b x"}}, order: "a b c", bad: "was changed meanwhile"},
+		"one twice":               {form: url.Values{"order": {"b b a"}}, order: "a b c", bad: "was changed meanwhile"},
+		"a form that says little": {form: url.Values{"was": {""}, "up": {"b"}}, order: "a b c", bad: "was changed meanwhile"},
+		"none":                    {form: url.Values{"was": {""}, "order": {""}}, order: "a b c", bad: "was changed meanwhile"},
+		"it fails in the middle": {form: url.Values{"order": {"c a b"}}, meanwhile: func(_ *orderAPI, n int) string {
+			if n == 2 {
+				return away
+			}
+			return ""
+		}, order: "a b c", bad: "in part only. The database is away. This is how it is now", patches: 2},
+		"somebody else at the same moment": {form: url.Values{"up": {"c"}}, meanwhile: func(o *orderAPI, _ int) string {
+			o.chain[slices.IndexFunc(o.chain, func(p client.Provider) bool { return p.ID == "a" })].Priority = 90
+			return ""
+		}, order: "c b a", bad: "at the same moment", patches: 2},
+	} {
+		api := &orderAPI{fakeAPI: chainAPI(), chain: []client.Provider{link("a", 10), link("b", 20), link("c", 30)}}
+		c := open(t, api.fakeAPI)
+		c.inside = newInside(api)
+		form, n := shownOn(t, c, providersPath, tc.form), 0
+		if tc.between != nil {
+			tc.between(api)
+		}
+		api.meanwhile = func(string) string {
+			if n++; tc.meanwhile != nil {
+				return tc.meanwhile(api, n)
+			}
+			return ""
+		}
+		form.Set("_token", token(t, c))
+		w := ask(c, "POST", providersPath, form)
+		page := ask(c, "GET", providersPath, nil, "Cookie", cookie+"; "+strings.Split(w.Header().Get("Set-Cookie"), ";")[0]).Body.String()
+		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != providersPath || api.order() != tc.order || n != tc.patches {
+			t.Errorf("%s: %d, %s after %d changes", name, w.Code, api.order(), n)
+		}
+		if !strings.Contains(page, tc.told+tc.bad) || strings.Contains(page, "toast-bad") != (tc.bad != "") {
+			t.Errorf("%s: %q is not told", name, tc.told+tc.bad)
+		}
 	}
 	for name, one := range map[string]struct {
 		order, up, down string

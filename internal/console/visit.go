@@ -308,7 +308,12 @@ func (v *visit) undone(to string, err error) error {
 	if !errors.As(err, &e) || e.Status == http.StatusUnauthorized || e.Status >= http.StatusInternalServerError {
 		return err
 	}
-	v.leaveToast(toast{Text: e.Message, Bad: true})
+	return v.failedHere(to, e.Message)
+}
+
+// failedHere ends a POST that came to nothing, or not to all that was asked for: the browser goes to the path to, and is told why.
+func (v *visit) failedHere(to, why string) error {
+	v.leaveToast(toast{Text: why, Bad: true})
 	v.redirect(to)
 	return nil
 }

@@ -27,6 +27,41 @@ const changed = (change) => async (world) => {
   return made;
 };
 
+// three are an app's configurations in a chain: First, Second, Third.
+async function three(world) {
+  const made = { ...(await app(world)), ids: {} };
+  for (const [n, name] of ["First", "Second", "Third"].entries()) made.ids[name] = (await add(world, made, { name, priority: 10 * (n + 1) })).provider.id;
+  return made;
+}
+
+const orderOf = async (world, made) => (await ask(world, "/api/v1/provider-configs", made.slug)).data.map((p) => p.name).join(" ");
+
+// shows holds the chain of the page to the names of its configurations, from the top, and to the numbers of their places.
+async function shows(page, names) {
+  const got = await page.locator(".chain li").evaluateAll((all) => all.map((one) => one.querySelector(".place").textContent + one.querySelector(".main").textContent).join(" "));
+  const want = names.split(" ").map((name, n) => n + 1 + name).join(" ");
+  if (got !== want) throw new Error(`the chain is shown as ${got}, not as ${want}`);
+}
+
+// reloaded holds the chain to its order when the page is opened anew.
+async function reloaded(page, calm, names) {
+  await page.goto(page.url());
+  await calm();
+  await shows(page, names);
+}
+
+// drag moves a configuration by the mouse to another one's place: above it, or below.
+async function drag(page, name, to, side = "above") {
+  const row = (one) => page.locator(".chain li").filter({ has: page.getByRole("link", { name: one, exact: true }) });
+  await row(name).scrollIntoViewIfNeeded();
+  const [from, where] = [await row(name).locator(".place").boundingBox(), await row(to).boundingBox()];
+  const x = from.x + from.width / 2;
+  await page.mouse.move(x, from.y + from.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(x, where.y + where.height * (side === "above" ? 0.2 : 0.8), { steps: 8 });
+  await page.mouse.up();
+}
+
 export const providers = () => [
   {
     name: "provider new", refused: true,
@@ -70,14 +105,39 @@ export const providers = () => [
   },
   {
     name: "provider moved",
-    async make(w) {
-      const first = await provided({ name: "First", priority: 10 })(w);
-      return { ...(await add(w, first, { name: "Second", priority: 20 })), first: first.provider.id };
-    },
+    make: three,
     at: (made) => `/providers?app=${made.slug}`,
-    does: ({ press, page: p }) => press(p.getByRole("button", { name: "Move Second up" })),
-    says: "The order is changed.",
-    then: async (w, made) => (await ask(w, "/api/v1/provider-configs", made.slug)).data[0].name === "Second",
+    async does({ press, page: p, calm }) {
+      await press(p.getByRole("button", { name: "Move Third up" }));
+      await press(p.getByRole("button", { name: "Move Third up" }), "Space");
+      await p.locator("main").getByText("The order is changed.").waitFor();
+      await reloaded(p, calm, "Third First Second");
+    },
+    then: async (w, made) => (await orderOf(w, made)) === "Third First Second",
+  },
+  {
+    name: "provider dragged",
+    make: three,
+    at: (made) => `/providers?app=${made.slug}`,
+    async does({ press, page: p, calm, undone, world, made }) {
+      if (await p.getByRole("button", { name: "Keep this order" }).isVisible()) throw new Error("an order is offered to be kept that nobody made");
+      await drag(p, "Third", "First");
+      await shows(p, "Third First Second");
+      await undone("before the order was kept");
+      // Somebody else moves one meanwhile: that is not undone by the order that stood there before.
+      await ask(world, `/api/v1/provider-configs/${made.ids.Second}`, made.slug, { priority: 5 }, "PATCH");
+      await press("Keep this order");
+      await p.locator("main").getByText("The chain was changed meanwhile").waitFor();
+      await undone("although the chain was changed meanwhile");
+      await shows(p, "Second First Third");
+      await drag(p, "Third", "Second");
+      await drag(p, "Second", "First", "below");
+      await shows(p, "Third First Second");
+      await press("Keep this order");
+      await p.locator("main").getByText("The order is changed.").waitFor();
+      await reloaded(p, calm, "Third First Second");
+    },
+    then: async (w, made) => (await orderOf(w, made)) === "Third First Second",
   },
   whole("pin", "Pin it", "Pin it", "The provider is pinned.", (p) => p.pinned),
   whole("unpin", "Unpin it", "Unpin it", "The provider is not pinned any more.", (p) => !p.pinned, { make: changed({ pinned: true }) }),
