@@ -92,6 +92,7 @@ func (v *visit) newAppPage(status int, f *form) error {
 type formPage struct {
 	Form                       *form
 	Action, Button, Back, Lead string
+	Keep                       bool // what is written outlasts a session that ends meanwhile (keep.js): for long texts, never for secrets
 }
 
 // slugOf makes a slug of a name; the API judges it.

@@ -185,7 +185,7 @@ func (v *visit) sendTemplatePage(status int, x *templateAt, f *form) error {
 	if x.App.SandboxMode {
 		lead = "The app is in the sandbox: the message is captured, and nobody gets it."
 	}
-	return v.showStatus(status, "form", page{Title: "Send " + x.T.Name, Trail: x.trail(true), Data: formPage{Form: f, Action: x.At + "/send", Button: "Send it", Back: x.At, Lead: lead}})
+	return v.showStatus(status, "form", page{Title: "Send " + x.T.Name, Trail: x.trail(true), Data: formPage{Form: f, Action: x.At + "/send", Button: "Send it", Back: x.At, Lead: lead, Keep: true}})
 }
 
 func (v *visit) sendTemplate() error {

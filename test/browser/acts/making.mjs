@@ -31,3 +31,11 @@ export const asked = (link, how) => async (steps) => {
   const h = typeof how === "function" ? how(steps.made) : how;
   await steps.confirmed(typeof link === "function" ? link(steps) : link, h);
 };
+
+// unfolded opens the navigation, which a phone keeps behind a box.
+export async function unfolded(p) {
+  const box = p.locator("#menu");
+  if (!(await box.isVisible()) || (await p.getByRole("button", { name: "Sign out" }).isVisible())) return;
+  await box.focus();
+  await p.keyboard.press("Space");
+}

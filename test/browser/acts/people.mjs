@@ -1,7 +1,7 @@
 // The acts of who signs in: at the door, of one's own account, and of users. And of the audit log, which tells who did what.
 
 import { ask, codeOf, fresh, protect, session, someone, there } from "../api.mjs";
-import { asked } from "./making.mjs";
+import { asked, unfolded } from "./making.mjs";
 
 const operator = (world) => someone(world, "OPERATOR");
 const itself = (_, made) => made;
@@ -179,11 +179,3 @@ export const people = () => [
   whole("delete", "Delete the user", "Delete the user", "The user is deleted.", undefined, { then: async (w, made) => !(await there(w, `/api/admin/users/${made.id}`)) }),
   { name: "audit log checked", at: "/audit", does: ({ press }) => press("Check the chain"), says: /^All .* hold\./, noThen: "a check changes nothing" },
 ];
-
-// unfolded opens the navigation, which a phone keeps behind a box.
-async function unfolded(p) {
-  const box = p.locator("#menu");
-  if (!(await box.isVisible()) || (await p.getByRole("button", { name: "Sign out" }).isVisible())) return;
-  await box.focus();
-  await p.keyboard.press("Space");
-}
