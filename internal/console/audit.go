@@ -94,6 +94,7 @@ func changesOf(detail map[string]map[string]any) []changed {
 	return out
 }
 
+// valueWords shows a value as it would be entered: a port in groups of digits is none.
 func valueWords(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -105,7 +106,7 @@ func valueWords(v any) string {
 		}
 		return strings.Join(out, ", ")
 	case float64:
-		return number(fmt.Sprintf("%.0f", v))
+		return fmt.Sprintf("%.0f", v)
 	}
 	return fmt.Sprint(v)
 }

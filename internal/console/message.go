@@ -121,7 +121,7 @@ func (v *visit) showMessage() error {
 	if err != nil {
 		return err
 	}
-	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when), Tone: tone(m.Status), HTML: m.Channel == client.Email && m.Body != "",
+	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when, v.c.reports), Tone: tone(m.Status), HTML: m.Channel == client.Email && m.Body != "",
 		Acts: offered(v, messageDeeds(v.now()), m), Gone: gone[m.ContentRemoved], Carrier: story.Carrier(&m.Stored)}
 	updates := !m.Final() || recent(m, v.now())
 	p.Live = updates && !v.paused()

@@ -157,6 +157,13 @@ func (c *Console) titleOf(kind string) string {
 	return kind
 }
 
+// reports says whether a provider, as a message names it, tells later what became of a message. Of one that this version does
+// not know nobody can tell.
+func (c *Console) reports(name string) bool {
+	a := c.adapter(strings.ToUpper(name))
+	return a == nil || a.Reports()
+}
+
 func (c *Console) adapter(kind string) *provider.Adapter {
 	at := slices.IndexFunc(c.cfg.Adapters, func(a provider.Adapter) bool { return a.Type == kind })
 	if at < 0 {

@@ -247,3 +247,11 @@ func TestAProviderSaysHowItIs(t *testing.T) {
 		}
 	}
 }
+
+// TestValuesAreShownAsTheyAreEntered: a port in groups of digits is copied wrongly.
+func TestValuesAreShownAsTheyAreEntered(t *testing.T) {
+	t.Parallel()
+	if got := valueWords([]any{2525.0, "x", nil}); got != "2525, x, " {
+		t.Errorf("%q", got)
+	}
+}

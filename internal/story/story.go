@@ -25,8 +25,9 @@ type Story struct {
 	Doubts   []string // what nobody can tell
 }
 
-// Tell tells a message's story at now. when writes an instant for its reader, such as "2 minutes from now".
-func Tell(m *client.Stored, when func(time.Time) string) Story {
+// Tell tells a message's story at now. when writes an instant for its reader, such as "2 minutes from now"; reports says whether
+// a provider of this name tells later what became of a message.
+func Tell(m *client.Stored, when func(time.Time) string, reports func(provider string) bool) Story {
 	s := Story{Doubts: Doubts(m.Status, m.PossibleDuplicate, m.MayHaveBeenSent, m.Unconfirmed)}
 	switch m.Status {
 	case "QUEUED":
@@ -35,7 +36,7 @@ func Tell(m *client.Stored, when func(time.Time) string) Story {
 		s.Happened = "It is being handed to " + Carrier(m) + " at this moment."
 		s.Next = "What the provider answers decides. If this server stops meanwhile, the outcome counts as unknown, and the app's rule for that decides."
 	case "SENT":
-		sent(&s, m)
+		sent(&s, m, reports(m.ProviderName))
 	case "DELIVERED":
 		delivered(&s, m)
 	case "FAILED":
@@ -168,7 +169,7 @@ func complained(s *Story, m *client.Stored) bool {
 	return true
 }
 
-func sent(s *Story, m *client.Stored) {
+func sent(s *Story, m *client.Stored, reports bool) {
 	if complained(s, m) {
 		return
 	}
@@ -184,6 +185,10 @@ func sent(s *Story, m *client.Stored) {
 	if last := lastFailure(m); last != nil && last.Outcome != "unknown" && caller(last) != Carrier(m) {
 		s.Happened = "Handed over: " + Carrier(m) + " took it, after " + caller(last) + " had not. That is no proof yet that it arrived."
 		s.Why = last.Detail
+	}
+	if !reports {
+		s.Next = "Nothing more: a provider of this type does not report what becomes of a message, and this one stays sent. A mail that bounces comes back to its return path."
+		return
 	}
 	s.Next = "When the provider reports what became of it, it turns to delivered or failed. Without reports it stays as it is."
 	if m.Unconfirmed {
