@@ -87,6 +87,8 @@ want npm                   command -v npm                  # likewise
 want python3                command -v python3              # the documentation's samples, and the Python client
 want php-cli                command -v php                  # likewise, and the PHP client
 want curl                   command -v curl                 # likewise
+want jq                     command -v jq                   # the documentation's samples
+want openssh-client         command -v ssh-keygen           # likewise
 want iproute2              command -v ip                   # a network of its own, where bad addresses are tried
 need gcc                   have_compiler                   # the race detector
 need libc6-dev             test -e /usr/include/stdlib.h   # likewise

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/commserver/commserver/internal/config"
 	"github.com/commserver/commserver/internal/openapi"
+	"github.com/commserver/commserver/internal/simulate"
 	"github.com/commserver/commserver/test/build"
 )
 
@@ -76,6 +78,7 @@ func elsewhere() map[string]string {
 // world is a server and what the samples need of it.
 type world struct {
 	url      string
+	data     string // its folder
 	program  string
 	contract *openapi.Contract
 }
@@ -91,7 +94,8 @@ func start(t *testing.T) *world {
 	cmd := exec.CommandContext(context.Background(), path, "serve")
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "COMMS_ADDR=localhost:0", "COMMS_LOG_FORMAT=json", "COMMS_ADMIN_KEY=" + adminKey, "COMMS_PROVISIONING_KEY=" + provisioningKey,
-		"COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8", "COMMS_AUTH_FAILURES_PER_MINUTE=1000"}
+		"COMMS_ALLOW_PRIVATE_TARGETS=127.0.0.0/8", "COMMS_AUTH_FAILURES_PER_MINUTE=1000",
+		"COMMS_ALERT_PATIENCE=1s", "COMMS_ALERT_WAITING=10s", "COMMS_ALERT_FREE_SPACE=1048576GiB"}
 	logs, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +123,7 @@ func start(t *testing.T) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &world{url, path, c}
+		return &world{url, filepath.Join(dir, "data"), path, c}
 	case <-time.After(5 * time.Minute):
 		t.Fatal("the server is not ready")
 		return nil
@@ -169,6 +173,17 @@ func (w *world) pages(t *testing.T) (out []guide) {
 type reader struct {
 	*world
 	page, slug, key, dir string
+
+	// What the page's stage adds.
+	values               []string // of the page's names the reader's, in pairs
+	env                  []string // variables that the page has set by then
+	without              []string // variables that a reader of this page has not
+	types                string   // what is typed at a terminal; without it there is none
+	said                 string   // by the last commands
+	sim                  *simulate.Server
+	posts                chan string // of events, by their ids
+	mended               atomic.Bool // the receiver works
+	config, message, old string
 }
 
 func (w *world) reader(t *testing.T, page string) *reader {
@@ -182,13 +197,13 @@ func (w *world) reader(t *testing.T, page string) *reader {
 	if err := json.Unmarshal([]byte(body), &made); err != nil || status != http.StatusCreated {
 		t.Fatalf("%d: %s", status, body)
 	}
-	return &reader{w, page, made.App.Slug, made.APIKey, t.TempDir()}
+	return &reader{world: w, page: page, slug: made.App.Slug, key: made.APIKey, dir: t.TempDir()}
 }
 
 // filled puts the reader's own values where the page has placeholders.
 func (r *reader) filled(text string) string {
-	return strings.NewReplacer("your-app-slug", r.slug, "cs_test_...", r.key, "cs_test_…", r.key, "X-App-ID: demo", "X-App-ID: "+r.slug,
-		"a-long-random-bootstrap-secret", provisioningKey, "flowbase", r.slug+"-2", "FlowBase", "Second").Replace(text)
+	return strings.NewReplacer(append(slices.Clone(r.values), "your-app-slug", r.slug, "cs_test_...", r.key, "cs_test_…", r.key, "X-App-ID: demo", "X-App-ID: "+r.slug,
+		"a-long-random-bootstrap-secret", provisioningKey, anApp, r.slug+"-2", "FlowBase", "Second")...).Replace(text)
 }
 
 func (r *reader) headers() map[string]string {
@@ -213,7 +228,7 @@ func (r *reader) newest(t *testing.T) string {
 func TestSamples(t *testing.T) {
 	w := start(t)
 	skipped := elsewhere()
-	kinds := map[string]int{}
+	kinds, staged, needed := map[string]int{}, stages(), map[exception]bool{}
 	for _, g := range w.pages(t) {
 		if skipped[g.file] != "" || strings.HasPrefix(g.file, "api/") || len(g.samples) == 0 {
 			delete(skipped, g.file)
@@ -221,15 +236,24 @@ func TestSamples(t *testing.T) {
 		}
 		for _, s := range g.samples {
 			kinds[s.kind]++
+			if e, is := excepted(g.file, s.text); is {
+				needed[e] = true
+			}
 		}
+		stage := staged[g.file]
+		delete(staged, g.file)
 		t.Run(g.file, func(t *testing.T) {
 			t.Parallel()
-			r := w.reader(t, g.file)
-			for _, s := range g.samples {
-				r.try(t, &s)
-			}
-			r.languages(t, g.samples)
+			w.reader(t, g.file).follow(t, g.samples, stage)
 		})
+	}
+	for page := range staged {
+		t.Errorf("%s has a stage and no samples", page)
+	}
+	for _, e := range unrun() {
+		if !needed[e] {
+			t.Errorf("%s has no sample with %q: it is no exception", e.page, e.has)
+		}
 	}
 	if len(skipped) > 0 {
 		t.Errorf("excepted and not there: %v", skipped)
@@ -241,11 +265,42 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// follow does what the page says, from its top to its end.
+func (r *reader) follow(t *testing.T, samples []sample, on stage) {
+	t.Helper()
+	for _, s := range samples {
+		for program, its := range map[string]string{"curl": "curl", "jq": "jq", "ssh-keygen": "openssh-client"} {
+			if _, err := exec.LookPath(program); err != nil && s.kind == "sh" && strings.Contains(s.text, program+" ") {
+				t.Skip(program + " is not installed: sudo apt-get install " + its)
+			}
+		}
+	}
+	if on.begin != nil {
+		on.begin(t, r)
+	}
+	for _, s := range samples {
+		if s.kind != "sh" {
+			r.try(t, &s)
+			continue
+		}
+		if _, is := excepted(r.page, s.text); is {
+			r.shell(t, &s, "-n")
+			continue
+		}
+		if on.before != nil {
+			on.before(t, r, s.text)
+		}
+		r.shell(t, &s, "-e", "-o", "pipefail")
+	}
+	if on.end != nil && !t.Failed() {
+		on.end(t, r)
+	}
+	r.languages(t, samples)
+}
+
 func (r *reader) try(t *testing.T, s *sample) {
 	t.Helper()
 	switch s.kind {
-	case "sh":
-		r.shell(t, s)
 	case "http":
 		r.request(t, s)
 	case "json":
@@ -268,28 +323,45 @@ func (r *reader) try(t *testing.T, s *sample) {
 	}
 }
 
-// failing lets curl fail on errors, and show them; where a sample says itself that it is to fail (-f…) it is left alone.
-const failing = `curl() { case "$1" in -f*) command curl "$@" ;; *) command curl --silent --show-error --fail-with-body "$@" ;; esac; }
+// around lets curl fail on errors, and show them; where a sample says itself that it is to fail (-f…) it is left alone.
+// A server that a sample starts runs beside the commands that follow, which are told its address, and ends with them.
+const around = `curl() { case "$1" in -f*) command curl "$@" ;; *) command curl --silent --show-error --fail-with-body "$@" ;; esac; }
+commserver() {
+  if [ "$1" != serve ]; then command commserver "$@"; return; fi
+  COMMS_ADDR=localhost:0 COMMS_LOG_FORMAT=json command commserver "$@" 2> serve.log &
+  served=$!
+  trap 'kill $served; wait $served || true' EXIT
+  until COMMS_URL=$(sed -n 's/.*"msg":"ready","url":"\([^"]*\)".*/\1/p' serve.log) && [ -n "$COMMS_URL" ]; do kill -0 $served || { cat serve.log; return 1; }; sleep 0.05; done
+  export COMMS_URL
+}
 `
 
+// terminal gives a command a terminal, at which is typed what comes in.
+const terminal = `import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))`
+
 // shell runs commands as a reader would who has made the page's environment theirs; curl fails on errors.
-func (r *reader) shell(t *testing.T, s *sample) {
+func (r *reader) shell(t *testing.T, s *sample, options ...string) {
 	t.Helper()
-	text, args := r.filled(s.text), []string{"-e", "-o", "pipefail", "-c"}
-	switch s.note {
-	case "":
-	case "parse": // it would change the machine, or reach a real provider; internal/cli reads its command lines
-		args = []string{"-n", "-c"}
-	default:
+	if s.note != "" {
 		t.Errorf("line %d: %q says nothing about a sample", s.line, s.note)
 	}
+	text := r.filled(s.text)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", append(args, failing+text)...)
-	cmd.Dir = r.dir
-	cmd.Env = []string{"PATH=" + filepath.Dir(r.program) + ":" + os.Getenv("PATH"), "HOME=" + r.dir, "COMMS_URL=" + r.url, "COMMS_APP_ID=" + r.slug, "COMMS_API_KEY=" + r.key,
-		"COMMS_ADMIN_KEY=" + adminKey, "COMMS_PROVISIONING_KEY=" + provisioningKey, "MESSAGE_ID=" + r.newest(t)}
-	if out, err := cmd.CombinedOutput(); err != nil {
+	args := append(append([]string{"bash"}, options...), "-c", around+text)
+	if r.types != "" {
+		if _, err := exec.LookPath("python3"); err != nil {
+			t.Skip("python3 is not installed: sudo apt-get install python3")
+		}
+		args = append([]string{"python3", "-c", terminal}, args...)
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir, cmd.Stdin = r.dir, strings.NewReader(r.types)
+	cmd.Env = append([]string{"PATH=" + filepath.Dir(r.program) + ":" + os.Getenv("PATH"), "HOME=" + r.dir, "COMMS_URL=" + r.url, "COMMS_APP_ID=" + r.slug, "COMMS_API_KEY=" + r.key,
+		"COMMS_ADMIN_KEY=" + adminKey, "COMMS_PROVISIONING_KEY=" + provisioningKey, "MESSAGE_ID=" + r.newest(t)}, r.env...)
+	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { name, _, _ := strings.Cut(v, "="); return slices.Contains(r.without, name) })
+	out, err := cmd.CombinedOutput()
+	if r.said = string(out); err != nil {
 		t.Errorf("line %d: %v\n%s\n%s", s.line, err, text, out)
 	}
 }
