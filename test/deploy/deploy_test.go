@@ -153,12 +153,14 @@ func TestComposeFiles(t *testing.T) {
 	}
 }
 
-// The image has nothing but the program, does not run as root, and asks the program itself for its health.
-func TestDockerfile(t *testing.T) {
-	t.Parallel()
-	known := []string{"FROM", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "ENV", "EXPOSE", "VOLUME", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
-	whole := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(text(t, "Dockerfile"), "")
-	stage, steps := "", map[string]string{}
+// step is an instruction of a Dockerfile.
+type step struct{ word, rest string }
+
+// steps are those of each stage of the Dockerfile, by the stage's name; the last one's is "".
+func steps(t *testing.T, whole string) map[string][]step {
+	t.Helper()
+	known := []string{"ARG", "FROM", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "ENV", "EXPOSE", "VOLUME", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+	stage, out := "before", map[string][]step{}
 	for line := range strings.Lines(whole) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -169,18 +171,28 @@ func TestDockerfile(t *testing.T) {
 			t.Errorf("%q is no instruction", word)
 		}
 		if word == "FROM" {
-			stage = rest
+			_, stage, _ = strings.Cut(rest, " AS ")
 		}
-		if stage == "scratch" {
-			steps[word] = rest
-			if word == "RUN" {
-				t.Error("nothing can run in an empty image")
-			}
+		out[stage] = append(out[stage], step{word, rest})
+	}
+	return out
+}
+
+// The image has nothing but the program, does not run as root, and asks the program itself for its health.
+func TestDockerfile(t *testing.T) {
+	t.Parallel()
+	whole := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(text(t, "Dockerfile"), "")
+	stages := steps(t, whole)
+	last := map[string]string{}
+	for _, s := range stages[""] {
+		last[s.word] = s.rest
+		if s.word == "RUN" {
+			t.Error("nothing can run in an empty image")
 		}
 	}
-	for word, want := range map[string]string{"USER": "65532:65532", "HEALTHCHECK": `CMD ["/commserver", "health"]`, "ENTRYPOINT": `["/commserver"]`, "CMD": `["serve"]`, "STOPSIGNAL": "SIGTERM"} {
-		if !strings.Contains(steps[word], want) {
-			t.Errorf("%s is %q, want %q", word, steps[word], want)
+	for word, want := range map[string]string{"FROM": "scratch", "USER": "65532:65532", "HEALTHCHECK": `CMD ["/commserver", "health"]`, "ENTRYPOINT": `["/commserver"]`, "CMD": `["serve"]`, "STOPSIGNAL": "SIGTERM"} {
+		if !strings.Contains(last[word], want) {
+			t.Errorf("%s is %q, want %q", word, last[word], want)
 		}
 	}
 	goVersion := regexp.MustCompile(`(?m)^go (\d+\.\d+)`)
@@ -190,6 +202,50 @@ func TestDockerfile(t *testing.T) {
 	}
 	if m := goVersion.FindSubmatch(mod); m == nil || !strings.Contains(whole, "FROM golang:"+string(m[1])+"-") {
 		t.Errorf("the image is not built with the Go release of go.mod")
+	}
+}
+
+// The image is made of the source, or in the archive of a release, which has none, of the program there: tools/release changes the one word.
+// Either lays out everything that the last stage takes.
+func TestTheImageIsMadeWithoutTheSource(t *testing.T) {
+	t.Parallel()
+	stages := steps(t, regexp.MustCompile(`\\\n\s*`).ReplaceAllString(text(t, "Dockerfile"), ""))
+	if got := stages["before"]; !slices.Equal(got, []step{{"ARG", "PROGRAM=source"}}) {
+		t.Errorf("%q chooses the program", got)
+	}
+	if got := stages["program"]; !slices.Equal(got, []step{{"FROM", "${PROGRAM} AS program"}}) {
+		t.Errorf("%q is what was chosen", got)
+	}
+	taken := 0
+	for _, s := range stages[""] {
+		from, ok := strings.CutPrefix(s.rest, "--from=program ")
+		if s.word != "COPY" {
+			continue
+		}
+		path := regexp.MustCompile(`/out/[a-z]+`).FindString(from)
+		if taken++; !ok || path == "" && !strings.HasPrefix(from, "/etc/ssl/") {
+			t.Errorf("COPY %s takes what no stage lays out", s.rest)
+		}
+		for _, of := range []string{"source", "archive"} {
+			if path != "" && !slices.ContainsFunc(stages[of], func(s step) bool { return strings.Contains(s.rest, path) }) {
+				t.Errorf("the stage %s makes no %s", of, path)
+			}
+		}
+	}
+	if taken != 4 {
+		t.Errorf("%d things are in the image", taken)
+	}
+	copied := 0
+	for _, s := range stages["archive"] {
+		if s.word != "COPY" {
+			continue
+		}
+		if copied++; s.rest != "--chmod=755 commserver /out/commserver" {
+			t.Errorf("COPY %s: an archive has nothing but the program for it", s.rest)
+		}
+	}
+	if copied != 1 {
+		t.Errorf("%d things are taken from the archive", copied)
 	}
 }
 

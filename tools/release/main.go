@@ -121,9 +121,26 @@ func companions(ctx context.Context, root string) (files []file, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if name == dockerfile {
+			if text, err = ofArchive(text); err != nil {
+				return nil, err
+			}
+		}
 		files = append(files, file{name, text, 0o644})
 	}
 	return files, nil
+}
+
+// dockerfile says what an image is made of.
+const dockerfile = "deploy/Dockerfile"
+
+// ofArchive lets a Dockerfile take the program that lies in the archive, where there is no source.
+func ofArchive(text []byte) ([]byte, error) {
+	source, archive := []byte("\nARG PROGRAM=source\n"), []byte("\nARG PROGRAM=archive\n")
+	if bytes.Count(text, source) != 1 {
+		return nil, fmt.Errorf("%s does not say once where the program is from", dockerfile)
+	}
+	return bytes.Replace(text, source, archive, 1), nil
 }
 
 // make builds a target, and answers the names of the files that it wrote.

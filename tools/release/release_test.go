@@ -45,6 +45,9 @@ func TestWhatLiesBesideTheProgram(t *testing.T) {
 	var names []string
 	for _, f := range files {
 		names = append(names, f.name)
+		if f.name == dockerfile && (!bytes.Contains(f.data, []byte("\nARG PROGRAM=archive\n")) || bytes.Contains(f.data, []byte("ARG PROGRAM=source"))) {
+			t.Errorf("the image is not made of the archive's program:\n%s", f.data)
+		}
 		if len(f.data) == 0 || f.mode != 0o644 {
 			t.Errorf("%s: %d bytes, %v", f.name, len(f.data), f.mode)
 		}
