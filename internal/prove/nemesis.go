@@ -56,9 +56,9 @@ func (r *run) do(ctx context.Context, n *node, fault Fault) {
 		}
 		r.restart(ctx, n)
 	case Pause:
-		n.signal(syscall.SIGSTOP)
+		n.signal(holdUp)
 		pause(ctx, r.cfg.Pauses.Min+time.Duration(r.rnd.Int64N(int64(r.cfg.Pauses.Max-r.cfg.Pauses.Min)+1)))
-		n.signal(syscall.SIGCONT)
+		n.signal(goOn)
 	case Database:
 		if err := r.cfg.RestartDatabase(ctx); err != nil && ctx.Err() == nil {
 			r.history.note("database restart: %v", err)

@@ -98,9 +98,9 @@ func (n *node) signal(sig syscall.Signal) {
 		_ = n.cmd.Process.Signal(sig)
 	}
 	switch sig {
-	case syscall.SIGSTOP:
+	case holdUp:
 		n.paused = true
-	case syscall.SIGCONT:
+	case goOn:
 		n.paused = false
 	}
 }
@@ -125,7 +125,7 @@ func (n *node) wait(limit time.Duration) (clean bool) {
 
 // dump ends a process that hangs: SIGQUIT makes it write every goroutine's stack to its log.
 func (n *node) dump() {
-	n.signal(syscall.SIGCONT)
+	n.signal(goOn)
 	n.signal(syscall.SIGQUIT)
 	select {
 	case <-n.exited:
@@ -148,7 +148,7 @@ func (n *node) crashed() bool {
 
 func (r *run) stopNodes() {
 	for _, n := range r.nodes {
-		n.signal(syscall.SIGCONT)
+		n.signal(goOn)
 		n.signal(syscall.SIGTERM)
 	}
 	for _, n := range r.nodes {
@@ -160,7 +160,7 @@ func (r *run) stopNodes() {
 // heal brings every node back.
 func (r *run) heal(ctx context.Context) error {
 	for _, n := range r.nodes {
-		n.signal(syscall.SIGCONT)
+		n.signal(goOn)
 		select {
 		case <-n.exited:
 			if err := n.start(); err != nil {

@@ -18,6 +18,7 @@ package prove
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -57,6 +58,9 @@ type Span struct{ Min, Max time.Duration }
 // Run makes one run and answers what was found. An error means that the run
 // itself could not be made; violations are in the report.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if !signals {
+		return nil, errors.New("this system cannot stop and pause processes as the trial does; run it on Linux or macOS")
+	}
 	if cfg.Pauses == (Span{}) {
 		cfg.Pauses = Span{time.Second, 6 * time.Second}
 	}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
 
 const (
@@ -73,7 +72,7 @@ func borrow(path string) (*Folder, error) {
 	f := &Folder{Path: path, lock: lock}
 	err = f.clear()
 	if err == nil {
-		err = f.flock(syscall.LOCK_SH)
+		err = f.share()
 	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -88,10 +87,7 @@ func (f *Folder) GiveBack() error {
 
 // clear empties the folder if nobody else uses it. The lock's file stays: others may wait for it.
 func (f *Folder) clear() error {
-	if err := f.flock(syscall.LOCK_EX | syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil
-		}
+	if alone, err := f.claim(); err != nil || !alone {
 		return err
 	}
 	entries, err := os.ReadDir(f.Path)
@@ -104,22 +100,4 @@ func (f *Folder) clear() error {
 		}
 	}
 	return err
-}
-
-func (f *Folder) flock(how int) error {
-	for {
-		err := syscall.Flock(int(f.lock.Fd()), how)
-		if errors.Is(err, syscall.EINTR) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("lock a folder in memory: %w", err)
-		}
-		return nil
-	}
-}
-
-func ours(info os.FileInfo) bool {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(s.Uid) == os.Geteuid()
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
 
 	"github.com/commserver/commserver/test/memory"
 )
@@ -56,7 +55,7 @@ func hasPrograms(folder string) bool {
 
 // owner is the user that a server runs as.
 type owner struct {
-	credential *syscall.Credential // nil = whoever we are
+	credential *credential // nil = whoever we are
 }
 
 // findOwner is the user postgres or nobody for root, else the user that asks.
@@ -72,7 +71,7 @@ func findOwner() (owner, error) {
 		uid, uidErr := strconv.ParseUint(u.Uid, 10, 32)
 		gid, gidErr := strconv.ParseUint(u.Gid, 10, 32)
 		if uidErr == nil && gidErr == nil && uid != 0 {
-			return owner{&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+			return owner{&credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 		}
 	}
 	return owner{}, errors.New("PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody; run the tests as another user")

@@ -26,7 +26,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/commserver/commserver/internal/freeport"
@@ -149,7 +148,7 @@ func (s *Server) Kill() error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := kill(pid); err != nil {
 		return fmt.Errorf("kill PostgreSQL: %w", err)
 	}
 	return nil
@@ -248,8 +247,7 @@ func (s *Server) startGuard() error {
 	const script = `cat >/dev/null; "$1/pg_ctl" stop -D "$2/data" -m immediate -w >/dev/null 2>&1; cd /; rm -rf "$2"`
 	s.guard = s.command(context.Background(), "/bin/sh", "-c", script, "guard", s.bin, s.root)
 	s.guard.Stdin = read
-	// A group of its own, so that Ctrl-C ends the tests first and the server after them.
-	s.guard.SysProcAttr.Setpgid = true
+	apart(s.guard)
 	if err := s.guard.Start(); err != nil {
 		return errors.Join(fmt.Errorf("guard PostgreSQL: %w", err), read.Close(), write.Close())
 	}
@@ -284,7 +282,7 @@ func (s *Server) command(ctx context.Context, program string, args ...string) *e
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = s.root
 	cmd.Env = []string{"PATH=" + s.bin + ":/usr/bin:/bin", "LC_ALL=C", "HOME=" + s.root, "TZ=UTC"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner.credential}
+	s.owner.runs(cmd)
 	return cmd
 }
 
