@@ -83,6 +83,7 @@ test: setup ## every test, on SQLite and PostgreSQL; under 20 minutes on two cor
 
 .PHONY: nightly
 nightly: setup ## the same at full sizes, all files on the disk; takes hours
+	@for system in darwin windows; do GOOS=$$system CGO_ENABLED=0 go vet ./cmd/... ./client/... ./internal/... || exit 1; done
 	@COMMS_TEST_FULL=1 TMPDIR=$${TMPDIR:-/tmp} go run ./test/withpg -hasty go run ./test/count \
 		-- go test -json $(RACE) -count=1 -timeout 6h $(PRODUCT) \
 		-- scripts/runtimes.sh go test -json $(SHARED) -count=1 -timeout 6h $(WHOLE) $(BROWSER) \
