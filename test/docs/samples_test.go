@@ -1,4 +1,4 @@
-// Package docs runs what the documentation tells its readers to type: every sample of every page,
+// Package docs runs what the documentation tells its readers to type: every sample of every page of the repository, and those of the guide
 // as a server of this version serves it.
 package docs
 
@@ -188,7 +188,7 @@ type reader struct {
 
 func (w *world) reader(t *testing.T, page string) *reader {
 	t.Helper()
-	slug := "reader-" + regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.TrimSuffix(page, ".md"), "-")
+	slug := "reader-" + regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimSuffix(page, ".md")), "-")
 	status, body, _ := w.ask(t, "POST", "/api/admin/apps", `{"name":"Reader","slug":"`+slug[:min(len(slug), 40)]+`","scopes":["SEND","READ","TEMPLATES","PROVIDERS","SUPPRESSIONS"]}`, map[string]string{"X-Admin-Key": adminKey})
 	var made struct {
 		App    struct{ Slug string }
@@ -249,6 +249,13 @@ func TestSamples(t *testing.T) {
 	}
 	for page := range staged {
 		t.Errorf("%s has a stage and no samples", page)
+	}
+	for page := range besides() {
+		for _, s := range repository(t, page) {
+			if e, is := excepted(page, s.text); is {
+				needed[e] = true
+			}
+		}
 	}
 	for _, e := range unrun() {
 		if !needed[e] {
