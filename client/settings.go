@@ -69,7 +69,7 @@ type Provider struct {
 	IsActive     bool           `json:"isActive"`
 	Config       map[string]any `json:"config"`
 	CallbackURL  string         `json:"callbackUrl"`
-	// PreviousCallbackEndsAt is until when the URL before the last RotateCallback is taken too; nil: it is not.
+	// PreviousCallbackEndsAt is until when URLs from before a RotateCallback are taken too, the end of the last one; nil: none is.
 	PreviousCallbackEndsAt *time.Time `json:"previousCallbackEndsAt"`
 	RatePerSecond          int        `json:"ratePerSecond"`
 	RatePerDay             int        `json:"ratePerDay"`
@@ -176,7 +176,7 @@ func (c *Client) UpdateProvider(ctx context.Context, id string, change ProviderC
 }
 
 // RotateCallback gives a provider configuration another callback URL; reports to the one before are taken until the overlap, in whole
-// seconds and up to seven days, is over. Enter the new one with the provider where it is registered there. It is not repeated by itself.
+// seconds and up to seven days, is over, those before it until their own ends; without an overlap all end at once. Enter the new one with the provider where it is registered there. It is not repeated by itself.
 func (c *Client) RotateCallback(ctx context.Context, id string, overlap time.Duration) (*Provider, error) {
 	return c.provider(ctx, rotateCallback(providers, id, overlap))
 }

@@ -19,7 +19,7 @@ type Endpoint struct {
 	IsActive             bool       `json:"isActive"`
 	DisabledReason       string     `json:"disabledReason"` // gone or failed: why the server switched it off; unreadable: this version cannot read it; "": neither
 	DisabledAt           *time.Time `json:"disabledAt"`
-	PreviousSecretEndsAt *time.Time `json:"previousSecretEndsAt"` // nil: one secret signs
+	PreviousSecretEndsAt *time.Time `json:"previousSecretEndsAt"` // of the last one that was replaced; nil: one secret signs
 	CreatedAt            time.Time  `json:"createdAt"`
 	UpdatedAt            time.Time  `json:"updatedAt"`
 	Secret               string     `json:"secret"` // only in the answer of the call that generated it
@@ -107,7 +107,7 @@ func (c *Client) DeleteEndpoint(ctx context.Context, id string) error {
 }
 
 // RotateSecret gives an endpoint another secret; the old one signs beside it (in Webhook-Signature) until the overlap, in whole
-// seconds, is over. An empty secret is generated and answered this once, so the call is not repeated by itself.
+// seconds, is over, those before it until their own ends; without an overlap all end at once. An empty secret is generated and answered this once, so the call is not repeated by itself.
 func (c *Client) RotateSecret(ctx context.Context, id, secret string, overlap time.Duration) (*Endpoint, error) {
 	body := map[string]any{"overlapSeconds": int64(overlap / time.Second)}
 	if secret != "" {

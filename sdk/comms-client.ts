@@ -1449,7 +1449,7 @@ export interface BatchItem {
 }
 
 export interface CallbackRotation {
-  /** For how long reports to the URL before are taken too. Default: 0. */
+  /** For how long reports to the URL before are taken too. URLs that were replaced before are taken until their own ends; 0 ends all of them at once. 409 invalid_state while two of them are taken: the message says when another rotation is possible. Default: 0. */
   overlapSeconds?: number | undefined;
 }
 
@@ -1988,7 +1988,7 @@ export interface NewWebhookAnswer {
   /** Why the server switched it off: gone (it answered 410) or failed (every delivery failed for as long as an event is tried). unreadable: this version of the server cannot read its filter, and posts nothing to it until it can or the filter is replaced; what waits goes on waiting. null: it did not. */
   disabledReason: "gone" | "failed" | "unreadable" | null;
   disabledAt: string | null;
-  /** Until when what is posted is signed with the secret before the last rotation too; null: one secret signs. */
+  /** Until when what is posted is signed with a secret from before a rotation too: the end of the last of them. null: one secret signs. */
   previousSecretEndsAt: string | null;
   createdAt: string | null;
   updatedAt: string | null;
@@ -2083,7 +2083,7 @@ export interface ProviderConfig {
   channel: Channel;
   /** To register with the provider; null for types that report nothing later. Keep it as you keep a key: whoever knows it can report. It stays the same until it is rotated. */
   callbackUrl: string | null;
-  /** Until when reports to the URL before the last rotation are taken too; null: they are not. */
+  /** Until when reports to a URL from before a rotation are taken too: the end of the last of them. null: they are not. */
   previousCallbackEndsAt: string | null;
   createdAt: string | null;
   updatedAt: string | null;
@@ -2478,7 +2478,7 @@ export interface Webhook {
   /** Why the server switched it off: gone (it answered 410) or failed (every delivery failed for as long as an event is tried). unreadable: this version of the server cannot read its filter, and posts nothing to it until it can or the filter is replaced; what waits goes on waiting. null: it did not. */
   disabledReason: "gone" | "failed" | "unreadable" | null;
   disabledAt: string | null;
-  /** Until when what is posted is signed with the secret before the last rotation too; null: one secret signs. */
+  /** Until when what is posted is signed with a secret from before a rotation too: the end of the last of them. null: one secret signs. */
   previousSecretEndsAt: string | null;
   createdAt: string | null;
   updatedAt: string | null;
@@ -2506,7 +2506,7 @@ export interface WebhookPage {
 }
 
 export interface WebhookRotation {
-  /** For how long what is posted is signed with the old secret too. Default: 0. */
+  /** For how long what is posted is signed with the old secret too. Secrets that were replaced before sign until their own ends; 0 ends all of them at once. 409 invalid_state while two of them sign: the message says when another rotation is possible. Default: 0. */
   overlapSeconds?: number | undefined;
   /** 16 to 200 bytes; generated when none is given. */
   secret?: string | undefined;

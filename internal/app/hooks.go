@@ -27,20 +27,21 @@ func (a *App) hooks(opt Options, ring *seal.Ring, out doors) {
 // endpointSecrets opens what endpoints are signed with.
 type endpointSecrets struct{ sealer *seal.Sealer }
 
-func (s endpointSecrets) open(e *comm.Endpoint) (current, previous string, err error) {
+func (s endpointSecrets) open(e *comm.Endpoint) (secrets []string, err error) {
 	place := store.WebhookSecrets().Place(e.App, e.ID)
 	now, err := s.sealer.Open(seal.Unpack(e.Secret), place)
 	if err != nil {
-		return "", "", fmt.Errorf("open an endpoint's secret: %w", err)
+		return nil, fmt.Errorf("open an endpoint's secret: %w", err)
 	}
-	if e.Previous == nil {
-		return string(now), "", nil
+	secrets = append(secrets, string(now))
+	for _, r := range e.Replaced {
+		before, err := s.sealer.Open(seal.Unpack(r.Secret), place)
+		if err != nil {
+			return nil, fmt.Errorf("open an endpoint's secret before its rotation: %w", err)
+		}
+		secrets = append(secrets, string(before))
 	}
-	before, err := s.sealer.Open(seal.Unpack(e.Previous), place)
-	if err != nil {
-		return "", "", fmt.Errorf("open an endpoint's secret before its rotation: %w", err)
-	}
-	return string(now), string(before), nil
+	return secrets, nil
 }
 
 // switching is the store's endpoints, of which it is told when one is switched off.

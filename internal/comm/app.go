@@ -94,16 +94,18 @@ type ProviderConfig struct {
 	UpdatedAt Micros
 }
 
-// Settings of a configuration that are no fields of its type: until when the callback token before the last rotation is taken as well,
-// and when that rotation was. Both are instants as Micros writes them.
-const (
-	PreviousCallbackEndsAt = "previousCallbackEndsAt"
-	CallbackRotatedAt      = "callbackRotatedAt"
-)
+// CallbackRotatedAt is a setting of a configuration that is no field of its type: when its callback token was drawn again, an instant as
+// Micros writes it.
+const CallbackRotatedAt = "callbackRotatedAt"
 
-// PreviousCallbackEnd is until when the callback token before the last rotation is taken as well; 0: it is not.
-func (c *ProviderConfig) PreviousCallbackEnd() Micros {
-	at, err := time.Parse(millisLayout, c.Settings[PreviousCallbackEndsAt])
+// CallbackEnds are likewise the names of the instants until which the callback tokens before are taken as well, the newest first.
+func CallbackEnds() []string { return callbackEnds[:] }
+
+var callbackEnds = [MaxReplaced]string{"previousCallbackEndsAt", "earlierCallbackEndsAt"}
+
+// CallbackEnd is the instant under one of the names of CallbackEnds; 0: there is none.
+func (c *ProviderConfig) CallbackEnd(name string) Micros {
+	at, err := time.Parse(millisLayout, c.Settings[name])
 	if err != nil {
 		return 0
 	}

@@ -11,20 +11,18 @@ type Endpoint struct {
 	App  ID
 	Name string // unique within the app
 	URL  string
-	// Secret signs deliveries; sealed. Previous signs them beside it until PreviousUntil, while
-	// a rotation's overlap lasts; nil when there is none.
-	Secret        []byte
-	Previous      []byte
-	PreviousUntil Micros
-	Events        []Status  // statuses that it wants to hear of; empty: those that Wants names
-	Channels      []Channel // empty: all
-	Tags          []string  // messages with one of these at least; empty: all
-	Active        bool
-	Disabled      string // why the server switched it off, a word of EndpointEnds; "" when it did not
-	DisabledAt    Micros
-	Version       int // +1 at every change
-	CreatedAt     Micros
-	UpdatedAt     Micros
+	// Secret signs deliveries; sealed. Those that it replaced sign them beside it until their ends; the newest first, at most MaxReplaced.
+	Secret     []byte
+	Replaced   []Replaced[[]byte]
+	Events     []Status  // statuses that it wants to hear of; empty: those that Wants names
+	Channels   []Channel // empty: all
+	Tags       []string  // messages with one of these at least; empty: all
+	Active     bool
+	Disabled   string // why the server switched it off, a word of EndpointEnds; "" when it did not
+	DisabledAt Micros
+	Version    int // +1 at every change
+	CreatedAt  Micros
+	UpdatedAt  Micros
 	// Unreadable is why this version cannot read what is stored of it, "" when it can: a later version has written it, or it is
 	// damaged. Nothing is posted to it meanwhile, and what waits for it goes on waiting.
 	Unreadable string

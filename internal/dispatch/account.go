@@ -115,7 +115,9 @@ func sameAccount(c, was *comm.ProviderConfig) bool {
 	settings := func(c *comm.ProviderConfig) map[string]string {
 		out := maps.Clone(c.Settings)
 		delete(out, comm.CallbackRotatedAt)
-		delete(out, comm.PreviousCallbackEndsAt)
+		for _, end := range comm.CallbackEnds() {
+			delete(out, end)
+		}
 		return out
 	}
 	rotated := c.Settings[comm.CallbackRotatedAt] != was.Settings[comm.CallbackRotatedAt]

@@ -53,7 +53,7 @@ func TestChangesOfSettings(t *testing.T) {
 		time.Sleep(time.Second)
 		s.store.change(func() {
 			list := append([]comm.ProviderConfig(nil), s.store.configs[a.ID]...)
-			list[0].Settings = map[string]string{comm.CallbackRotatedAt: "now", comm.PreviousCallbackEndsAt: "later"}
+			list[0].Settings = map[string]string{comm.CallbackRotatedAt: "now", comm.CallbackEnds()[0]: "later", comm.CallbackEnds()[1]: "soon"}
 			maps.Copy(list[0].Settings, c.Settings)
 			list[0].Secrets = []byte("sealed again")
 			list[0].Version++

@@ -53,7 +53,7 @@ func probes() map[string]probe {
 		"GET /api/v1/webhooks/{id}":                               {id: "webhook", status: 200},
 		"PATCH /api/v1/webhooks/{id}":                             {body: `{"tags":[]}`, id: "webhook", status: 200},
 		"DELETE /api/v1/webhooks/{id}":                            {id: "webhook", status: 204},
-		"POST /api/v1/webhooks/{id}/rotate-secret":                {body: `{"overlapSeconds":60}`, id: "webhook", status: 200},
+		"POST /api/v1/webhooks/{id}/rotate-secret":                {body: `{}`, id: "webhook", status: 200},
 		"POST /api/v1/webhooks/{id}/test":                         {id: "webhook", status: 202},
 		"POST /api/v1/webhooks/{id}/replay":                       {body: `{"createdAfter":"2026-07-03T10:00:00Z","createdBefore":"2026-07-04T10:00:00Z"}`, id: "webhook", status: 202},
 		"GET /api/v1/webhooks/{id}/deliveries":                    {id: "webhook", status: 200},

@@ -34,9 +34,7 @@ func (a *API) newEndpoint(e *comm.Endpoint, secret string) endpointView {
 	if e.Unreadable != "" {
 		v.IsActive, v.DisabledReason, v.DisabledAt = false, comm.EndpointUnreadable, instant(0)
 	}
-	if e.PreviousUntil > a.now() {
-		v.PreviousSecretEndsAt = instant(e.PreviousUntil)
-	}
+	v.PreviousSecretEndsAt = instant(comm.LastEnd(e.Replaced, a.now()))
 	return v
 }
 

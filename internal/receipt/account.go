@@ -29,8 +29,8 @@ type Account struct {
 	adapter  *provider.Adapter
 	settings provider.Settings
 	token    [sha256.Size]byte // hash of the callback's token
-	previous *Account          // the same by the token before, while that is taken
-	until    comm.Micros       // of previous: how long that is
+	replaced []*Account        // the same by the tokens before, while those are taken; at most comm.MaxReplaced
+	until    comm.Micros       // of one of these: how long that is
 }
 
 // accounts remembers configurations, and apart from them that there are none: whoever makes ids up forgets
@@ -87,32 +87,34 @@ func (s *Service) Find(ctx context.Context, kind, id, token string) (*Account, e
 	return nil, comm.E("not_found")
 }
 
-// match answers the account that a type and a token are of: this one, or the same by the token before; nil when they are of neither.
+// match answers the account that a type and a token are of: this one, or the same by a token before; nil when they are of none.
 // It does the same work for each.
 func (s *Service) match(a *Account, kind, token string) *Account {
 	given := sha256.Sum256([]byte(token))
-	var want, before [sha256.Size]byte
-	adapter := s.adapters[kind]
-	fits, still := 0, 0
+	adapter, now := s.adapters[kind], comm.At(s.cfg.Now())
+	var by [1 + comm.MaxReplaced]*Account
+	fits := 0
 	if a != nil {
-		want = a.token
+		by[0] = a
+		copy(by[1:], a.replaced)
 		if a.adapter == adapter && adapter != nil && token != "" {
 			fits = 1
 		}
-		if p := a.previous; p != nil {
-			if before = p.token; comm.At(s.cfg.Now()) < p.until {
-				still = fits
+	}
+	var found *Account
+	for i, x := range by {
+		var want [sha256.Size]byte
+		holds := 0
+		if x != nil {
+			if want = x.token; i == 0 || now < x.until {
+				holds = fits
 			}
 		}
+		if subtle.ConstantTimeCompare(given[:], want[:])&holds == 1 {
+			found = x
+		}
 	}
-	now, earlier := subtle.ConstantTimeCompare(given[:], want[:])&fits, subtle.ConstantTimeCompare(given[:], before[:])&still
-	switch {
-	case now == 1:
-		return a
-	case earlier == 1:
-		return a.previous
-	}
-	return nil
+	return found
 }
 
 // account reads a configuration, or remembers it; nil when there is none that reports.
@@ -159,9 +161,10 @@ func (s *Service) open(c *comm.ProviderConfig) (*Account, error) {
 		return nil, nil
 	}
 	a := s.accountBy(c, adapter, secrets, token)
-	if before, end := secrets[provider.PreviousCallbackToken], c.PreviousCallbackEnd(); before != "" && end != 0 {
-		a.previous = s.accountBy(c, adapter, secrets, before)
-		a.previous.until = end
+	for _, r := range provider.ReplacedTokens(c, secrets) {
+		before := s.accountBy(c, adapter, secrets, r.Secret)
+		before.until = r.Until
+		a.replaced = append(a.replaced, before)
 	}
 	return a, nil
 }

@@ -25,8 +25,8 @@ func newCallbackToken() string {
 const maxCallbackOverlap = 7 * 24 * 3600
 
 // RotateCallback gives a configuration another callback URL. Reports to the one before are taken for so many seconds more, 0 to
-// 604800; to one before that they are not. Messages that are sent from now on name the new one. invalid_state for a type that
-// reports nothing, and while the stored secrets cannot be opened.
+// 604800; for those before it, see comm.Replace. Messages that are sent from now on name the new one. invalid_state for a type that
+// reports nothing, while the stored secrets cannot be opened, and while comm.Replace refuses.
 func (s *Service) RotateCallback(ctx context.Context, app, id comm.ID, overlapSeconds int64) (Provider, error) {
 	if overlapSeconds < 0 || overlapSeconds > maxCallbackOverlap {
 		return Provider{}, comm.E("invalid_field").Field("overlapSeconds", fmt.Sprintf("must be 0 to %d", maxCallbackOverlap))
@@ -54,14 +54,16 @@ func (s *Service) replaceToken(c *comm.ProviderConfig, overlap time.Duration) er
 	}
 	now := s.now()
 	old := secrets[provider.CallbackToken]
+	if old == "" {
+		overlap = 0
+	}
+	replaced, err := comm.Replace(provider.ReplacedTokens(c, secrets), old, overlap, now)
+	if err != nil {
+		return err
+	}
 	secrets[provider.CallbackToken] = newCallbackToken()
 	c.Settings, c.UpdatedAt = maps.Clone(c.Settings), now
 	c.Settings[comm.CallbackRotatedAt] = now.String()
-	delete(secrets, provider.PreviousCallbackToken)
-	delete(c.Settings, comm.PreviousCallbackEndsAt)
-	if overlap > 0 && old != "" {
-		secrets[provider.PreviousCallbackToken] = old
-		c.Settings[comm.PreviousCallbackEndsAt] = now.Add(overlap).String()
-	}
+	provider.ReplaceTokens(c, secrets, replaced)
 	return s.sealSecrets(c, secrets)
 }

@@ -82,16 +82,19 @@ func (s *Service) UpdateEndpoint(ctx context.Context, app, id comm.ID, change En
 }
 
 // RotateSecret gives an endpoint another secret: the one that is sent, or one that is generated. What is posted is
-// signed with the old one too for so many seconds, 0 to 86400.
+// signed with the old one too for so many seconds, 0 to 86400; for those before it, see comm.Replace, which may refuse.
 func (s *Service) RotateSecret(ctx context.Context, app, id comm.ID, overlapSeconds int64, secret *string) (*EndpointChanged, error) {
 	if overlapSeconds < 0 || overlapSeconds > maxOverlap {
 		return nil, comm.E("invalid_field").Field("overlapSeconds", "must be 0 to 86400")
 	}
 	generated := ""
 	e, err := s.editEndpoint(ctx, app, id, func(e *comm.Endpoint) (err error) {
-		e.Previous, e.PreviousUntil = nil, 0
-		if overlapSeconds > 0 && e.Secret != nil {
-			e.Previous, e.PreviousUntil = e.Secret, s.now().Add(time.Duration(overlapSeconds)*time.Second)
+		overlap := time.Duration(overlapSeconds) * time.Second
+		if e.Secret == nil {
+			overlap = 0
+		}
+		if e.Replaced, err = comm.Replace(e.Replaced, e.Secret, overlap, s.now()); err != nil {
+			return err
 		}
 		e.Secret, generated, err = s.sealSecret(e, secret)
 		return err

@@ -181,9 +181,7 @@ func (s *Service) show(c *comm.ProviderConfig) Provider {
 	}
 	secrets, err := s.OpenSecrets(c)
 	out.CallbackURL = provider.CallbackAddress(s.cfg.PublicURL, c, secrets[provider.CallbackToken])
-	if end := c.PreviousCallbackEnd(); out.CallbackURL != "" && end > s.now() {
-		out.PreviousCallbackEndsAt = end
-	}
+	out.PreviousCallbackEndsAt = comm.LastEnd(provider.ReplacedTokens(c, secrets), s.now())
 	for i := range adapter.Fields {
 		f := &adapter.Fields[i]
 		if f.Secret {

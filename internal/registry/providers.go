@@ -55,7 +55,7 @@ type Provider struct {
 	// and while the secrets cannot be opened. Whoever knows it can report: show it to
 	// those who may change the configuration, and never log it.
 	CallbackURL string
-	// PreviousCallbackEndsAt is until when the URL before it is taken as well; 0: there is none.
+	// PreviousCallbackEndsAt is until when URLs before it are taken as well, the end of the last one; 0: none is.
 	PreviousCallbackEndsAt comm.Micros
 	Warnings               []comm.Warning
 	// Health is how it is now; nil where that was not read, as in the answer to a change. Troubles is what it is put together from, what nodes say
@@ -335,7 +335,7 @@ func movedSecrets(e *comm.Error, adapter *provider.Adapter, before, after, secre
 		return
 	}
 	for name := range secrets {
-		if name == provider.CallbackToken || name == provider.PreviousCallbackToken {
+		if slices.Contains(provider.CallbackTokens(), name) {
 			continue // drawn here, and shown to everybody who may change the configuration
 		}
 		if text, ok := sent[name].(string); !ok || text == Masked {

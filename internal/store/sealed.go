@@ -47,6 +47,13 @@ func PreviousWebhookSecrets() SealedColumn {
 	return c
 }
 
+// EarlierWebhookSecrets is those that were rotated before these, likewise.
+func EarlierWebhookSecrets() SealedColumn {
+	c := WebhookSecrets()
+	c.Column = "earlier"
+	return c
+}
+
 // SecondFactors is the secrets of the users' second factors.
 func SecondFactors() SealedColumn {
 	return SealedColumn{Table: "users", Column: "factor", App: "id", ID: "id", Stamp: "version", Purpose: "second-factor", Field: "factor"}
@@ -55,7 +62,7 @@ func SecondFactors() SealedColumn {
 // SealedColumns is every column that holds sealed values. A test holds it against
 // the schema, so that none is forgotten when keys are rotated.
 func SealedColumns() []SealedColumn {
-	return []SealedColumn{ProviderSecrets(), WebhookSecrets(), PreviousWebhookSecrets(), ErasedAddresses(), HashKeys(), SecondFactors()}
+	return []SealedColumn{ProviderSecrets(), WebhookSecrets(), PreviousWebhookSecrets(), EarlierWebhookSecrets(), ErasedAddresses(), HashKeys(), SecondFactors()}
 }
 
 // SealedValue is one sealed value and where it stands.

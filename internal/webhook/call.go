@@ -73,8 +73,8 @@ func (s byScheme) CloseIdleConnections() {
 	s.plain.CloseIdleConnections()
 }
 
-// secrets are what a call is signed with.
-type secrets struct{ current, previous string }
+// secrets are what a call is signed with: the current one, and those that it replaced, while they hold.
+type secrets []string
 
 // call posts an event once. The deadline is total: it covers the look-up of the name and the last byte that is read.
 func (s *Service) call(ctx context.Context, url string, keys secrets, d *store.Delivery) (a answer) {
@@ -103,7 +103,7 @@ func (s *Service) call(ctx context.Context, url string, keys secrets, d *store.D
 	a.status = res.StatusCode
 	a.retryAfter = pace.RetryAfter(res.Header, "Retry-After", s.cfg.Clock())
 	read, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	a.snippet = snippet(read, keys.current, keys.previous)
+	a.snippet = snippet(read, keys...)
 	if a.good() && err != nil {
 		// The status was a success; a body that does not end makes none of it.
 		a.fault = faultOf(ctx, err)
@@ -111,21 +111,17 @@ func (s *Service) call(ctx context.Context, url string, keys secrets, d *store.D
 	return a
 }
 
-// sign sets the headers of both ways. Beside the current secret an earlier one signs while receivers change over; the
+// sign sets the headers of both ways. Beside the current secret those that it replaced sign while receivers change over; the
 // guide's receivers compare lengths, so that theirs is of the current one alone.
 func sign(h http.Header, id string, at time.Time, body []byte, keys secrets) {
 	timestamp := strconv.FormatInt(at.Unix(), 10)
-	both := []string{keys.current}
-	if keys.previous != "" {
-		both = append(both, keys.previous)
-	}
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Comms-Event-Id", id)
 	h.Set("X-Comms-Timestamp", timestamp)
-	h.Set("X-Comms-Signature", signature.Guide(keys.current, timestamp, body))
+	h.Set("X-Comms-Signature", signature.Guide(keys[0], timestamp, body))
 	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", timestamp)
-	h.Set("Webhook-Signature", signature.Standard(id, timestamp, body, both...))
+	h.Set("Webhook-Signature", signature.Standard(id, timestamp, body, keys...))
 }
 
 // faultOf names an error without anything of the network behind it.

@@ -48,7 +48,7 @@ func TestPrivateReceiversAreRefused(t *testing.T) {
 	_, port, _ := net.SplitHostPort(trap.Addr().String())
 	s := outside()
 	for _, url := range []string{"http://127.0.0.1:", "https://127.0.0.1:", "https://localhost:", "http://[::ffff:127.0.0.1]:", "https://[::1]:", "https://169.254.169.254:", "https://[64:ff9b::7f00:1]:"} {
-		if a := s.call(t.Context(), url+port+"/", secrets{current: secret}, event()); a.fault != faultBlocked || a.status != 0 {
+		if a := s.call(t.Context(), url+port+"/", secrets{secret}, event()); a.fault != faultBlocked || a.status != 0 {
 			t.Errorf("%s: %+v", url, a)
 		}
 	}
@@ -74,17 +74,17 @@ func TestOneRequestForEachAttempt(t *testing.T) {
 	defer hook.Close()
 	s := outside(netip.MustParsePrefix("127.0.0.0/8"))
 	for n := range int32(20) {
-		a := s.call(t.Context(), hook.URL, secrets{current: secret}, event())
+		a := s.call(t.Context(), hook.URL, secrets{secret}, event())
 		if want := n%2 == 0; a.good() != want || !want && a.fault != faultCut || posts.Load() != n+1 {
 			t.Fatalf("attempt %d made %d requests: %+v", n+1, posts.Load(), a)
 		}
 	}
 	bad := httptest.NewTLSServer(http.NotFoundHandler())
 	defer bad.Close()
-	if a := s.call(t.Context(), bad.URL, secrets{current: secret}, event()); a.fault != faultTLS {
+	if a := s.call(t.Context(), bad.URL, secrets{secret}, event()); a.fault != faultTLS {
 		t.Errorf("a certificate that nobody knows: %+v", a)
 	}
-	if a := s.call(t.Context(), strings.Replace(hook.URL, "127.0.0.1", "no-such-host.invalid", 1), secrets{current: secret}, event()); a.status != 0 || a.good() {
+	if a := s.call(t.Context(), strings.Replace(hook.URL, "127.0.0.1", "no-such-host.invalid", 1), secrets{secret}, event()); a.status != 0 || a.good() {
 		t.Errorf("%+v", a)
 	}
 }

@@ -54,7 +54,7 @@ func TestTenThousandAreDue(t *testing.T) {
 		leases[i].Shard = comm.Shard(i)
 	}
 	s := New(Config{Store: quick{m}, Endpoints: byApp{m}, Owned: func() (string, []store.Lease) { return "node", leases }, Now: func(context.Context) (comm.Micros, error) { return comm.At(time.Now()), nil },
-		Secrets: func(*comm.Endpoint) (string, string, error) { return secret, "", nil }})
+		Secrets: func(*comm.Endpoint) ([]string, error) { return []string{secret}, nil }})
 	began := time.Now()
 	if err := s.look(t.Context()); err != nil {
 		t.Fatal(err)

@@ -294,12 +294,11 @@ func (s *Service) know(e *comm.Endpoint, since comm.Micros, now time.Time, seen 
 	if changed || t.noted.Before(now) {
 		t.since = since
 	}
-	if changed || t.sealed || t.keys.previous != "" {
-		var err error
-		t.keys = secrets{}
-		if t.keys.current, t.keys.previous, err = s.cfg.Secrets(e); e.PreviousUntil <= s.now() {
-			t.keys.previous = ""
-		}
+	if changed || t.sealed || len(t.keys) > 1 {
+		holds := *e
+		holds.Replaced = comm.Holding(e.Replaced, s.now())
+		keys, err := s.cfg.Secrets(&holds)
+		t.keys = keys
 		if was := t.sealed && !changed; err != nil && !was {
 			s.cfg.Log.Warn("an endpoint's secret cannot be opened; its events wait", "endpoint", e.ID.String(), "error", err)
 		}

@@ -42,13 +42,13 @@ func TestWhatCannotBeReadCostsItselfAlone(t *testing.T) {
 		rows.endpoints[1].Unreadable = "a word of tomorrow"
 		sealed = rows.endpoints[2].ID
 		c.Store, c.Log = rows, slog.New(slog.NewTextHandler(&log, nil))
-		c.Secrets = func(e *comm.Endpoint) (string, string, error) {
+		c.Secrets = func(e *comm.Endpoint) ([]string, error) {
 			rows.mu.Lock()
 			defer rows.mu.Unlock()
 			if e.ID == sealed {
-				return "", "", closed
+				return nil, closed
 			}
-			return secret, "", nil
+			return []string{secret}, nil
 		}
 	}, func(b *bubble) {
 		var ids []comm.ID

@@ -37,8 +37,8 @@ type Config struct {
 	Owned func() (node string, leases []store.Lease)
 	// Now is the database's clock.
 	Now func(context.Context) (comm.Micros, error)
-	// Secrets opens an endpoint's secrets: the one that signs, and while a rotation lasts the one before.
-	Secrets func(*comm.Endpoint) (current, previous string, err error)
+	// Secrets opens an endpoint's secrets: the current one, and then those that it replaced.
+	Secrets func(*comm.Endpoint) ([]string, error)
 	// Dial connects for https, DialPlain for plain http [refused].
 	Dial, DialPlain Dial
 

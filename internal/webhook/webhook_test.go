@@ -23,9 +23,18 @@ func seldom(c *Config) { c.Poll = poll }
 
 func TestADeliveryIsSignedBothWays(t *testing.T) {
 	inBubble(t, 1, func(c *Config) {
-		c.Secrets = func(*comm.Endpoint) (string, string, error) { return secret, "the-secret-before-it", nil }
+		c.Secrets = func(e *comm.Endpoint) ([]string, error) {
+			keys := []string{secret}
+			for _, r := range e.Replaced {
+				keys = append(keys, string(r.Secret))
+			}
+			return keys, nil
+		}
 	}, func(b *bubble) {
-		b.m.edit(0, false, func(e *comm.Endpoint) { e.PreviousUntil = comm.At(time.Now().Add(time.Hour)) })
+		b.m.edit(0, false, func(e *comm.Endpoint) {
+			now := comm.At(time.Now())
+			e.Replaced = []comm.Replaced[[]byte]{{Secret: []byte("the-secret-before-it"), Until: now.Add(2 * time.Hour)}, {Secret: []byte("the-first-secret"), Until: now.Add(time.Hour)}}
+		})
 		id := b.made(0)
 		time.Sleep(time.Second)
 		d, posts := b.delivery(id), b.receiver(0).got()
@@ -44,14 +53,16 @@ func TestADeliveryIsSignedBothWays(t *testing.T) {
 		if got := p.head.Get("X-Comms-Signature"); got != signature.Guide(secret, stamp, d.Body) {
 			b.Errorf("the guide's signature is %s", got)
 		}
-		if got := p.head.Get("Webhook-Signature"); got != signature.Standard(event, stamp, d.Body, secret, "the-secret-before-it") || strings.Count(got, "v1,") != 2 {
+		if got := p.head.Get("Webhook-Signature"); got != signature.Standard(event, stamp, d.Body, secret, "the-secret-before-it", "the-first-secret") || strings.Count(got, "v1,") != 3 {
 			b.Errorf("the standard's signature is %s", got)
 		}
-		time.Sleep(time.Hour)
-		b.made(0)
-		time.Sleep(time.Second)
-		if got := b.receiver(0).got()[1].head.Get("Webhook-Signature"); strings.Count(got, "v1,") != 1 {
-			b.Errorf("after the overlap the standard's signature is %s", got)
+		for hours, want := range []int{2, 1} {
+			time.Sleep(time.Hour)
+			b.made(0)
+			time.Sleep(time.Second)
+			if got := b.receiver(0).got()[1+hours].head.Get("Webhook-Signature"); strings.Count(got, "v1,") != want {
+				b.Errorf("%d hours later the standard's signature is %s", 1+hours, got)
+			}
 		}
 	})
 }

@@ -275,7 +275,7 @@ func inBubble(t *testing.T, n int, change func(*Config), run func(b *bubble)) {
 			}
 			return "node", leases
 		}, Now: func(context.Context) (comm.Micros, error) { return comm.At(time.Now()), nil },
-			Secrets: func(*comm.Endpoint) (string, string, error) { return secret, "", nil }}
+			Secrets: func(*comm.Endpoint) ([]string, error) { return []string{secret}, nil }}
 		if change != nil {
 			change(&cfg)
 		}

@@ -407,7 +407,7 @@ func (x *limitsOf) id(slug string, taken bool) string {
 		return a.things["server"]
 	case word == "provider-configs" && ends:
 		return a.do(x.t, "POST", "/api/v1/provider-configs", config).str("id")
-	case word == "webhooks" && ends:
+	case word == "webhooks" && (ends || taken && strings.HasSuffix(path, "/rotate-secret")):
 		return a.do(x.t, "POST", "/api/v1/webhooks", `{"name":"`+unique()+`","url":"https://hooks.example.com/"}`).str("id")
 	case word == "templates" && ends:
 		return a.do(x.t, "POST", "/api/v1/templates", `{"key":"`+unique()+`","channel":"SMS","body":"x"}`).str("id")

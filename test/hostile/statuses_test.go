@@ -24,7 +24,7 @@ func unreached() map[string]string {
 	const get, post = "GET /api/callbacks/{type}/{configId}/{token} ", "POST /api/callbacks/{type}/{configId}/{token} "
 	return map[string]string{
 		get + "200": report, get + "401": report, post + "200": report, post + "400": report, post + "401": report, post + "413": report,
-		"PATCH /api/v1/provider-configs/{id} 409": often, "PATCH /api/admin/provider-configs/{id} 409": often, "PATCH /api/v1/templates/{id} 409": often, "POST /api/v1/webhooks/{id}/rotate-secret 409": often,
+		"PATCH /api/v1/provider-configs/{id} 409": often, "PATCH /api/admin/provider-configs/{id} 409": often, "PATCH /api/v1/templates/{id} 409": often,
 		"POST /api/v1/templates/{id}/rollback 409": often, "PATCH /api/admin/apps/{app} 409": often, "POST /api/admin/queue 409": often,
 		"POST /api/admin/hold 200":                       "only a server on a database that was restored from a backup answers it: test/e2e releases one",
 		"POST /api/admin/provider-configs/{id}/test 409": "for a type that this version knows and cannot send with: there is none at present; internal/httpapi has two",
@@ -220,6 +220,9 @@ func more(x *limitsOf, good *request, got answer) []*request {
 	case "POST /api/v1/webhooks/{id}/test", "POST /api/v1/webhooks/{id}/replay", "POST /api/v1/webhooks/{id}/deliveries/{delivery}/replay":
 		off := x.a.do(x.t, "POST", "/api/v1/webhooks", `{"name":"`+unique()+`","url":"https://hooks.example.com/","isActive":false}`).made(x.t)
 		return []*request{at(strings.Replace(good.path, x.a.things["webhooks"], off, 1))}
+	case "POST /api/v1/webhooks/{id}/rotate-secret":
+		next := with(`{"overlapSeconds":60}`)
+		return []*request{next, next, next}
 	case "PATCH /api/v1/webhooks/{id}":
 		x.a.do(x.t, "POST", "/api/v1/webhooks", `{"name":"taken","url":"https://hooks.example.com/"}`)
 		return []*request{with(`{"name":"taken"}`)}

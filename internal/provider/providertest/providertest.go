@@ -84,7 +84,7 @@ func fieldFaults(f provider.Field) (faults []string) {
 	say(len(f.Help) < 20 || !strings.HasSuffix(f.Help, "."), "the help is no sentence")
 	say(f.Kind < provider.Text || f.Kind > provider.SenderID, "no kind")
 	say(f.Secret && f.Kind != provider.Text && f.Kind != provider.Token, "a secret is text")
-	say(slices.Contains([]string{provider.CallbackToken, provider.PreviousCallbackToken, comm.PreviousCallbackEndsAt, comm.CallbackRotatedAt}, f.Name), "the name is taken")
+	say(slices.Contains(slices.Concat(provider.CallbackTokens(), comm.CallbackEnds(), []string{comm.CallbackRotatedAt}), f.Name), "the name is taken")
 	say(f.Secret && f.Default != "", "a secret has a default")
 	say(f.Kind == provider.Int && f.Min >= f.Max, "no bounds")
 	say((f.Kind == provider.Text || f.Kind == provider.Token) && f.Max <= 0, "no greatest length")

@@ -79,7 +79,9 @@ func Open(fields []provider.Field, s provider.Settings, env provider.Env) (*Clie
 			c.secrets = append(c.secrets, forms(s[f.Name])...)
 		}
 	}
-	c.secrets = append(append(c.secrets, forms(s[provider.CallbackToken])...), forms(s[provider.PreviousCallbackToken])...)
+	for _, name := range provider.CallbackTokens() {
+		c.secrets = append(c.secrets, forms(s[name])...)
+	}
 	base, err := url.Parse(raw)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return nil, errors.New("open a provider configuration: baseUrl is no URL")

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -82,8 +83,12 @@ func endpointFacts(e *comm.Endpoint) facts {
 		"name": shown(e.Name), "url": {e.URL, origin(e.URL)}, "secret": hidden(string(e.Secret)), "statuses": shown(joined(e.Events)), "channels": shown(joined(e.Channels)),
 		"tags": hidden(strings.Join(e.Tags, "\n")), "isActive": shown(e.Active), "disabled": shown(e.Disabled),
 	}
-	if e.PreviousUntil != 0 {
-		f["previousSecretEndsAt"] = shown(e.PreviousUntil.String())
+	if len(e.Replaced) > 0 {
+		ends := make([]comm.Micros, len(e.Replaced))
+		for i, r := range e.Replaced {
+			ends[i] = r.Until
+		}
+		f["previousSecretEndsAt"] = shown(joined(ends))
 	}
 	return f
 }
@@ -111,8 +116,8 @@ func providerFacts(p *comm.ProviderConfig) facts {
 		"pinned": shown(p.Limits.Pinned), "secrets": hidden(string(p.Secrets)),
 	}
 	for name, value := range p.Settings {
-		switch name {
-		case "host", "port", "secure", comm.PreviousCallbackEndsAt, comm.CallbackRotatedAt:
+		switch {
+		case name == "host", name == "port", name == "secure", name == comm.CallbackRotatedAt, slices.Contains(comm.CallbackEnds(), name):
 			f["config."+name] = shown(value)
 		default: // perhaps an address, or a name that goes with a password
 			f["config."+name] = hidden(value)

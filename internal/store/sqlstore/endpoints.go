@@ -11,7 +11,8 @@ import (
 	"github.com/commserver/commserver/internal/store"
 )
 
-const endpointColumns = `app_id, id, name, url, secret, previous, previous_until, events, channels, tags, active, disabled, disabled_at, version, created_at, updated_at`
+const endpointColumns = `app_id, id, name, url, secret, previous, previous_until, earlier, earlier_until, events, channels, tags, active, disabled, disabled_at, version,
+	created_at, updated_at`
 
 // EndpointsSQL is the statement of Endpoints.
 const EndpointsSQL = `SELECT ` + endpointColumns + ` FROM endpoints WHERE app_id = $1 AND url <> '' ORDER BY name`
@@ -54,7 +55,7 @@ func (c *Cold) CreateEndpoint(ctx context.Context, e *comm.Endpoint) error {
 	if err != nil {
 		return fmt.Errorf("create webhook endpoint: %w", err)
 	}
-	version := 0
+	version, old := 0, &lists.replaced
 	err = c.db.Write(ctx, func(q Querier) error {
 		if err := c.holdApp(ctx, q, e.App); err != nil { // others who create wait here, and see what this one did
 			return err
@@ -64,11 +65,12 @@ func (c *Cold) CreateEndpoint(ctx context.Context, e *comm.Endpoint) error {
 		}
 		// What is in the way without an address is a secret that was remembered.
 		rows, err := collect(ctx, q, func(r Row, v *int) error { return r.Scan(v) }, `INSERT INTO endpoints (`+endpointColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $15) ON CONFLICT (app_id, name) DO UPDATE SET url = excluded.url,
-			secret = excluded.secret, previous = excluded.previous, previous_until = excluded.previous_until, events = excluded.events, channels = excluded.channels,
-			tags = excluded.tags, active = excluded.active, disabled = excluded.disabled, disabled_at = excluded.disabled_at, version = endpoints.version + 1,
-			created_at = excluded.created_at, updated_at = excluded.updated_at WHERE endpoints.url = '' RETURNING version`,
-			c.d.ID(e.App), c.d.ID(e.ID), e.Name, e.URL, e.Secret, e.Previous, int64(e.PreviousUntil), lists.events, lists.channels, lists.tags,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $16, $17) ON CONFLICT (app_id, name) DO UPDATE SET url = excluded.url,
+			secret = excluded.secret, previous = excluded.previous, previous_until = excluded.previous_until, earlier = excluded.earlier,
+			earlier_until = excluded.earlier_until, events = excluded.events, channels = excluded.channels, tags = excluded.tags, active = excluded.active,
+			disabled = excluded.disabled, disabled_at = excluded.disabled_at, version = endpoints.version + 1, created_at = excluded.created_at,
+			updated_at = excluded.updated_at WHERE endpoints.url = '' RETURNING version`,
+			c.d.ID(e.App), c.d.ID(e.ID), e.Name, e.URL, e.Secret, old[0].Secret, int64(old[0].Until), old[1].Secret, int64(old[1].Until), lists.events, lists.channels, lists.tags,
 			flag(e.Active), e.Disabled, int64(e.DisabledAt), int64(e.CreatedAt), int64(e.UpdatedAt))
 		if err == nil && len(rows) == 0 {
 			return nameTaken()
@@ -107,15 +109,18 @@ func nameTaken() error {
 
 // endpointChanged ends a transaction that stored e.
 func (c *Cold) endpointChanged(ctx context.Context, q Querier, e *comm.Endpoint, what did) error {
-	current, err := c.keepCanaryOf(ctx, q, e.Secret)
+	too, err := c.keepCanaryOf(ctx, q, e.Secret)
 	if err != nil {
 		return err
 	}
-	previous, err := c.keepCanaryOf(ctx, q, e.Previous)
-	if err != nil {
-		return err
+	for _, r := range e.Replaced {
+		more, err := c.keepCanaryOf(ctx, q, r.Secret)
+		if err != nil {
+			return err
+		}
+		too = append(too, more...)
 	}
-	return c.changed(ctx, q, what, append(current, previous...)...)
+	return c.changed(ctx, q, what, too...)
 }
 
 // UpdateEndpoint implements store.Endpoints.
@@ -127,6 +132,7 @@ func (c *Cold) UpdateEndpoint(ctx context.Context, e *comm.Endpoint) error {
 	if err != nil {
 		return fmt.Errorf("update webhook endpoint: %w", err)
 	}
+	old := &lists.replaced
 	err = c.db.Write(ctx, func(q Querier) error {
 		if err := c.holdApp(ctx, q, e.App); err != nil { // two that take one name
 			return err
@@ -144,9 +150,10 @@ func (c *Cold) UpdateEndpoint(ctx context.Context, e *comm.Endpoint) error {
 				return nameTaken()
 			}
 		}
-		n, err := affected(ctx, q, `UPDATE endpoints SET name = $3, url = $4, secret = $5, previous = $6, previous_until = $7, events = $8, channels = $9,
-			tags = $10, active = $11, disabled = $12, disabled_at = $13, updated_at = $14, version = version + 1 WHERE app_id = $1 AND id = $2 AND version = $15`,
-			c.d.ID(e.App), c.d.ID(e.ID), e.Name, e.URL, e.Secret, e.Previous, int64(e.PreviousUntil), lists.events, lists.channels, lists.tags,
+		n, err := affected(ctx, q, `UPDATE endpoints SET name = $3, url = $4, secret = $5, previous = $6, previous_until = $7, earlier = $8, earlier_until = $9,
+			events = $10, channels = $11, tags = $12, active = $13, disabled = $14, disabled_at = $15, updated_at = $16, version = version + 1
+			WHERE app_id = $1 AND id = $2 AND version = $17`,
+			c.d.ID(e.App), c.d.ID(e.ID), e.Name, e.URL, e.Secret, old[0].Secret, int64(old[0].Until), old[1].Secret, int64(old[1].Until), lists.events, lists.channels, lists.tags,
 			flag(e.Active), e.Disabled, int64(e.DisabledAt), int64(e.UpdatedAt), int64(e.Version))
 		if err != nil {
 			return err
@@ -215,6 +222,9 @@ func (c *Cold) forgetTrouble(ctx context.Context, q Querier, app, id comm.ID) er
 const anew = `active = CASE WHEN disabled <> '' OR url = '' THEN 1 ELSE active END, disabled = '', disabled_at = 0,
 			created_at = CASE WHEN url = '' THEN $3 ELSE created_at END`
 
+// alone is that no secret holds beside the current one.
+const alone = `previous = NULL, previous_until = 0, earlier = NULL, earlier_until = 0`
+
 // putDefault stores what an app says of its webhook, if that is not what was is; the version is that of the endpoint then.
 func (c *Cold) putDefault(ctx context.Context, q Querier, was, a *comm.App, at comm.Micros) (version int, err error) {
 	if a.WebhookURL == was.WebhookURL && bytes.Equal(a.WebhookSecret, was.WebhookSecret) {
@@ -223,16 +233,16 @@ func (c *Cold) putDefault(ctx context.Context, q Querier, was, a *comm.App, at c
 	var n int64
 	switch {
 	case was.WebhookVersion == 0:
-		n, err = affected(ctx, q, `INSERT INTO endpoints (`+endpointColumns+`) VALUES ($1, $1, $2, $3, $4, NULL, 0, '[]', '[]', '[]', 1, '', 0, 1, $5, $5)
+		n, err = affected(ctx, q, `INSERT INTO endpoints (`+endpointColumns+`) VALUES ($1, $1, $2, $3, $4, NULL, 0, NULL, 0, '[]', '[]', '[]', 1, '', 0, 1, $5, $5)
 			ON CONFLICT (app_id, name) DO NOTHING`, c.d.ID(a.ID), comm.DefaultEndpoint, a.WebhookURL, a.WebhookSecret, int64(at))
 	case bytes.Equal(a.WebhookSecret, was.WebhookSecret): // another address begins anew
 		n, err = affected(ctx, q, `UPDATE endpoints SET url = $2, `+anew+`, version = version + 1, updated_at = $3
 			WHERE app_id = $1 AND id = $1 AND version = $4`, c.d.ID(a.ID), a.WebhookURL, int64(at), int64(was.WebhookVersion))
 	case a.WebhookURL == was.WebhookURL:
-		n, err = affected(ctx, q, `UPDATE endpoints SET secret = $2, previous = NULL, previous_until = 0, version = version + 1, updated_at = $3
+		n, err = affected(ctx, q, `UPDATE endpoints SET secret = $2, `+alone+`, version = version + 1, updated_at = $3
 			WHERE app_id = $1 AND id = $1 AND version = $4`, c.d.ID(a.ID), a.WebhookSecret, int64(at), int64(was.WebhookVersion))
 	default:
-		n, err = affected(ctx, q, `UPDATE endpoints SET url = $2, `+anew+`, secret = $5, previous = NULL, previous_until = 0,
+		n, err = affected(ctx, q, `UPDATE endpoints SET url = $2, `+anew+`, secret = $5, `+alone+`,
 			version = version + 1, updated_at = $3 WHERE app_id = $1 AND id = $1 AND version = $4`,
 			c.d.ID(a.ID), a.WebhookURL, int64(at), int64(was.WebhookVersion), a.WebhookSecret)
 	}
@@ -254,10 +264,17 @@ func errWebhookChanged() error {
 func scanEndpoint(r Row, e *comm.Endpoint) error {
 	var lists endpointText
 	var active int64
-	err := r.Scan((*ID)(&e.App), (*ID)(&e.ID), &e.Name, &e.URL, &e.Secret, &e.Previous, &e.PreviousUntil, &lists.events, &lists.channels, &lists.tags,
+	old := &lists.replaced
+	err := r.Scan((*ID)(&e.App), (*ID)(&e.ID), &e.Name, &e.URL, &e.Secret, &old[0].Secret, &old[0].Until, &old[1].Secret, &old[1].Until, &lists.events, &lists.channels, &lists.tags,
 		&active, &e.Disabled, &e.DisabledAt, &e.Version, &e.CreatedAt, &e.UpdatedAt)
 	if err != nil {
 		return err
+	}
+	e.Replaced = nil
+	for _, r := range old {
+		if r.Secret != nil {
+			e.Replaced = append(e.Replaced, r)
+		}
 	}
 	if e.Active = active == 1; active != flag(e.Active) {
 		e.Unreadable = fmt.Sprintf("active is %d", active)
@@ -269,9 +286,17 @@ func scanEndpoint(r Row, e *comm.Endpoint) error {
 }
 
 // endpointText are an endpoint's lists as they are kept.
-type endpointText struct{ events, channels, tags string }
+type endpointText struct {
+	events, channels, tags string
+	replaced               [comm.MaxReplaced]comm.Replaced[[]byte]
+}
+
+var errReplaced = errors.New("more replaced secrets than there is room for")
 
 func endpointLists(e *comm.Endpoint) (t endpointText, err error) {
+	if copy(t.replaced[:], e.Replaced) < len(e.Replaced) {
+		return t, errReplaced
+	}
 	if t.events, err = wordsOf(e.Events, comm.Status.String); err != nil {
 		return t, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,12 +47,17 @@ func (w *world) endpointIs(want *comm.Endpoint) {
 	}
 }
 
+// replaced makes a list of replaced secrets, the newest first.
+func replaced(sealed []byte, until comm.Micros, before ...comm.Replaced[[]byte]) []comm.Replaced[[]byte] {
+	return slices.Insert(before, 0, comm.Replaced[[]byte]{Secret: sealed, Until: until})
+}
+
 func endpointRoundTrip(w *world) {
 	a := w.app(true)
 	now := w.now()
 	e := endpoint(a.ID, "Ünïcode 🌍 'quoted\"", now)
 	e.Events, e.Channels, e.Tags = comm.Statuses(), comm.Channels(), []string{"otp", `q"uo,te d`, "ü"}
-	e.Previous, e.PreviousUntil, e.Active, e.Disabled, e.DisabledAt = boxes()[2], now+5, false, comm.EndpointGone, now+6
+	e.Replaced, e.Active, e.Disabled, e.DisabledAt = replaced(boxes()[2], now+5, replaced(boxes()[1], now+4)...), false, comm.EndpointGone, now+6
 	w.must(w.s.CreateEndpoint(w.ctx, e))
 	if e.Version != 1 {
 		w.Fatalf("version %d", e.Version)
@@ -67,7 +73,7 @@ func endpointRoundTrip(w *world) {
 	}
 	before, err := w.s.Beat(w.ctx, store.NodeInfo{Node: w.node, Role: "all", Version: "t", Lease: hour})
 	w.must(err)
-	e.Name, e.URL, e.Events, e.Channels, e.Tags, e.Secret, e.Previous, e.PreviousUntil = "renamed", "https://other.example.com/", nil, nil, nil, e.Previous, nil, 0
+	e.Name, e.URL, e.Events, e.Channels, e.Tags, e.Secret, e.Replaced = "renamed", "https://other.example.com/", nil, nil, nil, e.Replaced[0].Secret, replaced(boxes()[0], now+7)
 	e.Active, e.Disabled, e.DisabledAt, e.UpdatedAt = true, "", 0, now+9
 	w.must(w.s.UpdateEndpoint(w.ctx, e))
 	if e.Version != 2 {
@@ -226,7 +232,7 @@ func defaultEndpoint(w *world) {
 	w.must(err)
 	e.CreatedAt = got.CreatedAt
 	w.endpointIs(e)
-	e.Events, e.URL, e.Previous, e.PreviousUntil = []comm.Status{comm.Failed}, "https://hooks.example.com/2", e.Secret, now+hour
+	e.Events, e.URL, e.Replaced = []comm.Status{comm.Failed}, "https://hooks.example.com/2", replaced(e.Secret, now+hour, replaced(boxes()[1], now+2*hour)...)
 	e.Secret = boxes()[0]
 	w.must(w.s.UpdateEndpoint(w.ctx, e))
 	if got := read(); got.WebhookURL != e.URL || !bytes.Equal(got.WebhookSecret, boxes()[0]) {
@@ -237,13 +243,13 @@ func defaultEndpoint(w *world) {
 	a = read()
 	a.WebhookURL = "https://hooks.example.com/3" // another address begins anew, with the filter that was there
 	w.must(w.s.UpdateApp(w.ctx, a, now))
-	if got, err := w.s.Endpoint(w.ctx, a.ID, a.ID); err != nil || !got.Active || got.Disabled != "" || got.DisabledAt != 0 || len(got.Events) != 1 || got.PreviousUntil != now+hour || !bytes.Equal(got.Secret, boxes()[0]) {
+	if got, err := w.s.Endpoint(w.ctx, a.ID, a.ID); err != nil || !got.Active || got.Disabled != "" || got.DisabledAt != 0 || len(got.Events) != 1 || len(got.Replaced) != 2 || got.Replaced[1].Until != now+2*hour || !bytes.Equal(got.Secret, boxes()[0]) {
 		w.Fatalf("%+v %v", got, err)
 	}
 	a.WebhookSecret = boxes()[1]
 	w.must(w.s.UpdateApp(w.ctx, a, now))
-	if got, err := w.s.Endpoint(w.ctx, a.ID, a.ID); err != nil || got.Previous != nil || got.PreviousUntil != 0 || !bytes.Equal(got.Secret, boxes()[1]) || got.URL != a.WebhookURL {
-		w.Fatalf("a secret that is set ends the one before: %+v %v", got, err)
+	if got, err := w.s.Endpoint(w.ctx, a.ID, a.ID); err != nil || len(got.Replaced) != 0 || !bytes.Equal(got.Secret, boxes()[1]) || got.URL != a.WebhookURL {
+		w.Fatalf("a secret that is set ends those before: %+v %v", got, err)
 	}
 	a.WebhookURL = ""
 	w.must(w.s.UpdateApp(w.ctx, a, now))
@@ -319,24 +325,24 @@ func defaultRace(w *world) {
 func resealedEndpoint(w *world) {
 	e := endpoint(w.app(true).ID, "mine", w.now())
 	sealed := func(key string, box int) seal.Sealed { return seal.Sealed{KeyID: key, Box: boxes()[box]} }
-	e.Secret, e.Previous = sealed("k1", 0).Pack(), sealed("k1", 1).Pack()
+	e.Secret, e.Replaced = sealed("k1", 0).Pack(), replaced(sealed("k1", 1).Pack(), hour, replaced(sealed("k1", 2).Pack(), hour)...)
 	w.must(w.s.CreateEndpoint(w.ctx, e))
 	stale := *e
-	for i, col := range []store.SealedColumn{store.WebhookSecrets(), store.PreviousWebhookSecrets()} {
+	for i, col := range []store.SealedColumn{store.WebhookSecrets(), store.PreviousWebhookSecrets(), store.EarlierWebhookSecrets()} {
 		page, err := w.s.SealedAfter(w.ctx, col, comm.ID{}, comm.ID{}, 10)
 		w.must(err)
 		if len(page) != 1 || page[0].App != e.App || page[0].ID != e.ID || page[0].Value.KeyID != "k1" || !bytes.Equal(page[0].Value.Box, boxes()[i]) {
 			w.Fatalf("%+v", page)
 		}
-		n, err := w.s.Reseal(w.ctx, col, []store.Resealed{{SealedValue: page[0], New: sealed("k2", 2+i)}})
+		n, err := w.s.Reseal(w.ctx, col, []store.Resealed{{SealedValue: page[0], New: sealed("k2", 2-i)}})
 		w.must(err)
 		if n != 1 {
 			w.Fatalf("%d sealed again", n)
 		}
 	}
-	stale.Secret, stale.Previous = sealed("k1", 3).Pack(), stale.Secret // a rotation
+	stale.Secret, stale.Replaced = sealed("k1", 3).Pack(), replaced(stale.Secret, hour) // a rotation
 	w.wantKind(w.s.UpdateEndpoint(w.ctx, &stale), comm.Conflict)
-	e.Secret, e.Previous, e.Version = sealed("k2", 2).Pack(), sealed("k2", 3).Pack(), 3
+	e.Secret, e.Replaced, e.Version = sealed("k2", 2).Pack(), replaced(sealed("k2", 1).Pack(), hour, replaced(sealed("k2", 0).Pack(), hour)...), 4
 	w.endpointIs(e)
 }
 

@@ -302,7 +302,12 @@ func canariesOfColumns(w *world) {
 		},
 		store.PreviousWebhookSecrets().Name(): func(v seal.Sealed) error {
 			e := endpoint(app.ID, "rotated", w.now())
-			e.Secret, e.Previous = nil, v.Pack()
+			e.Secret, e.Replaced = nil, replaced(v.Pack(), w.now())
+			return w.s.CreateEndpoint(w.ctx, e)
+		},
+		store.EarlierWebhookSecrets().Name(): func(v seal.Sealed) error {
+			e := endpoint(app.ID, "rotated twice", w.now())
+			e.Secret, e.Replaced = nil, replaced(nil, 0, replaced(v.Pack(), w.now())...)
 			return w.s.CreateEndpoint(w.ctx, e)
 		},
 		store.ErasedAddresses().Name(): func(v seal.Sealed) error {
