@@ -8,6 +8,7 @@ import (
 
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/outage"
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/store/health"
@@ -206,7 +207,7 @@ func (p *poller) tellTroubles(ctx context.Context) {
 	}
 	if err := p.d.cfg.Troubles.SetProviderTroubles(ctx, node, slices.Collect(maps.Values(fresh)), p.left); err != nil {
 		p.untold = now
-		p.failedToTell(ctx, err)
+		failedToTell(ctx, &p.d.outages.troubles, err)
 		return
 	}
 	p.d.outages.troubles.Worked()
@@ -228,9 +229,10 @@ func (p *poller) news(fresh map[comm.ID]store.ProviderTrouble, now time.Time) bo
 	return now.Sub(p.counted) >= figuresEvery || !maps.EqualFunc(fresh, p.told, but)
 }
 
-func (p *poller) failedToTell(ctx context.Context, err error) {
+// failedToTell reports a failure, unless the node is stopping.
+func failedToTell(ctx context.Context, of *outage.Report, err error) {
 	if ctx.Err() == nil {
-		p.d.outages.troubles.Failed(err)
+		of.Failed(err)
 	}
 }
 
@@ -247,16 +249,17 @@ func (p *poller) settleLeft(ctx context.Context) {
 	p.settled = now
 	left, err := p.d.cfg.Troubles.LeftTroubles(ctx, maxIlls)
 	if err != nil {
-		p.failedToTell(ctx, err)
+		failedToTell(ctx, &p.d.outages.left, err)
 		return
 	}
 	s.mu.Lock()
 	over := slices.DeleteFunc(left, func(t store.ProviderTrouble) bool { return !s.over(&t, p.told) })
 	s.mu.Unlock()
-	if len(over) == 0 {
-		return
+	if len(over) > 0 {
+		if err := p.d.cfg.Troubles.DropTroubles(ctx, over); err != nil {
+			failedToTell(ctx, &p.d.outages.left, err)
+			return
+		}
 	}
-	if err := p.d.cfg.Troubles.DropTroubles(ctx, over); err != nil {
-		p.failedToTell(ctx, err)
-	}
+	p.d.outages.left.Worked()
 }

@@ -1,11 +1,16 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -21,7 +26,10 @@ type ward struct {
 	said    map[string][]store.ProviderTrouble
 	strains [][]store.ProviderStrain // in the order in which they were told
 	alive   func(node string) bool
+	broken  bool // everything but SetProviderTroubles fails
 }
+
+var errWard = errors.New("the database is away")
 
 func newWard(s *stage) *ward {
 	return &ward{said: map[string][]store.ProviderTrouble{}, alive: func(node string) bool {
@@ -43,6 +51,9 @@ func (w *ward) SetProviderTroubles(_ context.Context, node string, list, left []
 func (w *ward) SetProviderStrains(_ context.Context, _ string, list []store.ProviderStrain) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.broken {
+		return errWard
+	}
 	w.strains = append(w.strains, list)
 	return nil
 }
@@ -50,6 +61,9 @@ func (w *ward) SetProviderStrains(_ context.Context, _ string, list []store.Prov
 func (w *ward) LeftTroubles(context.Context, int) (out []store.ProviderTrouble, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.broken {
+		return nil, errWard
+	}
 	for node, all := range w.said {
 		if !w.alive(node) {
 			out = append(out, all...)
@@ -61,6 +75,9 @@ func (w *ward) LeftTroubles(context.Context, int) (out []store.ProviderTrouble, 
 func (w *ward) DropTroubles(_ context.Context, list []store.ProviderTrouble) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.broken {
+		return errWard
+	}
 	for node, all := range w.said {
 		if !w.alive(node) {
 			w.said[node] = slices.DeleteFunc(slices.Clone(all), func(t store.ProviderTrouble) bool {
@@ -79,6 +96,38 @@ func (w *ward) look() (told int, list []store.ProviderTrouble) {
 		list = append(list, all...)
 	}
 	return w.told, list
+}
+
+// TestTellingComesBack: each of what is told of providers ends its own outage in the log, whatever becomes of the others.
+func TestTellingComesBack(t *testing.T) {
+	play(t, "", func(t *testing.T, s *stage) {
+		w := newWard(s)
+		var log bytes.Buffer
+		first := s.edit
+		s.edit = func(c *Config) { first(c); c.Troubles, c.Log = w, slog.New(slog.NewTextHandler(&log, nil)) }
+		w.broken = true
+		s.acts("ONE", func(context.Context, *provider.Message) error {
+			return &provider.Error{Class: provider.RateLimited, RetryAfter: time.Hour}
+		})
+		a := s.app(nil, emailConfig("ONE", 1))
+		srv := s.boot(0)
+		s.send(srv, a, nil)
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		w.broken = false
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait() // nobody writes to the log now
+		for _, what := range []struct{ fails, works string }{
+			{"it could not be stored how calls of providers go", "it is stored again how calls of providers go"},
+			{"it could not be settled what nodes that are gone said of providers", "it is settled again what nodes that are gone said of providers"},
+		} {
+			fails, works := strings.LastIndex(log.String(), what.fails), strings.Index(log.String(), what.works)
+			if fails < 0 || works < fails || strings.Count(log.String(), what.works) != 1 {
+				t.Errorf("%q and %q: %s", what.fails, what.works, &log)
+			}
+		}
+	})
 }
 
 func TestWhatDoesNotWorkIsTold(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 // outages report what the dispatcher does again and again with the store: while
 // the store is away each of them fails several times a second.
 type outages struct {
-	beat, take, units, orphans, overdue, queue, settings, recovery, holds, troubles, reports outage.Report
+	beat, take, units, orphans, overdue, queue, settings, recovery, holds, troubles, strains, left, reports outage.Report
 }
 
 func newOutages(log *slog.Logger) *outages {
@@ -30,6 +30,8 @@ func newOutages(log *slog.Logger) *outages {
 		{&o.holds, slog.LevelWarn, "reasons for waiting could not be published", "reasons for waiting are published again"},
 		{&o.reports, slog.LevelWarn, "messages in doubt wait: what providers have reported could not be applied", "what providers have reported is applied again"},
 		{&o.troubles, slog.LevelWarn, "it could not be stored which providers do not work", "it is stored again which providers do not work"},
+		{&o.strains, slog.LevelWarn, "it could not be stored how calls of providers go", "it is stored again how calls of providers go"},
+		{&o.left, slog.LevelWarn, "it could not be settled what nodes that are gone said of providers", "it is settled again what nodes that are gone said of providers"},
 	} {
 		r.into.Log, r.into.Level, r.into.Failing, r.into.Works = log, r.level, r.failing, r.works
 	}

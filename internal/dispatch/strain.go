@@ -78,8 +78,9 @@ func (p *poller) tellStrains(ctx context.Context) {
 	}
 	p.strainsAt = now
 	if err := p.d.cfg.Troubles.SetProviderStrains(ctx, node, slices.Collect(maps.Values(fresh))); err != nil {
-		p.failedToTell(ctx, err)
+		failedToTell(ctx, &p.d.outages.strains, err)
 		return
 	}
+	p.d.outages.strains.Worked()
 	p.strains = fresh
 }
