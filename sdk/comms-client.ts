@@ -2028,6 +2028,7 @@ export interface PreviewChain {
   /** What the message would wait for, when nothing can be tried now. */
   waitingFor: string | null;
   tried: PreviewLink[];
+  /** What would not be called now, and why: it is switched off, cannot be used, is down, or its provider asked for a pause. As the nodes say that send with it, a few seconds late; of several the worst counts. How much of its limits is used is not looked at. */
   leftOut: PreviewLink[];
 }
 

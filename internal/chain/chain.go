@@ -35,6 +35,27 @@ type Condition struct {
 	Brief bool
 }
 
+// Known is what is known of a configuration's health, by the node that calls it or by what nodes have told.
+type Known struct {
+	Broken    string      // why there is nothing to call; "" where there is
+	Throttled comm.Micros // until when its provider asked for no call; 0: it did not, or that has passed
+	Down      bool        // its breaker lets no call through, until DownUntil: 0 where that is not known
+	DownUntil comm.Micros
+}
+
+// Condition is what that makes of it: the first of these things counts.
+func (k Known) Condition() Condition {
+	switch {
+	case k.Broken != "":
+		return Condition{Reason: k.Broken}
+	case k.Throttled != 0:
+		return Condition{Reason: WaitThrottled, Until: k.Throttled}
+	case k.Down:
+		return Condition{Reason: WaitDown, Until: k.DownUntil}
+	}
+	return Condition{}
+}
+
 // Input is all that the order depends on.
 type Input struct {
 	App     *comm.App

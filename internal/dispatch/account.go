@@ -152,17 +152,16 @@ func (a *account) part(limit int) int {
 // condition says whether a call of the class could be made now.
 func (a *account) condition(now time.Time, db comm.Micros, class, reserve int) chain.Condition {
 	at := func(t time.Time) comm.Micros { return db.Add(t.Sub(now)) }
-	if a.broken != "" {
-		return chain.Condition{Reason: a.broken}
-	}
+	known := chain.Known{Broken: a.broken}
 	if a.throttled.After(now) {
-		return chain.Condition{Reason: chain.WaitThrottled, Until: at(a.throttled)}
+		known.Throttled = at(a.throttled)
 	}
 	if next, wait, forever := a.breaker.Next(now); wait {
-		c := chain.Condition{Reason: chain.WaitDown}
-		if !forever {
-			c.Until = at(next)
+		if known.Down = true; !forever {
+			known.DownUntil = at(next)
 		}
+	}
+	if c := known.Condition(); c.Reason != "" {
 		return c
 	}
 	if a.spent(db, class, reserve) {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,38 @@ func TestPreviewExplainsTheChain(t *testing.T) {
 		}
 		if got, words = preview(); !slices.Equal(words, want) {
 			t.Errorf("%s: %v %+v", breaker, words, got)
+		}
+	}
+	// Its provider asked for a pause, whatever becomes of its calls else: no call of it is made before the end.
+	soon := comm.At(time.Now().Add(time.Minute))
+	asked := []string{"second: next by priority", "first: " + chain.WaitText(chain.WaitThrottled), "off: switched off"}
+	for name, c := range map[string]struct {
+		state  string // of the breaker; "" where it works
+		pinned bool
+		until  comm.Micros
+		want   []string
+	}{
+		"works":                      {"", false, soon, asked},
+		"fails":                      {pace.Closed.String(), false, soon, asked},
+		"down, too":                  {pace.Open.String(), false, soon, asked},
+		"pinned":                     {pace.Open.String(), true, soon, asked},
+		"pinned, and the pause over": {pace.Open.String(), true, 0, []string{"first: pinned by the operator", "second: next by priority", "off: switched off"}},
+	} {
+		var troubles []store.ProviderTrouble
+		if c.state != "" {
+			troubles = append(troubles, store.ProviderTrouble{App: live.app.ID, ID: ids["first"], Reason: chain.WaitDown, Since: 1, Breaker: c.state})
+		}
+		if err := w.store.SetProviderTroubles(t.Context(), "sender", troubles, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.store.SetProviderStrains(t.Context(), "sender", []store.ProviderStrain{{App: live.app.ID, ID: ids["first"], ThrottledUntil: c.until, Calls: 2, Failed: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.do(live, "PATCH", "/api/v1/provider-configs/"+ids["first"].String(), `{"pinned":`+strconv.FormatBool(c.pinned)+`}`, nil); got.status != 200 {
+			t.Fatalf("%d %s", got.status, got.raw)
+		}
+		if got, words = preview(); !slices.Equal(words, c.want) {
+			t.Errorf("%s: %v %+v", name, words, got)
 		}
 	}
 }

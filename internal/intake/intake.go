@@ -60,6 +60,7 @@ type Listed interface {
 // Health knows which provider configurations do not work, as the nodes say that send with them.
 type Health interface {
 	TroublesOf(ctx context.Context, app comm.ID) ([]store.ProviderTrouble, error)
+	StrainsOf(ctx context.Context, app comm.ID) ([]store.ProviderStrain, error)
 }
 
 // Config is what a Service needs.

@@ -90,25 +90,36 @@ func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Prev
 
 // condition is how the configurations that an app may send with fare now.
 func (s *Service) condition(ctx context.Context, app *comm.App) (func(*comm.ProviderConfig) chain.Condition, error) {
-	how := map[comm.ID]health.Health{}
+	how, lately := map[comm.ID]health.Health{}, map[comm.ID]health.Lately{}
 	for _, owner := range []comm.ID{app.ID, {}} {
 		if s.cfg.Health == nil {
 			break
 		}
 		all, err := s.cfg.Health.TroublesOf(ctx, owner)
+		var strains []store.ProviderStrain
+		if err == nil {
+			strains, err = s.cfg.Health.StrainsOf(ctx, owner)
+		}
 		if err != nil {
 			return nil, unavailable(fmt.Errorf("read the health of providers: %w", err))
 		}
 		for id, said := range health.ByConfig(all) {
 			how[id] = health.Together(said)
 		}
+		for id, said := range health.StrainsByConfig(strains) {
+			lately[id] = health.OfLate(said)
+		}
 	}
 	return func(c *comm.ProviderConfig) chain.Condition {
 		h := how[c.ID]
-		if h.State == health.Failing || c.Limits.Pinned && h.Reason == chain.WaitDown {
-			return chain.Condition{} // it is called all the same
+		known := chain.Known{Throttled: lately[c.ID].ThrottledUntil}
+		switch h.State {
+		case health.Unusable:
+			known.Broken = h.Reason
+		case health.Down, health.Trying:
+			known.Down = !c.Limits.Pinned // such a one is called all the same
 		}
-		return chain.Condition{Reason: h.Reason}
+		return known.Condition()
 	}, nil
 }
 
