@@ -58,8 +58,8 @@ func Escape(id string) string { return escape(id) }
 // NewIdempotencyKey makes a key for a message that has none, as Send does.
 func NewIdempotencyKey() string { return newKey() }
 
-// Do makes the call and answers the body of a success, nil when it has none or
-// went into Into. A refusal is an *Error.
+// Do makes the call and answers the body of a success, nil when that is a 204 or
+// went into Into. A refusal is an *Error, another success without JSON ErrAnswer.
 func (r *Raw) Do(ctx context.Context, q Request) (json.RawMessage, error) {
 	var body []byte
 	if q.Body != nil {
@@ -122,8 +122,11 @@ func (r *Raw) once(ctx context.Context, q Request, body []byte) (json.RawMessage
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return nil, refusal(res, data)
 	}
-	if len(data) > 0 && !json.Valid(data) {
-		return nil, fmt.Errorf("the answer of %s %s is no JSON; is this a CommServer?", q.Method, q.Path)
+	if res.StatusCode == http.StatusNoContent {
+		return nil, nil
+	}
+	if !json.Valid(data) {
+		return nil, fmt.Errorf("%w: that of %s %s is no JSON; is this a CommServer?", ErrAnswer, q.Method, q.Path)
 	}
 	return data, nil
 }

@@ -30,6 +30,12 @@ func TestRaw(t *testing.T) {
 			if err != nil || string(body) != "a,b" || r.Header.Get("Content-Type") != "text/csv" {
 				t.Errorf("%q %v %v", body, r.Header, err)
 			}
+			_, _ = io.WriteString(w, `{}`) // likewise
+		case "/empty":
+		case "/blank":
+			_, _ = io.WriteString(w, "\n") // likewise
+		case "/gone":
+			w.WriteHeader(http.StatusNoContent)
 		case "/who":
 			_, _ = io.WriteString(w, `"`+r.Header.Get("X-App-ID")+"|"+r.Header.Get("X-API-Key")+"|"+r.Header.Get("X-Admin-Key")+`"`) // likewise
 		case "/page":
@@ -74,6 +80,11 @@ func TestRaw(t *testing.T) {
 	}
 	if _, err := r.Do(ctx, Request{Method: "GET", Path: "/page"}); err == nil || !strings.Contains(err.Error(), "no JSON") {
 		t.Errorf("%v", err)
+	}
+	for path, empty := range map[string]bool{"/empty": true, "/blank": true, "/gone": false, "/page": true} {
+		if got, err := r.Do(ctx, Request{Method: "POST", Path: path}); errors.Is(err, ErrAnswer) != empty || len(got) > 0 {
+			t.Errorf("POST %s answers %q, %v", path, got, err)
+		}
 	}
 	into.Reset()
 	_, err := r.Do(ctx, Request{Method: "GET", Path: "/other", Into: &into})
