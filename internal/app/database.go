@@ -46,6 +46,9 @@ func openStarting(ctx context.Context, cfg config.Config, log *slog.Logger, pati
 		if err == nil {
 			waiting.Worked()
 		}
+		if err != nil && ctx.Err() != nil { // whatever else it says
+			return nil, errors.Join(ctx.Err(), err)
+		}
 		if err == nil || !postgres.TakesNone(err) || time.Now().After(end) {
 			return s, err
 		}

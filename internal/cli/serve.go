@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,12 +49,16 @@ func serve(cmd *cobra.Command, s Streams) error {
 	app.TuneMemory()
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	// From the second signal on the default applies: the process ends at once.
+	go func() { <-ctx.Done(); stop() }()
 	a, err := app.New(ctx, cfg, app.Options{Version: buildVersion(), Log: log, OnFirst: func(f app.First) { printFirst(s.Out, f) }})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) { // as while it waited for PostgreSQL
+		log.Info("stopped before it was ready")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	// From the second signal on the default applies: the process ends at once.
-	go func() { <-ctx.Done(); stop() }()
 	return a.Run(ctx)
 }
 

@@ -1,7 +1,13 @@
 package cli
 
 import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/commserver/commserver/internal/app"
@@ -41,5 +47,51 @@ func TestFirstWords(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// trigger keeps what is written, and does something once a text is in it.
+type trigger struct {
+	mu   sync.Mutex
+	text string
+	do   func()
+	kept bytes.Buffer
+}
+
+func (w *trigger) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, err := w.kept.Write(b)
+	if strings.Contains(w.kept.String(), w.text) {
+		w.do()
+	}
+	return n, err
+}
+
+// TestAServerIsStoppedWhileItWaitsForItsDatabase: whoever stops it then wanted just that. It is no failure, and one line says so.
+func TestAServerIsStoppedWhileItWaitsForItsDatabase(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	log := &trigger{text: "PostgreSQL takes no connections yet", do: stop}
+	var out bytes.Buffer
+	code := Run(ctx, []string{"serve"}, Streams{In: strings.NewReader(""), Out: &out, Err: log, Env: []string{"COMMS_DATABASE_URL=postgres://comms@" + nobody + "/comms?sslmode=disable",
+		"COMMS_ADMIN_KEY=" + strings.Repeat("a", 32), "COMMS_ENCRYPTION_KEYS=k1:" + base64.StdEncoding.EncodeToString(key), "COMMS_LOG_FORMAT=text"}})
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	_, after, waited := strings.Cut(log.kept.String(), log.text)
+	_, after, _ = strings.Cut(after, "\n")
+	if code != exitOK || !waited || strings.Count(after, "\n") != 1 || !strings.Contains(after, `level=INFO msg="stopped before it was ready"`) || out.Len() > 0 {
+		t.Errorf("exit code %d, %s%s", code, &out, &log.kept)
 	}
 }
