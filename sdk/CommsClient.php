@@ -712,7 +712,7 @@ final class Caller
                 // another try may go well
             }
             $failed = $heard ? 0 : $failed + 1;
-            $backOff = $failed > 1 ? min($retry * 2 ** min($failed - 1, 10), 30.0) * (1 + lcg_value() / 4) : 0.0;
+            $backOff = $failed > 1 ? min($retry * 2 ** min($failed - 1, 10), 30.0) * (1 + self::chance() / 4) : 0.0;
             self::sleep(max($retry, $backOff, $wait));
         }
     }
@@ -731,7 +731,7 @@ final class Caller
         $what = "$method $path";
         $context = stream_context_create(['ssl' => ['peer_name' => trim($host, '[]')]]);
         $left = max(0.001, $end - microtime(true));
-        $socket = @stream_socket_client(($secure ? 'ssl' : 'tcp') . "://$host:$port", $number, $text, $left, STREAM_CLIENT_CONNECT, $context);
+        $socket = self::quietly(fn () => stream_socket_client(($secure ? 'ssl' : 'tcp') . "://$host:$port", $number, $text, $left, STREAM_CLIENT_CONNECT, $context));
         if ($socket === false) {
             throw self::lost($what, $end);
         }
@@ -766,6 +766,30 @@ final class Caller
             : new CommsConnectionException('connection_failed', "$what was not answered: the connection failed.");
     }
 
+    /**
+     * Makes a call whose failure is seen by what it answers. An application may have made exceptions of warnings, also of those behind an @:
+     * thrown from here, one would take the key of a message along that the server may have.
+     *
+     * @template T
+     * @param callable(): T $call
+     * @return T
+     */
+    public static function quietly(callable $call): mixed
+    {
+        set_error_handler(static fn () => true);
+        try {
+            return $call();
+        } finally {
+            restore_error_handler();
+        }
+    }
+
+    /** From 0 to 1, so that clients that failed together do not come back together. */
+    private static function chance(): float
+    {
+        return mt_rand() / mt_getrandmax();
+    }
+
     /** How long to wait before the call is made again; null: it is not. */
     private function pause(CommsException $error, int $tries): ?float
     {
@@ -779,7 +803,7 @@ final class Caller
             }
         }
         $pause = min(0.2 * 2 ** min($tries - 1, 6), 10.0);
-        return $pause / 2 + lcg_value() * $pause / 2;
+        return $pause / 2 + self::chance() * $pause / 2;
     }
 
     private static function decoded(string $text, string $what): array
@@ -873,7 +897,7 @@ final class Answer
     {
         for ($at = 0; $at < strlen($text); $at += $n) {
             $this->ready($end, true);
-            $n = @fwrite($this->socket, substr($text, $at, 1 << 16));
+            $n = Caller::quietly(fn () => fwrite($this->socket, substr($text, $at, 1 << 16)));
             if ($n === false || ($n === 0 && feof($this->socket))) {
                 throw Caller::lost($this->what, $end);
             }
@@ -965,7 +989,7 @@ final class Answer
     private function more(float $end): bool
     {
         while (true) {
-            $got = @fread($this->socket, 1 << 16);
+            $got = Caller::quietly(fn () => fread($this->socket, 1 << 16));
             if ($got !== false && $got !== '') {
                 $this->rest .= $got;
                 return true;
@@ -985,6 +1009,8 @@ final class Answer
             throw Caller::lost($this->what, $end);
         }
         [$r, $w, $e] = $write ? [[], [$this->socket], []] : [[$this->socket], [], []];
-        @stream_select($r, $w, $e, (int) $left, (int) (fmod($left, 1) * 1_000_000));
+        Caller::quietly(function () use (&$r, &$w, &$e, $left) {
+            return stream_select($r, $w, $e, (int) $left, (int) (fmod($left, 1) * 1_000_000));
+        });
     }
 }

@@ -151,7 +151,7 @@ class _Caller:
             return {}
         try:
             value = json.loads(text)
-        except ValueError as cause:
+        except (ValueError, RecursionError) as cause:
             raise CommsAnswerError("unreadable_answer", f"The answer of {method} {path} is no JSON; is this a CommServer?") from cause
         if not isinstance(value, dict):
             raise CommsAnswerError("unreadable_answer", f"The answer of {method} {path} is no JSON object; is this a CommServer?")
@@ -219,7 +219,7 @@ class _Caller:
         request_id, wait = response.getheader("X-Request-Id"), _retry_after(response.getheader("Retry-After"))
         try:
             body = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None  # not ours: a proxy's answer, perhaps
         if isinstance(body, dict) and isinstance(body.get("error"), str) and body["error"]:
             details = body.get("details")

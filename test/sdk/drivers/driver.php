@@ -8,6 +8,9 @@ use CommServer as sdk;
 
 require __DIR__ . '/../../../sdk/CommsClient.php';
 
+// As in an application that makes an exception of every warning, whether an @ stands before it or not.
+set_error_handler(fn (int $kind, string $text) => throw new \ErrorException($text));
+
 $text = fn (\Generator $pieces): array => ['text' => implode('', iterator_to_array($pieces, false))];
 $rest = fn (array $a): array => array_diff_key($a, array_flip(['id', 'delivery', 'version', 'body', 'list', 'take']));
 $take = function (\Generator $items, ?int $n): array {
