@@ -80,9 +80,6 @@ func Restore(ctx context.Context, cfg config.Config, file *os.File, check bool, 
 		}
 		return sum, err
 	}
-	if err := makeDataFolder(filepath.Dir(cfg.Database.Path)); err != nil {
-		return sum, err
-	}
 	if err := sqlite.Restore(ctx, cfg.Database.Path, r); err != nil {
 		return sum, fmt.Errorf("restore into %s (COMMS_DATA_DIR, COMMS_DATABASE_URL): %w", cfg.Database.Path, err)
 	}

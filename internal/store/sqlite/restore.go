@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +19,19 @@ import (
 
 // Restore writes a backup to where no database is, keeping every other process from the place. What it writes gets its name when it
 // is whole, was looked through and is flushed; a process that is killed before leaves a file that the next Restore removes and that
-// no server takes for a database. Before that verify is called, with everything read but nothing in its place.
+// no server takes for a database. The folder is made where there is none. What root makes belongs to the owner of the folder.
 func Restore(ctx context.Context, path string, r *store.Restoring) (err error) {
 	if err := vacant(path); err != nil {
+		return err
+	}
+	if err := makeFolder(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("make the folder: %w", err)
+	}
+	theirs, err := ownerOf(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if err := makeLock(path+".lock", theirs); err != nil {
 		return err
 	}
 	var lock *fileLock
@@ -35,7 +46,7 @@ func Restore(ctx context.Context, path string, r *store.Restoring) (err error) {
 	if err := remove(part); err != nil {
 		return fmt.Errorf("remove what an earlier try left: %w", err)
 	}
-	if err := restoreTo(ctx, part, r); err != nil {
+	if err := restoreTo(ctx, part, theirs, r); err != nil {
 		return errors.Join(err, remove(part))
 	}
 	for _, step := range []func() error{
@@ -62,8 +73,62 @@ func vacant(path string) error {
 	return nil
 }
 
-func restoreTo(ctx context.Context, part string, r *store.Restoring) error {
-	if err := pour(ctx, part, r); err != nil {
+// makeFolder makes a folder and those above it, as its nearest one's owner would.
+func makeFolder(dir string) (err error) {
+	base := filepath.Clean(dir)
+	var names []string
+	for ; ; base = filepath.Dir(base) {
+		if _, err := os.Stat(base); !errors.Is(err, os.ErrNotExist) {
+			break // also what cannot be looked at: opening it says why
+		}
+		names = append(names, filepath.Base(base))
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	theirs, err := ownerOf(base)
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(base)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	name := ""
+	for _, next := range slices.Backward(names) {
+		name = filepath.Join(name, next)
+		if err := root.Mkdir(name, 0o700); err != nil {
+			return err
+		}
+		f, err := root.Open(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(theirs.give(f), f.Close()); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(base, name), err)
+		}
+	}
+	return nil
+}
+
+// makeLock makes the file that is locked, which stays for the server. One that is there already is left as it is.
+func makeLock(path string, theirs *owner) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(theirs.give(f), f.Close()); err != nil {
+		return fmt.Errorf("%s: %w", path, errors.Join(err, os.Remove(path)))
+	}
+	return nil
+}
+
+func restoreTo(ctx context.Context, part string, theirs *owner, r *store.Restoring) error {
+	if err := pour(ctx, part, theirs, r); err != nil {
 		return err
 	}
 	want, err := r.From.End()
@@ -94,7 +159,7 @@ func restoreTo(ctx context.Context, part string, r *store.Restoring) error {
 }
 
 // pour writes the file.
-func pour(ctx context.Context, part string, r *store.Restoring) error {
+func pour(ctx context.Context, part string, theirs *owner, r *store.Restoring) error {
 	name, from, err := r.From.Next()
 	if err != nil {
 		return err
@@ -106,7 +171,10 @@ func pour(ctx context.Context, part string, r *store.Restoring) error {
 	if err != nil {
 		return fmt.Errorf("write the database: %w", err)
 	}
-	_, err = io.Copy(&counting{to: f, ctx: ctx, tell: r.Progress}, from)
+	// SQLite makes what it writes beside a file the file's owner's.
+	if err = theirs.give(f); err == nil {
+		_, err = io.Copy(&counting{to: f, ctx: ctx, tell: r.Progress}, from)
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write the database: %w", err)
 	}
