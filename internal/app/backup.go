@@ -55,7 +55,7 @@ func Restore(ctx context.Context, cfg config.Config, file *os.File, check bool, 
 		return sum, err
 	}
 	if check && cfg.Database.Kind == config.PostgreSQL {
-		return sum, nil
+		return sum, postgres.Check(&sum.BackupHead, sum.Rows)
 	}
 	if check { // the database itself is looked through, at a place that goes
 		dir, failed := os.MkdirTemp("", "commserver-check-")

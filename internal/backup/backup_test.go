@@ -223,3 +223,23 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte(magic))
 	f.Fuzz(func(_ *testing.T, data []byte) { _ = readAll(data) }) // it ends, and takes no memory that was not sent
 }
+
+// unnamed is a store whose backups name no schema, as one of no CommServer would.
+type unnamed struct{}
+
+func (unnamed) Backup(_ context.Context, to store.BackupTo) error {
+	return to.Head(store.BackupHead{Store: "postgresql", TakenAt: 5})
+}
+
+// A file that names no schema gets no name, and is refused with what is wrong with it.
+func TestABackupWithoutSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "comms.backup")
+	_, err := Create(t.Context(), path, func(w io.Writer) error { return Write(t.Context(), unnamed{}, w, "v1") }, nil)
+	if err == nil || !strings.Contains(err.Error(), "names no schema") {
+		t.Errorf("without a schema: %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it stays: %v", err)
+	}
+}

@@ -168,6 +168,9 @@ func Look(f *os.File) (sum Summary, err error) {
 	if err := r.ReadThrough(); err != nil {
 		return sum, err
 	}
+	if _, err := r.head.Newest(); err != nil {
+		return sum, err
+	}
 	sum = Summary{Head: r.head, FinishedAt: r.trailer.FinishedAt, Rows: r.trailer.Rows}
 	all, err := seal.ParseCanaries(r.head.Canary)
 	if err != nil {

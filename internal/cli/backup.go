@@ -90,6 +90,10 @@ func printBackup(p *printer, path string, sum *backup.Summary, what string) erro
 		_, err := fmt.Fprintln(p.w, path)
 		return err
 	}
+	schema, err := sum.Newest()
+	if err != nil {
+		return err
+	}
 	doc := struct {
 		File       string           `json:"file"`
 		Bytes      int64            `json:"bytes"`
@@ -104,11 +108,11 @@ func printBackup(p *printer, path string, sum *backup.Summary, what string) erro
 		Queued     int64            `json:"queued"`
 		Rows       map[string]int64 `json:"rows"`
 	}{path, sum.Bytes, sum.Store, sum.Version, sum.TakenAt.Time().UTC().Format(time.RFC3339), sum.FinishedAt.Time().UTC().Format(time.RFC3339), append([]string{}, sum.Keys...), sum.Feed,
-		sum.Schema[len(sum.Schema)-1].Name, sum.Rows["state"], sum.Rows["queue"], sum.Rows}
+		schema, sum.Rows["state"], sum.Rows["queue"], sum.Rows}
 	if p.json {
 		return json.NewEncoder(p.w).Encode(doc)
 	}
-	_, err := fmt.Fprintf(p.w, "%s: %s, %d bytes.\nAs of %s, of %s, by version %s, schema %s.\n%d messages, %d of them in the queue; feed up to %d.\nKeys of the ring that it needs: %s. They are not in it.\n",
+	_, err = fmt.Fprintf(p.w, "%s: %s, %d bytes.\nAs of %s, of %s, by version %s, schema %s.\n%d messages, %d of them in the queue; feed up to %d.\nKeys of the ring that it needs: %s. They are not in it.\n",
 		what, path, doc.Bytes, doc.TakenAt, doc.Store, doc.Version, doc.Schema, doc.Messages, doc.Queued, doc.Feed, strings.Join(doc.Keys, ", "))
 	return err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -42,6 +43,14 @@ type BackupHead struct {
 	Feed    int64        `json:"feed"`   // the highest position that any app's event had
 	// Columns is every table's columns, where parts are read by them.
 	Columns map[string]string `json:"columns,omitempty"`
+}
+
+// Newest is the last step of the schema that the database had. Error: the backup names none, so that nothing can be made of it.
+func (h *BackupHead) Newest() (string, error) {
+	if len(h.Schema) == 0 {
+		return "", errors.New("the backup names no schema, so that no database can be made of it: it was not written by `commserver backup`; use another one")
+	}
+	return h.Schema[len(h.Schema)-1].Name, nil
 }
 
 // SchemaStep is a migration that the database had.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -47,6 +48,33 @@ func Restore(ctx context.Context, url string, r *store.Restoring) (err error) {
 		return fmt.Errorf("commit what was restored: %w", err)
 	}
 	return nil
+}
+
+// Check says, without a database, whether Restore would take a backup with this head and these rows of tables: its schema is one that this binary
+// knows, and so are its tables, each with its columns.
+func Check(h *store.BackupHead, rows map[string]int64) error {
+	if _, err := steps(h); err != nil {
+		return err
+	}
+	for _, table := range slices.Sorted(maps.Keys(rows)) {
+		if !slices.Contains(copied(), table) || h.Columns[table] == "" {
+			return foreignTable(table)
+		}
+	}
+	return nil
+}
+
+// steps are those that make the schema as it was when the backup was made.
+func steps(h *store.BackupHead) ([]sqlstore.Migration, error) {
+	all, err := sqlstore.LoadMigrations(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.StepsOf(all, h)
+}
+
+func foreignTable(name string) error {
+	return fmt.Errorf("the backup has a table %q of other columns than this version knows", name)
 }
 
 func restoreIn(ctx context.Context, conn *sql.Conn, tx *sql.Tx, r *store.Restoring) error {
@@ -104,11 +132,7 @@ func prepare(ctx context.Context, tx *sql.Tx, h *store.BackupHead) error {
 	if tables > 0 {
 		return errNotEmpty
 	}
-	all, err := sqlstore.LoadMigrations(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	list, err := sqlstore.StepsOf(all, h)
+	list, err := steps(h)
 	if err != nil {
 		return err
 	}
@@ -153,7 +177,7 @@ func pourInto(ctx context.Context, conn *pgx.Conn, r *store.Restoring) (map[stri
 		}
 		at := slices.Index(copied(), name)
 		if at < 0 || have[name] == "" || have[name] != r.From.Head().Columns[name] {
-			return nil, fmt.Errorf("the backup has a table %q of other columns than this version knows", name)
+			return nil, foreignTable(name)
 		}
 		table := copied()[at]
 		from := &reading{from: part, tell: r.Progress, n: &read}

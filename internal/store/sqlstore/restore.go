@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -79,6 +78,9 @@ func HasStep(h *store.BackupHead, name string) bool {
 
 // StepsOf are those of the steps that a backup's database had. Errors: it had one that this binary does not know, or another text of one.
 func StepsOf(list []Migration, h *store.BackupHead) ([]Migration, error) {
+	if _, err := h.Newest(); err != nil {
+		return nil, err
+	}
 	known := map[string]Migration{}
 	for _, m := range list {
 		known[m.Name] = m
@@ -93,9 +95,6 @@ func StepsOf(list []Migration, h *store.BackupHead) ([]Migration, error) {
 			return nil, fmt.Errorf("the backup was made by another build (its step %s has another text)", step.Name)
 		}
 		out = append(out, m)
-	}
-	if len(out) == 0 {
-		return nil, errors.New("the backup names no schema")
 	}
 	if !HasStep(h, stepOfFeed) { // the first version that made backups had it
 		return nil, fmt.Errorf("the backup's schema lacks step %s, which every version had that makes backups", stepOfFeed)
