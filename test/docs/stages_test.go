@@ -61,6 +61,7 @@ func unrun() []exception {
 		{"sdk/README.md", "npm ci", "fetches packages over the network; test/sdk packs and installs the client where they are there"},
 		{"operate/install.md", "systemctl", "makes a service of the machine, as root; test/deploy has systemd itself judge the unit"},
 		{"operate/install.md", "docker compose", "needs a container engine; test/deploy checks the files, and image is a target of the release"},
+		{"operate/backup.md", "docker compose", "needs a container engine, too; what is run there is run on this machine by the page's first sample"},
 		{"operate/failover.md", "commserver prove --nodes", "kills nodes for minutes, on an empty PostgreSQL of its own; test/prove does so"},
 		{"operate/sizing.md", "commserver bench", "loads the machine for minutes; internal/bench and test/scale do so"},
 	}
