@@ -76,7 +76,7 @@ func (s *Store) snapshotTo(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	r, err := openRaw(uri(s.path), s.disk.present, "busy_timeout(5000)", "trusted_schema(0)", coldCache)
+	r, err := openRaw(uri(s.path), s.disk.present, "busy_timeout(5000)", coldCache)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (s *Store) snapshotTo(ctx context.Context, path string) error {
 
 // headOf reads what a file has. Nobody writes to it.
 func headOf(ctx context.Context, path string) (h store.BackupHead, rows map[string]int64, err error) {
-	db, err := sql.Open("sqlite", uri(path)+"?_dqs=0"+pragmas([]string{"query_only(1)", "trusted_schema(0)", coldCache}))
+	db, err := openShared(path, deferred, "query_only(1)", coldCache)
 	if err != nil {
 		return h, nil, err
 	}

@@ -117,10 +117,10 @@ func patiently(ctx context.Context, take func() error) error {
 // connect opens the connections: the writer's two, the readers and those of shared SQL.
 func (s *Store) connect(ctx context.Context) (err error) {
 	name := uri(s.path)
-	writing := []string{"busy_timeout(5000)", "synchronous(FULL)", "secure_delete(FAST)", "temp_store(MEMORY)", "trusted_schema(0)", "journal_size_limit(67108864)", "wal_autocheckpoint(4000)"}
-	reading := []string{"busy_timeout(5000)", "query_only(1)", "trusted_schema(0)"}
+	writing := []string{"busy_timeout(5000)", "synchronous(FULL)", "secure_delete(FAST)", "journal_size_limit(67108864)", "wal_autocheckpoint(4000)"}
+	reading := []string{"busy_timeout(5000)", "query_only(1)"}
 	// The first connection makes the file and its write-ahead log.
-	if s.db, err = sql.Open("sqlite", name+"?_txlock=immediate&_dqs=0"+pragmas(append(writing, "journal_mode(WAL)", coldCache))); err != nil {
+	if s.db, err = openShared(s.path, immediate, append(writing, "journal_mode(WAL)", coldCache)...); err != nil {
 		return err
 	}
 	s.db.SetMaxOpenConns(1)
@@ -143,7 +143,7 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.cold = sql.OpenDB(&checked{cold, s.disk.present, append(reading, coldCache)})
+	s.cold = sql.OpenDB(&checked{Connector: cold, present: s.disk.present, pragmas: append(reading, coldCache)})
 	s.cold.SetMaxOpenConns(readerCount)
 	s.Cold = sqlstore.NewCold(s, sqlstore.SQLite())
 	return s.disk.present()
@@ -165,6 +165,11 @@ func (k *checked) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	err = k.present()
+	for _, text := range always() {
+		if err == nil {
+			err = pragma(ctx, c, text)
+		}
+	}
 	for i := 0; err == nil && i < len(k.pragmas); i++ {
 		err = pragma(ctx, c, k.pragmas[i])
 	}
@@ -183,8 +188,20 @@ func pragma(ctx context.Context, c driver.Conn, text string) error {
 	return err
 }
 
-// pragmas are settings of a connection in the driver's form.
-func pragmas(list []string) string { return "&_pragma=" + strings.Join(list, "&_pragma=") }
+// How a connection's transactions begin, in the driver's form.
+const (
+	immediate = "&_txlock=immediate"
+	deferred  = ""
+)
+
+// openShared opens a file for shared SQL, by connections with these pragmas.
+func openShared(path, begins string, pragmas ...string) (*sql.DB, error) {
+	return sql.Open("sqlite", uri(path)+"?_dqs=0"+begins+"&_pragma="+strings.Join(append(always(), pragmas...), "&_pragma="))
+}
+
+// always is what every connection has beside its own pragmas: nothing that it puts aside goes into a folder for temporary files. A container may have
+// none, and a query that sorts much would fail there.
+func always() []string { return []string{"trusted_schema(0)", "temp_store(MEMORY)"} }
 
 // uri is the path as SQLite's file URI.
 func uri(path string) string {

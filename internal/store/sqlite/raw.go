@@ -36,7 +36,7 @@ type stmt struct {
 // value is an argument or a column: int64, string, []byte or nil.
 type value = any
 
-// openRaw opens a database that exists and runs the pragmas, once present has found that it is the right one (see checked).
+// openRaw opens a database that exists and runs the pragmas behind those of every connection, once present has found that it is the right one (see checked).
 func openRaw(uri string, present func() error, pragmas ...string) (*raw, error) {
 	c, err := lite.OpenConn(uri, lite.OpenReadWrite, lite.OpenURI)
 	if err != nil {
@@ -47,7 +47,7 @@ func openRaw(uri string, present func() error, pragmas ...string) (*raw, error) 
 	}
 	c.SetBusyTimeout(busyWait)
 	r := &raw{conn: c, stmts: map[*query]*stmt{}}
-	for _, text := range pragmas {
+	for _, text := range append(always(), pragmas...) {
 		q := &query{"PRAGMA " + text}
 		if _, err := r.one(q); err != nil {
 			return nil, errors.Join(err, r.close())

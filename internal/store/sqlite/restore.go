@@ -135,7 +135,7 @@ func restoreTo(ctx context.Context, part string, theirs *owner, r *store.Restori
 	if err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", uri(part)+"?_txlock=immediate&_dqs=0"+pragmas([]string{"journal_mode(DELETE)", "synchronous(FULL)", "trusted_schema(0)", "secure_delete(FAST)"}))
+	db, err := openShared(part, immediate, "journal_mode(DELETE)", "synchronous(FULL)", "secure_delete(FAST)")
 	if err != nil {
 		return err
 	}
