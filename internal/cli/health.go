@@ -2,13 +2,17 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -16,8 +20,8 @@ import (
 )
 
 const healthHelp = `Asks a node whether it is ready (GET /readyz) and ends with exit code 0 if it is, 6 if it is not: for containers and service managers, which may have no other
-program for it. Without --url the node is the one on this machine that listens on COMMS_ADDR, localhost:3008 if that is not set. One that serves TLS itself is asked by
-its name: give --url https://…`
+program for it. Without --url the node is the one on this machine that listens on COMMS_ADDR, localhost:3008 if that is not set, by TLS where COMMS_TLS_CERT is set: what
+answers must have that certificate, or one of its issuer's, whatever the address is called.`
 
 func healthCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "health", Short: "Ask a node whether it is ready", Long: healthHelp, Args: cobra.NoArgs,
@@ -28,45 +32,97 @@ func healthCommand(s Streams) *cobra.Command {
 		if *timeout <= 0 {
 			return usagef("--timeout must be longer than nothing, such as 5s")
 		}
-		base, err := nodeAddress(*address, s.env("COMMS_ADDR"))
+		base, asks, err := s.node(*address)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), *timeout)
 		defer cancel()
-		return isHealthy(ctx, base, s.Out)
+		return isHealthy(ctx, asks, base, s.Out)
 	}
 	return cmd
 }
 
-// nodeAddress is what to ask: the address given, or where a node of this machine listens.
-func nodeAddress(given, listen string) (*url.URL, error) {
-	if given == "" {
-		if listen == "" {
-			return url.Parse(defaultURL)
+// node is what to ask, and how: the address given, or the node of this machine by the options that it is started with.
+func (s Streams) node(given string) (*url.URL, *http.Client, error) {
+	if given != "" {
+		base, err := url.Parse(given)
+		if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+			return nil, nil, usagef("--url must be an address such as http://localhost:3008")
 		}
+		return base, http.DefaultClient, nil
+	}
+	base, err := url.Parse(defaultURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	listen, err := s.secretEnv("COMMS_ADDR")
+	if err != nil {
+		return nil, nil, err
+	}
+	if listen != "" {
 		host, port, err := net.SplitHostPort(listen)
 		if err != nil {
-			return nil, usagef("COMMS_ADDR: %w", err)
+			return nil, nil, usagef("COMMS_ADDR: %w", err)
 		}
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 			host = "localhost"
 		}
-		return &url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}, nil
+		base.Host = net.JoinHostPort(host, port)
 	}
-	base, err := url.Parse(given)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, usagef("--url must be an address such as http://localhost:3008")
+	certificate, err := s.secretEnv("COMMS_TLS_CERT")
+	if err != nil || certificate == "" {
+		return base, http.DefaultClient, err
 	}
-	return base, nil
+	base.Scheme = "https"
+	known, err := holding(certificate)
+	if err != nil {
+		return nil, nil, usagef("COMMS_TLS_CERT: %w", err)
+	}
+	return base, &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: known, DisableKeepAlives: true}}, nil
 }
 
-func isHealthy(ctx context.Context, base *url.URL, out io.Writer) error {
+// holding verifies that a server has the certificate in a file, by the name that stands in it: it is this machine's own one, so that nobody else has
+// its key, and its address is localhost. The file may have been renewed since the server has read it: one of the same issuer is taken, too, where
+// the file has the issuer's. That a certificate has expired makes no node unready.
+func holding(path string) (*tls.Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var first *x509.Certificate
+	roots := x509.NewCertPool()
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if roots.AddCert(c); first == nil {
+			first = c
+		}
+	}
+	if first == nil {
+		return nil, fmt.Errorf("%s holds no certificate", path)
+	}
+	cfg := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, Time: func() time.Time { return first.NotBefore }}
+	switch {
+	case len(first.DNSNames) > 0:
+		cfg.ServerName = strings.Replace(first.DNSNames[0], "*", "node", 1)
+	case len(first.IPAddresses) > 0:
+		cfg.ServerName = first.IPAddresses[0].String()
+	}
+	return cfg, nil
+}
+
+func isHealthy(ctx context.Context, asks *http.Client, base *url.URL, out io.Writer) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.JoinPath("/readyz").String(), http.NoBody)
 	if err != nil {
 		return usageError{err}
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := asks.Do(req)
 	if err != nil {
 		if broken, ok := errors.AsType[*url.Error](err); ok {
 			err = broken.Err
