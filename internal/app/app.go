@@ -47,6 +47,8 @@ type Options struct {
 	// OnFirst is called once when a new database got its demo app; on PostgreSQL, where none is
 	// made, at every start of a node with the API until there is an app.
 	OnFirst func(First)
+	// KeysInFiles keeps keys from OnFirst, whose words somebody keeps: they stand in files of the data folder instead.
+	KeysInFiles bool
 }
 
 // App is the whole program. Build it with New.
@@ -81,11 +83,11 @@ type App struct {
 // First is what a new installation tells its operator.
 type First struct {
 	BaseURL string
-	// AppID is the slug of the demo app and APIKey its key; both empty on PostgreSQL.
-	AppID, APIKey string
+	// AppID is the slug of the demo app and APIKey its key, in APIKeyFile instead where keys are in files; all empty on PostgreSQL.
+	AppID, APIKey, APIKeyFile string
 	// Provisioning says that apps can be made with the provisioning key.
 	Provisioning bool
-	// AdminKey is the generated admin key and AdminKeyFile where it is kept; both empty when the key is configured.
+	// AdminKey is the generated admin key, empty where keys are in files, and AdminKeyFile where it is kept; both empty when the key is configured.
 	AdminKey     seal.Secret
 	AdminKeyFile string
 }

@@ -310,7 +310,11 @@ func (a *App) tellFirst(ctx context.Context, opt Options, adminKeyFile string) e
 		}
 		return nil
 	}
-	first, err := firstApp(ctx, a.store)
+	var keep *secretFile
+	if opt.KeysInFiles {
+		keep = demoKeyIn(a.cfg)
+	}
+	first, err := firstApp(ctx, a.store, keep)
 	if err != nil {
 		return err
 	}
@@ -318,6 +322,9 @@ func (a *App) tellFirst(ctx context.Context, opt Options, adminKeyFile string) e
 		first.BaseURL = a.base
 		if adminKeyFile != "" {
 			first.AdminKey, first.AdminKeyFile = a.cfg.AdminKey, adminKeyFile
+		}
+		if opt.KeysInFiles {
+			first.AdminKey = ""
 		}
 		opt.OnFirst(*first)
 	}

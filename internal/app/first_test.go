@@ -24,7 +24,7 @@ func TestTheFirstKeyCanBeRotated(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	first, err := firstApp(t.Context(), s)
+	first, err := firstApp(t.Context(), s, nil)
 	if err != nil || first == nil {
 		t.Fatalf("%v, %v", first, err)
 	}
@@ -36,7 +36,7 @@ func TestTheFirstKeyCanBeRotated(t *testing.T) {
 	if err != nil || len(keys) != 1 || !keys[0].Provisioned {
 		t.Fatalf("%+v, %v", keys, err)
 	}
-	if again, err := firstApp(t.Context(), s); again != nil || err != nil {
+	if again, err := firstApp(t.Context(), s, nil); again != nil || err != nil {
 		t.Errorf("a second one: %v, %v", again, err)
 	}
 }

@@ -51,7 +51,7 @@ func serve(cmd *cobra.Command, s Streams) error {
 	defer stop()
 	// From the second signal on the default applies: the process ends at once.
 	go func() { <-ctx.Done(); stop() }()
-	a, err := app.New(ctx, cfg, app.Options{Version: buildVersion(), Log: log, OnFirst: func(f app.First) { printFirst(s.Out, f) }})
+	a, err := app.New(ctx, cfg, app.Options{Version: buildVersion(), Log: log, OnFirst: func(f app.First) { printFirst(s.Out, f) }, KeysInFiles: s.toJournal()})
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) { // as while it waited for PostgreSQL
 		log.Info("stopped before it was ready")
 		return nil
@@ -64,16 +64,20 @@ func serve(cmd *cobra.Command, s Streams) error {
 
 // printFirst tells a new operator how to send the first message.
 func printFirst(w io.Writer, f app.First) {
-	if f.APIKey == "" {
+	if f.AppID == "" {
 		printNoApp(w, f)
 		return
+	}
+	shown, key := "is shown this once", f.APIKey
+	if f.APIKeyFile != "" {
+		shown, key = "stands in a file, since this output is kept", f.APIKeyFile
 	}
 	fmt.Fprintf(w, `
 CommServer is running on %[1]s
 
-A sandbox app "%[2]s" was made for you. Its API key is shown this once:
+A sandbox app "%[2]s" was made for you. Its API key %[4]s:
 
-  %[3]s
+  %[5]s
 
 Send a first message (the sandbox delivers nothing to anybody):
 
@@ -90,10 +94,22 @@ See what became of it, in the console or here:
 
 The documentation of this version: %[1]s/docs
 
-`, f.BaseURL, f.AppID, f.APIKey)
-	if f.AdminKeyFile != "" {
+`, f.BaseURL, f.AppID, usedAs(f), shown, key)
+	switch {
+	case f.AdminKeyFile == "":
+	case f.AdminKey == "":
+		fmt.Fprintf(w, "The admin key, which opens the console, stands in a file, too:\n\n  %s\n\n", f.AdminKeyFile)
+	default:
 		fmt.Fprintf(w, "The admin key, which opens the console, shown this once and kept in %s:\n\n  %s\n\n", f.AdminKeyFile, f.AdminKey.Reveal())
 	}
+}
+
+// usedAs is the demo app's key as a shell's command has it.
+func usedAs(f app.First) string {
+	if f.APIKeyFile != "" {
+		return "$(sudo cat " + f.APIKeyFile + ")"
+	}
+	return f.APIKey
 }
 
 // printNoApp tells the operator of a shared database without apps how to make one: first what works at once.
