@@ -20,6 +20,21 @@ type AppRef struct {
 type AppMessage struct {
 	App AppRef `json:"app"`
 	Stored
+
+	// What else was sent is in the answer of Message only, for as long as its content is kept.
+	CC      []string          `json:"cc"`
+	BCC     []string          `json:"bcc"`
+	ReplyTo string            `json:"replyTo"`
+	Headers map[string]string `json:"headers"`
+	Text    string            `json:"text"` // of an email, beside Body
+	Files   []AttachedFile    `json:"files"`
+}
+
+// AttachedFile is an attachment without its content.
+type AttachedFile struct {
+	Filename    string `json:"filename"`
+	ContentType string `json:"contentType"`
+	Bytes       int64  `json:"bytes"`
 }
 
 // MessageSearch narrows a list of all apps' messages; empty members do not. Tag and

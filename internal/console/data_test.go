@@ -40,7 +40,7 @@ func full() map[string]string {
 	bad := string(quoted)
 	message := func(status string) string {
 		return `{"id":"c00000000000000000000001a","channel":"EMAIL","status":"` + status + `","toAddress":` + bad + `,"fromAddress":` + bad + `,"subject":` + bad + `,"body":` + bad +
-			`,"templateKey":` + bad + `,"templateVersion":3,"providerName":` + bad + `,"providerMessageId":` + bad + `,"errorCode":` + bad + `,"errorMessage":` + bad +
+			`,"cc":[` + bad + `],"bcc":[` + bad + `],"replyTo":` + bad + `,"headers":{` + bad + `:` + bad + `},"text":` + bad + `,"files":[{"filename":` + bad + `,"contentType":` + bad + `,"bytes":5}],"templateKey":` + bad + `,"templateVersion":3,"providerName":` + bad + `,"providerMessageId":` + bad + `,"errorCode":` + bad + `,"errorMessage":` + bad +
 			`,"attempts":2,"possibleDuplicate":true,"mayHaveBeenSent":true,"unconfirmed":true,"waitingFor":` + bad + `,"nextAttemptAt":"2026-07-03T10:02:00Z","createdAt":"2026-07-03T09:00:00Z","updatedAt":"2026-07-03T09:59:00Z",
 			"metadata":{"a":` + bad + `},"tags":[` + bad + `],"lane":"NORMAL","idempotencyKey":` + bad + `,"app":{"id":"a","slug":` + bad + `,"name":` + bad + `},
 			"events":[{"sequence":1,"type":"accepted","to":"QUEUED","at":"2026-07-03T09:00:00Z"},{"sequence":2,"type":` + bad + `,"from":"QUEUED","to":` + bad + `,"at":"2026-07-03T09:10:00Z","provider":` + bad + `,"detail":` + bad + `}],

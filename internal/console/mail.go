@@ -10,6 +10,8 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+
+	ownmime "github.com/commserver/commserver/internal/mime"
 )
 
 // attached is an attachment of a mail.
@@ -51,6 +53,56 @@ func attachmentsOf(source []byte) (out []attached) {
 		}
 		out = append(out, one)
 	}
+}
+
+// mailView is a mail as one of its tabs shows it.
+type mailView struct {
+	View   string
+	Tabs   []tab
+	Frame  string // the path of its content
+	Text   string
+	Made   bool // Text is made from the HTML
+	Source string
+	Cut    bool // there is more of the source
+}
+
+// mailView is how the query wants a mail to be shown, else the first way that there is. here is the page, and place where on it the mail
+// stands, "" for its top. sourced says that its source can be shown, which is filled in by who has it.
+func (v *visit) mailView(here, place, markup, text string, sourced bool) *mailView {
+	type way struct{ name, view string }
+	ways := []way{{"Text", viewText}}
+	if markup != "" {
+		ways = []way{{"HTML", viewLight}, {"HTML, dark", viewDark}, ways[0]}
+	}
+	if sourced {
+		ways = append(ways, way{"Source", viewSource})
+	}
+	m := &mailView{View: v.asked("view"), Frame: here + "/content", Text: text}
+	if !slices.ContainsFunc(ways, func(w way) bool { return w.view == m.View }) {
+		m.View = ways[0].view
+	}
+	if m.View == viewText && text == "" {
+		m.Text, m.Made = ownmime.TextOf(markup), true
+	}
+	for _, one := range ways {
+		q := v.r.URL.Query() // whether the page updates by itself is kept
+		q.Set("view", one.view)
+		m.Tabs = append(m.Tabs, tab{one.name, here + "?" + q.Encode() + place, one.view == m.View})
+	}
+	return m
+}
+
+// showSource shows as much of a source as a page may hold.
+func (m *mailView) showSource(source string) {
+	m.Source, m.Cut = strings.ToValidUTF8(source[:min(len(source), sourceShown)], "\uFFFD"), len(source) > sourceShown
+}
+
+// headersOf are the headers that were asked for, by name.
+func headersOf(all map[string]string) (out []hidden) {
+	for _, name := range sorted(all) {
+		out = append(out, hidden{name, all[name]})
+	}
+	return out
 }
 
 // sorted are the keys of a map in order.

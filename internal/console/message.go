@@ -25,7 +25,8 @@ type messagePage struct {
 	Ways      []crumb // where the story goes on
 	Live      bool    // it still changes by itself
 	Acts      []deed[*client.AppMessage]
-	HTML      bool // the body is shown in a frame
+	Mail      *mailView // nil: it is an SMS, or nothing of it is there
+	Headers   []hidden
 	Gone      string
 	Carrier   string // who was called last
 	Metadata  string
@@ -121,8 +122,12 @@ func (v *visit) showMessage() error {
 	if err != nil {
 		return err
 	}
-	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when, v.c.reports), Tone: tone(m.Status), HTML: m.Channel == client.Email && m.Body != "",
+	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when, v.c.reports), Tone: tone(m.Status), Headers: headersOf(m.Headers),
 		Acts: offered(v, messageDeeds(v.now()), m), Gone: gone[m.ContentRemoved], Carrier: story.Carrier(&m.Stored)}
+	if m.Channel == client.Email && m.Body+m.Text != "" {
+		p.Mail = v.mailView(messagesPath+"/"+m.ID, "#h-content", m.Body, m.Text, m.Body != "")
+		p.Mail.showSource(m.Body)
+	}
 	updates := !m.Final() || recent(m, v.now())
 	p.Live = updates && !v.paused()
 	p.Lines = lines(&m.Stored)

@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/commserver/commserver/client"
-	"github.com/commserver/commserver/internal/mime"
 	"github.com/commserver/commserver/internal/sms"
 )
 
@@ -159,11 +158,7 @@ const (
 type capturePage struct {
 	C       *client.Captured
 	App     *client.App
-	Made    string // the text that is made from the HTML, where it has none of its own
-	View    string
-	Tabs    []tab
-	Source  string // viewSource: what of it is shown
-	Cut     bool   // there is more of it
+	Mail    *mailView // nil: it is an SMS
 	Files   []mailFile
 	Headers []hidden
 	SMS     *smsPage
@@ -177,7 +172,7 @@ type tab struct {
 // file is an attachment.
 type mailFile struct {
 	Name, Type string
-	Size       int
+	Size       int64
 	Path       string
 }
 
@@ -244,26 +239,9 @@ func (v *visit) captured() (*client.Captured, *client.App, error) {
 
 // fillMail sets what the page of a mail shows besides its head.
 func (v *visit) fillMail(p *capturePage, here string) error {
-	p.View = v.asked("view")
-	if !slices.Contains([]string{viewLight, viewDark, viewText, viewSource}, p.View) {
-		p.View = viewLight
-	}
-	if p.C.Text == "" {
-		p.Made = mime.TextOf(p.C.Body)
-	}
-	if p.View == viewLight && p.C.Body == "" {
-		p.View = viewText
-	}
-	for _, one := range []struct{ name, view string }{{"HTML", viewLight}, {"HTML, dark", viewDark}, {"Text", viewText}, {"Source", viewSource}} {
-		if p.C.Body == "" && (one.view == viewLight || one.view == viewDark) {
-			continue
-		}
-		p.Tabs = append(p.Tabs, tab{one.name, here + "?view=" + one.view, one.view == p.View})
-	}
-	for _, name := range sorted(p.C.Headers) {
-		p.Headers = append(p.Headers, hidden{name, p.C.Headers[name]})
-	}
-	if p.View != viewSource && p.C.Attachments == 0 {
+	p.Mail = v.mailView(here, "", p.C.Body, p.C.Text, true)
+	p.Headers = headersOf(p.C.Headers)
+	if p.Mail.View != viewSource && p.C.Attachments == 0 {
 		return nil
 	}
 	defer v.leave() // a browser that reads the page slowly keeps no mail in memory
@@ -272,11 +250,10 @@ func (v *visit) fillMail(p *capturePage, here string) error {
 		return err
 	}
 	for i, part := range attachmentsOf(source) {
-		p.Files = append(p.Files, mailFile{part.name, part.kind, len(part.content), here + "/files/" + itoa(i+1)})
+		p.Files = append(p.Files, mailFile{part.name, part.kind, int64(len(part.content)), here + "/files/" + itoa(i+1)})
 	}
-	if p.View == viewSource {
-		p.Source = strings.ToValidUTF8(string(source[:min(len(source), sourceShown)]), "\uFFFD")
-		p.Cut = len(source) > sourceShown
+	if p.Mail.View == viewSource {
+		p.Mail.showSource(string(source))
 	}
 	return nil
 }

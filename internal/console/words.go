@@ -260,12 +260,12 @@ func curl(base, app, key string) string {
 }
 
 // sizeWords is a number of bytes for people.
-func sizeWords(n int) string {
+func sizeWords(n int64) string {
 	switch {
 	case n < 1<<10:
 		return plural(n, "byte", "bytes")
 	case n < 1<<20:
-		return itoa((n+1<<9)>>10) + " kB"
+		return strconv.FormatInt((n+1<<9)>>10, 10) + " kB"
 	}
 	return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MB"
 }

@@ -161,21 +161,50 @@ func (a *API) ownerOf(r *http.Request) (caller *auth.Caller, id comm.ID, err err
 	return &auth.Caller{App: app, Admin: true}, id, nil
 }
 
+// fileView is an attachment without its content.
+type fileView struct {
+	Filename    string `json:"filename"`
+	ContentType string `json:"contentType"`
+	Bytes       int64  `json:"bytes"`
+}
+
+// filesOf are the attachments of a message; none that it has lost with its content.
+func (a *API) filesOf(ctx context.Context, m *comm.Message) ([]fileView, error) {
+	if m.Content.Files == 0 {
+		return nil, nil
+	}
+	heads, err := a.cfg.Files.FileHeads(ctx, m.App, m.State.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]fileView, len(heads))
+	for i, f := range heads {
+		out[i] = fileView(f)
+	}
+	return out, nil
+}
+
 // getAnyMessage is GET /api/admin/messages/{id}.
 func (a *API) getAnyMessage(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
 	caller, id, err := a.ownerOf(r)
 	if err != nil {
 		return err
 	}
-	view, held, err := a.fullMessage(r, caller, id)
+	m, view, held, err := a.fullMessage(r, caller, id)
 	defer a.bodies.leave(held)
+	if err != nil {
+		return err
+	}
+	files, err := a.filesOf(r.Context(), m)
 	if err != nil {
 		return err
 	}
 	a.answer(w, held, struct {
 		App appRef `json:"app"`
 		messageView
-	}{newAppRef(caller.App), *view})
+		sentView
+		Files []fileView `json:"files"`
+	}{newAppRef(caller.App), *view, newSent(m), files})
 	return nil
 }
 

@@ -14,7 +14,7 @@ func openObjects() map[string]string {
 		"Error.details.fields": "by the names of fields", "BatchItem.details.fields": "likewise", "ImportedLine.details.fields": "likewise",
 		"MessageItem.metadata": "the app's own", "Message.metadata": "the app's own", "ChangedMessage.metadata": "the app's own", "Capture.metadata": "the app's own", "FeedEvent.message.metadata": "the app's own",
 		"WholeDelivery.body":        "the event as it is posted",
-		"AdminMessageItem.metadata": "the app's own", "AdminMessage.metadata": "the app's own", "ChangedAdminMessage.metadata": "the app's own", "Capture.headers": "by the names of the mail's headers",
+		"AdminMessageItem.metadata": "the app's own", "AdminMessage.metadata": "the app's own", "ChangedAdminMessage.metadata": "the app's own", "Capture.headers": "by the names of the mail's headers", "AdminMessage.headers": "likewise",
 		"App.smsPerDayByPrefix": "by the beginnings of numbers", "App.smsTodayByPrefix": "likewise", "ChangedApp.smsPerDayByPrefix": "likewise", "ChangedApp.smsTodayByPrefix": "likewise",
 		"/api/openapi": "the contract itself", "Readiness.checks": "by the names of parts", "AuditEntry.detail": "facts of the changed thing, none of them secret", "AuditEntry.detail.*": "before and after", "Preview.suppression": "null, or an entry of the list",
 	}

@@ -139,7 +139,7 @@ func (a *API) getMessage(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 	if err != nil {
 		return err
 	}
-	view, held, err := a.fullMessage(r, caller, id)
+	_, view, held, err := a.fullMessage(r, caller, id)
 	defer a.bodies.leave(held)
 	if err != nil {
 		return err
@@ -149,18 +149,18 @@ func (a *API) getMessage(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 }
 
 // fullMessage reads a message for its answer; the guest, which may be nil, leaves when that has been written.
-func (a *API) fullMessage(r *http.Request, caller *auth.Caller, id comm.ID) (*messageView, *guest, error) {
+func (a *API) fullMessage(r *http.Request, caller *auth.Caller, id comm.ID) (*comm.Message, *messageView, *guest, error) {
 	m, held, err := a.readWhole(r.Context(), caller.App.ID, id)
 	if err != nil {
-		return nil, held, err
+		return nil, nil, held, err
 	}
 	waiting, err := a.waiting(r, caller.App, &m.State, nil)
 	if err != nil {
-		return nil, held, err
+		return nil, nil, held, err
 	}
 	view := newMessage(m, waiting)
 	a.nameConfigs(r.Context(), caller, view.AttemptLog)
-	return &view, held, nil
+	return m, &view, held, nil
 }
 
 // nameConfigs says which configurations were called, as they are called now: of the server's own an app sees the level only, as in a preview.
@@ -243,7 +243,7 @@ func (a *API) act(r *http.Request, caller *auth.Caller, id comm.ID, action strin
 	if err != nil {
 		return nil, nil, false, err
 	}
-	view, held, err = a.fullMessage(r, caller, id)
+	_, view, held, err = a.fullMessage(r, caller, id)
 	return view, held, mayDuplicate, err
 }
 

@@ -140,12 +140,8 @@ type personLine struct {
 // personMessage is a message with what else is kept of it.
 type personMessage struct {
 	messageView
-	CC          []string          `json:"cc"`
-	BCC         []string          `json:"bcc"`
-	ReplyTo     text              `json:"replyTo"`
-	Headers     map[string]string `json:"headers"`
-	Text        text              `json:"text"`
-	Attachments int               `json:"attachments"`
+	sentView
+	Attachments int `json:"attachments"`
 }
 
 // exportPerson is GET /api/v1/persons/export: JSON lines, the last of which says that it is whole.
@@ -237,9 +233,7 @@ func (a *API) exportMessage(out *export, r *http.Request, caller *auth.Caller, i
 	if err != nil {
 		return false, err
 	}
-	c := &m.Content
-	return true, out.line(personLine{Kind: "message", Message: &personMessage{messageView: newMessage(m, waiting), CC: c.CC, BCC: c.BCC, ReplyTo: text(c.ReplyTo), Headers: c.Headers,
-		Text: text(c.Text), Attachments: c.Files}})
+	return true, out.line(personLine{Kind: "message", Message: &personMessage{newMessage(m, waiting), newSent(m), m.Content.Files}})
 }
 
 // taskView is what was done by a task of upkeep.

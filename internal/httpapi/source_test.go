@@ -29,6 +29,10 @@ func (b *mailbox) Message(_ context.Context, app, id comm.ID) (*comm.Message, er
 	return &m, nil
 }
 
+func (b *mailbox) FileHeads(context.Context, comm.ID, comm.ID) ([]store.FileHead, error) {
+	return nil, nil
+}
+
 func (b *mailbox) Files(_ context.Context, app, id comm.ID) ([]comm.Attachment, error) {
 	if id != b.m.ID || app != b.m.App {
 		return nil, nil

@@ -95,6 +95,20 @@ func newMessage(m *comm.Message, w waiting) messageView {
 	return messageView{messageItem: newItem(m, w), Body: bodyOf(m), ContentRemoved: text(removedBy(m)), Events: newEvents(m.Events), AttemptLog: newAttemptLog(m.Events)}
 }
 
+// sentView is what was sent of a message besides what every view of it has. Where the content is removed there is nothing of it.
+type sentView struct {
+	CC      []string          `json:"cc"`
+	BCC     []string          `json:"bcc"`
+	ReplyTo text              `json:"replyTo"`
+	Headers map[string]string `json:"headers"`
+	Text    text              `json:"text"`
+}
+
+func newSent(m *comm.Message) sentView {
+	c := &m.Content
+	return sentView{c.CC, c.BCC, text(c.ReplyTo), c.Headers, text(c.Text)}
+}
+
 // contentUnreadable is shown instead of the cause that took a content: it is there, and this version cannot read it.
 const contentUnreadable = "unreadable"
 

@@ -449,10 +449,18 @@ type Messages interface {
 	Captures(ctx context.Context, app comm.ID, f Filter) ([]comm.Message, error)
 }
 
-// Files is what the sandbox's inbox reads besides Messages.
+// Files is what the sandbox's inbox and the page of a message read besides Messages.
 type Files interface {
 	// Files reads the attachments of a message in their order: none if it has none, if their time is over, or if it is another app's.
 	Files(ctx context.Context, app, id comm.ID) ([]comm.Attachment, error)
+	// FileHeads says of the same ones what they are. It reads none of their content.
+	FileHeads(ctx context.Context, app, id comm.ID) ([]FileHead, error)
+}
+
+// FileHead is an attachment without its content.
+type FileHead struct {
+	Filename, ContentType string
+	Bytes                 int64
 }
 
 // Filter narrows a list. Zero values do not filter.

@@ -120,10 +120,14 @@ async function setUp(world) {
   await ask(world, "/api/v1/messages", "workshop", { channel: "EMAIL", to: "ama@workshop.example", subject: "Your order 4711", body: "<h1>Good news</h1><p>It has left.</p>", text: "It has left.", attachments: [{ filename: "invoice.txt", contentType: "text/plain", content: "MTIzNA==" }] });
   await ask(world, "/api/v1/messages", "workshop", { channel: "SMS", to: "233241234567", body: "Your “order” 4711 – it comes today. ".repeat(3) });
   for (const to of ["ama@workshop.example", "233241234567"]) await ask(world, `/api/v1/sandbox/messages/wait?timeout=40&to=${to}`, "workshop");
+  const mail = await ask(world, "/api/v1/messages", "market", { channel: "EMAIL", to: "ama@market.example", subject: "Your order 4711", body: "<h1>Good news</h1><p>It has left.</p>", text: "It has left.", cc: ["kofi@market.example"], bcc: ["books@market.example"],
+    replyTo: "help@market.example", headers: { "X-Order": "4711" }, attachments: [{ filename: "invoice.txt", contentType: "text/plain", content: "MTIzNA==" }] });
   const relays = await ask(world, "/api/v1/provider-configs", "clinic");
   const relay = `/providers/${relays.data[0].id}`;
   const at = `/templates/market/${template.id}`;
   return [
+    console(`/messages/${mail.id}`, { name: "console/whole mail" }),
+    console(`/messages/${mail.id}?view=text`, { name: "console/whole mail, its text", rare: true }),
     console("/providers", { rare: true }),
     console("/providers?app=clinic", { name: "console/providers of an app" }),
     console("/providers/new", { name: "console/provider types", rare: true }),

@@ -79,6 +79,7 @@ func hotStatements() []hotStatement {
 		{"recipient", sqlstore.RecipientSQL, nil, []use{statePK, content}},
 		{"returned", sqlstore.ReturnedSQL, nil, []use{{"suppressions", "suppressions_returned", "returned_at"}}},
 		{"deleted apps", sqlstore.DeletedAppsSQL, nil, []use{{"apps", "apps_deleted", "id"}}},
+		{"what is attached", sqlstore.FileHeadsSQL, nil, []use{{"files", "files_pkey", "app_id id"}}},
 		{"configurations", sqlstore.ProviderConfigsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_configs", "provider_configs_pkey", "app_id"}}},
 		{"how calls of configurations go", sqlstore.StrainsSQL(sqlstore.PostgreSQL()), nil, []use{{"provider_strains", "provider_strains_pkey", "app_id"}, {"nodes", "nodes_pkey", "node"}}},
 		{"template by key", sqlstore.TemplateByKeySQL, nil, []use{{"templates", "templates_app_id_key_key", "app_id key"}}},

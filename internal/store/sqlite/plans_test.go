@@ -208,6 +208,7 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 		sqlstore.ProviderConfigsSQL(sqlstore.SQLite()): "SEARCH provider_configs USING PRIMARY KEY (app_id=?)",
 		sqlstore.EndpointsSQL:                          "SEARCH endpoints USING INDEX sqlite_autoindex_endpoints_2 (app_id=?)",
 		sqlstore.EndpointsOfSQL(sqlstore.SQLite()):     "SEARCH e USING INDEX sqlite_autoindex_endpoints_2 (app_id=?)",
+		sqlstore.FileHeadsSQL:                          "SEARCH f USING INDEX sqlite_autoindex_files_1 (id=? AND app_id=?)",
 		sqlstore.TroublesSQL(sqlstore.SQLite()):        "SEARCH endpoint_troubles USING PRIMARY KEY (app_id=?)",
 		sqlstore.StrainsSQL(sqlstore.SQLite()):         "SEARCH t USING PRIMARY KEY (app_id=?)",
 		sqlstore.LeftSQL(1):                            "SEARCH d USING INDEX sqlite_autoindex_deliveries_1 (app_id=? AND endpoint_id=? AND id<?)",

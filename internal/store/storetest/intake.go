@@ -85,6 +85,11 @@ func acceptFiles(w *world) {
 		if len(read) != c.n || c.n == 2 && (read[1].Filename != "näme.txt" || !bytes.Equal(read[0].Content, files[0].Content) || read[0].ContentType != files[0].ContentType) {
 			w.Fatalf("%d files of app %s, message %s", len(read), c.app, c.id)
 		}
+		heads, err := w.s.FileHeads(w.ctx, c.app, c.id)
+		w.must(err)
+		if want := []store.FileHead{{Filename: "a.bin", ContentType: "application/octet-stream", Bytes: 20_000}, {Filename: "näme.txt", ContentType: "text/plain"}}[:c.n]; !slices.Equal(heads, want) {
+			w.Fatalf("of app %s, message %s: %+v", c.app, c.id, heads)
+		}
 	}
 	got := w.start(s)
 	if len(got.Files) != 2 || got.Files[0].Filename != "a.bin" || !bytes.Equal(got.Files[0].Content, files[0].Content) || got.Files[1].Filename != "näme.txt" || len(got.Files[1].Content) != 0 {
