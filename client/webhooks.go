@@ -19,10 +19,20 @@ type Endpoint struct {
 	IsActive             bool       `json:"isActive"`
 	DisabledReason       string     `json:"disabledReason"` // gone or failed: why the server switched it off; unreadable: this version cannot read it; "": neither
 	DisabledAt           *time.Time `json:"disabledAt"`
+	Failing              *Failing   `json:"failing"`              // nil: its calls do not fail, or it is off
 	PreviousSecretEndsAt *time.Time `json:"previousSecretEndsAt"` // of the last one that was replaced; nil: one secret signs
 	CreatedAt            time.Time  `json:"createdAt"`
 	UpdatedAt            time.Time  `json:"updatedAt"`
 	Secret               string     `json:"secret"` // only in the answer of the call that generated it
+}
+
+// Failing is since when every call of an endpoint fails, and what waits for it.
+type Failing struct {
+	Since         time.Time  `json:"since"`
+	Waiting       int        `json:"waiting"`       // events
+	AtLeast       bool       `json:"atLeast"`       // more may wait
+	Attempts      int        `json:"attempts"`      // calls for those that were counted
+	NextAttemptAt *time.Time `json:"nextAttemptAt"` // when the first is due; nil: nothing waits
 }
 
 // EndpointChange makes or changes an endpoint. What is nil or empty is left as it is, or takes its default in
@@ -48,6 +58,7 @@ type Delivery struct {
 	NextAttemptAt *time.Time `json:"nextAttemptAt"`
 	CreatedAt     time.Time  `json:"createdAt"`
 	EndedAt       *time.Time `json:"endedAt"`
+	LastAttempt   *Post      `json:"lastAttempt"` // nil: none yet
 	// Body is what is posted: the same bytes at every attempt.
 	Body       json.RawMessage `json:"body"`
 	AttemptLog []Post          `json:"attemptLog"`

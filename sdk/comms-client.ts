@@ -1590,6 +1590,17 @@ export interface Delivery {
   nextAttemptAt: string | null;
   createdAt: string | null;
   endedAt: string | null;
+  /** The last call, as in attemptLog; null: there was none yet. */
+  lastAttempt: {
+    attempt: number;
+    at: string;
+    tookMs: number;
+    /** null: there was no answer. */
+    status: number | null;
+    fault: string | null;
+    /** The beginning of the answer, for the administrator; null for an app. */
+    answer: string | null;
+  } | null;
 }
 
 export interface DeliveryPage {
@@ -1992,6 +2003,19 @@ export interface NewWebhookAnswer {
   previousSecretEndsAt: string | null;
   createdAt: string | null;
   updatedAt: string | null;
+  /** How its calls fail; null: they do not, or it is off. */
+  failing: {
+    /** Since when every call fails. */
+    since: string;
+    /** Events that wait to be posted to it. */
+    waiting: number;
+    /** More than that may wait: no more are counted. */
+    atLeast: boolean;
+    /** Calls that were made for the events that were counted. */
+    attempts: number;
+    /** When the first of all is due; null: nothing waits. */
+    nextAttemptAt: string | null;
+  } | null;
   /** Only when it was generated just now: it is shown once. */
   secret?: string | undefined;
 }
@@ -2483,6 +2507,19 @@ export interface Webhook {
   previousSecretEndsAt: string | null;
   createdAt: string | null;
   updatedAt: string | null;
+  /** How its calls fail; null: they do not, or it is off. */
+  failing: {
+    /** Since when every call fails. */
+    since: string;
+    /** Events that wait to be posted to it. */
+    waiting: number;
+    /** More than that may wait: no more are counted. */
+    atLeast: boolean;
+    /** Calls that were made for the events that were counted. */
+    attempts: number;
+    /** When the first of all is due; null: nothing waits. */
+    nextAttemptAt: string | null;
+  } | null;
 }
 
 export interface WebhookChange {
@@ -2539,6 +2576,17 @@ export interface WholeDelivery {
     /** The beginning of the answer, for the administrator; null for an app. */
     answer: string | null;
   })[];
+  /** The last call, as in attemptLog; null: there was none yet. */
+  lastAttempt: {
+    attempt: number;
+    at: string;
+    tookMs: number;
+    /** null: there was no answer. */
+    status: number | null;
+    fault: string | null;
+    /** The beginning of the answer, for the administrator; null for an app. */
+    answer: string | null;
+  } | null;
 }
 
 /** Codes of the server's errors; docs/errors.md says what each means. */

@@ -32,7 +32,7 @@ func completeWebhooks(s Streams) cobra.CompletionFunc {
 func webhookAt(id string) string { return webhookPath + "/" + client.Escape(id) }
 
 func webhookColumns() []column {
-	return []column{{"ID", "id", plain}, {"Name", "name", plain}, {"URL", "url", plain}, {"Active", "isActive", yes}, {"Disabled", "disabledReason", plain}, {"Disabled at", "disabledAt", when},
+	return []column{{"ID", "id", plain}, {"Name", "name", plain}, {"URL", "url", plain}, {"Active", "isActive", yes}, {"Disabled", "disabledReason", plain}, {"Disabled at", "disabledAt", when}, {"Fails since", "failing.since", when}, {"Waits", "failing.waiting", plain}, {"Tried next", "failing.nextAttemptAt", when},
 		{"Statuses", "statuses", plain}, {"Channels", "channels", plain}, {"Tags", "tags", plain}, {"Old secret ends", "previousSecretEndsAt", when},
 		{"Created", "createdAt", when}, {"Updated", "updatedAt", when}, {"Secret (shown this once)", "secret", plain}}
 }

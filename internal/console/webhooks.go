@@ -64,11 +64,16 @@ func endpointState(e client.Endpoint) string {
 	switch {
 	case e.DisabledReason != "":
 		return "switched off"
+	case e.IsActive && e.Failing != nil:
+		return "failing"
 	case e.IsActive:
 		return "active"
 	}
 	return "off"
 }
+
+// answerShown bounds, in characters, what a list shows of what an endpoint answered; the delivery's page has all that is kept.
+const answerShown = 60
 
 // disabledWords say why the server switched an endpoint off.
 var disabledWords = map[string]string{

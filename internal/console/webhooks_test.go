@@ -2,7 +2,9 @@ package console
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,16 +81,61 @@ func TestAMessageSaysWhatWebhooksWereTold(t *testing.T) {
 	api.answers["GET /api/admin/messages/"+hookID] = `200 {"id":"` + hookID + `","channel":"SMS","status":"SENT","toAddress":"233241234567","app":{"id":"a","slug":"shop","name":"Shop"}}`
 	api.answers["GET /api/v1/webhooks"] = `200 {"data":[` + strings.TrimPrefix(api.answers["GET /api/v1/webhooks/"+hookID], "200 ") + `],"nextCursor":null}`
 	deliveries := "GET /api/v1/webhooks/" + hookID + "/deliveries"
-	api.answers[deliveries] = `200 {"data":[{"id":"c00000000000000000000004a","eventId":"e","messageId":"` + hookID + `","status":"SENT","state":"failed","attempts":9,"createdAt":"2026-07-03T09:00:00Z"}],"nextCursor":null}`
+	api.answers[deliveries] = `200 {"data":[{"id":"c00000000000000000000004a","eventId":"e","messageId":"` + hookID + `","status":"SENT","state":"failed","attempts":9,"lastAttempt":{"attempt":9,"at":"2026-07-03T09:30:00Z","tookMs":7,"status":503,"fault":null,"answer":"No <b>room</b>"},"createdAt":"2026-07-03T09:00:00Z"}],"nextCursor":null}`
 	c := open(t, api)
 	w := ask(c, "GET", messagesPath+"/"+hookID, nil)
 	status, body := w.Code, w.Body.String()
-	if status != http.StatusOK || !strings.Contains(body, `href="`+webhooksPath+`/a/`+hookID+`/deliveries/c00000000000000000000004a">Message sent</a>`) || !strings.Contains(body, "orders") {
+	if status != http.StatusOK || !strings.Contains(body, `href="`+webhooksPath+`/a/`+hookID+`/deliveries/c00000000000000000000004a">Message sent</a>`) || !strings.Contains(body, "orders") || !strings.Contains(body, `Last answer: <code>503</code> No &lt;b&gt;room&lt;/b&gt;</span>`) {
 		t.Errorf("%d %s", status, body)
+	}
+	api.answers[deliveries] = strings.Replace(api.answers[deliveries], `"status":503,"fault":null`, `"status":null,"fault":"connect_failed"`, 1)
+	if body := ask(c, "GET", messagesPath+"/"+hookID, nil).Body.String(); !strings.Contains(body, "Last answer: none, connect failed") {
+		t.Errorf("no answer at all: %s", body)
 	}
 	api.answers[deliveries] = `503 {"error":"Not now.","details":{"code":"unavailable"}}`
 	w = ask(c, "GET", messagesPath+"/"+hookID, nil)
 	if status, body := w.Code, w.Body.String(); status != http.StatusOK || !strings.Contains(body, "cannot be read now") || !strings.Contains(body, "What happens next") {
 		t.Errorf("%d %s", status, body)
 	}
+}
+
+// An endpoint whose calls fail is not called active: the list and its page say since when it fails, how often it was tried and when it is tried again, also what
+// is fetched again by itself.
+func TestAFailingWebhook(t *testing.T) {
+	t.Parallel()
+	api := hooksAPI()
+	one := strings.TrimSuffix(strings.TrimPrefix(api.answers["GET /api/v1/webhooks/"+hookID], "200 "), "}")
+	show := func(failing string) (out [3]string) {
+		t.Helper()
+		api.answers["GET /api/v1/webhooks/"+hookID], api.answers["GET /api/v1/webhooks"] = "200 "+one+`,"failing":`+failing+`}`, `200 {"data":[`+one+`,"failing":`+failing+`}],"nextCursor":null}`
+		c := open(t, api)
+		at := webhooksPath + "/shop/" + hookID
+		for i, w := range []*httptest.ResponseRecorder{ask(c, "GET", webhooksPath+"?app=shop", nil), ask(c, "GET", at, nil), ask(c, "GET", at, nil, "HX-Request", "true", "HX-Target", "deliveries")} {
+			if out[i] = w.Body.String(); w.Code != http.StatusOK {
+				t.Fatalf("%d %s", w.Code, out[i])
+			}
+		}
+		return out
+	}
+	for _, tc := range []struct{ failing, want string }{
+		{`{"since":"2026-07-03T08:00:00Z","waiting":12,"atLeast":false,"attempts":37,"nextAttemptAt":"2026-07-03T10:05:00Z"}`, "Every call has failed since 2 h ago. 12 events wait, tried 37 times so far; the next try is in 5 min."},
+		{`{"since":"2026-07-03T08:00:00Z","waiting":100,"atLeast":true,"attempts":400,"nextAttemptAt":"2026-07-03T09:59:00Z"}`, "More than 100 events wait, tried over 400 times so far; the next try is due."},
+		{`{"since":"2026-07-03T08:00:00Z","waiting":0,"atLeast":false,"attempts":0,"nextAttemptAt":null}`, "Nothing waits for it: the next event is the next try."},
+	} {
+		for i, page := range show(tc.failing) {
+			if text := plain(page); !strings.Contains(text, tc.want) || !strings.Contains(page, `<span class="badge tone-bad">Failing</span>`) || strings.Contains(page, `>Active</span>`) {
+				t.Errorf("%d of %s does not say %q: %s", i, tc.failing, tc.want, text)
+			}
+		}
+	}
+	for i, page := range show("null") {
+		if text := plain(page); strings.Contains(text, "has failed since") || !strings.Contains(page, `<span class="badge tone-ok">Active</span>`) {
+			t.Errorf("%d of one that works: %s", i, text)
+		}
+	}
+}
+
+// plain is what a page says, without its markup.
+func plain(page string) string {
+	return strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, "")), " ")
 }

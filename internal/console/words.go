@@ -50,6 +50,7 @@ func (c *Console) funcs() template.FuncMap {
 		"query":         func(encoded string) template.URL { return template.URL(encoded) }, //nolint:gosec // of url.Values.Encode alone
 		"bytes":         sizeWords,
 		"endpointState": endpointState,
+		"short":         func(s string) string { return firstOf(s, answerShown) },
 		"reason":        func(s string) string { return wordsOr(reasonWords, s) },
 		"providerState": healthBadge,
 		"stateWords":    stateWords,
@@ -167,7 +168,7 @@ var tones = map[string]string{
 	"RUNNING": "ok", "PAUSED": "warn", "DRAINING": "warn",
 	"accepted": "ok", "failed": "bad", "rejected": "bad", "throttled": "warn", "unknown": "warn", "not_started": "quiet", "running": "info",
 	"waiting": "wait", "delivered": "ok", "raised": "bad", "cleared": "ok",
-	"active": "ok", "off": "quiet", "switched off": "bad", "sandbox": "warn", "live": "ok", "paused": "warn", "ended": "quiet", "down": "bad",
+	"active": "ok", "off": "quiet", "switched off": "bad", "failing": "bad", "sandbox": "warn", "live": "ok", "paused": "warn", "ended": "quiet", "down": "bad",
 }
 
 func tone(status string) string {

@@ -42,11 +42,17 @@ type deliveryItem struct {
 	NextAttemptAt instant `json:"nextAttemptAt"`
 	CreatedAt     instant `json:"createdAt"`
 	EndedAt       instant `json:"endedAt"`
+	// LastAttempt is the last call; null: there was none yet.
+	LastAttempt *postView `json:"lastAttempt"`
 }
 
-func newDelivery(d *store.Delivery) deliveryItem {
+// newDelivery shows a delivery to an app or to the administrator.
+func newDelivery(d *store.Delivery, admin bool) deliveryItem {
 	v := deliveryItem{ID: d.ID, EventID: d.EventID(), MessageID: d.Message, State: deliveryStates()[d.State], Attempts: d.Attempts,
 		CreatedAt: instant(d.CreatedAt), EndedAt: instant(d.EndedAt)}
+	if log := strings.TrimSuffix(d.Log, "\n"); log != "" {
+		v.LastAttempt = newPost(log[strings.LastIndexByte(log, '\n')+1:], admin)
+	}
 	if d.Status != comm.None {
 		v.Status = text(d.Status.String())
 	}
@@ -73,25 +79,32 @@ type postView struct {
 	Answer  text   `json:"answer"` // the answer's beginning, for the administrator; null for an app, which would read through us what it cannot reach
 }
 
-// wholeDelivery shows a delivery to an app or to the administrator.
+// newPost reads a line of a delivery's log for an app or for the administrator; nil if another version wrote it.
+func newPost(line string, admin bool) *postView {
+	var l struct {
+		Attempt       int
+		At            string
+		TookMs        int64
+		Status        int
+		Fault, Answer string
+	}
+	if json.Unmarshal([]byte(line), &l) != nil {
+		return nil
+	}
+	post := &postView{Attempt: l.Attempt, At: l.At, TookMs: l.TookMs, Status: number(l.Status), Fault: text(l.Fault)}
+	if admin {
+		post.Answer = text(l.Answer)
+	}
+	return post
+}
+
+// wholeDelivery shows all of a delivery to an app or to the administrator.
 func wholeDelivery(d *store.Delivery, admin bool) deliveryView {
-	v := deliveryView{deliveryItem: newDelivery(d), Body: d.Body, AttemptLog: []postView{}}
+	v := deliveryView{deliveryItem: newDelivery(d, admin), Body: d.Body, AttemptLog: []postView{}}
 	for line := range strings.Lines(d.Log) {
-		var l struct {
-			Attempt       int
-			At            string
-			TookMs        int64
-			Status        int
-			Fault, Answer string
+		if post := newPost(line, admin); post != nil {
+			v.AttemptLog = append(v.AttemptLog, *post)
 		}
-		if json.Unmarshal([]byte(line), &l) != nil {
-			continue // written by another version
-		}
-		post := postView{Attempt: l.Attempt, At: l.At, TookMs: l.TookMs, Status: number(l.Status), Fault: text(l.Fault)}
-		if admin {
-			post.Answer = text(l.Answer)
-		}
-		v.AttemptLog = append(v.AttemptLog, post)
 	}
 	return v
 }
@@ -139,7 +152,7 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request, caller *aut
 	}
 	out := listView[deliveryItem]{Data: []deliveryItem{}}
 	for i := range min(len(page), limit) {
-		out.Data = append(out.Data, newDelivery(&page[i]))
+		out.Data = append(out.Data, newDelivery(&page[i], caller.Admin))
 	}
 	if len(page) > limit {
 		out.NextCursor = text(q.cursor(caller.App.ID, list, page[limit-1].ID))
@@ -172,7 +185,7 @@ func (a *API) replayDelivery(w http.ResponseWriter, r *http.Request, caller *aut
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusAccepted, newDelivery(&d))
+	write(w, http.StatusAccepted, newDelivery(&d, caller.Admin))
 	return nil
 }
 
@@ -252,6 +265,6 @@ func (a *API) testEndpoint(w http.ResponseWriter, r *http.Request, caller *auth.
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusAccepted, newDelivery(&d))
+	write(w, http.StatusAccepted, newDelivery(&d, caller.Admin))
 	return nil
 }

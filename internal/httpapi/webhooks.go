@@ -7,6 +7,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/strictjson"
+	"github.com/commserver/commserver/internal/webhook"
 )
 
 // endpointView is a webhook endpoint. An empty filter chooses all.
@@ -20,13 +21,33 @@ type endpointView struct {
 	IsActive             bool     `json:"isActive"`
 	DisabledReason       text     `json:"disabledReason"` // a word of comm.EndpointEnds, or comm.EndpointUnreadable; null: the server did not switch it off
 	DisabledAt           instant  `json:"disabledAt"`
+	Failing              *failing `json:"failing"`              // null: its calls do not fail, or it is off
 	PreviousSecretEndsAt instant  `json:"previousSecretEndsAt"` // null: one secret signs
 	CreatedAt            instant  `json:"createdAt"`
 	UpdatedAt            instant  `json:"updatedAt"`
 	Secret               string   `json:"secret,omitzero"` // only when it was generated just now
 }
 
-func (a *API) newEndpoint(e *comm.Endpoint, secret string) endpointView {
+// failing is since when an endpoint's calls fail, and what waits for it.
+type failing struct {
+	Since         instant `json:"since"`
+	Waiting       int     `json:"waiting"`
+	AtLeast       bool    `json:"atLeast"` // more may wait
+	Attempts      int     `json:"attempts"`
+	NextAttemptAt instant `json:"nextAttemptAt"`
+}
+
+// answerEndpoint answers one endpoint, with how its calls go. What was done to it is done, so that a secret is not lost with that.
+func (a *API) answerEndpoint(w http.ResponseWriter, r *http.Request, e *comm.Endpoint, secret string) error {
+	ill, err := a.cfg.Deliveries.Failing(r.Context(), e.App)
+	if err != nil && secret == "" {
+		return err
+	}
+	write(w, http.StatusOK, a.newEndpoint(e, secret, ill))
+	return nil
+}
+
+func (a *API) newEndpoint(e *comm.Endpoint, secret string, ill map[comm.ID]webhook.Failing) endpointView {
 	v := endpointView{
 		ID: e.ID, Name: e.Name, URL: e.URL, Statuses: words(e.Events), Channels: words(e.Channels), Tags: e.Tags, IsActive: e.Active,
 		DisabledReason: text(e.Disabled), DisabledAt: instant(e.DisabledAt), CreatedAt: instant(e.CreatedAt), UpdatedAt: instant(e.UpdatedAt), Secret: secret,
@@ -35,6 +56,9 @@ func (a *API) newEndpoint(e *comm.Endpoint, secret string) endpointView {
 		v.IsActive, v.DisabledReason, v.DisabledAt = false, comm.EndpointUnreadable, instant(0)
 	}
 	v.PreviousSecretEndsAt = instant(comm.LastEnd(e.Replaced, a.now()))
+	if f, fails := ill[e.ID]; fails && v.IsActive {
+		v.Failing = &failing{instant(f.Since), f.Waiting, f.Waiting >= webhook.WaitingCounted, f.Attempts, instant(f.Next)}
+	}
 	return v
 }
 
@@ -53,9 +77,13 @@ func (a *API) listEndpoints(w http.ResponseWriter, r *http.Request, caller *auth
 	if err != nil {
 		return err
 	}
+	ill, err := a.cfg.Deliveries.Failing(r.Context(), caller.App.ID)
+	if err != nil {
+		return err
+	}
 	out := listView[endpointView]{Data: make([]endpointView, len(list))}
 	for i := range list {
-		out.Data[i] = a.newEndpoint(&list[i], "")
+		out.Data[i] = a.newEndpoint(&list[i], "", ill)
 	}
 	write(w, http.StatusOK, out)
 	return nil
@@ -82,7 +110,7 @@ func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request, caller *aut
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusCreated, a.newEndpoint(&made.Endpoint, made.NewSecret))
+	write(w, http.StatusCreated, a.newEndpoint(&made.Endpoint, made.NewSecret, nil))
 	return nil
 }
 
@@ -96,8 +124,7 @@ func (a *API) getEndpoint(w http.ResponseWriter, r *http.Request, caller *auth.C
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, a.newEndpoint(e, ""))
-	return nil
+	return a.answerEndpoint(w, r, e, "")
 }
 
 // changeEndpoint is PATCH /api/v1/webhooks/{id}.
@@ -124,8 +151,7 @@ func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request, caller *aut
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, a.newEndpoint(e, ""))
-	return nil
+	return a.answerEndpoint(w, r, e, "")
 }
 
 // deleteEndpoint is DELETE /api/v1/webhooks/{id}.
@@ -158,6 +184,5 @@ func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request, caller *auth.
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, a.newEndpoint(&e.Endpoint, e.NewSecret))
-	return nil
+	return a.answerEndpoint(w, r, &e.Endpoint, e.NewSecret)
 }

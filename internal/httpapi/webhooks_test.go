@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -324,6 +325,71 @@ func TestDeliveriesOfAnEndpoint(t *testing.T) {
 		if got := w.do(two, "POST", url+path, body, nil); got.status != 404 {
 			t.Errorf("%s: %d %s", path, got.status, got.raw)
 		}
+	}
+}
+
+// TestAFailingEndpoint: as soon as it is noted that its calls fail, it says since when, what waits and when it is tried again; and no longer once it works, or is off.
+// Of each event the last call is told, its answer to the administrator alone.
+func TestAFailingEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := w.tenant("one", comm.AllScopes), w.tenant("two", comm.AllScopes)
+	url := webhooksURL + "/" + w.webhook(one)
+	works := w.do(one, "POST", webhooksURL, `{"name":"works","url":"https://hooks.example.com/2"}`, nil).str("id")
+	w.webhook(two)
+	endpoint := parsedID(t, strings.TrimPrefix(url, webhooksURL+"/"))
+	now := comm.At(time.Now())
+	var due comm.Micros
+	for n := range 2 {
+		id := parsedID(t, w.do(one, "POST", url+"/test", "", nil).str("id"))
+		due = now.Add(time.Duration(n+1) * time.Minute)
+		for try := 1; try <= 2+n; try++ {
+			if err := w.store.Record(t.Context(), []store.Attempted{{App: one.app.ID, Endpoint: endpoint, ID: id, Attempt: try, Try: try, At: now, State: store.DeliveryWaiting, Due: due,
+				Line: `{"attempt":` + strconv.Itoa(try) + `,"at":"` + now.String() + `","tookMs":7,"status":503,"answer":"inner secret"}` + "\n"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.store.SetTrouble(t.Context(), store.Trouble{App: one.app.ID, Endpoint: endpoint, Since: now}); err != nil {
+		t.Fatal(err)
+	}
+	c := readContract(t)
+	for path, got := range map[string]answer{"/api/v1/webhooks/{id}": w.do(one, "GET", url, "", nil), "/api/v1/webhooks": w.do(one, "GET", webhooksURL, "", nil)} {
+		c.answer(t, "GET", path, got)
+		want := `"failing":{"since":"` + now.String() + `","waiting":2,"atLeast":false,"attempts":5,"nextAttemptAt":"` + now.Add(time.Minute).String() + `"}`
+		if !strings.Contains(string(got.raw), want) {
+			t.Errorf("%s is not in %s", want, got.raw)
+		}
+	}
+	for who, path := range map[*tenant]string{&one: webhooksURL + "/" + works, &two: webhooksURL} {
+		if got := w.do(*who, "GET", path, "", nil); !strings.Contains(string(got.raw), `"failing":null`) || strings.Contains(string(got.raw), `"since"`) {
+			t.Errorf("%s", got.raw)
+		}
+	}
+	for who, shown := range map[string]bool{"": false, "one": true} {
+		got := w.do(one, "GET", url+"/deliveries", "", nil)
+		if who != "" {
+			got = w.as(who, "GET", url+"/deliveries", "")
+		}
+		c.answer(t, "GET", "/api/v1/webhooks/{id}/deliveries", got)
+		if !strings.Contains(string(got.raw), `"lastAttempt":{"attempt":3,"at":"`+now.String()+`","tookMs":7,"status":503,"fault":null,"answer":`) || strings.Contains(string(got.raw), "inner secret") != shown || strings.Contains(string(got.raw), `"attempt":1`) {
+			t.Errorf("%q: %s", who, got.raw)
+		}
+	}
+	if changed := w.do(one, "PATCH", url, `{"tags":["a"]}`, nil); changed.body["failing"] != nil {
+		t.Errorf("what was wrong before somebody changed it is told: %s", changed.raw)
+	}
+	if err := w.store.SetTrouble(t.Context(), store.Trouble{App: one.app.ID, Endpoint: endpoint, Since: now}); err != nil {
+		t.Fatal(err)
+	}
+	if again := w.do(one, "GET", url, "", nil); again.body["failing"] == nil {
+		t.Errorf("%s", again.raw)
+	}
+	if err := w.store.SetTrouble(t.Context(), store.Trouble{App: one.app.ID, Endpoint: endpoint}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.do(one, "GET", url, "", nil); got.body["failing"] != nil {
+		t.Errorf("%s", got.raw)
 	}
 }
 

@@ -121,7 +121,7 @@ type Deliveries interface {
 	Troubles(ctx context.Context, apps []comm.ID) ([]Trouble, error)
 	SetTrouble(ctx context.Context, t Trouble) error
 
-	// DeliveryList reads a page of an endpoint's deliveries, newest first, without logs and bodies.
+	// DeliveryList reads a page of an endpoint's deliveries, newest first, without bodies.
 	DeliveryList(ctx context.Context, app, endpoint comm.ID, f DeliveryFilter) ([]Delivery, error)
 	// Delivery reads one with log and body; not_found otherwise.
 	Delivery(ctx context.Context, app, endpoint, id comm.ID) (Delivery, error)

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -41,6 +42,45 @@ func (l *Log) One(ctx context.Context, app, endpoint, id comm.ID) (store.Deliver
 		return store.Delivery{}, err
 	}
 	return l.cfg.Store.Delivery(ctx, app, endpoint, id)
+}
+
+// Failing is an endpoint whose calls fail, as Trouble says, and what waits for it.
+type Failing struct {
+	Since    comm.Micros
+	Waiting  int         // events; waitingCounted: these, or more
+	Attempts int         // calls that were made for those that were counted
+	Next     comm.Micros // when the first of all is due; 0: nothing waits
+}
+
+// WaitingCounted bounds what is counted of what waits for an endpoint.
+const WaitingCounted = 100
+
+// Failing says which of an app's endpoints fail. What it costs does not follow what waits.
+func (l *Log) Failing(ctx context.Context, app comm.ID) (map[comm.ID]Failing, error) {
+	troubles, err := l.cfg.Store.Troubles(ctx, []comm.ID{app})
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[comm.ID]Failing, len(troubles))
+	for _, t := range troubles {
+		waiting, err := l.cfg.Store.DeliveryList(ctx, app, t.Endpoint, store.DeliveryFilter{State: store.DeliveryWaiting, Limit: WaitingCounted})
+		if err != nil {
+			return nil, err
+		}
+		f := Failing{Since: t.Since, Waiting: len(waiting)}
+		for i := range waiting {
+			f.Attempts += waiting[i].Attempts
+		}
+		first, err := l.cfg.Store.DueDeliveries(ctx, store.DueEndpoint{Shard: comm.ShardOf(app, comm.ID{}, 1), App: app, Endpoint: t.Endpoint}, math.MaxInt64, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(waiting) > 0 && len(first) > 0 { // where nothing is listed, what is due is of another endpoint that had the id
+			f.Next = first[0].Due
+		}
+		out[t.Endpoint] = f
+	}
+	return out, nil
 }
 
 // Replay makes a delivery due now, with the same body under the same id, and answers it.

@@ -14,10 +14,10 @@ import (
 // DeliveryColumns are the columns of table deliveries in the order in which the stores write them.
 const DeliveryColumns = `app_id, endpoint_id, id, shard, message_id, sequence, status, position, state, due, attempts, tries, created_at, ended_at, made_for, event_at, log, body`
 
-// deliveryHead are those that lists show.
-const deliveryHead = `app_id, endpoint_id, id, shard, message_id, sequence, status, position, state, due, attempts, tries, created_at, ended_at, made_for, event_at`
+// deliveryHead are those that lists show. The log stands before the body in a row, and DeliveryLog bounds it.
+const deliveryHead = `app_id, endpoint_id, id, shard, message_id, sequence, status, position, state, due, attempts, tries, created_at, ended_at, made_for, event_at, log`
 
-func scanHead(r Row, d *store.Delivery) error { return r.Scan(headOf(d)...) }
+func scanHead(r Row, d *store.Delivery) error { return r.Scan(append(headOf(d), &d.Log)...) }
 
 func headOf(d *store.Delivery) []any {
 	return []any{(*ID)(&d.App), (*ID)(&d.Endpoint), (*ID)(&d.ID), small[comm.Shard]{&d.Shard}, (*ID)(&d.Message), &d.Sequence, small[comm.Status]{&d.Status}, &d.Position,
