@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/commserver/commserver/client"
 )
@@ -187,7 +188,7 @@ func (v *visit) rotateKey() error {
 	if err != nil {
 		return v.refused(err, f, func(status int) error { return v.rotatePage(status, app, key, f) })
 	}
-	return v.showKey(app, made.APIKey, "The new key is made", false)
+	return v.showKey(app, made.APIKey, "The new key is made", false, time.Time{})
 }
 
 func (v *visit) confirmRevokeKey() error {

@@ -23,6 +23,7 @@ func (c *Console) appRoutes() []route {
 		{"GET", newAppPath, "apps", actRule, false, (*visit).showNewApp},
 		{"POST", newAppPath, "apps", actRule, false, (*visit).createApp},
 		{"GET", appsPath + "/{app}", "apps", actSee, false, (*visit).showApp},
+		{"GET", appsPath + "/{app}/first", "apps", actSee, false, (*visit).showFirst},
 		{"GET", appsPath + "/{app}/settings", "apps", actRule, false, (*visit).showAppSettings},
 		{"POST", appsPath + "/{app}/settings", "apps", actRule, false, (*visit).saveAppSettings},
 		{"GET", appsPath + "/{app}/do/{act}", "apps", actOperate, false, (*visit).confirmAppAct},
@@ -129,7 +130,7 @@ func (v *visit) createApp() error {
 	if err != nil {
 		return v.refused(err, f, func(status int) error { return v.newAppPage(status, f) })
 	}
-	return v.showKey(&made.App, made.APIKey, "The app is made", sends(ask.Scopes))
+	return v.showKey(&made.App, made.APIKey, "The app is made", sends(ask.Scopes), made.App.CreatedAt)
 }
 
 // keyShown is the page that shows a key, once.
@@ -137,18 +138,20 @@ type keyShown struct {
 	App       *client.App
 	Key, Curl string // Curl sends a first message; "" where the key may not, or takes the place of one that did
 	Env       string
+	First     *firstMessage // with Curl: what waits for it
 }
 
 // sends says whether a key of these rights may send.
 func sends(scopes []string) bool { return slices.Contains(scopes, "SEND") }
 
 // showKey shows a key in the answer of the form itself: it is kept nowhere, so that there is no page to go to.
-// first says that a first message can be sent with it.
-func (v *visit) showKey(app *client.App, key, title string, first bool) error {
+// first says that a first message can be sent with it, since when it was made.
+func (v *visit) showKey(app *client.App, key, title string, first bool, since time.Time) error {
 	base := v.c.cfg.PublicURL
 	shown := keyShown{App: app, Key: key, Env: "COMMS_URL=\"" + base + "\"\nCOMMS_APP_ID=\"" + app.Slug + "\"\nCOMMS_API_KEY=\"" + key + "\""}
 	if first {
 		shown.Curl = curl(base, app.Slug, key)
+		shown.First = v.waitFor(app, since)
 	}
 	return v.show("key", page{Title: title, Trail: []crumb{{"Apps", appsPath}, {app.Name, appsPath + "/" + app.Slug}}, Data: shown})
 }
@@ -376,5 +379,5 @@ func (v *visit) createKey() error {
 	if err != nil {
 		return v.refused(err, f, func(status int) error { return v.newKeyPage(status, app, f) })
 	}
-	return v.showKey(app, made.APIKey, "The key is made", sends(ask.Scopes))
+	return v.showKey(app, made.APIKey, "The key is made", sends(ask.Scopes), made.CreatedAt)
 }

@@ -34,3 +34,52 @@ func TestAKeyOffersWhatItMayDo(t *testing.T) {
 		}
 	}
 }
+
+// TestTheFirstMessageIsWaitedFor: beside a new key that may send, and nowhere else; it becomes a link to the message, it ends, it can be stopped, and the key is
+// neither in its address nor in what it answers.
+func TestTheFirstMessageIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop","createdAt":"2026-07-03T09:00:00Z"}`
+	api.answers["POST /api/admin/apps/a/keys"] = `201 {"id":"c00000000000000000000002a","apiKey":"cs_test_once","createdAt":"2026-07-03T09:59:30.25Z"}`
+	api.answers["GET /api/admin/messages"] = `200 {"data":[],"nextCursor":null}`
+	c := open(t, api)
+	const at = appsPath + "/shop/first?since=2026-07-03T09%3A59%3A30.25Z"
+	part := []string{"HX-Request", "true", "HX-Target", "first-message"}
+	_, _, body := post(t, c, appsPath+"/shop/keys/new", url.Values{"scopes": {"SEND"}})
+	if !strings.Contains(body, `hx-get="`+at+`" hx-trigger="every 2s"`) || !strings.Contains(body, "Waiting for the first message") || !strings.Contains(body, `href="`+at+`" target="_blank"`) || !strings.Contains(body, `hx-get="`+at+`&amp;live=off"`) {
+		t.Errorf("it is not waited for: %s", body)
+	}
+	if _, _, body := post(t, c, appsPath+"/shop/keys/new", url.Values{"scopes": {"READ"}}); strings.Contains(body, "first-message") {
+		t.Error("a message of a key that may not send is waited for")
+	}
+	if w := ask(c, "GET", at, nil, part...); w.Code != http.StatusNoContent || w.Body.Len() > 0 {
+		t.Errorf("before it came: %d %s", w.Code, w.Body)
+	}
+	if last := api.calls[len(api.calls)-1]; last != "GET /api/admin/messages?app=a&createdAfter=2026-07-03T09%3A59%3A30.25Z&limit=1 " {
+		t.Errorf("asked %s", last)
+	}
+	for path, waits := range map[string]bool{at: true, at + "&live=off": false, appsPath + "/shop/first?since=2026-07-03T09:45:00Z": false, appsPath + "/shop/first?since=2099-07-03T09:45:00Z": false, appsPath + "/shop/first": false} {
+		w := ask(c, "GET", path, nil)
+		if body := w.Body.String(); w.Code != http.StatusOK || strings.Contains(body, "hx-trigger") != waits || strings.Contains(body, "No message has come since") == waits || !strings.Contains(body, "See whether it came") {
+			t.Errorf("%s: %d %s", path, w.Code, body)
+		}
+		checkPage(t, c, path, w.Body.String())
+	}
+	if w := ask(c, "GET", appsPath+"/shop/first?since=soon", nil); w.Code != http.StatusBadRequest {
+		t.Errorf("%d", w.Code)
+	}
+	api.answers["GET /api/admin/messages"] = `200 {"data":[{"id":"` + hookID + `","channel":"SMS","status":"SENT","toAddress":"233241234567","createdAt":"2026-07-03T09:59:40Z","app":{"id":"a","slug":"shop"}}],"nextCursor":"more"}`
+	for _, headers := range [][]string{nil, part} {
+		w := ask(c, "GET", at, nil, headers...)
+		body := w.Body.String()
+		if w.Code != http.StatusOK || !strings.Contains(body, `href="`+messagesPath+`/`+hookID+`">SMS to 233241234567</a>`) || strings.Contains(body, "hx-trigger") || strings.Contains(body, "cs_test") || strings.Contains(body, "<html") != (headers == nil) {
+			t.Errorf("when it came: %d %s", w.Code, body)
+		}
+	}
+	for _, call := range api.calls {
+		if strings.Contains(call, "cs_test") {
+			t.Errorf("the key is in %s", call)
+		}
+	}
+}

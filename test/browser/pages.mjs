@@ -46,6 +46,8 @@ const apps = (world) => [
   console("/apps/market/persons"),
   console("/apps/market/persons/erase?channel=EMAIL&address=ama@market.example", { name: "console/person erase", rare: true }),
   console("/apps/market/keys/new", { name: "console/key new", rare: true }),
+  console("/apps/market/first", { name: "console/first message", rare: true }),
+  console("/apps/market/first?since=2099-01-01T00:00:00Z", { name: "console/first message has not come", rare: true }),
   console(`/apps/${world.apps.market}`, { name: "console/app by its id", rare: true }),
   ...["pause", "drain", "sandbox", "off", "delete"].map((act) => console(`/apps/market/do/${act}`, { name: `console/app ${act}`, rare: true })),
   console("/apps/cinema/do/resume", { name: "console/app resume", rare: true }),

@@ -98,6 +98,23 @@ export const apps = () => [
     then: async (w, made) => (await keysOf(w, made)).some((k) => k.name === "CI" && k.expiresAt && k.scopes.join() === "TEMPLATES"),
   },
   {
+    // The wait beside a new key ends by itself in a link to the message, while the key still stands there.
+    name: "first message waited for",
+    make: (w) => app(w),
+    at: page,
+    async does({ press, send: sends, page: p, made, world, calm }) {
+      await press("New key");
+      await sends({ name: "CI", scopes: ["SEND"] }, "Create the key");
+      await p.getByText("Waiting for the first message").waitFor();
+      const message = await send(world, made);
+      await p.locator(`#first-message a[href$="/messages/${message}"]`).waitFor();
+      await p.getByText("This key is shown this once.").waitFor();
+      await calm();
+    },
+    says: "It has arrived.",
+    then: async (w, made) => (await ask(w, `/api/admin/messages?app=${made.slug}`)).data.length > 0,
+  },
+  {
     name: "key replaced",
     make: keyed,
     at: page,
