@@ -68,8 +68,9 @@ type StatsCalls struct {
 
 // StatsBucket is one step of the window.
 type StatsBucket struct {
-	At     time.Time   `json:"at"`
-	Counts StatsCounts `json:"counts"`
+	At      time.Time    `json:"at"`
+	Counts  StatsCounts  `json:"counts"`
+	Latency StatsLatency `json:"latency"` // of what was sent in it
 }
 
 // StatsApp is the part of an app. Slug and Name are empty when it is deleted.

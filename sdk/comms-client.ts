@@ -2280,6 +2280,7 @@ export interface StatsBucket {
   /** When the step begins. */
   at: string;
   counts: StatsCounts;
+  latency: StatsLatency;
 }
 
 export interface StatsChannel {

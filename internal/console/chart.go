@@ -2,11 +2,14 @@ package console
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/commserver/commserver/client"
 )
 
-// chart is stacked columns over time: a picture, and the same figures as a table for who cannot see it. The picture is
+// chart is columns over time: a picture, and the same figures as a table for who cannot see it. The picture is
 // stretched to its place; words stand outside of it, so that they keep their size.
 type chart struct {
 	ID, Title string
@@ -18,12 +21,15 @@ type chart struct {
 	Height    float64
 	Lines     []float64 // heights of the lines behind the columns
 	Empty     bool
+	Nothing   string             // what is said where it is empty
+	Say       func(int64) string // writes a value
 }
 
 // series is one colour of the columns.
 type series struct {
 	Name, Class string
 	Total       int64
+	Shown       string // what stands beside its name
 }
 
 // column is one step of the time.
@@ -33,7 +39,7 @@ type column struct {
 	Values []int64
 	Bars   []bar
 	X, W   float64
-	Total  int64
+	Tip    string // what it says of itself
 }
 
 type bar struct {
@@ -55,45 +61,99 @@ const (
 	timeLabels  = 5
 )
 
-// columns makes a chart of steps, oldest first; every step has a value for each of the series. layout writes their times.
+// columns makes a chart of steps, oldest first; every step has a value for each of the series, which are stacked. layout writes their times.
 func columns(id, title string, of []series, steps []step, layout string) chart {
-	c := chart{ID: id, Title: title, Series: of, Width: columnRoom * float64(max(len(steps), 1)), Height: chartHeight, Empty: true}
+	c := chart{ID: id, Title: title, Series: of, Nothing: "Nothing in this time.", Say: func(n int64) string { return number(n) }}
 	var highest int64
-	for _, s := range steps {
-		var total int64
+	totals := make([]int64, len(steps))
+	for at, s := range steps {
 		for i, n := range s.Values {
-			total += n
+			totals[at] += n
 			c.Series[i].Total += n
 		}
-		highest = max(highest, total)
+		highest = max(highest, totals[at])
+	}
+	for i := range c.Series {
+		c.Series[i].Shown = number(c.Series[i].Total)
 	}
 	c.Empty = highest == 0
 	top := roundUp(highest)
 	c.Top = number(top)
-	for i := range gridLines {
-		c.Lines = append(c.Lines, math.Round(chartHeight*float64(i)/gridLines*10)/10)
-	}
-	for i, s := range steps {
-		col := column{At: s.At, Name: s.At.UTC().Format(layout), Values: s.Values, X: columnRoom * float64(i), W: columnRoom}
+	c.draw(steps, layout)
+	for at := range c.Columns {
+		col := &c.Columns[at]
+		col.Tip = col.Name + ": " + number(totals[at])
 		y := chartHeight
-		for k, n := range s.Values {
-			col.Total += n
-			if n == 0 {
-				continue
+		for k, n := range col.Values {
+			if n > 0 {
+				h := heightOf(n, top)
+				y -= h
+				col.Bars = append(col.Bars, col.bar(of[k].Class, y, h))
 			}
-			h := math.Max(chartHeight*float64(n)/float64(top), 0.6) // one of a million is still seen
-			y -= h
-			col.Bars = append(col.Bars, bar{of[k].Class, col.X + columnGap/2, round1(math.Max(y, 0)), columnRoom - columnGap, round1(h)})
-		}
-		c.Columns = append(c.Columns, col)
-	}
-	if len(steps) > 1 {
-		for i := range timeLabels {
-			c.Labels = append(c.Labels, steps[i*(len(steps)-1)/(timeLabels-1)].At.UTC().Format(layout))
 		}
 	}
 	return c
 }
+
+// waitsOf makes a chart of how long messages took that were sent: of each step how long half of them, before how long 95 of 100. What a
+// step has of both is in milliseconds, 0 where none was sent; all is that of the whole time.
+func waitsOf(id, title string, all client.StatsWait, steps []step, layout string) chart {
+	c := chart{ID: id, Title: title, Nothing: "Nothing was sent in this time.", Say: wait,
+		Series: []series{{Name: "Half within", Class: "c-info", Shown: wait(all.P50)}, {Name: "95 % within", Class: "c-quiet", Shown: wait(all.P95)}}}
+	var highest int64
+	for _, s := range steps {
+		highest = max(highest, slices.Max(s.Values))
+	}
+	c.Empty = highest == 0
+	top := roundWait(highest)
+	c.Top = wait(top)
+	c.draw(steps, layout)
+	for at := range c.Columns {
+		col := &c.Columns[at]
+		if col.Tip = col.Name + ": none sent"; col.Values[0] > 0 {
+			col.Tip = col.Name + ": half within " + wait(col.Values[0]) + ", 95 % within " + wait(col.Values[1])
+		}
+		for k, n := range slices.Backward(col.Values) { // the higher one behind
+			if n > 0 {
+				h := heightOf(n, top)
+				col.Bars = append(col.Bars, col.bar(c.Series[k].Class, chartHeight-h, h))
+			}
+		}
+	}
+	return c
+}
+
+// wait writes milliseconds of a chart of waits.
+func wait(ms int64) string {
+	if ms == 0 {
+		return "none"
+	}
+	return words(time.Duration(ms) * time.Millisecond)
+}
+
+// draw sets what all charts have: lines, columns without bars, and times.
+func (c *chart) draw(steps []step, layout string) {
+	c.Width, c.Height = columnRoom*float64(max(len(steps), 1)), chartHeight
+	for i := range gridLines {
+		c.Lines = append(c.Lines, round1(chartHeight*float64(i)/gridLines))
+	}
+	for i, s := range steps {
+		c.Columns = append(c.Columns, column{At: s.At, Name: s.At.UTC().Format(layout), Values: s.Values, X: columnRoom * float64(i), W: columnRoom})
+	}
+	if len(steps) > 1 {
+		for i := range timeLabels {
+			c.Labels = append(c.Labels, c.Columns[i*(len(steps)-1)/(timeLabels-1)].Name)
+		}
+	}
+}
+
+// bar is a part of the column, from y down.
+func (col *column) bar(class string, y, h float64) bar {
+	return bar{class, col.X + columnGap/2, round1(math.Max(y, 0)), columnRoom - columnGap, round1(h)}
+}
+
+// heightOf is that of a value where the chart is as high as top. One of a million is still seen.
+func heightOf(n, top int64) float64 { return math.Max(chartHeight*float64(n)/float64(top), 0.6) }
 
 func round1(x float64) float64 { return math.Round(x*10) / 10 }
 
@@ -107,6 +167,19 @@ func roundUp(n int64) int64 {
 		}
 	}
 	return n
+}
+
+// roundWait is the next of times that read well, in milliseconds: 1, 2, 5 and so on, then such of seconds, minutes, hours and days.
+func roundWait(ms int64) int64 {
+	for _, unit := range []struct{ ms, upTo int64 }{{1, 1000}, {1000, 60}, {60_000, 60}, {3_600_000, 24}} {
+		for _, n := range []int64{1, 2, 5, 10, 20, 30, 50, 100, 200, 500} {
+			if n < unit.upTo && n*unit.ms >= ms {
+				return n * unit.ms
+			}
+		}
+	}
+	const ofDay = int64(day / time.Millisecond)
+	return roundUp((ms+ofDay-1)/ofDay) * ofDay
 }
 
 // percent is a part of a whole for people, "" of nothing.

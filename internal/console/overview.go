@@ -182,6 +182,7 @@ type report struct {
 	Windows  []windowLink
 	Accepted chart
 	Outcomes chart
+	Waits    chart
 	Ended    int64        // how many came to an end of their sending
 	Failed   template.URL // of the list of those that failed, accepted within the window
 }
@@ -213,12 +214,14 @@ func (v *visit) report(app, window string) (*report, error) {
 			layout = one.layout
 		}
 	}
-	var in, ends []step
+	var in, ends, waits []step
 	for _, b := range s.Buckets {
 		in = append(in, step{b.At, []int64{b.Counts.Accepted}})
 		ends = append(ends, step{b.At, []int64{b.Counts.Sent, b.Counts.Suppressed, b.Counts.Cancelled, b.Counts.Failed}})
+		waits = append(waits, step{b.At, []int64{b.Latency.Accepted.P50, b.Latency.Accepted.P95}})
 	}
 	out.Accepted = columns("volume", "Accepted", []series{{Name: "Accepted", Class: "c-info"}}, in, layout)
 	out.Outcomes = columns("outcomes", "What became of them", []series{{Name: "Sent", Class: "c-ok"}, {Name: "Suppressed", Class: "c-warn"}, {Name: "Cancelled", Class: "c-quiet"}, {Name: "Failed", Class: "c-bad"}}, ends, layout)
+	out.Waits = waitsOf("waits", "Time until sent", s.Latency.Accepted, waits, layout)
 	return out, nil
 }

@@ -135,6 +135,26 @@ func TestOnePartOfTheOverviewFails(t *testing.T) {
 	}
 }
 
+// TestTheOverviewShowsLatencyOverTime: as a picture and as figures, and without either where nothing was sent.
+func TestTheOverviewShowsLatencyOverTime(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	part := func() string {
+		_, rest, _ := strings.Cut(ask(open(t, api), "GET", Root, nil).Body.String(), `aria-label="Latency">`)
+		one, _, _ := strings.Cut(rest, `</section>`)
+		return one
+	}
+	for _, want := range []string{"<title>08:00: half within 12 ms, 95 % within 2.5 s</title>", `Half within <b>12 ms</b>`, `<td class="num">12 ms</td><td class="num">2.5 s</td>`, `<td class="num">none</td><td class="num">none</td>`, "<svg"} {
+		if !strings.Contains(part(), want) {
+			t.Errorf("%s is not in %s", want, part())
+		}
+	}
+	api.answers["GET /api/admin/stats"] = strings.Replace(api.answers["GET /api/admin/stats"], `"p50Ms":12,"p95Ms":2500}}},`, `"p50Ms":null,"p95Ms":null}}},`, 1)
+	if one := part(); !strings.Contains(one, "Nothing was sent in this time.") || strings.Contains(one, "<svg") {
+		t.Errorf("%s", one)
+	}
+}
+
 // TestFiguresLeadToWhatTheyCount: failed messages within the window, and the chain of the channel.
 func TestFiguresLeadToWhatTheyCount(t *testing.T) {
 	t.Parallel()

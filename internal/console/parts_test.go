@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -171,6 +172,31 @@ func TestChart(t *testing.T) {
 	}
 	if none := columns("x", "X", []series{{Name: "a"}}, nil, "15:04"); !none.Empty || none.Labels != nil {
 		t.Errorf("%+v", none)
+	}
+}
+
+// TestChartOfWaits: half of the messages before nearly all of them, in times that read well.
+func TestChartOfWaits(t *testing.T) {
+	t.Parallel()
+	steps := []step{{now(), []int64{35, 1400}}, {now().Add(time.Hour), []int64{0, 0}}, {now().Add(2 * time.Hour), []int64{90, 90}}}
+	c := waitsOf("x", "X", client.StatsWait{Count: 3, P50: 40, P95: 1300}, steps, "15:04")
+	if c.Empty || c.Top != "2 s" || c.Series[0].Shown != "40 ms" || c.Series[1].Shown != "1.3 s" || len(c.Columns) != 3 || len(c.Columns[1].Bars) != 0 || len(c.Labels) == 0 {
+		t.Fatalf("%+v", c)
+	}
+	behind, before := c.Columns[0].Bars[0], c.Columns[0].Bars[1]
+	if behind.Class != c.Series[1].Class || before.Class != c.Series[0].Class || behind.H != 70 || before.H >= behind.H || math.Abs(behind.Y+behind.H-chartHeight) > 0.2 || math.Abs(before.Y+before.H-chartHeight) > 0.2 {
+		t.Errorf("%+v %+v", behind, before)
+	}
+	if c.Columns[0].Tip != "10:00: half within 35 ms, 95 % within 1.4 s" || c.Columns[1].Tip != "11:00: none sent" || c.Say(0) != "none" {
+		t.Errorf("%+v", c.Columns)
+	}
+	if none := waitsOf("x", "X", client.StatsWait{}, []step{{now(), []int64{0, 0}}}, "15:04"); !none.Empty || none.Nothing != "Nothing was sent in this time." {
+		t.Errorf("%+v", none)
+	}
+	for ms, want := range map[int64]string{1: "1 ms", 3: "5 ms", 501: "1 s", 1001: "2 s", 31_000: "50 s", 51_000: "1 min", 61_000: "2 min", 3_000_001: "1 h", 20*3_600_000 + 1: "1 d", 3 * 86_400_000: "5 d"} {
+		if got := roundWait(ms); got < ms || wait(got) != want {
+			t.Errorf("%d is rounded to %s, want %s", ms, wait(got), want)
+		}
 	}
 }
 

@@ -50,8 +50,9 @@ type providerStats struct {
 }
 
 type bucketStats struct {
-	At     instant    `json:"at"`
-	Counts countsView `json:"counts"`
+	At      instant     `json:"at"`
+	Counts  countsView  `json:"counts"`
+	Latency latencyView `json:"latency"`
 }
 
 type appStats struct {
@@ -108,7 +109,7 @@ func newStats(r *stats.Report) statsView {
 		v.Providers[i] = providerStats{p.Provider, p.Channel.String(), p.Attempts, p.Sent, p.Failed, p.Throttled, p.Unknown}
 	}
 	for i, s := range r.Steps {
-		v.Buckets[i] = bucketStats{instant(s.At), countsView(s.Messages)}
+		v.Buckets[i] = bucketStats{instant(s.At), countsView(s.Messages), newLatency(s.Latency)}
 	}
 	return v
 }

@@ -153,6 +153,7 @@ type Provider struct {
 type Step struct {
 	At       comm.Micros
 	Messages Messages
+	Latency  Latency // of those that were sent in it
 }
 
 // AppShare is the part of an app; Slug and Name are empty when it is deleted. One of
@@ -309,17 +310,18 @@ func (s *Service) report(ctx context.Context, app comm.ID, w Window, from, now c
 // makeReport adds periods up.
 func makeReport(w Window, from, now comm.Micros, periods []store.Period) (*Report, store.Top) {
 	r := &Report{Window: w, From: from, To: now, Steps: make([]Step, w.Steps)}
-	for i := range r.Steps {
-		r.Steps[i].At = from + comm.Micros(i)*w.Step
-	}
+	steps := make([]stepSum, w.Steps)
 	all, top := sums{channels: map[comm.Channel]*sum{}, providers: map[tries]*Provider{}}, store.TopSum{}
 	for i := range periods {
 		p := &periods[i]
 		// What a transaction near now counted may bear a time after it.
-		step := &r.Steps[max(0, min(int((p.Start-from)/w.Step), w.Steps-1))].Messages
+		step := &steps[max(0, min(int((p.Start-from)/w.Step), w.Steps-1))]
 		// Of a row that cannot be read counts what comes before the damage: whoever folds meets it, says so and sets it aside.
 		_ = store.EachFigure(p.Counts, func(f store.Figure) { all.add(&f, step) })
 		top.Add(p.Top)
+	}
+	for i := range r.Steps {
+		r.Steps[i] = Step{from + comm.Micros(i)*w.Step, steps[i].messages, steps[i].waits.latency()}
 	}
 	whole := sum{}
 	for _, x := range all.channels {

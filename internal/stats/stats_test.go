@@ -50,6 +50,36 @@ func TestAReportAddsPeriodsUp(t *testing.T) {
 	}
 }
 
+// Each step of a chart has the waits of what was sent in it, of all channels, and none where nothing was.
+func TestAStepHasItsOwnLatency(t *testing.T) {
+	t.Parallel()
+	w, _ := WindowNamed("1h")
+	wait := func(ch comm.Channel, c comm.Counter, took time.Duration) store.CountKey {
+		return store.CountKey{Channel: ch, Counter: c, Bucket: comm.WaitBucket(took)}
+	}
+	r, _ := makeReport(w, 0, store.Hour-1, []store.Period{
+		{Start: 0, Span: store.Minute, Counts: store.Counts{wait(comm.SMS, comm.WaitAccepted, time.Second): 90, wait(comm.Email, comm.WaitAccepted, time.Minute): 10, wait(comm.SMS, comm.WaitScheduled, time.Hour): 300}.Encode()},
+		{Start: 2 * store.Minute, Span: store.Minute, Counts: store.Counts{wait(comm.SMS, comm.WaitAccepted, 10*time.Millisecond): 1, {Channel: comm.SMS, Counter: comm.CountFailed}: 3}.Encode()},
+		{Start: 3 * store.Minute, Span: store.Minute, Counts: store.Counts{{Channel: comm.SMS, Counter: comm.CountFailed}: 3}.Encode()},
+	})
+	near := func(got, want time.Duration) bool { return math.Abs(float64(got)/float64(want)-1) < 0.1 }
+	first, third := r.Steps[0].Latency, r.Steps[2].Latency
+	if first.Accepted.Count != 100 || !near(first.Accepted.P50, time.Second) || !near(first.Accepted.P95, time.Minute) || first.Due.Count != 400 || !near(first.Due.P50, time.Hour) {
+		t.Errorf("%+v", first)
+	}
+	if third.Accepted.Count != 1 || !near(third.Accepted.P50, 10*time.Millisecond) || third.Accepted.P95 != third.Accepted.P50 || third.Due != third.Accepted {
+		t.Errorf("%+v", third)
+	}
+	for _, n := range []int{1, 3, 59} {
+		if r.Steps[n].Latency != (Latency{}) {
+			t.Errorf("%d: %+v", n, r.Steps[n].Latency)
+		}
+	}
+	if r.Latency.Accepted.Count != 101 || r.Latency.Due.Count != 401 {
+		t.Errorf("%+v", r.Latency)
+	}
+}
+
 // Quantiles are within a tenth of those of the waits themselves.
 func TestQuantilesAreWithinTenPercent(t *testing.T) {
 	t.Parallel()

@@ -25,8 +25,19 @@ type tries struct {
 
 // sum is the part of a channel.
 type sum struct {
-	messages            Messages
+	messages Messages
+	waits
+}
+
+// waits are messages that were sent, by the bucket of how long they took.
+type waits struct {
 	accepted, scheduled [comm.WaitBuckets]int64
+}
+
+// stepSum is the part of a step of the chart.
+type stepSum struct {
+	messages Messages
+	waits    *waits // nil: none was sent
 }
 
 // of is the part of a channel, an empty one if there is none yet.
@@ -43,19 +54,21 @@ func (x *sums) of(ch comm.Channel) *sum {
 	return one
 }
 
-// add adds a figure, and to a step what it counts of messages.
-func (x *sums) add(f *store.Figure, step *Messages) {
+// add adds a figure, and to a step what it counts of messages and of how long they took.
+func (x *sums) add(f *store.Figure, step *stepSum) {
 	one := x.of(f.Channel)
 	if to := one.messages.of(f.Counter); to != nil {
 		*to += f.N
-		*step.of(f.Counter) += f.N
+		*step.messages.of(f.Counter) += f.N
 		return
 	}
 	switch {
-	case f.Counter == comm.WaitAccepted && f.Bucket < comm.WaitBuckets:
-		one.accepted[f.Bucket] += f.N
-	case f.Counter == comm.WaitScheduled && f.Bucket < comm.WaitBuckets:
-		one.scheduled[f.Bucket] += f.N
+	case (f.Counter == comm.WaitAccepted || f.Counter == comm.WaitScheduled) && f.Bucket < comm.WaitBuckets:
+		if step.waits == nil {
+			step.waits = &waits{}
+		}
+		one.in(f.Counter)[f.Bucket] += f.N
+		step.waits.in(f.Counter)[f.Bucket] += f.N
 	case len(f.Provider) > 0:
 		p := x.providers[tries{string(f.Provider), f.Channel}] // copies nothing
 		if p == nil {
@@ -79,7 +92,19 @@ func (x *sum) join(o *sum) {
 	}
 }
 
-func (x *sum) latency() Latency {
+// in are the buckets of one of the two counters of waits.
+func (x *waits) in(c comm.Counter) *[comm.WaitBuckets]int64 {
+	if c == comm.WaitScheduled {
+		return &x.scheduled
+	}
+	return &x.accepted
+}
+
+// latency is zero where there are no waits.
+func (x *waits) latency() Latency {
+	if x == nil {
+		return Latency{}
+	}
 	due := x.accepted
 	for b, n := range x.scheduled {
 		due[b] += n
