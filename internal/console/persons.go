@@ -117,7 +117,7 @@ func (v *visit) exportPerson() error {
 	h := v.w.Header()
 	h.Set("Content-Type", "application/octet-stream") // to be stored, never to be shown
 	h.Set("Content-Disposition", `attachment; filename="person.jsonl"`)
-	_, copyErr := io.Copy(v.w, stream)
+	_, copyErr := io.Copy(v.long(), stream)
 	if err := errors.Join(copyErr, stream.Close()); err != nil {
 		panic(http.ErrAbortHandler) // what breaks off must not look whole
 	}

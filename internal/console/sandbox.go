@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/sms"
 )
 
@@ -317,7 +319,9 @@ func (v *visit) handOut(name string, content []byte) error {
 	h.Set("Content-Disposition", "attachment; filename*=utf-8''"+url.PathEscape(name))
 	h.Set("Content-Length", itoa(len(content)))
 	v.w.WriteHeader(http.StatusOK)
-	_, _ = v.w.Write(content) // the browser is gone, if it fails
+	out := v.long()
+	out.End = time.Now().Add(httpserver.HeldTime)
+	_, _ = out.Write(content) // the browser is gone, if it fails
 	return nil
 }
 

@@ -212,7 +212,7 @@ func (v *visit) exportSuppressions() error {
 	h := v.w.Header()
 	h.Set("Content-Type", "text/csv; charset=utf-8")
 	h.Set("Content-Disposition", `attachment; filename="suppressions.csv"`)
-	_, copyErr := io.Copy(v.w, stream)
+	_, copyErr := io.Copy(v.long(), stream)
 	if err := errors.Join(copyErr, stream.Close()); err != nil {
 		panic(http.ErrAbortHandler) // a list that breaks off must not look whole
 	}

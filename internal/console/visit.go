@@ -293,6 +293,9 @@ func (v *visit) write(status int, body []byte) error {
 	return nil
 }
 
+// long is where a file goes that may take longer than a page.
+func (v *visit) long() *httpserver.LongAnswer { return httpserver.NewLongAnswer(v.r.Context(), v.w) }
+
 // done ends a POST: the browser goes to the path to, and is told there what was done.
 func (v *visit) done(to, told string) error {
 	if told != "" {

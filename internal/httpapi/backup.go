@@ -45,7 +45,7 @@ func (a *API) getBackup(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 	_ = conn.SetWriteDeadline(time.Time{}) // until it is written to: a copy may be made first
 	out := newExport(r.Context(), w)
 	defer out.end()
-	first := &beginning{export: out}
+	first := &beginning{export: out, head: w.Header()}
 	if err := a.cfg.Backup(r.Context(), first); err != nil {
 		if !first.begun {
 			return err
@@ -59,6 +59,7 @@ func (a *API) getBackup(w http.ResponseWriter, r *http.Request, _ *auth.Caller) 
 // beginning puts off what is written until there is more of it than the head, so that an error can still be answered.
 type beginning struct {
 	*export
+	head  http.Header
 	kept  []byte
 	begun bool
 }
@@ -81,9 +82,8 @@ func (b *beginning) flush() error {
 		return nil
 	}
 	b.begun = true
-	h := b.to.Header()
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", `attachment; filename="commserver.backup"`)
+	b.head.Set("Content-Type", "application/octet-stream")
+	b.head.Set("Content-Disposition", `attachment; filename="commserver.backup"`)
 	_, err := b.export.Write(b.kept)
 	return err
 }

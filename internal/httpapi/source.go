@@ -3,10 +3,12 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/mime"
 )
 
@@ -50,7 +52,10 @@ func (a *API) getCaptureSource(w http.ResponseWriter, r *http.Request, caller *a
 	h.Set("Content-Type", "message/rfc822")
 	h.Set("Content-Disposition", `attachment; filename="`+id.String()+`.eml"`)
 	h.Set("Content-Length", strconv.FormatInt(mail.Size(), 10))
-	_, _ = mail.WriteTo(w) // the reader is gone, if it fails
+	out := newExport(r.Context(), w)
+	defer out.end()
+	out.End = time.Now().Add(httpserver.HeldTime)
+	_, _ = mail.WriteTo(out) // the reader is gone, if it fails
 	return nil
 }
 

@@ -3,15 +3,19 @@ package httpapi
 import (
 	"context"
 	"io"
+	"log/slog"
 	"mime"
 	"mime/multipart"
+	"net/http"
 	"net/http/httptest"
 	"net/mail"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -38,6 +42,52 @@ func (b *mailbox) Files(_ context.Context, app, id comm.ID) ([]comm.Attachment, 
 		return nil, nil
 	}
 	return []comm.Attachment{{Filename: "Über.csv", ContentType: "text/csv", Content: []byte("a,b\r\n1,2\r\n")}, {Filename: "dot.gif", ContentType: "image/gif", Content: []byte{0, 1, 2, 255}}}, nil
+}
+
+// slowBox has files that take long to read.
+type slowBox struct {
+	*mailbox
+	pause time.Duration
+}
+
+func (b slowBox) Files(context.Context, comm.ID, comm.ID) ([]comm.Attachment, error) {
+	time.Sleep(b.pause)
+	return []comm.Attachment{{Filename: "large.bin", ContentType: "application/octet-stream", Content: make([]byte, 4<<20)}}, nil
+}
+
+// The time for an answer counts from the request: what took most of it before the first byte left, or is read slowly, is whole all the same.
+func TestALongSourceIsWhole(t *testing.T) {
+	t.Parallel()
+	const answerTime = 400 * time.Millisecond
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	b := &mailbox{Messages: w.store, m: comm.Message{
+		State:   comm.State{ID: comm.NewID(5), App: one.app.ID, Channel: comm.Email, Provider: chain.Sandbox, SentAt: 1_000_000, CreatedAt: 900_000, Bytes: 400},
+		Content: comm.Content{To: "ama@example.com", Subject: "Hello", Body: "<p>Hello</p>", Files: 1},
+	}}
+	w.api.cfg.Messages, w.api.cfg.Files = b, slowBox{b, answerTime * 3 / 2}
+	ctx, stop := context.WithCancel(context.Background())
+	server, err := httpserver.Listen(ctx, httpserver.Config{Addr: "127.0.0.1:0", Handler: w.handler, AnswerTime: answerTime, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	defer func() { stop(); <-done }()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+server.Addr().String()+"/api/v1/sandbox/messages/"+b.m.ID.String()+"/source", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-App-ID", one.app.Slug)
+	r.Header.Set("X-API-Key", one.key)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if n, err := io.Copy(io.Discard, res.Body); err != nil || n != res.ContentLength || res.StatusCode != http.StatusOK {
+		t.Errorf("%d, %d of %d bytes, %v", res.StatusCode, n, res.ContentLength, err)
+	}
 }
 
 func TestTheSourceOfACapturedMail(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/pace"
 	"github.com/commserver/commserver/internal/store"
 	"github.com/commserver/commserver/internal/suppress"
@@ -25,7 +26,6 @@ const (
 	maxImport   = 64 << 20
 	importTime  = 15 * time.Minute // for all of it
 	importPause = 30 * time.Second // in which something must arrive
-	exportPause = 60 * time.Second // in which a page must be taken
 )
 
 // Places of this process, for imports and for exports.
@@ -75,7 +75,7 @@ func (a *API) importSuppressions(w http.ResponseWriter, r *http.Request, caller 
 	}
 	defer leave()
 	conn := http.NewResponseController(w)
-	_ = conn.SetWriteDeadline(time.Now().Add(importTime + exportPause)) // where it cannot be set there is none
+	_ = conn.SetWriteDeadline(time.Now().Add(importTime + httpserver.TakeTime)) // where it cannot be set there is none
 	body := &arriving{from: http.MaxBytesReader(w, r.Body, maxImport), req: r, conn: conn, end: time.Now().Add(importTime)}
 	report, err := a.cfg.Suppressions.Import(r.Context(), caller.App.ID, body, format)
 	if err != nil {
@@ -196,17 +196,13 @@ func (a *API) exportSuppressions(w http.ResponseWriter, r *http.Request, caller 
 
 // export is a long answer of which something must keep being taken.
 type export struct {
-	to   http.ResponseWriter
-	ctx  context.Context
-	conn *http.ResponseController
-	end  func()
+	*httpserver.LongAnswer
+	end func()
 }
 
 // newExport begins an export, which is over with end.
 func newExport(ctx context.Context, w http.ResponseWriter) *export {
-	x := &export{to: w, ctx: ctx, conn: http.NewResponseController(w)}
-	x.end = cutOff(ctx, x.conn)
-	return x
+	return &export{httpserver.NewLongAnswer(ctx, w), cutOff(ctx, http.NewResponseController(w))}
 }
 
 // cutOff makes that a client which does not read is no longer waited for once ctx ends. end must be called before the handler
@@ -222,15 +218,6 @@ func cutOff(ctx context.Context, conn *http.ResponseController) (end func()) {
 			<-cut
 		}
 	}
-}
-
-// Write implements io.Writer.
-func (x *export) Write(b []byte) (int, error) {
-	_ = x.conn.SetWriteDeadline(time.Now().Add(exportPause)) // where it cannot be set there is none
-	if err := x.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return x.to.Write(b)
 }
 
 // line writes v as a line of JSON.
