@@ -91,6 +91,7 @@ func adminProbes() map[string]probe {
 		"GET /api/admin/stats":                                  {status: 200},
 		"GET /api/admin/audit":                                  {status: 200},
 		"GET /api/admin/audit/verify":                           {status: 200},
+		"GET /api/admin/chains":                                 {status: 200},
 		"POST /api/admin/provider-configs":                      {body: config, status: 201},
 		"GET /api/admin/provider-configs":                       {status: 200},
 		"GET /api/admin/provider-configs/{id}":                  {status: 200},

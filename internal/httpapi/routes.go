@@ -162,6 +162,7 @@ func (a *API) adminRoutes() []Route {
 		{"GET", "/api/admin/stats", Admin, 0, view, true, a.allStats},
 		{"GET", "/api/admin/audit", Admin, 0, view, true, a.listAudit},
 		{"GET", "/api/admin/audit/verify", Admin, 0, view, true, a.verifyAudit},
+		{"GET", "/api/admin/chains", Admin, 0, view, true, a.liveChains},
 		{"POST", "/api/admin/provider-configs", Admin, 0, act, false, a.createProvider},
 		{"GET", "/api/admin/provider-configs", Admin, 0, view, false, a.listProviders},
 		{"GET", "/api/admin/provider-configs/{id}", Admin, 0, view, false, a.getProvider},

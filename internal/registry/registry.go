@@ -244,18 +244,13 @@ func (s *Service) edit(ctx context.Context, id comm.ID, change func(app *comm.Ap
 
 // liveWarnings says for which channels a live app has nothing to send with.
 func (s *Service) liveWarnings(ctx context.Context, app *comm.App) ([]comm.Warning, error) {
-	own, err := s.cfg.Providers.ProviderConfigs(ctx, app.ID)
+	chains, err := s.LiveChains(ctx, app, Supposed{})
 	if err != nil {
-		return nil, fmt.Errorf("read the app's providers: %w", err)
-	}
-	server, err := s.cfg.Providers.ProviderConfigs(ctx, comm.ID{})
-	if err != nil {
-		return nil, fmt.Errorf("read the server's providers: %w", err)
+		return nil, err
 	}
 	var out []comm.Warning
-	for _, ch := range []comm.Channel{comm.Email, comm.SMS} {
-		picked := chain.Pick(chain.Input{App: app, Mode: comm.Live, Channel: ch, Own: own, Server: server, Fallback: s.cfg.Fallback, CannotSend: provider.CannotSend(s.cfg.Adapters)})
-		if w, ok := picked.Warning(ch); ok {
+	for _, c := range chains {
+		if w, ok := c.Warning(c.Channel); ok {
 			out = append(out, w)
 		}
 	}
