@@ -81,10 +81,14 @@ func (v *visit) confirmAppAct() error { return confirmDeed(v, appDeeds(), v.para
 
 func (v *visit) appAct() error { return runDeed(v, appDeeds(), v.param("act"), v.anApp) }
 
-// backlogOf counts what waits of an app. The totals that come with a page of the queue are of all apps.
-func (v *visit) backlogOf(app *client.App) (client.QueueTotals, error) {
+// backlogOf counts what waits of an app, in one channel or for "" in both. The totals that come with a page of the queue are of all apps.
+func (v *visit) backlogOf(app *client.App, channel string) (client.QueueTotals, error) {
 	var t client.QueueTotals
-	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", url.Values{"app": {app.ID}})
+	q := url.Values{"app": {app.ID}}
+	if channel != "" {
+		q.Set("channel", channel)
+	}
+	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", q)
 	if err != nil {
 		return t, err
 	}
@@ -98,7 +102,7 @@ func (v *visit) backlogOf(app *client.App) (client.QueueTotals, error) {
 
 // waitsOf says how many messages an act touches.
 func (v *visit) waitsOf(app *client.App) ([]string, error) {
-	t, err := v.backlogOf(app)
+	t, err := v.backlogOf(app, "")
 	if err != nil {
 		return nil, err
 	}

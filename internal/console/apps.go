@@ -203,7 +203,7 @@ func (v *visit) showApp() error {
 	if p.Report, err = v.report(app.ID, window); err != nil {
 		return err
 	}
-	if p.Queue, err = v.backlogOf(app); err != nil {
+	if p.Queue, err = v.backlogOf(app, ""); err != nil {
 		return err
 	}
 	for _, s := range sections() {

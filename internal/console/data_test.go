@@ -23,6 +23,7 @@ func empty() map[string]string {
 	out[template] = `200 {"id":"c00000000000000000000001a","key":"code","channel":"SMS","name":"Code","body":"Hi {{name}}","version":3,"variables":["name"]}`
 	out[template+"/versions/2"] = `200 {"version":2,"body":"Hello {{name}}"}`
 	out["GET /api/admin/hold"] = `200 {"state":"NONE"}`
+	out["GET /api/admin/chains"] = `200 {"data":[{"channel":"EMAIL","level":"APP","sandbox":false,"noProvider":false,"waitingFor":null,"warnings":[]},{"channel":"SMS","level":"SERVER","sandbox":false,"noProvider":false,"waitingFor":null,"warnings":[]}],"nextCursor":null}`
 	out["GET /api/admin/events"] = `200 {"data":[],"looked":0,"passed":0,"atLeast":false,"nextCursor":"AAA"}`
 	out["GET /api/v1/persons/export"] = `200 {"kind":"end","messages":0}`
 	out["GET /api/admin/users"] = `200 {"data":[],"nextCursor":null}`

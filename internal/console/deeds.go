@@ -13,13 +13,20 @@ type deed[T any] struct {
 	when        func(T) bool
 	title, lead string
 	points      []string
-	also        func(T) []string // further points, by how it is now; nil for none
-	typed       bool             // what the subject says has to be typed first
+	also        func(T) []string                     // further points, by how it is now; nil for none
+	ahead       func(v *visit, x T) (outlook, error) // what it means as things stand, in place of what the subject counts; nil for that
+	typed       bool                                 // what the subject says has to be typed first
 	button      string
 	done        string // what is told afterwards
 	ends        bool   // the thing is gone afterwards
 	do          func(v *visit, x T) error
 	shows       func(v *visit, x T) error // in place of do and done: it ends the visit, by a page of its own
+}
+
+// outlook is what a deed means as things stand now.
+type outlook struct {
+	Points []string // stand before the deed's own
+	Typed  bool     // what the subject says has to be typed first
 }
 
 // subject is a thing that deeds are done to, and how its confirmations speak of it.
@@ -56,6 +63,18 @@ func theDeed[T any](v *visit, all []deed[T], word string) (*deed[T], error) {
 	return &all[at], nil
 }
 
+// foresee looks at what the deed means now.
+func (d *deed[T]) foresee(v *visit, s *subject[T]) (o outlook, err error) {
+	switch {
+	case d.ahead != nil:
+		o, err = d.ahead(v, s.x)
+	case s.counts != nil:
+		o.Points, err = s.counts(s.x)
+	}
+	o.Typed = o.Typed || d.typed
+	return o, err
+}
+
 // askFor shows the page that asks before the deed is done. wrong is what was wrong with the last try.
 func (d *deed[T]) askFor(v *visit, s *subject[T], wrong string) error {
 	x := confirmation{Title: d.title, Lead: d.lead, Action: s.acts + d.Word + s.query, Button: d.button, Calm: !d.Danger, Back: s.back(), Trail: s.trail, Error: wrong}
@@ -65,25 +84,34 @@ func (d *deed[T]) askFor(v *visit, s *subject[T], wrong string) error {
 	if s.name != "" {
 		x.Lead = s.name + ": " + d.lead
 	}
-	if s.counts != nil {
-		var err error
-		if x.Points, err = s.counts(s.x); err != nil {
-			return err
-		}
+	o, err := d.foresee(v, s)
+	if err != nil {
+		return err
 	}
-	x.Points = append(x.Points, d.points...)
+	x.Points = slices.Concat(o.Points, d.points)
 	if d.also != nil {
 		x.Points = append(x.Points, d.also(s.x)...)
 	}
-	if d.typed {
+	if o.Typed {
 		x.Type = s.typed
 	}
 	return v.confirm(x)
 }
 
-// carryOut does the deed, unless what has to be typed was not.
+// carryOut does the deed, unless what has to be typed was not. What has to be is looked at again: it may mean more by now than what was shown.
 func (d *deed[T]) carryOut(v *visit, s *subject[T]) error {
-	if d.typed && v.r.PostForm.Get("confirm") != s.typed {
+	typed := d.typed
+	if d.ahead != nil {
+		o, err := d.foresee(v, s)
+		if err != nil {
+			return err
+		}
+		typed = o.Typed
+	}
+	if in := v.r.PostForm; typed && in.Get("confirm") != s.typed {
+		if !in.Has("confirm") {
+			return d.askFor(v, s, "It means more now than when you were asked. Nothing was changed.")
+		}
 		return d.askFor(v, s, "What was typed is not "+s.typed+". Nothing was changed.")
 	}
 	if d.shows != nil {

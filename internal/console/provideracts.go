@@ -240,7 +240,8 @@ func providerDeeds() []deed[*providerAt] {
 			points: []string{"It is never passed by because it fails: a call of it is made for each message, even while it is down.", "The others are tried after it, in their order."}, button: "Pin it", done: "The provider is pinned.", do: providerChange("pinned", true)},
 		{Word: "unpin", Name: "Unpin it", when: func(x *providerAt) bool { return x.P.Pinned }, title: "Unpin this provider?", lead: "It goes back to its place in the chain, and is passed by while it fails.", button: "Unpin it", done: "The provider is not pinned any more.", do: providerChange("pinned", false)},
 		{Word: "off", Name: "Switch it off", when: func(x *providerAt) bool { return x.P.IsActive }, title: "Switch this provider off?", lead: "No call of it is started any more.",
-			points: []string{"Messages go to the next one of the chain; where there is none, they wait.", "Calls that have begun end as they do, and its reports are still taken."}, button: "Switch it off", done: "The provider is off.", do: providerChange("isActive", false)},
+			ahead:  func(v *visit, x *providerAt) (outlook, error) { return v.afterwards(x, client.Supposed{Off: x.P.ID}) },
+			points: []string{"Calls that have begun end as they do, and its reports are still taken."}, button: "Switch it off", done: "The provider is off.", do: providerChange("isActive", false)},
 		{Word: "on", Name: "Switch it on", when: func(x *providerAt) bool { return !x.P.IsActive }, title: "Switch this provider on?", lead: "Messages go to it again, in its place in the chain.", button: "Switch it on", done: "The provider is on.", do: providerChange("isActive", true)},
 		{Word: "callback", Name: "Replace the callback URL", when: func(x *providerAt) bool { return x.P.CallbackURL != "" }, title: "Give it another callback URL?", lead: "Messages that are sent from now on name the new one.",
 			points: []string{"Reports to the old one are taken for seven days more.", "Where the URL is registered with the provider, enter the new one there within that time."}, button: "Make the new URL", done: "The provider has another callback URL.",
@@ -249,7 +250,10 @@ func providerDeeds() []deed[*providerAt] {
 				return send(v, x.slug(), http.MethodPost, x.api()+"/"+client.Escape(x.P.ID)+"/rotate-callback", map[string]any{"overlapSeconds": week}, nil)
 			}},
 		{Word: "delete", Name: "Delete it", Danger: true, ends: true, when: func(*providerAt) bool { return true }, title: "Delete this provider?", lead: "It cannot be brought back.",
-			points: []string{"Messages go to the next one of the chain; where there is none, they wait.", "Reports that it still sends are no longer taken.", "Its credentials go with it."}, button: "Delete the provider", done: "The provider is deleted.",
+			ahead: func(v *visit, x *providerAt) (outlook, error) {
+				return v.afterwards(x, client.Supposed{Without: x.P.ID})
+			},
+			points: []string{"Reports that it still sends are no longer taken.", "Its credentials go with it."}, button: "Delete the provider", done: "The provider is deleted.",
 			do: func(v *visit, x *providerAt) error {
 				return send(v, x.slug(), http.MethodDelete, x.api()+"/"+client.Escape(x.P.ID), nil, nil)
 			}},
@@ -262,7 +266,11 @@ func (v *visit) aProvider() (*subject[*providerAt], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &subject[*providerAt]{x: x, name: x.P.Name + " of " + x.Owner(), at: x.to(""), list: providersPath + x.Query(), acts: providersPath + "/" + url.PathEscape(x.P.ID) + "/do/", query: x.Query(), trail: x.trail(true)}, nil
+	typed := x.P.Name
+	if x.App != nil {
+		typed = x.App.Slug
+	}
+	return &subject[*providerAt]{x: x, typed: typed, name: x.P.Name + " of " + x.Owner(), at: x.to(""), list: providersPath + x.Query(), acts: providersPath + "/" + url.PathEscape(x.P.ID) + "/do/", query: x.Query(), trail: x.trail(true)}, nil
 }
 
 func (v *visit) confirmProviderAct() error {

@@ -147,4 +147,12 @@ export const providers = () => [
     make: provided({ providerType: "RESEND", name: "Resend", config: { apiKey: "re_acts_0123456789", from: "Act <act@acts.example>" } }),
   }),
   whole("delete", "Delete it", "Delete the provider", "The provider is deleted.", undefined, { then: async (w, made) => !(await there(w, `/api/v1/provider-configs/${made.provider.id}`, made.slug)) }),
+  {
+    name: "provider delete, the last of a live app", // the sandbox would take its messages: its name is typed
+    make: async (w) => add(w, await app(w, { sandboxMode: false })),
+    at: page,
+    does: asked("Delete it", (made) => ({ button: "Delete the provider", type: made.slug, slip: { type: made.slug + "x", says: "Nothing was changed" } })),
+    says: "The provider is deleted.",
+    then: async (w, made) => !(await there(w, `/api/v1/provider-configs/${made.provider.id}`, made.slug)),
+  },
 ];
