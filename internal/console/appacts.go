@@ -33,8 +33,9 @@ func byAdmin(do func(v *visit, a *client.Admin, app *client.App) error) func(*vi
 func appDeeds() []deed[*client.App] {
 	return []deed[*client.App]{
 		{Word: "live", Name: "Take it live", may: actRule, when: func(a *client.App) bool { return a.SandboxMode }, title: "Take the app live?", lead: "From now on its messages go to real people.",
-			points: []string{"Messages that were accepted in the sandbox stay there.", "They go out by the app's own providers, or by the server's where it has none.", "Its keys stay as they are."},
-			button: "Take it live", done: "The app is live.", do: change(client.AdminApp{SandboxMode: new(false)})},
+			ahead:  (*visit).goingLive,
+			points: []string{"Its keys stay as they are."},
+			button: "Take it live", shows: (*visit).takeLive},
 		{Word: "sandbox", Name: "Back to the sandbox", may: actRule, when: func(a *client.App) bool { return !a.SandboxMode }, title: "Put the app into the sandbox?", lead: "Nothing of it reaches anybody any more.",
 			points: []string{"New messages are captured, and can be read in the sandbox inbox.", "Live messages that wait are captured too, instead of being sent: they turn to sent by the sandbox."},
 			button: "Put it into the sandbox", done: "The app is in the sandbox.", do: change(client.AdminApp{SandboxMode: new(true)})},

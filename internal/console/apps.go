@@ -166,6 +166,9 @@ type appPage struct {
 	Links  []appLink
 	At     string
 	Acts   []deed[*client.App]
+
+	Lacks     []string // of a live app; see lacks
+	Providers string   // the page of its chain
 }
 
 type appLink struct{ Name, Icon, Path string }
@@ -186,7 +189,10 @@ func (v *visit) showApp() error {
 	if err != nil {
 		return err
 	}
-	p := &appPage{App: app, At: appsPath + "/" + app.Slug}
+	p := &appPage{App: app, At: appsPath + "/" + app.Slug, Providers: providersPath + chainOf{app}.Query()}
+	if p.Lacks, err = v.liveLacks(app); err != nil {
+		return err
+	}
 	if v.user.can(actRule) {
 		keys, err := v.keys(app, v.asked("cursor"))
 		if err != nil {

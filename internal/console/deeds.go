@@ -25,6 +25,7 @@ type deed[T any] struct {
 
 // outlook is what a deed means as things stand now.
 type outlook struct {
+	Lead   string   // in place of the deed's own; "" for that
 	Points []string // stand before the deed's own
 	Typed  bool     // what the subject says has to be typed first
 }
@@ -77,16 +78,16 @@ func (d *deed[T]) foresee(v *visit, s *subject[T]) (o outlook, err error) {
 
 // askFor shows the page that asks before the deed is done. wrong is what was wrong with the last try.
 func (d *deed[T]) askFor(v *visit, s *subject[T], wrong string) error {
-	x := confirmation{Title: d.title, Lead: d.lead, Action: s.acts + d.Word + s.query, Button: d.button, Calm: !d.Danger, Back: s.back(), Trail: s.trail, Error: wrong}
+	o, err := d.foresee(v, s)
+	if err != nil {
+		return err
+	}
+	x := confirmation{Title: d.title, Lead: cmp.Or(o.Lead, d.lead), Action: s.acts + d.Word + s.query, Button: d.button, Calm: !d.Danger, Back: s.back(), Trail: s.trail, Error: wrong}
 	if x.Back != s.at {
 		x.Fields = []hidden{{"from", x.Back}}
 	}
 	if s.name != "" {
-		x.Lead = s.name + ": " + d.lead
-	}
-	o, err := d.foresee(v, s)
-	if err != nil {
-		return err
+		x.Lead = s.name + ": " + x.Lead
 	}
 	x.Points = slices.Concat(o.Points, d.points)
 	if d.also != nil {

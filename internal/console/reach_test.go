@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func TestEndingAProviderSaysWhereMessagesGo(t *testing.T) {
 		"next":               {byOwn, "?app=shop", "", "true", "Messages go to the next one of the chain.", ""},
 		"the server's":       {byServer, "?app=shop", "", "true", "Shop has no other provider for email that is on: the server&#39;s chain takes over", ""},
 		"wait":               {switchOff, "?app=shop", "", "true", others + "Shop: 3 messages that wait and all that come wait until a provider", ""},
-		"sandbox":            {captured, "?app=shop", "", "true", others + "Shop: 3 messages that wait and all that come are captured by the sandbox: marked sent, they reach nobody.", "shop"},
+		"sandbox":            {captured, "?app=shop", "", "true", others + "Shop: 3 messages that wait and all that come are captured by the sandbox, marked sent, and reach nobody.", "shop"},
 		"fail":               {failing, "?app=shop", "", "true", others + "Shop: 3 messages that wait and all that come fail.", "shop"},
 		"sandbox of an off":  {captured, "?app=shop", "", "false", "are captured by the sandbox", "shop"},
 		"off, others on":     {byOwn, "?app=shop", "", "false", "It is off already: no message goes by it.", ""},
@@ -86,6 +87,93 @@ func TestEndingAProviderSaysWhereMessagesGo(t *testing.T) {
 			}
 			if status, _, _ := post(t, c, at, url.Values{"confirm": {one.typed}}); status != http.StatusSeeOther {
 				t.Errorf("%s, %s: typed, and not done: %d", name, act, status)
+			}
+		}
+	}
+}
+
+// toastOf is the cookie by which an answer leaves what was done.
+func toastOf(w *httptest.ResponseRecorder) string {
+	for _, one := range w.Result().Cookies() {
+		if one.Name == toastCookie {
+			return toastCookie + "=" + one.Value
+		}
+	}
+	return ""
+}
+
+const nothingFor = "here is nothing to send email with: such messages are captured by the sandbox, marked sent, and reach nobody."
+
+// TestTakingAnAppLive: before the act and after it people are told what has nothing to be sent with, and only what was accepted live counts as waiting.
+func TestTakingAnAppLive(t *testing.T) {
+	t.Parallel()
+	both := strings.ReplaceAll(liveChain(captured), byServer, captured)
+	waits := func(more string, live ...bool) string {
+		var all []string
+		for _, one := range live {
+			if one {
+				all = append(all, `{"id":"m","sandbox":false}`)
+			} else {
+				all = append(all, `{"id":"m","sandbox":true}`)
+			}
+		}
+		return `200 {"data":[` + strings.Join(all, ",") + `],"nextCursor":` + more + `}`
+	}
+	for name, one := range map[string]struct {
+		chains, waits string
+		warned        bool
+		want, not     []string
+	}{
+		"sent": {liveChain(byOwn), waits("null", false, false, false), false, []string{"Shop: From now on its messages go to real people.", "Email goes out by the app&#39;s own providers.", "SMS goes out by the server&#39;s providers", "nothing of what waits at this moment goes out"},
+			[]string{"nothing to send", "wait to be sent"}},
+		"accepted live":         {liveChain(byOwn), waits("null", true, false, true), false, []string{"2 messages that were accepted live wait and go out."}, []string{"At least"}},
+		"one accepted live":     {liveChain(byOwn), waits("null", true), false, []string{". 1 message that was accepted live waits and goes out."}, nil},
+		"accepted live, or so":  {liveChain(byOwn), waits(`"abc"`, true, true), false, []string{"At least 2 messages"}, nil},
+		"perhaps accepted live": {liveChain(byOwn), waits(`"abc"`, false), false, []string{"only messages that were accepted live go out"}, []string{"nothing of what waits"}},
+		"half":                  {liveChain(captured), waits("null"), true, []string{"Shop: From now on its messages by SMS go to real people.", "T" + nothingFor}, []string{"its messages go to real people", "Email goes out"}},
+		"nothing":               {both, waits("null", true), true, []string{"Shop: Its messages still reach nobody.", "There is nothing to send email or SMS with: such messages are captured"}, []string{"real people", "go out", "goes out"}},
+	} {
+		api := &fakeAPI{answers: empty()}
+		api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop","sandboxMode":true,"isActive":true,"queueState":"RUNNING"}`
+		api.answers["GET /api/admin/chains"], api.answers["GET /api/admin/messages"] = one.chains, one.waits
+		api.answers["PATCH /api/admin/apps/a"] = `200 {"id":"a","slug":"shop"}`
+		c, at := open(t, api), appsPath+"/shop/do/live"
+		body := ask(c, "GET", at, nil).Body.String()
+		for _, want := range one.want {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s: no %q in %s", name, want, body)
+			}
+		}
+		for _, not := range one.not {
+			if strings.Contains(body, not) {
+				t.Errorf("%s: %q in %s", name, not, body)
+			}
+		}
+		w := ask(c, "POST", at, url.Values{"_token": {token(t, c)}})
+		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != appsPath+"/shop" || !slices.Equal(api.asked("PATCH /api/admin/apps/a"), []string{`{"sandboxMode":false}`}) {
+			t.Fatalf("%s: %d to %s", name, w.Code, w.Header().Get("Location"))
+		}
+		told := ask(c, "GET", appsPath, nil, "Cookie", cookie+"; "+toastOf(w)).Body.String()
+		if !strings.Contains(told, "The app is live.") || strings.Contains(told, "toast-bad") != one.warned || strings.Contains(told, "here is nothing to send") != one.warned {
+			t.Errorf("%s: told %s", name, told)
+		}
+	}
+}
+
+// TestWhatLacksStandsOnThePages: one note, in the same words, on every page of an app that is live and has nothing to send a channel with; none in the sandbox.
+func TestWhatLacksStandsOnThePages(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{appsPath + "/shop"} {
+		for name, one := range map[string]struct {
+			app, chains string
+			want        bool
+		}{"live": {`"sandboxMode":false`, liveChain(captured), true}, "live and sent": {`"sandboxMode":false`, liveChain(byOwn), false}, "in the sandbox": {`"sandboxMode":true`, liveChain(captured), false}} {
+			api := &fakeAPI{answers: empty()}
+			api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop","isActive":true,"queueState":"RUNNING",` + one.app + `}`
+			api.answers["GET /api/admin/chains"] = one.chains
+			w := ask(open(t, api), "GET", path, nil)
+			if w.Code != http.StatusOK || strings.Contains(w.Body.String(), "Live, but t"+nothingFor) != one.want {
+				t.Errorf("%s, %s: %d %s", path, name, w.Code, w.Body)
 			}
 		}
 	}
