@@ -78,7 +78,7 @@ func waysOn(m *client.AppMessage) (out []crumb) {
 			out = append(out, crumb{"The app's providers, with what holds each", appsPath + "/" + m.App.ID + "/providers"})
 		}
 	}
-	if m.ProviderName == "sandbox" && m.SentAt != nil {
+	if m.ProviderName == chain.Sandbox && m.SentAt != nil {
 		out = append(out, crumb{"The capture in the sandbox inbox", sandboxPath + "/" + url.PathEscape(m.App.Slug) + "/" + m.ID})
 	}
 	return out
@@ -122,7 +122,7 @@ func (v *visit) showMessage() error {
 	if err != nil {
 		return err
 	}
-	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when, v.c.reports), Tone: tone(m.Status), Headers: headersOf(m.Headers),
+	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when, v.c.reports), Tone: tone(became(m.Status, m.Sandbox, m.ProviderName)), Headers: headersOf(m.Headers),
 		Acts: offered(v, messageDeeds(v.now()), m), Gone: gone[m.ContentRemoved], Carrier: story.Carrier(&m.Stored)}
 	if m.Channel == client.Email && m.Body+m.Text != "" {
 		p.Mail = v.mailView(messagesPath+"/"+m.ID, "#h-content", m.Body, m.Text, m.Body != "")
@@ -215,7 +215,8 @@ func lines(m *client.Stored) []storyLine {
 			line.Detail = "" // it stands beside the words
 		}
 		if e.To != "" && e.To != e.From {
-			line.To, line.Tone = e.To, tone(e.To)
+			line.To = became(e.To, m.Sandbox, e.Provider)
+			line.Tone = tone(line.To)
 		}
 		if i > 0 {
 			if d := e.At.Sub(events[i-1].At); d >= longApart {

@@ -178,3 +178,35 @@ func TestWhatLacksStandsOnThePages(t *testing.T) {
 		}
 	}
 }
+
+// TestALiveMessageOfTheSandboxIsNotShownAsSent: in lists, among what happens, on its page with the timeline, and on the overview; one that was accepted in the
+// sandbox, or that a provider took, is.
+func TestALiveMessageOfTheSandboxIsNotShownAsSent(t *testing.T) {
+	t.Parallel()
+	const label, sent = `<span class="badge tone-warn">Captured</span>`, `<span class="badge tone-info">Sent</span>`
+	for name, one := range map[string]struct {
+		is   string
+		want bool
+	}{"live, of the sandbox": {`"sandbox":false,"providerName":"sandbox","provider":"sandbox"`, true}, "accepted in the sandbox": {`"sandbox":true,"providerName":"sandbox","provider":"sandbox"`, false},
+		"live": {`"sandbox":false,"providerName":"smtp","provider":"smtp"`, false}} {
+		api := &fakeAPI{answers: empty()}
+		m := `{"id":"` + oneID + `","channel":"SMS","status":"SENT","toAddress":"233241234567",` + one.is + `,"app":{"id":"a","slug":"shop","name":"Shop"},"createdAt":"2026-07-03T09:00:00Z","updatedAt":"2026-07-03T09:00:00Z",
+			"events":[{"sequence":1,"type":"accepted","to":"QUEUED"},{"sequence":2,"type":"provider_accepted","from":"SENDING","to":"SENT",` + one.is + `}]}`
+		api.answers["GET /api/admin/messages"], api.answers["GET /api/admin/messages/*"] = `200 {"data":[`+m+`],"nextCursor":null}`, `200 `+m
+		api.answers["GET /api/admin/events"] = `200 {"data":[{"app":{"slug":"shop"},"messageId":"` + oneID + `","channel":"SMS","type":"provider_accepted","from":"SENDING","to":"SENT",` + one.is + `}],"looked":1,"nextCursor":"A"}`
+		c := open(t, api)
+		for path, n := range map[string]int{messagesPath: 1, nowPath: 1, messagesPath + "/" + oneID: 2} {
+			body := ask(c, "GET", path, nil).Body.String()
+			got, other := strings.Count(body, label), strings.Count(body, sent)
+			if one.want && (got != n || other != 0) || !one.want && (got != 0 || other != n) {
+				t.Errorf("%s, %s: captured %d times, sent %d times", name, path, got, other)
+			}
+		}
+		if body := ask(c, "GET", Root, nil).Body.String(); strings.Contains(body, "</a>, captured.") != one.want {
+			t.Errorf("%s: the overview: %s", name, body)
+		}
+		if body := ask(c, "GET", messagesPath+"/"+oneID, nil).Body.String(); strings.Contains(body, "tell-warn") != one.want {
+			t.Errorf("%s: the tone of its page", name)
+		}
+	}
+}

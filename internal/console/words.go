@@ -32,6 +32,7 @@ func (c *Console) funcs() template.FuncMap {
 		"seconds": func(s int) string { return words(time.Duration(s) * time.Second) },
 		"tone":    tone,
 		"word":    statusWord,
+		"became":  became,
 		"lower":   strings.ToLower,
 		"join":    strings.Join,
 		"seg":     url.PathEscape,
@@ -167,7 +168,7 @@ var tones = map[string]string{
 	"QUEUED": "wait", "SENDING": "info", "SENT": "info", "DELIVERED": "ok", "FAILED": "bad", "SUPPRESSED": "warn", "CANCELLED": "quiet",
 	"RUNNING": "ok", "PAUSED": "warn", "DRAINING": "warn",
 	"accepted": "ok", "failed": "bad", "rejected": "bad", "throttled": "warn", "unknown": "warn", "not_started": "quiet", "running": "info",
-	"waiting": "wait", "delivered": "ok", "raised": "bad", "cleared": "ok",
+	notSent: "warn", "waiting": "wait", "delivered": "ok", "raised": "bad", "cleared": "ok",
 	"active": "ok", "off": "quiet", "switched off": "bad", "failing": "bad", "sandbox": "warn", "live": "ok", "paused": "warn", "ended": "quiet", "down": "bad",
 }
 
@@ -181,6 +182,17 @@ func tone(status string) string {
 // statusWord is a status as people read it: SENT becomes Sent, not_started becomes Not started.
 func statusWord(status string) string {
 	return story.Capital(strings.ReplaceAll(strings.ToLower(status), "_", " "))
+}
+
+// notSent stands for the status of a live message that the sandbox took: nobody got it, whatever its status says.
+const notSent = "CAPTURED"
+
+// became is a message's status as it is shown. sandbox says that the message was accepted in the sandbox, where nobody takes sent for more than it is.
+func became(status string, sandbox bool, provider string) string {
+	if !sandbox && provider == chain.Sandbox && (status == "SENT" || status == "DELIVERED") {
+		return notSent
+	}
+	return status
 }
 
 // dict makes the data of a part out of names and values.
