@@ -98,6 +98,7 @@ type providerPage struct {
 	Apps   []client.App
 	Chains []channelChain
 	Any    bool
+	Lacks  []string // of a live app; see lacks
 }
 
 // channelChain is the chain of one channel.
@@ -105,6 +106,8 @@ type channelChain struct {
 	Channel string
 	Links   []chainLink
 	Ids     string // in order, for the form that moves them
+	Bare    string // what becomes of live messages, where there is no configuration
+	Server  bool   // the server's chain sends them
 }
 
 // chainLink is a configuration in its place.
@@ -125,8 +128,8 @@ func (v *visit) configs(o chainOf) ([]client.Provider, error) {
 	return found.Data, nil
 }
 
-// chains parts the configurations by channel; the API answers them in the order of failover.
-func (v *visit) chains(o chainOf, all []client.Provider) []channelChain {
+// chains parts the configurations by channel; the API answers them in the order of failover. live is what live messages take.
+func (v *visit) chains(o chainOf, all []client.Provider, live []client.LiveChain) []channelChain {
 	var out []channelChain
 	for _, channel := range []string{client.Email, client.SMS} {
 		x := channelChain{Channel: channel}
@@ -143,8 +146,10 @@ func (v *visit) chains(o chainOf, all []client.Provider) []channelChain {
 		}
 		if x.Ids = strings.Join(ids, " "); len(x.Links) > 0 {
 			x.Links[len(x.Links)-1].Last = true
-			out = append(out, x)
+		} else if at := slices.IndexFunc(live, func(c client.LiveChain) bool { return c.Channel == channel }); at >= 0 {
+			x.Bare, x.Server = bareWords(o, &live[at]), o.App != nil && live[at].Level == "SERVER"
 		}
+		out = append(out, x)
 	}
 	return out
 }
@@ -185,7 +190,14 @@ func (v *visit) listProviders() error {
 	if err != nil {
 		return err
 	}
-	p.Chains, p.Any = v.chains(o, all), len(all) > 0
+	live, err := v.liveChains(o.slug(), client.Supposed{})
+	if err != nil {
+		return err
+	}
+	if o.App != nil && !o.App.SandboxMode {
+		p.Lacks = lacks(live)
+	}
+	p.Chains, p.Any = v.chains(o, all, live), len(all) > 0
 	return v.show("providers", page{Title: "Providers", Data: p})
 }
 

@@ -62,6 +62,18 @@ func lacks(chains []client.LiveChain) (out []string) {
 	return out
 }
 
+// bareWords says of a channel for which a chain has no configuration what becomes of live messages.
+func bareWords(o chainOf, c *client.LiveChain) string {
+	switch end := endOf(c); {
+	case end == "":
+		return o.Owner() + " has none of its own for this channel: the server's are used."
+	case o.App == nil:
+		return "Nothing to send with: live messages of apps that have no provider of their own " + end + "."
+	default:
+		return "Nothing to send with: live messages " + end + "."
+	}
+}
+
 // liveLacks is what lacks of an app that is live; none of one in the sandbox, where nothing is sent.
 func (v *visit) liveLacks(app *client.App) ([]string, error) {
 	if app.SandboxMode {

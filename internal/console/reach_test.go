@@ -163,7 +163,7 @@ func TestTakingAnAppLive(t *testing.T) {
 // TestWhatLacksStandsOnThePages: one note, in the same words, on every page of an app that is live and has nothing to send a channel with; none in the sandbox.
 func TestWhatLacksStandsOnThePages(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{appsPath + "/shop"} {
+	for _, path := range []string{appsPath + "/shop", providersPath + "?app=shop", sandboxPath + "?app=shop"} {
 		for name, one := range map[string]struct {
 			app, chains string
 			want        bool
@@ -174,6 +174,9 @@ func TestWhatLacksStandsOnThePages(t *testing.T) {
 			w := ask(open(t, api), "GET", path, nil)
 			if w.Code != http.StatusOK || strings.Contains(w.Body.String(), "Live, but t"+nothingFor) != one.want {
 				t.Errorf("%s, %s: %d %s", path, name, w.Code, w.Body)
+			}
+			if one.want && strings.Contains(w.Body.String(), "its messages go to real providers") {
+				t.Errorf("%s says that they go to real providers", path)
 			}
 		}
 	}
@@ -207,6 +210,23 @@ func TestALiveMessageOfTheSandboxIsNotShownAsSent(t *testing.T) {
 		}
 		if body := ask(c, "GET", messagesPath+"/"+oneID, nil).Body.String(); strings.Contains(body, "tell-warn") != one.want {
 			t.Errorf("%s: the tone of its page", name)
+		}
+	}
+}
+
+// TestAChannelWithoutAProviderHasItsPlace: the page of a chain says of each channel without a configuration what becomes of its messages.
+func TestAChannelWithoutAProviderHasItsPlace(t *testing.T) {
+	t.Parallel()
+	for name, one := range map[string]struct{ query, sms, want, not string }{
+		"the server's": {"?app=shop", byServer, `Shop has none of its own for this channel: the server&#39;s are used. <a href="/console/providers#h-SMS">`, "Nothing to send with"},
+		"the sandbox":  {"?app=shop", captured, "Nothing to send with: live messages are captured by the sandbox, marked sent, and reach nobody.", "The server's chain"},
+		"of all":       {"", failing, "Nothing to send with: live messages of apps that have no provider of their own fail.", "The server's chain"},
+	} {
+		api := chainAPI()
+		api.answers["GET /api/admin/chains"] = strings.ReplaceAll(liveChain(byOwn), byServer, one.sms)
+		body := ask(open(t, api), "GET", providersPath+one.query, nil).Body.String()
+		if !strings.Contains(body, `<h2 id="h-SMS">SMS</h2>`) || !strings.Contains(body, one.want) || strings.Contains(body, one.not) {
+			t.Errorf("%s: %s", name, body)
 		}
 	}
 }

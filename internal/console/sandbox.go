@@ -46,6 +46,9 @@ type inbox struct {
 	Live     bool // the first page is fetched again from time to time
 	Query    string
 	Sends    string // what sends a message when pasted
+
+	Lacks     []string // of a live app; see lacks
+	Providers string   // the page of its chain
 }
 
 // capture is a captured message in the inbox.
@@ -82,6 +85,12 @@ func (v *visit) listCaptures() error {
 	}
 	if in.App == nil {
 		return v.show("sandbox", page{Title: "Sandbox inbox", Data: in})
+	}
+	if v.r.Header.Get("HX-Target") == "" { // the list alone does not show it
+		if in.Lacks, err = v.liveLacks(in.App); err != nil {
+			return err
+		}
+		in.Providers = providersPath + chainOf{in.App}.Query()
 	}
 	again := v.r.URL.Query() // all that the page links to, and what it polls, is of this app, whoever sends next
 	again.Set("app", in.App.Slug)
