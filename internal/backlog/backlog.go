@@ -109,7 +109,7 @@ type Unit struct {
 	More    bool // there are more than were counted
 	Bytes   int64
 	// OldestDue is since when the one that waits longest is due, NextDue when the next
-	// one will be if none is; 0 when there is none.
+	// one will be if none waits that is; 0 when there is none.
 	OldestDue, NextDue comm.Micros
 	// Next is that message, with what chain.WaitingFor asks of it, and Hold why its unit does not send.
 	Next comm.State
@@ -269,7 +269,8 @@ func (s *Service) count(ctx context.Context, units []comm.Unit, apps map[comm.ID
 		}
 		sending[u][underWay[i].ID] = true
 	}
-	depths, err := s.store.Depths(ctx, units, now, bounds(units, most, sending))
+	to := bounds(units, most, sending)
+	depths, err := s.store.Depths(ctx, units, now, to)
 	if err != nil {
 		return nil, err
 	}
@@ -281,6 +282,9 @@ func (s *Service) count(ctx context.Context, units []comm.Unit, apps map[comm.ID
 	for i := range depths {
 		d := &depths[i]
 		n := len(sending[d.Unit])
+		if d.Due > n || d.Due == to[i] && d.More { // one that is due waits, or may: of calls under way no more are stepped over
+			d.Next = comm.State{}
+		}
 		one := Unit{App: apps[d.Unit.App], Channel: d.Unit.Channel, Lane: d.Unit.Lane, Due: max(0, d.Due-n), Later: min(d.Later, most), Sending: n, More: d.More || d.Later > most,
 			Bytes: d.Bytes, OldestDue: oldest[i], NextDue: d.Next.Due, Next: d.Next, Hold: d.Hold}
 		key := comm.Unit{App: d.Unit.App, Channel: d.Unit.Channel, Lane: d.Unit.Lane}
@@ -301,6 +305,9 @@ func (u *Unit) join(o *Unit) {
 	u.OldestDue = earlier(u.OldestDue, o.OldestDue)
 	if u.NextDue == 0 || o.NextDue != 0 && o.NextDue < u.NextDue {
 		u.NextDue, u.Next = o.NextDue, o.Next
+	}
+	if u.Due > 0 {
+		u.NextDue, u.Next = 0, comm.State{}
 	}
 	if u.Hold.Reason == "" {
 		u.Hold = o.Hold

@@ -266,3 +266,45 @@ func TestALookCountsWithinBounds(t *testing.T) {
 		t.Errorf("%+v %v", all, err)
 	}
 }
+
+// TestWhatFollowsTheCallsUnderWay: where all that is due is being sent it is told when the next one will be, also of a unit that is spread.
+func TestWhatFollowsTheCallsUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app(1)
+	id, later := comm.NewID(comm.At(time.Now())), comm.At(time.Now().Add(time.Hour))
+	unit := comm.Unit{Shard: comm.ShardOf(a.ID, id, 1), App: a.ID, Channel: comm.SMS, Lane: comm.Bulk}
+	w.fill(a, comm.Bulk, 1)
+	windows, err := w.s.Windows(t.Context(), []store.Ask{{Unit: unit, Limit: 10}})
+	if err != nil || len(windows[0]) != 1 {
+		t.Fatal(windows, err)
+	}
+	underWay := []store.UnderWay{{Unit: unit, ID: windows[0][0].ID}}
+	scheduled := store.Submission{App: a.ID, ID: id, Shard: unit.Shard, Channel: comm.SMS, Lane: comm.Bulk, Mode: comm.Sandbox, Recipient: "233241234567", Payload: []byte("x"), RatePerMinute: a.RatePerMinute, ScheduledAt: later}
+	if _, err := w.s.Accept(t.Context(), []store.Submission{scheduled}); err != nil {
+		t.Fatal(err)
+	}
+	look := func(underWay []store.UnderWay) Unit {
+		t.Helper()
+		now, err := w.s.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := w.b.count(t.Context(), []comm.Unit{unit}, map[comm.ID]*comm.App{a.ID: a}, underWay, now, 50)
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		return all[0]
+	}
+	sending := look(underWay)
+	if sending.Due != 0 || sending.Later != 1 || sending.Sending != 1 || sending.OldestDue != 0 || sending.NextDue != later || sending.Next.ScheduledAt != later {
+		t.Errorf("all that is due is being sent: %+v", sending)
+	}
+	waits := look(nil)
+	if waits.Due != 1 || waits.Later != 1 || waits.OldestDue == 0 || waits.NextDue != 0 || waits.Next != (comm.State{}) {
+		t.Errorf("one is due: %+v", waits)
+	}
+	if waits.join(&sending); waits.Due != 1 || waits.NextDue != 0 || waits.Next != (comm.State{}) {
+		t.Errorf("one is due in one shard: %+v", waits)
+	}
+}

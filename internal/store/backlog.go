@@ -60,7 +60,7 @@ type Depth struct {
 	More  bool  // there are rows that were not counted
 	// OldestDue is since when the first of those that are due is, those of attempts under way too; 0 when none is.
 	OldestDue comm.Micros
-	// Next is, where nothing is due, the first message that will be: of it Due, ScheduledAt,
+	// Next is the first message that will be due, whatever is already: of it Due, ScheduledAt,
 	// ExpiresAt and Attempts are filled in.
 	Next comm.State
 	Hold Hold // Reason is "" when there is none

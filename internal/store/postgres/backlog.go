@@ -41,7 +41,7 @@ SELECT u.shard, u.channel, u.lane FROM u`
 
 	ofUnit      = `q.shard = a.shard AND q.app_id = a.app_id AND q.channel = a.channel AND q.lane = a.lane`
 	inUnitOrder = ` ORDER BY q.shard, q.app_id, q.channel, q.lane, q.due, q.id LIMIT `
-	// depthsSQL reads two bounded ranges of each unit, and where nothing is due the first message that will be.
+	// depthsSQL reads two bounded ranges of each unit, and the first message that will be due.
 	depthsSQL = `
 SELECT a.n, d.n, d.bytes, d.oldest, l.n, l.bytes, h.reason, h.until, s.due, s.scheduled_at, s.expires_at, s.attempts
 FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $6::bigint[]) WITH ORDINALITY AS a (shard, app_id, channel, lane, most, n)
@@ -51,7 +51,7 @@ CROSS JOIN LATERAL (SELECT count(*) AS n, coalesce(sum(x.bytes), 0)::bigint AS b
   SELECT q.bytes FROM queue q WHERE ` + ofUnit + ` AND q.due > $5::bigint` + inUnitOrder + `a.most) x) l
 LEFT JOIN LATERAL (SELECT h.reason, h.until FROM holds h
   WHERE h.app_id = a.app_id AND h.channel = a.channel AND h.lane = a.lane AND h.shard = a.shard OFFSET 0) h ON true
-LEFT JOIN LATERAL (SELECT q.id FROM queue q WHERE d.n = 0 AND ` + ofUnit + ` AND q.due > $5::bigint` + inUnitOrder + `1) f ON true
+LEFT JOIN LATERAL (SELECT q.id FROM queue q WHERE ` + ofUnit + ` AND q.due > $5::bigint` + inUnitOrder + `1) f ON true
 LEFT JOIN LATERAL (SELECT s.due, s.scheduled_at, s.expires_at, s.attempts FROM state s WHERE s.app_id = a.app_id AND s.id = f.id OFFSET 0) s ON true`
 
 	queueRowsSQL  = `SELECT count(*) FROM (SELECT FROM queue q LIMIT $1::bigint) x`

@@ -111,9 +111,6 @@ func depth(r *raw, u comm.Unit, now comm.Micros, most int) (store.Depth, error) 
 	if row != nil {
 		d.Hold = store.Hold{Unit: u, Reason: text(row[0]), Until: comm.Micros(num(row[1]))}
 	}
-	if d.Due > 0 || d.Later == 0 {
-		return d, nil
-	}
 	heads, err := window(r, &store.Ask{Unit: u, After: store.Head{Due: now + 1}, Limit: 1})
 	if err != nil || len(heads) == 0 {
 		return d, err

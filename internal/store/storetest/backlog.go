@@ -229,7 +229,8 @@ func depths(w *world) {
 	for range 4 {
 		due = append(due, w.one(a))
 	}
-	for range 3 {
+	scheduled := w.one(a, func(s *store.Submission) { s.ScheduledAt = later.Add(-time.Minute) })
+	for range 2 {
 		w.one(a, func(s *store.Submission) { s.ScheduledAt = later })
 	}
 	bulk := w.one(a, func(s *store.Submission) { s.Lane, s.ScheduledAt, s.TTL = comm.Bulk, later, 5_000_000 })
@@ -244,11 +245,12 @@ func depths(w *world) {
 	for i := range got {
 		got[i].Bytes = (got[i].Bytes + size - 1) / size // bodies are numbered: some are a byte longer
 	}
-	m, oldest := w.message(bulk), w.message(due[0]).Due
+	m, next, oldest := w.message(bulk), w.message(scheduled), w.message(due[0]).Due
 	for i := range due {
 		oldest = min(oldest, w.message(due[i]).Due)
 	}
-	want := []store.Depth{{Unit: units[0], Due: 4, Later: 3, Bytes: got[0].Bytes, OldestDue: oldest, Hold: hold},
+	want := []store.Depth{{Unit: units[0], Due: 4, Later: 3, Bytes: got[0].Bytes, OldestDue: oldest, Hold: hold,
+		Next: comm.State{Due: next.Due, ScheduledAt: next.ScheduledAt, ExpiresAt: next.ExpiresAt}},
 		{Unit: units[1], Later: 1, Bytes: got[1].Bytes, Next: comm.State{Due: m.Due, ScheduledAt: m.ScheduledAt, ExpiresAt: m.ExpiresAt}}, {Unit: none}}
 	if !slices.Equal(got, want) || got[0].Bytes < 7 || got[1].Bytes < 1 {
 		w.Fatalf("\n%+v, want\n%+v", got, want)
