@@ -50,7 +50,7 @@ var kinds = [...]Kind{
 		"Look at the code in the text. `connect_failed` and time-outs: is the provider's own status page red, is the way out of this machine open? An account, credit or credentials problem: log in at the provider, then check with `commserver provider verify`. It is tried again by itself as long as there are messages to send.",
 		"It works again.", 15 * time.Second, time.Minute},
 	{MessagesWaiting, "Messages wait too long", "the id of the app", OfApp,
-		"A message of the app has been due for longer than `COMMS_ALERT_WAITING` and has not been started. Apps and queues that somebody paused are left out.",
+		"A message of the app has been due for longer than `COMMS_ALERT_WAITING` and has not been started. Apps that are switched off and queues that are paused are left out, queues that are being drained are not.",
 		"`commserver queue show` shows what each app waits for. A provider that is down or too slow is the usual reason; otherwise look at the load of the workers, and whether there are any.",
 		"No message of the app waits too long any more.", 10 * time.Second, time.Minute},
 	{EndpointFailing, "A webhook endpoint fails", "the id of the endpoint (the app's id for the one named default)", OfWebhook,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/metrics"
 	"github.com/commserver/commserver/internal/store"
@@ -13,7 +14,7 @@ import (
 
 // measured says where metrics are read from, once every part is there.
 func (a *App) measured() {
-	from := metrics.Sources{Receipts: a.receipts, Webhooks: a.webhooks, Feed: a.feed, Leads: a.leads, Store: a.store}
+	from := metrics.Sources{Receipts: a.receipts, Webhooks: a.webhooks, Feed: a.feed, Leads: a.leads, Store: a.store, Waits: backlog.New(a.store)}
 	if a.dispatcher != nil {
 		from.Dispatcher = a.dispatcher
 	}

@@ -55,6 +55,17 @@ var waitReasons = [...]WaitReason{
 	{WaitAdapter, "This program does not know the provider's type or cannot use its settings.", "Change the configuration, or update the server.", "there is a configuration that can be sent with"},
 }
 
+// Stopped is why nothing of an app starts because somebody wants it so, a word; "" when its messages may go out.
+func Stopped(a *comm.App) string {
+	switch {
+	case !a.Active:
+		return WaitAppPaused
+	case a.QueuePaused:
+		return WaitQueuePaused
+	}
+	return ""
+}
+
 // WaitText is the sentence of a word; the word itself when it is unknown.
 func WaitText(word string) string {
 	for _, w := range waitReasons {

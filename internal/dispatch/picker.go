@@ -242,11 +242,11 @@ func (s *scheduler) route(u *unit, mode comm.Mode, tried []comm.ID, now time.Tim
 	if !s.usable(e, now) {
 		return route{loads: e}
 	}
-	switch {
-	case e.missing || !e.app.Active:
+	if e.missing {
 		return route{wait: chain.Condition{Reason: chain.WaitAppPaused}}
-	case e.app.QueuePaused:
-		return route{wait: chain.Condition{Reason: chain.WaitQueuePaused}}
+	}
+	if why := chain.Stopped(&e.app); why != "" {
+		return route{wait: chain.Condition{Reason: why}}
 	}
 	server := s.dir.entry(comm.ID{})
 	if !s.usable(server, now) {

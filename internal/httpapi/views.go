@@ -165,15 +165,11 @@ func (a *API) waiting(r *http.Request, app *comm.App, s *comm.State, holds map[c
 
 // foreseen is why the message will wait, where settings tell it before the dispatcher has come to it.
 func (a *API) foreseen(r *http.Request, app *comm.App, s *comm.State, unit comm.Unit) (hold store.Hold, err error) {
-	hold.Unit = unit
+	hold.Unit, hold.Reason = unit, chain.Stopped(app)
 	switch {
 	case a.cfg.Hold.Held():
 		hold.Reason = chain.WaitHeld
-	case !app.Active:
-		hold.Reason = chain.WaitAppPaused
-	case app.QueuePaused:
-		hold.Reason = chain.WaitQueuePaused
-	case s.Mode == comm.Live:
+	case hold.Reason == "" && s.Mode == comm.Live:
 		hold.Reason, err = a.cfg.Intake.Hindrance(r.Context(), app, s.Channel)
 	}
 	return hold, err

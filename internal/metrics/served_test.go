@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/dispatch"
 	"github.com/commserver/commserver/internal/feed"
@@ -76,9 +77,14 @@ func (s *server) Now(ctx context.Context) (comm.Micros, error) {
 	return comm.At(time.Now()), err
 }
 
-func (*server) LaneDepths(_ context.Context, now comm.Micros, _ int) ([]store.LaneDepth, bool, error) {
-	return []store.LaneDepth{{Channel: comm.SMS, Lane: comm.Bulk, Due: 8, Later: 9, OldestDue: now.Add(-3 * time.Second)}}, false, nil
+func (*server) LaneDepths(context.Context, comm.Micros, int) ([]store.LaneDepth, bool, error) {
+	return []store.LaneDepth{{Channel: comm.SMS, Lane: comm.Bulk, Due: 8, Later: 9}}, false, nil
 }
+
+func (*server) Oldest(_ context.Context, now comm.Micros) (map[backlog.Lane]comm.Micros, error) {
+	return map[backlog.Lane]comm.Micros{{Channel: comm.SMS, Lane: comm.Bulk}: now.Add(-3 * time.Second)}, nil
+}
+
 func (*server) Tasks(context.Context) ([]store.Task, error) {
 	return []store.Task{{Name: "content", Total: 11, Reached: 2_500_000, Failed: "no"}}, nil
 }
@@ -98,7 +104,7 @@ func (fed) Stats() feed.Stats { return feed.Stats{Stamped: 3, Lag: time.Second} 
 // full is a Set that was told something of everything, with sources of every kind.
 func full(s *server) *Set {
 	m := New(Build{"1.2.3", "go1.26", "all", "SQLite"})
-	m.Watch(Sources{Dispatcher: s, Receipts: s, Webhooks: hooked{}, Feed: fed{}, Filed: s, Pooled: s, Leads: func() bool { return true }, Store: s})
+	m.Watch(Sources{Dispatcher: s, Receipts: s, Webhooks: hooked{}, Feed: fed{}, Filed: s, Pooled: s, Leads: func() bool { return true }, Store: s, Waits: s})
 	m.Answered(comm.Email, comm.Critical, intake.OutcomeAccepted)
 	m.Answered(0, comm.LaneCount, intake.OutcomeInvalid)
 	m.InFlight(1)
@@ -206,7 +212,17 @@ func TestTheDatabaseIsReadSeldom(t *testing.T) {
 		if s.looks() != 1 {
 			t.Errorf("%d reads", s.looks())
 		}
-		time.Sleep(sampleEvery)
+		time.Sleep(2 * time.Second)
+		for _, x := range gather(t, m)["commserver_queue_oldest_due_seconds"].GetMetric() {
+			want := 0.0
+			if at := x.GetLabel(); at[0].GetValue() == "SMS" && at[1].GetValue() == "BULK" {
+				want = 5 // when it was read, and since
+			}
+			if x.GetGauge().GetValue() != want {
+				t.Errorf("the oldest message of %v has been due for %v s, want %v", x.GetLabel(), x.GetGauge().GetValue(), want)
+			}
+		}
+		time.Sleep(sampleEvery - 2*time.Second)
 		s.is(errors.New("away"), nil)
 		if got := gather(t, m); s.looks() != 2 || got["commserver_queue_messages"] == nil || got["commserver_observation_failures_total"].GetMetric()[0].GetCounter().GetValue() != 1 {
 			t.Errorf("%d reads, and what was known is forgotten", s.looks())

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/commserver/commserver/internal/alert"
+	"github.com/commserver/commserver/internal/backlog"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/dispatch"
@@ -29,6 +30,7 @@ type Sources struct {
 	// Leads says whether this node reports what is in the database.
 	Leads func() bool
 	Store Stored
+	Waits Waits
 }
 
 // Dispatcher is what is read of a worker.
@@ -45,6 +47,11 @@ type Stored interface {
 	Tasks(ctx context.Context) ([]store.Task, error)
 	Alerts(ctx context.Context, limit int) ([]store.Alert, error)
 	AuditHead(ctx context.Context) (sequence int64, hash [32]byte, err error)
+}
+
+// Waits is what is read of the queue beside its depths; backlog.Service is one.
+type Waits interface {
+	Oldest(ctx context.Context, now comm.Micros) (map[backlog.Lane]comm.Micros, error)
 }
 
 // Watch says what is read from now on. Call it before anything is asked.
@@ -204,12 +211,13 @@ func (p page) stored() {
 	}
 	for _, ch := range comm.Channels() {
 		for lane := range comm.Lane(comm.LaneCount) {
-			d := v.depths[depthKey{ch, lane}]
+			at := backlog.Lane{Channel: ch, Lane: lane}
+			d := v.depths[at]
 			p.add("commserver_queue_messages", float64(d.Due), ch.String(), lane.String(), "yes")
 			p.add("commserver_queue_messages", float64(d.Later), ch.String(), lane.String(), "no")
 			age := 0.0
-			if d.OldestDue != 0 {
-				age = max(0, float64(v.now.Sub(d.OldestDue).Microseconds())/million+time.Since(v.at).Seconds())
+			if since := v.oldest[at]; since != 0 {
+				age = max(0, float64(v.now.Sub(since).Microseconds())/million+time.Since(v.at).Seconds())
 			}
 			p.add("commserver_queue_oldest_due_seconds", age, ch.String(), lane.String())
 		}
@@ -231,16 +239,12 @@ func (p page) stored() {
 type sample struct {
 	at     time.Time // zero: nothing is known
 	now    comm.Micros
-	depths map[depthKey]store.LaneDepth
+	depths map[backlog.Lane]store.LaneDepth
+	oldest map[backlog.Lane]comm.Micros
 	more   bool
 	tasks  []store.Task
 	alerts map[string]int
 	audit  int64
-}
-
-type depthKey struct {
-	channel comm.Channel
-	lane    comm.Lane
 }
 
 const (
@@ -312,14 +316,17 @@ func (s *source) sample(ctx context.Context) (v sample, err error) {
 	if v.now, err = s.from.Store.Now(ctx); err != nil {
 		return v, err
 	}
-	v.at, v.depths, v.alerts = time.Now(), map[depthKey]store.LaneDepth{}, map[string]int{}
+	v.at, v.depths, v.alerts = time.Now(), map[backlog.Lane]store.LaneDepth{}, map[string]int{}
 	depths, more, err := s.from.Store.LaneDepths(ctx, v.now, countMost)
 	if err != nil {
 		return v, err
 	}
 	v.more = more
 	for _, d := range depths {
-		v.depths[depthKey{d.Channel, d.Lane}] = d
+		v.depths[backlog.Lane{Channel: d.Channel, Lane: d.Lane}] = d
+	}
+	if v.oldest, err = s.from.Waits.Oldest(ctx, v.now); err != nil {
+		return v, err
 	}
 	if v.tasks, err = s.from.Store.Tasks(ctx); err != nil {
 		return v, err

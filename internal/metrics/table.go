@@ -89,7 +89,7 @@ func queue() []Family {
 		{"commserver_queue_messages", Gauge, []string{"channel", "lane", "due"}, group, OneNode,
 			"Messages that wait or are being sent. `due=\"no\"` are those that are scheduled, or wait for their next attempt. Counted at most every 10 s, and more seldom while counting takes long; of more than 1,000,000 so many are counted, and commserver_queue_counted is 0.", nil},
 		{"commserver_queue_oldest_due_seconds", Gauge, []string{"channel", "lane"}, group, OneNode,
-			"For how long the message that has been due longest has been; 0 when none is.", nil},
+			"For how long the message that has been due longest has been; 0 when none is. Messages of an app that is switched off, or whose queue is paused, are left out: they wait on purpose. Those of a queue that is being drained are not.", nil},
 		{"commserver_queue_counted", Gauge, nil, group, OneNode, "1 when all of the queue was counted, 0 when it holds more.", nil},
 		{"commserver_units_held", Gauge, []string{"reason"}, group, Workers,
 			"Units (app, channel, lane) with messages that are due and cannot be sent now, by reason (the words of `waitingFor`).", nil},

@@ -68,11 +68,10 @@ type Depth struct {
 
 // LaneDepth is what waits of all apps in a channel and a lane.
 type LaneDepth struct {
-	Channel   comm.Channel
-	Lane      comm.Lane
-	Due       int         // rows that are due, those of attempts under way too
-	Later     int         // rows that are not due yet
-	OldestDue comm.Micros // since when the first of those that are due is; 0 when none is
+	Channel comm.Channel
+	Lane    comm.Lane
+	Due     int // rows that are due, those of attempts under way too
+	Later   int // rows that are not due yet
 }
 
 // Counted is how many rows depths count together.

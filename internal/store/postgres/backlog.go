@@ -55,7 +55,7 @@ LEFT JOIN LATERAL (SELECT q.id FROM queue q WHERE ` + ofUnit + ` AND q.due > $5:
 LEFT JOIN LATERAL (SELECT s.due, s.scheduled_at, s.expires_at, s.attempts FROM state s WHERE s.app_id = a.app_id AND s.id = f.id OFFSET 0) s ON true`
 
 	queueRowsSQL  = `SELECT count(*) FROM (SELECT FROM queue q LIMIT $1::bigint) x`
-	laneDepthsSQL = `SELECT x.channel, x.lane, count(*) FILTER (WHERE x.due <= $1::bigint), count(*) FILTER (WHERE x.due > $1::bigint), min(x.due)
+	laneDepthsSQL = `SELECT x.channel, x.lane, count(*) FILTER (WHERE x.due <= $1::bigint), count(*) FILTER (WHERE x.due > $1::bigint)
 FROM (SELECT q.channel, q.lane, q.due FROM queue q LIMIT $2::bigint) x GROUP BY x.channel, x.lane`
 	underWaySQL = `SELECT s.shard, s.app_id, s.channel, s.lane, s.id, s.provider, s.provider_id FROM state s WHERE s.status = 2`
 	// lockQueuedSQL locks those of some messages that are queued. Each is looked up, in the order given.
@@ -137,11 +137,7 @@ func (s *Store) LaneDepths(ctx context.Context, now comm.Micros, most int) (out 
 		out = nil
 		rows, err := c.Query(ctx, laneDepthsSQL, int64(now), int64(most)+1)
 		return each(rows, err, func(r *reader) {
-			d := store.LaneDepth{Channel: comm.Channel(r.i16()), Lane: comm.Lane(r.i16()), Due: int(r.i64()), Later: int(r.i64())}
-			if oldest := comm.Micros(r.i64()); oldest <= now {
-				d.OldestDue = oldest
-			}
-			out = append(out, d)
+			out = append(out, store.LaneDepth{Channel: comm.Channel(r.i16()), Lane: comm.Lane(r.i16()), Due: int(r.i64()), Later: int(r.i64())})
 		})
 	})
 	return out, err == nil && store.Counted(out) > most, err

@@ -22,7 +22,7 @@ var (
 		ORDER BY due, id LIMIT ?)`}
 	qQueueRows = &query{`SELECT count(*) FROM (SELECT 1 FROM queue LIMIT ?)`}
 	// The rows come in the key's order, so that those of a unit stand together; a few groups are kept beside.
-	qLaneDepths = &query{`SELECT channel, lane, sum(due <= ?), sum(due > ?), min(due) FROM (SELECT channel, lane, due FROM queue LIMIT ?) GROUP BY channel, lane`}
+	qLaneDepths = &query{`SELECT channel, lane, sum(due <= ?), sum(due > ?) FROM (SELECT channel, lane, due FROM queue LIMIT ?) GROUP BY channel, lane`}
 	qUnderWay   = &query{`SELECT shard, app_id, channel, lane, id, provider, provider_id FROM state INDEXED BY state_sending WHERE status = 2`}
 )
 
@@ -142,11 +142,7 @@ func (s *Store) LaneDepths(ctx context.Context, now comm.Micros, most int) (out 
 	err = s.readers.with(ctx, func(r *raw) error {
 		out = nil
 		return r.each(qLaneDepths, []value{int64(now), int64(now), int64(most) + 1}, func(row []value) error {
-			d := store.LaneDepth{Channel: comm.Channel(num(row[0])), Lane: comm.Lane(num(row[1])), Due: int(num(row[2])), Later: int(num(row[3]))}
-			if oldest := comm.Micros(num(row[4])); oldest <= now {
-				d.OldestDue = oldest
-			}
-			out = append(out, d)
+			out = append(out, store.LaneDepth{Channel: comm.Channel(num(row[0])), Lane: comm.Lane(num(row[1])), Due: int(num(row[2])), Later: int(num(row[3]))})
 			return nil
 		})
 	})
