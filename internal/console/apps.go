@@ -167,8 +167,9 @@ type appPage struct {
 	At     string
 	Acts   []deed[*client.App]
 
-	Lacks     []string // of a live app; see lacks
-	Providers string   // the page of its chain
+	Lacks                 []string // of a live app; see lacks
+	Providers             string   // the page of its chain
+	Webhooks, WebhooksOff int      // how many it has, and how many of them get nothing
 }
 
 type appLink struct{ Name, Icon, Path string }
@@ -210,6 +211,9 @@ func (v *visit) showApp() error {
 		return err
 	}
 	if p.Queue, err = v.backlogOf(app, ""); err != nil {
+		return err
+	}
+	if p.Webhooks, p.WebhooksOff, err = v.countEndpoints(app); err != nil {
 		return err
 	}
 	for _, s := range sections() {

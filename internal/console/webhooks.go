@@ -59,6 +59,24 @@ func (v *visit) listEndpoints() error {
 	return v.show("webhooks", page{Title: "Webhooks", Data: l})
 }
 
+// countEndpoints is how many endpoints an app has, and how many of them are off.
+func (v *visit) countEndpoints(app *client.App) (all, off int, err error) {
+	as, err := v.app(app.Slug)
+	if err != nil {
+		return 0, 0, err
+	}
+	list, err := as.Endpoints(v.ctx())
+	for _, e := range list {
+		if endpointState(e) != endpointOn {
+			off++
+		}
+	}
+	return len(list), off, err
+}
+
+// endpointOn is the state of an endpoint that gets what happens.
+const endpointOn = "active"
+
 // endpointState is the word for how an endpoint stands.
 func endpointState(e client.Endpoint) string {
 	switch {
@@ -67,7 +85,7 @@ func endpointState(e client.Endpoint) string {
 	case e.IsActive && e.Failing != nil:
 		return "failing"
 	case e.IsActive:
-		return "active"
+		return endpointOn
 	}
 	return "off"
 }

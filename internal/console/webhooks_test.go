@@ -139,3 +139,24 @@ func TestAFailingWebhook(t *testing.T) {
 func plain(page string) string {
 	return strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, "")), " ")
 }
+
+// TestAnAppSaysHowManyWebhooksItHas: those that are no webhookUrl of the app count, too, and the number leads to them.
+func TestAnAppSaysHowManyWebhooksItHas(t *testing.T) {
+	t.Parallel()
+	api := hooksAPI()
+	c := open(t, api)
+	hook := api.answers["GET /api/v1/webhooks/"+hookID][len("200 "):]
+	off := strings.Replace(hook, `"isActive":true`, `"isActive":false`, 1)
+	for _, one := range []struct{ list, want string }{
+		{"", `<a href="/console/webhooks?app=shop">none</a>`},
+		{hook, `<a href="/console/webhooks?app=shop">1 webhook</a>`},
+		{hook + "," + off, `<a href="/console/webhooks?app=shop">2 webhooks</a>, 1 of them off`},
+		{off, `<a href="/console/webhooks?app=shop">1 webhook</a>, off`},
+	} {
+		api.answers["GET /api/v1/webhooks"] = `200 {"data":[` + one.list + `],"nextCursor":null}`
+		body := ask(c, "GET", appsPath+"/shop", nil).Body.String()
+		if _, fact, _ := strings.Cut(body, "<dt>Webhooks</dt>"); !strings.HasPrefix(fact, "<dd>"+one.want+"</dd>") {
+			t.Errorf("%d webhooks: %.200s", strings.Count(one.list, "isActive"), fact)
+		}
+	}
+}
