@@ -205,7 +205,7 @@ func (c *Client) act(ctx context.Context, id, action string, safe bool) (*Stored
 // ListOptions narrow a list; empty members do not.
 type ListOptions struct {
 	Status, Channel             string
-	To                          string // recipient, in any form that Send takes; not for Captures
+	To                          string // recipient, in any form that Send takes
 	Tag                         string // exactly; not for Captures
 	TemplateKey                 string // of the template that messages were rendered from; not for Captures
 	CreatedAfter, CreatedBefore time.Time
@@ -245,9 +245,9 @@ type Captured struct {
 	CapturedAt  *time.Time        `json:"capturedAt"`
 }
 
-// Captures walks through what the sandbox took, newest first. Status, To, Tag and TemplateKey of the options are not used.
+// Captures walks through what the sandbox took, newest first. Status, Tag and TemplateKey of the options are not used.
 func (c *Client) Captures(ctx context.Context, o ListOptions) iter.Seq2[Captured, error] {
-	o.Status, o.To, o.Tag, o.TemplateKey = "", "", "", ""
+	o.Status, o.Tag, o.TemplateKey = "", "", ""
 	return walk[Captured](ctx, c, "/api/v1/sandbox/messages", o)
 }
 

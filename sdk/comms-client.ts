@@ -1227,6 +1227,8 @@ export interface GetStatsQuery {
 
 /** Query of listCaptures. */
 export interface ListCapturesQuery {
+  /** Recipient, normalised as when a message is accepted: an email address in any case, or a phone number. Copies (cc, bcc) are not searched. A page may then be shorter than limit and lead on. */
+  to?: string | undefined;
   channel?: Channel | undefined;
   /** Exclusive. */
   createdAfter?: string | Date | undefined;

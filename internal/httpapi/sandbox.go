@@ -41,13 +41,18 @@ func newCapture(m *comm.Message) captureView {
 
 // listCaptures is GET /api/v1/sandbox/messages.
 func (a *API) listCaptures(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	q, err := readQuery(r, "channel", "createdAfter", "createdBefore", "limit", "cursor")
+	q, err := readQuery(r, "to", "channel", "createdAfter", "createdBefore", "limit", "cursor")
 	if err != nil {
 		return err
 	}
 	filter, limit, err := q.filter(caller.App.ID, "captures")
 	if err != nil {
 		return err
+	}
+	if to, ok := q["to"]; ok {
+		if filter.Recipient, err = a.cfg.Intake.Recipient(filter.Channel, to); err != nil {
+			return err
+		}
 	}
 	held, err := a.enter(r.Context(), caller.App.ID, captureRows*contentBytes+2*captureBytes)
 	defer a.bodies.leave(held)
@@ -70,34 +75,47 @@ func (a *API) listCaptures(w http.ResponseWriter, r *http.Request, caller *auth.
 }
 
 // captures reads a page of at most limit, or of as much content as one may hold: bodies
-// may be large, so that a page is read in parts. Before is where the next one begins.
+// may be large, so that a page is read in parts. Before is where the next one begins. Where
+// looks find less than they may, as among messages that the sandbox did not take, the page is as short as that.
 func (a *API) captures(ctx context.Context, app comm.ID, f store.Filter, limit int) (page []comm.Message, before comm.ID, err error) {
-	size := 0
+	size, short := 0, 0
 	for rows := captureRows; ; {
-		f.Limit = min(rows, limit-len(page)) + 1
-		part, err := a.cfg.Messages.Captures(ctx, app, f)
+		f.Limit = min(rows, limit-len(page))
+		part, next, err := a.someCaptures(ctx, app, f)
 		if err != nil {
 			return nil, before, err
-		}
-		more := len(part) == f.Limit
-		if more {
-			part = part[:f.Limit-1]
 		}
 		page = append(page, part...)
 		for i := range part {
 			c := &part[i].Content
 			size += len(c.Body) + len(c.Text) + len(c.Metadata)
 		}
-		if !more {
-			return page, before, nil
+		if len(part) < f.Limit {
+			short++
 		}
-		f.Before = page[len(page)-1].State.ID
-		if len(page) == limit || size >= captureBytes {
-			return page, f.Before, nil
+		if next.IsZero() || len(page) == limit || size >= captureBytes || short == waitPages {
+			return page, next, nil
 		}
+		f.Before = next
 		// As many more as fit if they are like those so far.
 		rows = max(captureRows, min(limit, (captureBytes-size)*len(page)/max(1, size)))
 	}
+}
+
+// someCaptures is one look for at most f.Limit captures; next is where the next one begins, zero when there are no more.
+func (a *API) someCaptures(ctx context.Context, app comm.ID, f store.Filter) (part []comm.Message, next comm.ID, err error) {
+	if f.Recipient != "" {
+		f.Captured, f.Whole = true, true
+		found, err := a.cfg.Messages.Search(ctx, app, f)
+		return found.Messages, found.Before, err
+	}
+	limit := f.Limit
+	f.Limit++
+	if part, err = a.cfg.Messages.Captures(ctx, app, f); err != nil {
+		return nil, next, err
+	}
+	part, next = cut(part, limit)
+	return part, next, nil
 }
 
 // getCapture is GET /api/v1/sandbox/messages/{id}.

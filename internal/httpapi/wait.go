@@ -19,7 +19,7 @@ const (
 	defaultWait = 30 // seconds
 	maxWait     = 50 // seconds: the answer must be out before its connection's time is
 	waitReach   = time.Minute
-	waitPages   = 8 // of the search in one look: some thousands of the newest messages to the recipient
+	waitPages   = 8 // of the search in one look, or for one page of captures: some thousands of the newest messages to the recipient
 	waitFirst   = 50 * time.Millisecond
 	waitMost    = 500 * time.Millisecond
 )

@@ -475,11 +475,12 @@ type Filter struct {
 	Recipient string // as in Submission
 	Terms     []Term
 	Captured  bool // only what the sandbox took
+	Whole     bool // with bodies
 }
 
 // Found is a page of Search.
 type Found struct {
-	Messages []comm.Message // without events and bodies, newest first
+	Messages []comm.Message // without events, and without bodies unless Filter.Whole; newest first
 	Before   comm.ID        // Filter.Before of the next page; zero when there is none
 }
 

@@ -81,7 +81,7 @@ func (s *Store) AllMessages(ctx context.Context, f store.Filter) (store.Found, e
 	if err != nil {
 		return store.Found{}, err
 	}
-	return sqlstore.PageOf(out, f.Limit, end), nil
+	return sqlstore.PageOf(out, f, end), nil
 }
 
 // newest answers the newest ids within the span, of the recipient if there is one.

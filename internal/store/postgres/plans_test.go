@@ -130,6 +130,10 @@ func hotStatements() []hotStatement {
 	}
 	found, foundArgs := foundSQL(id, f, []comm.ID{id}, 20)
 	out = append(out, hotStatement{"search page", found, foundArgs, []use{statePK, content, terms}})
+	inbox := store.Filter{Recipient: f.Recipient, Limit: 20, Captured: true, Whole: true}
+	sources, _ = searchSources(id, inbox)
+	found, foundArgs = foundSQL(id, inbox, []comm.ID{id}, 20)
+	out = append(out, hotStatement{"captures of a recipient", sources[0].sql, sources[0].args, []use{byRecipient}}, hotStatement{"page of captures of a recipient", found, foundArgs, []use{statePK, content}})
 	newest, toRecipient := use{"content", "content_newest", "id"}, use{"content", "content_recipient", "recipient"}
 	ofAll := store.Filter{Status: comm.Failed, Channel: comm.Email, CreatedAfter: 1, Limit: 20}
 	span := sqlstore.SpanOf(ofAll, idsAhead)

@@ -123,5 +123,5 @@ func (s *Store) Search(ctx context.Context, app comm.ID, f store.Filter) (store.
 	if err != nil {
 		return store.Found{}, fmt.Errorf("read a page: %w", err)
 	}
-	return sqlstore.PageOf(out, f.Limit, end), nil
+	return sqlstore.PageOf(out, f, end), nil
 }

@@ -95,7 +95,7 @@ func (x *everyone) page(budget int) (store.Found, error) {
 			break
 		}
 	}
-	return sqlstore.PageOf(out, x.f.Limit, end), nil
+	return sqlstore.PageOf(out, x.f, end), nil
 }
 
 // newest answers the newest ids within the span, of the recipient if there is one.

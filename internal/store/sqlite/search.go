@@ -76,7 +76,7 @@ func search(r *raw, app comm.ID, f store.Filter, span sqlstore.Span) (store.Foun
 			break
 		}
 	}
-	return sqlstore.PageOf(out, f.Limit, end), nil
+	return sqlstore.PageOf(out, f, end), nil
 }
 
 func idsOf(r *raw, q *query, args []value) (ids []comm.ID, err error) {

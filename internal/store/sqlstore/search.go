@@ -62,11 +62,14 @@ func lacks(source []comm.ID, depth, id comm.ID) bool {
 	return !has
 }
 
-// PageOf makes a page of the messages found, of which one more than limit was asked for; bodies are left out.
-func PageOf(found []comm.Message, limit int, end comm.ID) store.Found {
-	if len(found) > limit {
-		found = found[:limit]
-		end = found[limit-1].State.ID
+// PageOf makes a page of the messages found, of which one more than the filter's limit was asked for. Bodies are left out unless it asks for them.
+func PageOf(found []comm.Message, f store.Filter, end comm.ID) store.Found {
+	if len(found) > f.Limit {
+		found = found[:f.Limit]
+		end = found[f.Limit-1].State.ID
+	}
+	if f.Whole {
+		return store.Found{Messages: found, Before: end}
 	}
 	for i := range found {
 		found[i].Body, found[i].Text = "", ""

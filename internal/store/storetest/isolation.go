@@ -44,6 +44,11 @@ func isolateMessages(w *world) {
 			found, err := w.s.Search(w.ctx, b.ID, f)
 			return found.Messages, err
 		},
+		"Search whole captures": func(f store.Filter) ([]comm.Message, error) {
+			f.Recipient, f.Captured, f.Whole = s.Recipient, true, true
+			found, err := w.s.Search(w.ctx, b.ID, f)
+			return found.Messages, err
+		},
 		"Search by tag": func(f store.Filter) ([]comm.Message, error) {
 			f.Terms = []store.Term{tag("shared")}
 			found, err := w.s.Search(w.ctx, b.ID, f)

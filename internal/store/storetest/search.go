@@ -14,7 +14,7 @@ func searchCases() []testCase {
 		{"every filter finds what has all of it, newest first", searchFilters},
 		{"pages stay stable while rows arrive", searchStable},
 		{"what is looked at is bounded, and pages lead to all of it", searchBounded},
-		{"a capture is found behind any number of newer messages to its recipient", searchCaptured},
+		{"a capture is found behind any number of newer messages to its recipient, with its body if that is asked for", searchCaptured},
 		{"of submissions of one call only those that are stored are found", searchStored},
 	}
 }
@@ -303,7 +303,14 @@ func searchCaptured(w *world) {
 			w.Fatalf("%d at a time: %v, want %v", limit, got, taken)
 		}
 	}
-	f.CreatedAfter, f.Limit = 0, 1
+	for _, whole := range []bool{false, true} { // bodies are for who asks for them
+		f.Whole = whole
+		got, err := w.s.Search(w.ctx, a.ID, f)
+		if err != nil || len(got.Messages) != 2 || (got.Messages[0].Body != "") != whole || (got.Messages[1].Body != "") != whole {
+			w.Fatalf("whole %t: %+v %v", whole, got, err)
+		}
+	}
+	f.CreatedAfter, f.Limit, f.Whole = 0, 1, false
 	if got, err := w.s.Search(w.ctx, a.ID, f); err != nil || len(got.Messages) != 1 || got.Messages[0].State.ID != taken[0] {
 		w.Fatalf("%+v %v", got, err)
 	}
