@@ -103,10 +103,13 @@ type messageList struct {
 }
 
 // Fields are the API's words about the search.
-func (l *messageList) Fields() []string {
+func (l *messageList) Fields() []string { return fieldsOf(l.Wrong) }
+
+// fieldsOf is what the API says of each parameter that is wrong.
+func fieldsOf(wrong *client.Error) []string {
 	var out []string
-	for _, why := range l.Wrong.Fields {
-		out = append(out, sentence(why))
+	for _, name := range sorted(wrong.Fields) {
+		out = append(out, sentence(wrong.Fields[name]))
 	}
 	return out
 }

@@ -41,6 +41,8 @@ type inbox struct {
 	App      *client.App // nil: there is none
 	Apps     []client.App
 	Channel  string
+	To       string // recipient; "" for all
+	Wrong    *client.Error
 	Captures []capture
 	Pager    pager
 	Live     bool // the first page is fetched again from time to time
@@ -50,6 +52,12 @@ type inbox struct {
 	Lacks     []string // of a live app; see lacks
 	Providers string   // the page of its chain
 }
+
+// Any says whether the inbox is narrowed.
+func (in *inbox) Any() bool { return in.Channel+in.To != "" }
+
+// Fields are the API's words about what it is narrowed by.
+func (in *inbox) Fields() []string { return fieldsOf(in.Wrong) }
 
 // capture is a captured message in the inbox.
 type capture struct {
@@ -79,7 +87,7 @@ func (v *visit) listCaptures() error {
 	if err != nil {
 		return err
 	}
-	in := &inbox{Apps: apps, Channel: v.asked("channel")}
+	in := &inbox{Apps: apps, Channel: v.asked("channel"), To: v.asked("to")}
 	if in.App, err = v.inboxApp(apps); err != nil {
 		return err
 	}
@@ -96,13 +104,15 @@ func (v *visit) listCaptures() error {
 	again.Set("app", in.App.Slug)
 	v.r.URL.RawQuery = again.Encode()
 	q := url.Values{"limit": {itoa(capturesShown)}}
-	if in.Channel != "" {
-		q.Set("channel", in.Channel)
-	}
-	if cursor := v.asked("cursor"); cursor != "" {
-		q.Set("cursor", cursor)
+	for name, value := range map[string]string{"channel": in.Channel, "to": in.To, "cursor": v.asked("cursor")} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
 	found, err := fetch[listing[client.Captured]](v, in.App.Slug, "/api/v1/sandbox/messages", q)
+	if errors.As(err, &in.Wrong) && in.Wrong.Status == http.StatusBadRequest {
+		return v.show("sandbox", page{Title: "Sandbox inbox", Data: in})
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,5 +108,38 @@ func TestTheInboxOfWhoSentLast(t *testing.T) {
 	api.answers["GET /api/admin/messages"] = `503 {"error":"Not now.","details":{"code":"unavailable"}}`
 	if body := ask(c, "GET", sandboxPath, nil).Body.String(); !strings.Contains(body, `value="demo"`) {
 		t.Errorf("%s", body)
+	}
+}
+
+// TestTheInboxOfARecipient: the recipient goes to the API and stays while the page is fetched again and paged through.
+func TestTheInboxOfARecipient(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	api.answers["GET /api/admin/apps/*"] = `200 {"id":"a","slug":"shop","name":"Shop","sandboxMode":true}`
+	c := open(t, api)
+	at := sandboxPath + "?app=shop&channel=EMAIL&to=+ama%2B1%40example.com+"
+	body := ask(c, "GET", at, nil).Body.String()
+	if call := "GET /api/v1/sandbox/messages?channel=EMAIL&limit=25&to=ama%2B1%40example.com shop"; !slices.Contains(api.calls, call) {
+		t.Errorf("the API was asked %q, not %q", api.calls, call)
+	}
+	for _, want := range []string{`name="to" type="search" value="ama&#43;1@example.com"`, `hx-get="/console/sandbox?app=shop&amp;channel=EMAIL&amp;to=`, `href="?app=shop&amp;channel=EMAIL&amp;cursor=abc&amp;to=`, `href="/console/sandbox?app=shop">Clear`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("not in the page: %s\n%s", want, body)
+		}
+	}
+	for answer, want := range map[string]string{
+		`200 {"data":[],"nextCursor":null}`:  "Nothing like this was captured",
+		`200 {"data":[],"nextCursor":"abc"}`: "There are older ones to look at",
+		`400 {"error":"The query is wrong.","details":{"code":"invalid_query","fields":{"to":"is no address"}}}`: "Is no address.",
+	} {
+		api.answers["GET /api/v1/sandbox/messages"] = answer
+		w := ask(c, "GET", at, nil)
+		body := w.Body.String()
+		if w.Code != 200 || !strings.Contains(body, want) || !strings.Contains(body, `value="ama&#43;1@example.com"`) || strings.Contains(body, "Nothing was captured yet") {
+			t.Errorf("%s: %d %s", answer, w.Code, body)
+		}
+	}
+	if body := ask(c, "GET", sandboxPath+"?app=shop", nil).Body.String(); strings.Contains(body, ">Clear") {
+		t.Errorf("there is nothing to clear: %s", body)
 	}
 }

@@ -94,6 +94,8 @@ const watched = () => [
   console("/live?live=off&only=problems", { name: "console/live, problems", rare: true }),
   console("/live?app=gym&channel=SMS", { name: "console/live finds nothing", rare: true }),
   console("/sandbox?app=workshop", { name: "console/sandbox" }),
+  console("/sandbox?app=workshop&to=nobody@workshop.example", { name: "console/sandbox finds nothing", rare: true }),
+  console("/sandbox?app=workshop&to=nobody", { name: "console/sandbox, no recipient", rare: true }),
   console("/sandbox?app=gym", { name: "console/sandbox is empty", rare: true }),
   console("/sandbox", { name: "console/captured mail", path: async (w) => captured(w, "EMAIL", "") }),
   console("/sandbox", { name: "console/captured mail, its source", rare: true, path: async (w) => captured(w, "EMAIL", "?view=source") }),
