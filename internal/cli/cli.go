@@ -95,7 +95,7 @@ func commandGroups(s Streams) []commandGroup {
 			messageCommand(s), sandboxCommand(s), templateCommand(s), suppressionCommand(s), personCommand(s), providerCommand(s), webhookCommand(s), eventCommand(s),
 			appCommand(s), keyCommand(s), userCommand(s), queueCommand(s), statsCommand(s), auditCommand(s), upkeepCommand(s), alertCommand(s), profileCommand(s),
 		}},
-		{"tools", "Rehearse, measure and prove:", []*cobra.Command{simulateCommand(s), proveCommand(s), benchCommand(s), versionCommand(s)}},
+		{"tools", "Rehearse, measure and prove:", []*cobra.Command{simulateCommand(s), proveCommand(s), benchCommand(s), manCommand(s), versionCommand(s)}},
 	}
 }
 

@@ -124,7 +124,7 @@ func reference() string {
 	for _, row := range exitCodes() {
 		fmt.Fprintf(&b, "| %d | %s |\n", row.Code, row.Meaning)
 	}
-	b.WriteString("\n## Completion\n\n`commserver completion bash|zsh|fish|powershell` prints a script; `commserver completion bash --help` says where it goes.\nIds and names are completed too, where the server answers.\n")
+	b.WriteString("\n## Completion\n\n`commserver completion bash|zsh|fish|powershell` prints a script; `commserver completion bash --help` says where it goes.\nIds and names are completed too, where the server answers.\n\n## Manual pages\n\n`commserver man /usr/local/share/man/man1`, as root, writes one for each command: `man commserver-message-send`.\n")
 	everywhere := &cobra.Command{}
 	bindClient(everywhere)
 	client, rows := everywhere.PersistentFlags(), ""
