@@ -130,8 +130,9 @@ func (e *Error) Error() string {
 // ErrAnswer is in the errors for answers of a success that cannot be read: what was asked may have been done.
 var ErrAnswer = errors.New("the answer cannot be read")
 
-// errNoID is the error for a call without the identifier that its path needs. It is not made: the path would be that of something else.
-var errNoID = errors.New("the identifier is missing")
+// ErrNoID is the error for a call without the identifier that its path needs: it is empty, blank, "." or "..". The call is not made: its path
+// would be that of something else.
+var ErrNoID = errors.New("the identifier is missing")
 
 // Code is the stable code of an error of the server, such as CodeRateLimited, "" for any other error.
 func Code(err error) string {
@@ -182,7 +183,7 @@ const maxAnswer = 32 << 20
 
 func (c *Client) once(ctx context.Context, call call, body []byte, out any) (int, error) {
 	if !whole(call.path) {
-		return 0, errNoID
+		return 0, ErrNoID
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(c.o.Timeout, call.timeout))
 	defer cancel()
@@ -275,7 +276,7 @@ const (
 
 // pause says whether an error may pass by itself, and how long to wait, patience at most if the server asks for it.
 func pause(err error, try int, patience time.Duration) (time.Duration, bool) {
-	if errors.Is(err, errNoID) {
+	if errors.Is(err, ErrNoID) {
 		return 0, false
 	}
 	if e, ok := errors.AsType[*Error](err); ok {

@@ -132,6 +132,9 @@ func (r *Raw) once(ctx context.Context, q Request, body []byte) (json.RawMessage
 }
 
 func (r *Raw) send(ctx context.Context, q Request, body []byte) (*http.Response, error) {
+	if !whole(q.Path) {
+		return nil, ErrNoID
+	}
 	var content io.Reader = bytes.NewReader(body)
 	if q.Upload != nil {
 		content = q.Upload

@@ -140,3 +140,44 @@ func TestVerifyingTheAuditLog(t *testing.T) {
 		t.Errorf("%+v %v, seen %v in %d calls", got, err, seen, len(bodies()))
 	}
 }
+
+// TestNoIdentifier: of what is no identifier no path is made, since it would lead to something else.
+func TestNoIdentifier(t *testing.T) {
+	called := 0
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called++ }))
+	defer s.Close()
+	o, ctx := Options{BaseURL: s.URL, App: "shop", Key: "k"}, context.Background()
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewRaw(o, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"", " ", "\n", ".", "..", " .. "} {
+		for name, call := range map[string]func() error{
+			"a call":   func() error { _, err := c.Template(ctx, id); return err },
+			"a stream": func() error { _, err := c.CaptureSource(ctx, id); return err },
+			"a path's end": func() error {
+				_, err := r.Do(ctx, Request{Method: "GET", Path: "/api/v1/messages/" + Escape(id)})
+				return err
+			},
+			"a path's inside": func() error {
+				_, err := r.Do(ctx, Request{Method: "GET", Path: "/api/admin/apps/" + Escape(id) + "/keys"})
+				return err
+			},
+			"what is repeated": func() error {
+				_, err := r.Do(ctx, Request{Method: "GET", Path: "/api/v1/x/" + Escape(id), Safe: true})
+				return err
+			},
+		} {
+			if err := call(); !errors.Is(err, ErrNoID) {
+				t.Errorf("%s of %q: %v", name, id, err)
+			}
+		}
+	}
+	if called > 0 {
+		t.Errorf("%d calls were made", called)
+	}
+}

@@ -54,7 +54,7 @@ func (c *Client) ExportSuppressions(ctx context.Context, format string) (io.Read
 // stream makes one request without a time limit of its own and answers the body.
 func (c *Client) stream(ctx context.Context, method, path, query, format string, body io.Reader) (io.ReadCloser, error) {
 	if !whole(path) {
-		return nil, errNoID
+		return nil, ErrNoID
 	}
 	target := c.base.JoinPath(path)
 	target.RawQuery = query

@@ -161,6 +161,9 @@ func (v *visit) admin() (*client.Admin, error) {
 
 // app calls the API for an app, by its id or slug, with the authority of who is signed in.
 func (v *visit) app(name string) (*client.Client, error) {
+	if client.Escape(name) == "" { // without a name the API would be asked for no app
+		return nil, client.ErrNoID
+	}
 	return client.New(v.c.inside.options(name))
 }
 

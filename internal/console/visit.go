@@ -165,6 +165,9 @@ func missing(what string) error {
 	return refusal{http.StatusNotFound, "There is no such " + what + ".", "It may have been removed, or the address may be incomplete."}
 }
 
+// nothingThere is for an identifier that is none, such as a blank one.
+var nothingThere = refusal{http.StatusNotFound, "There is nothing at this address.", "It may be incomplete. The overview leads everywhere."}
+
 // failed answers an error of a handler: the sign-in page to who is not signed in any more, else an error page.
 func (v *visit) failed(err error) {
 	var e *client.Error
@@ -181,6 +184,8 @@ func (v *visit) failed(err error) {
 	case errors.As(err, &out):
 	case e != nil:
 		out = refusal{e.Status, e.Message, whatToDo(e)}
+	case errors.Is(err, client.ErrNoID):
+		out = nothingThere
 	case errors.Is(err, context.DeadlineExceeded):
 		out = refusal{http.StatusGatewayTimeout, "The server did not answer in time.", "It may be busy. Try again in a moment."}
 	case errors.Is(err, context.Canceled):
