@@ -140,6 +140,7 @@ func headed(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("X-DNS-Prefetch-Control", "off") // not of the links of a mail either
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
 		next.ServeHTTP(w, r)
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/mime"
 	"github.com/commserver/commserver/internal/story"
 )
 
@@ -246,7 +247,9 @@ func (v *visit) frameMessage() error {
 // frame answers somebody's content for a frame. It is somebody else's: nothing of it may run, be sent or be fetched. scheme is
 // light or dark, as the reader's program would have it; "" is as the system has it.
 func (v *visit) frame(markup bool, body, scheme string) error {
-	if !markup {
+	if markup {
+		body = mime.Quiet(body)
+	} else {
 		body = "<pre>" + html.EscapeString(body) + "</pre>"
 	}
 	look := "light"
@@ -256,7 +259,6 @@ func (v *visit) frame(markup bool, body, scheme string) error {
 	h := v.w.Header()
 	h.Set("Content-Security-Policy", framePolicy)
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("X-DNS-Prefetch-Control", "off")
 	// What stands before the content is what mail programs do: it has a page of its own, in the colours of the system.
 	return v.write(http.StatusOK, []byte(`<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Content of the message</title>`+
 		`<style>:root{color-scheme:`+look+`}body{font-family:system-ui,sans-serif;margin:16px;overflow-wrap:anywhere}pre{white-space:pre-wrap}</style>`+body))

@@ -29,12 +29,17 @@ function program() {
   throw new Error("no chromium in the path; scripts/setup.sh installs it, or says how");
 }
 
-// launch starts Chromium. It can reach this machine and nothing else, whatever a page asks for.
-export function launch() {
+// started is how Chromium starts. It can reach this machine and nothing else, whatever a page asks for.
+function started() {
   const args = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1", "--disable-gpu"];
   if (process.getuid?.() === 0) args.push("--no-sandbox"); // Chromium refuses its own sandbox to root
-  return chromium.launch({ executablePath: program(), args });
+  return { executablePath: program(), args };
 }
+
+export const launch = () => chromium.launch(started());
+
+// launchWhole starts another one with a profile in a folder, which does all that a browser does by itself.
+export const launchWhole = (folder) => chromium.launchPersistentContext(folder, { ...started(), ignoreDefaultArgs: ["--disable-background-networking"] });
 
 // contextOf is a browser that knows nothing yet, in one of the settings; more are further options of it.
 export async function contextOf(browser, setting, storageState, more) {
@@ -56,7 +61,14 @@ export async function contextOf(browser, setting, storageState, more) {
 // signIn signs in to the console as its form asks and answers what the browser keeps of it.
 export async function signIn(browser, base, fields) {
   const context = await contextOf(browser, settings[2]); // as a desk has it
-  const page = await context.newPage();
+  await signInBy(await context.newPage(), base, fields);
+  const state = await context.storageState();
+  await context.close();
+  return state;
+}
+
+// signInBy does it on a page.
+export async function signInBy(page, base, fields) {
   await page.goto(base + "/console/sign-in");
   for (const [name, value] of Object.entries(fields)) {
     const field = page.locator(`[name="${name}"]`);
@@ -66,7 +78,4 @@ export async function signIn(browser, base, fields) {
   const last = Object.keys(fields).at(-1);
   await page.locator(`[name="${last}"]`).press("Enter");
   await page.waitForURL((url) => !url.pathname.startsWith("/console/sign-in"));
-  const state = await context.storageState();
-  await context.close();
-  return state;
 }

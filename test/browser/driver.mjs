@@ -4,6 +4,7 @@
 import { createInterface } from "node:readline";
 import { acts } from "./acts.mjs";
 import { launch } from "./browser.mjs";
+import { calls } from "./calls.mjs";
 import { corpus } from "./executes.mjs";
 import { firstRun } from "./firstrun.mjs";
 import { pages } from "./pages.mjs";
@@ -25,6 +26,7 @@ const orders = {
   roles: (browser, world) => roles(browser, world, out),
   rows: (browser, world) => walk(browser, world, world.rows, out),
   executes: (browser, world) => corpus(browser, world, out),
+  calls: (browser, world) => calls(world, out),
   firstRun: (browser, world) => firstRun(browser, world, out),
   read: (browser, world) => read(browser, world, out),
 };
