@@ -27,6 +27,7 @@ const (
 	bulkShown  = 8               // rows of the sample
 	bulkWhy    = 12              // different reasons of refusals that are told apart
 	bulkAsks   = 500             // from more than so many on a word has to be typed
+	bulkForm   = 32 << 10        // bytes of a form: steps are remembered
 	everyApp   = "all apps"      // the word, where the search names no app
 	stopKey    = "stop"          // the field of the button that stops
 	bulkLate   = "It changed after the list was shown."
@@ -197,8 +198,11 @@ func (v *visit) runBulk() error {
 	if err != nil {
 		return err
 	}
-	if b.Press == "" {
-		return errNoPress
+	if b.Press, err = pressOf(v.r.PostForm); err != nil {
+		return err
+	}
+	if len(v.r.PostForm.Encode()) > bulkForm {
+		return errLongForm
 	}
 	if word := b.Type(); word != "" && v.r.PostForm.Get("confirm") != word {
 		return v.askBulk(b, "What was typed is not "+word+". Nothing was changed.")

@@ -195,11 +195,12 @@ func (v *visit) sendTemplate() error {
 	}
 	f, in := sendForm(x), v.r.PostForm
 	f.take(in)
-	if in.Get(pressKey) == "" {
-		return errNoPress
+	press, err := pressOf(in)
+	if err != nil {
+		return err
 	}
-	f.Hidden = []hidden{{pressKey, in.Get(pressKey)}}
-	body := map[string]any{"idempotencyKey": in.Get(pressKey), "channel": x.T.Channel, "to": strings.TrimSpace(in.Get("to")), "templateKey": x.T.Key, "variables": valuesOf(in.Get("values")), "tags": []string{"console-test"}}
+	f.Hidden = []hidden{{pressKey, press}}
+	body := map[string]any{"idempotencyKey": press, "channel": x.T.Channel, "to": strings.TrimSpace(in.Get("to")), "templateKey": x.T.Key, "variables": valuesOf(in.Get("values")), "tags": []string{"console-test"}}
 	var made struct {
 		ID string `json:"id"`
 	}

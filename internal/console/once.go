@@ -3,8 +3,10 @@ package console
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 
@@ -19,6 +21,21 @@ func (f *form) renew() *form {
 	f.Hidden = slices.DeleteFunc(f.Hidden, func(h hidden) bool { return h.Name == pressKey })
 	f.Hidden = append(f.Hidden, hidden{pressKey, newPress()})
 	return f
+}
+
+// pressMost bounds what names a showing: ours are shorter.
+const pressMost = 100
+
+// pressOf is the press that a form was sent by.
+func pressOf(in url.Values) (string, error) {
+	switch press := in.Get(pressKey); {
+	case press == "":
+		return "", errNoPress
+	case len(press) > pressMost:
+		return "", errLongForm
+	default:
+		return press, nil
+	}
 }
 
 // newPress names one showing of a form.
@@ -39,9 +56,12 @@ type presses[T any] struct {
 	most int
 
 	mu    sync.Mutex
-	known map[string]*press[T]
-	order []string // oldest first
+	known map[pressID]*press[T]
+	order []pressID // oldest first
 }
+
+// pressID stands for a press: what it was sent with may be long.
+type pressID [sha256.Size]byte
 
 type press[T any] struct {
 	ended chan struct{} // closed when got and err stand
@@ -51,13 +71,14 @@ type press[T any] struct {
 
 // once does what a press asks for, or waits for what the same press came to before. What failed may be pressed again. do is not
 // ended with the visit: of two clicks the browser gives the first one up.
-func (p *presses[T]) once(ctx context.Context, key string, do func() (T, error)) (T, error) {
+func (p *presses[T]) once(ctx context.Context, name string, do func() (T, error)) (T, error) {
+	key := pressID(sha256.Sum256([]byte(name)))
 	p.mu.Lock()
 	one, again := p.known[key]
 	if !again {
 		one = &press[T]{ended: make(chan struct{})}
 		if p.known == nil {
-			p.known = map[string]*press[T]{}
+			p.known = map[pressID]*press[T]{}
 		}
 		if len(p.order) >= p.most {
 			delete(p.known, p.order[0])
@@ -80,7 +101,7 @@ func (p *presses[T]) once(ctx context.Context, key string, do func() (T, error))
 		if one.err != nil {
 			p.mu.Lock()
 			delete(p.known, key)
-			p.order = slices.DeleteFunc(p.order, func(other string) bool { return other == key })
+			p.order = slices.DeleteFunc(p.order, func(other pressID) bool { return other == key })
 			p.mu.Unlock()
 		}
 		close(one.ended)
@@ -98,3 +119,6 @@ func (v *visit) lasting() *visit {
 
 // errNoPress is the refusal of a form that names no showing.
 var errNoPress = refusal{http.StatusBadRequest, "This form does not say when it was shown.", "Go back, load the page again and send it once more. Nothing was sent."}
+
+// errLongForm is the refusal of a form that has more in it than a page of ours puts there, where that would be remembered.
+var errLongForm = refusal{http.StatusBadRequest, "This form was not sent by a page of this console.", "What it holds is longer than any page makes it. Load the page again. Nothing was sent."}

@@ -172,3 +172,33 @@ func TestAPressOutlastsItsBrowser(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPressesAreShort: the name of a showing is ours, and short; a long one is refused before anything is asked for, and nothing of it is kept.
+func TestPressesAreShort(t *testing.T) {
+	t.Parallel()
+	api := chainAPI()
+	api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop","sandboxMode":true}`
+	api.answers["GET /api/v1/templates/"+oneID] = `200 {"id":"` + oneID + `","key":"code","channel":"SMS","name":"Code","body":"Hi","version":3}`
+	api.answers["POST /api/v1/messages"] = `202 {"id":"c00000000000000000000007a","status":"QUEUED"}`
+	api.answers["POST "+ofAll+"/"+oneID+"/test"] = `200 {"ok":true,"class":"accepted","tookMs":9}`
+	api.answers["GET /api/admin/messages"] = `200 {"data":[]}`
+	c := open(t, api)
+	for at, form := range map[string]url.Values{
+		templatesPath + "/shop/" + oneID + "/send": {"to": {"233241234567"}},
+		providersPath + "/" + oneID + "/test":      {"to": {"ama@example.com"}},
+		messagesPath + "/bulk":                     {"action": {"cancel"}, "status": {"QUEUED"}, "app": {"shop"}},
+	} {
+		for length, good := range map[int]bool{len(newPress()): true, 100: true, 101: false, 1 << 20: false} {
+			form.Set(pressKey, strings.Repeat("p", length))
+			posted, kept := len(api.asked("POST")), len(c.tests.known)+len(c.bulks.known)
+			status, _, body := post(t, c, at, form)
+			if !good && (status != http.StatusBadRequest || !strings.Contains(body, "was not sent by a page of this console") || len(api.asked("POST")) != posted || len(c.tests.known)+len(c.bulks.known) != kept) || good && status >= http.StatusBadRequest {
+				t.Errorf("%s with %d bytes: %d", at, length, status)
+			}
+		}
+	}
+	form := url.Values{pressKey: {"p"}, "action": {"cancel"}, "status": {"QUEUED"}, "app": {"shop"}, "tag": {strings.Repeat("t", 40<<10)}}
+	if status, _, _ := post(t, c, messagesPath+"/bulk", form); status != http.StatusBadRequest {
+		t.Errorf("a step that is remembered with 40 KiB: %d", status)
+	}
+}

@@ -209,10 +209,11 @@ func (v *visit) testProvider() error {
 	in := v.r.PostForm
 	p, to := &oneProvider{TestForm: testForm(x.P.Channel)}, strings.TrimSpace(in.Get("to"))
 	p.TestForm.take(in)
-	if in.Get(pressKey) == "" {
-		return errNoPress
+	press, err := pressOf(in)
+	if err != nil {
+		return err
 	}
-	got, err := v.c.tests.once(v.ctx(), strings.Join([]string{v.user.ID, x.P.ID, in.Get(pressKey), to}, "\x00"), func() (*tried, error) {
+	got, err := v.c.tests.once(v.ctx(), strings.Join([]string{v.user.ID, x.P.ID, press, to}, "\x00"), func() (*tried, error) {
 		got := &tried{}
 		return got, send(v.lasting(), x.slug(), http.MethodPost, x.api()+"/"+client.Escape(x.P.ID)+"/test", map[string]string{"to": to}, got)
 	})
