@@ -190,16 +190,31 @@ func (a *Admin) ResumeQueue(ctx context.Context, app string) (*QueueChanged, err
 	return a.queueAction(ctx, map[string]string{"action": "RESUME", "app": app}, true)
 }
 
+// QueueOrder says what of an app's queue is to be cancelled.
+type QueueOrder struct {
+	App, Slug     string    // the app, by id or slug, and its slug, which says that it is meant
+	Channel, Lane string    // of these alone; "": of all
+	CreatedBefore time.Time // what was accepted before; zero: before the call
+}
+
 // CancelQueue cancels what is queued of an app, or of its channel and lane where they are
-// not "", and was accepted before the call. slug, the app's slug, says that it is meant.
+// not "", and was accepted before the call. slug, the app's slug, says that it is meant. See CancelQueued.
+func (a *Admin) CancelQueue(ctx context.Context, app, slug, channel, lane string, progress func(QueueChanged)) (*QueueChanged, error) {
+	return a.CancelQueued(ctx, QueueOrder{App: app, Slug: slug, Channel: channel, Lane: lane}, progress)
+}
+
+// CancelQueued cancels what is queued of an app as the order says.
 // It calls until nothing is left to do and tells progress, which may be nil, of each call; what it answers is of all of them,
 // beside an error too. The first call, which is the order, is not repeated by itself: the next one would be a new order.
-func (a *Admin) CancelQueue(ctx context.Context, app, slug, channel, lane string, progress func(QueueChanged)) (*QueueChanged, error) {
-	body := map[string]string{"action": "CANCEL", "app": app, "confirm": slug}
-	for name, value := range map[string]string{"channel": channel, "lane": lane} {
+func (a *Admin) CancelQueued(ctx context.Context, o QueueOrder, progress func(QueueChanged)) (*QueueChanged, error) {
+	body := map[string]string{"action": "CANCEL", "app": o.App, "confirm": o.Slug}
+	for name, value := range map[string]string{"channel": o.Channel, "lane": o.Lane} {
 		if value != "" {
 			body[name] = value
 		}
+	}
+	if !o.CreatedBefore.IsZero() {
+		body["createdBefore"] = o.CreatedBefore.UTC().Format(time.RFC3339Nano)
 	}
 	all := &QueueChanged{}
 	for {

@@ -79,6 +79,7 @@ type Scope struct {
 	App     *comm.App
 	Channel comm.Channel
 	Lane    *comm.Lane
+	Before  comm.Micros // of what Cancel is about: accepted before; 0 is when it is ordered
 }
 
 func (s *Scope) holds(u comm.Unit) bool {

@@ -198,6 +198,33 @@ func TestClearingGoesOnAfterAnInterruption(t *testing.T) {
 	}
 }
 
+// TestClearingWhatWasShown: of what was accepted since an instant nothing is cancelled, and one to come is that of the order.
+func TestClearingWhatWasShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app(3)
+	w.fill(a, comm.Bulk, 100)
+	var shown comm.Micros
+	for from := shown; shown <= from+1; { // the next ones are created later
+		var err error
+		if shown, err = w.s.Now(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if from == 0 {
+			from = shown
+		}
+	}
+	w.fill(a, comm.Bulk, 30)
+	ctx := store.WithActor(t.Context(), comm.Actor{Kind: comm.ActorAdmin})
+	if done, err := w.b.Cancel(ctx, Scope{App: a, Before: shown}, nil); err != nil || done.Cancelled != 100 || done.Next != nil || w.left(Scope{App: a}) != 30 {
+		t.Fatalf("%+v %v, %d are left", done, err, w.left(Scope{App: a}))
+	}
+	w.b.pause = func(context.Context, time.Duration) { w.fill(a, comm.Bulk, 1) } // while it is being done
+	if done, err := w.b.Cancel(ctx, Scope{App: a, Before: shown.Add(time.Hour)}, nil); err != nil || done.Cancelled != 30 || w.left(Scope{App: a}) == 0 {
+		t.Fatalf("%+v %v, %d are left", done, err, w.left(Scope{App: a}))
+	}
+}
+
 // asking counts the questions about units.
 type asking struct {
 	Store

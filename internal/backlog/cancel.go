@@ -36,10 +36,10 @@ type Cleared struct {
 	Stopped   error // why it ended early, at Next
 }
 
-// Cancel cancels what is QUEUED of the scope, which names an app, and was accepted before the first call,
+// Cancel cancels what is QUEUED of the scope, which names an app, and was accepted before the first call, or before Scope.Before,
 // for about a second, and answers where the next call goes on. An attempt under way is
 // left alone: its message is not cancelled, and if it is queued again behind the place
-// reached it is. What an app asked for again since the first call (RETRY) is left alone too. The first call, with
+// reached it is. What an app asked for again since then (RETRY) is left alone too. The first call, with
 // from nil, is the order: it is noted in the audit log before anything is cancelled.
 //
 // Once the order is given, or something was cancelled, an error does not hide it: it is answered as Stopped, and
@@ -55,6 +55,9 @@ func (s *Service) Cancel(ctx context.Context, scope Scope, from *Step) (*Cleared
 			return nil, err
 		}
 		from = &Step{Until: now}
+		if scope.Before != 0 {
+			from.Until = min(now, scope.Before-1)
+		}
 	}
 	out, at := &Cleared{}, *from
 	err := s.clear(ctx, &scope, &at, out)

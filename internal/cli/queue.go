@@ -70,10 +70,18 @@ func moveQueueCommand(s Streams, name, short, long string) *cobra.Command {
 
 func cancelQueueCommand(s Streams) *cobra.Command {
 	cmd := bindYes(&cobra.Command{Use: "cancel APP", Short: "Cancel what waits of an app", Args: cobra.ExactArgs(1), ValidArgsFunction: completeApps(s),
-		Long:    "Cancels the messages of the app that are queued, or those of a channel or a lane. What is being sent is left alone, and so is what is accepted\nafter the command began. Interrupted and begun anew, it is about what waits then. Cancelled messages can be queued again with 'commserver message retry'.",
+		Long:    "Cancels the messages of the app that are queued, or those of a channel or a lane. What is being sent is left alone, and so is what is accepted\nafter it was confirmed, or since --before. Interrupted and begun anew, it is about what waits then. Cancelled messages can be queued again with 'commserver message retry'.",
 		Example: "  commserver queue cancel flowbase\n  commserver queue cancel flowbase --channel SMS --lane BULK --yes"})
 	bindScope(cmd)
+	cmd.Flags().String("before", "", "what was accepted before this time alone; default: when it is confirmed")
 	cmd.RunE = calling(s, func(ctx context.Context, r *remote, args []string) error {
+		order := client.QueueOrder{Channel: flagText(cmd, "channel"), Lane: flagText(cmd, "lane")}
+		if text := flagText(cmd, "before"); text != "" {
+			var err error
+			if order.CreatedBefore, err = readTime(text, r.s.now(), -1); err != nil {
+				return usagef("--before: %w", err)
+			}
+		}
 		raw, err := r.get(ctx, adminAppsPath+"/"+client.Escape(args[0]), true)
 		if err != nil {
 			return err
@@ -83,7 +91,7 @@ func cancelQueueCommand(s Streams) *cobra.Command {
 			return err
 		}
 		what := []string{"Cancel everything that waits of the app " + clean(doc.str("slug"))}
-		for _, name := range []string{"channel", "lane"} {
+		for _, name := range []string{"channel", "lane", "before"} {
 			if value := flagText(cmd, name); value != "" {
 				what = append(what, name+" "+value)
 			}
@@ -91,7 +99,8 @@ func cancelQueueCommand(s Streams) *cobra.Command {
 		if err := r.confirm(strings.Join(what, ", ")); err != nil {
 			return err
 		}
-		return r.clearQueue(ctx, doc.str("id"), doc.str("slug"), flagText(cmd, "channel"), flagText(cmd, "lane"))
+		order.App, order.Slug = doc.str("id"), doc.str("slug")
+		return r.clearQueue(ctx, order)
 	})
 	return cmd
 }
@@ -105,7 +114,7 @@ func bindScope(cmd *cobra.Command) {
 }
 
 // clearQueue cancels until nothing is left, and prints the sum: beside an error too, once anything was answered.
-func (r *remote) clearQueue(ctx context.Context, app, slug, channel, lane string) error {
+func (r *remote) clearQueue(ctx context.Context, order client.QueueOrder) error {
 	answered := false
 	seen := func(client.QueueChanged) { answered = true }
 	if r.term.Err && !r.out.quiet {
@@ -116,7 +125,7 @@ func (r *remote) clearQueue(ctx context.Context, app, slug, channel, lane string
 			_ = bar.Set(so.Cancelled + so.MayHaveBeenSent) // only drawing
 		}
 	}
-	all, failed := r.raw.Admin().CancelQueue(ctx, app, slug, channel, lane, seen)
+	all, failed := r.raw.Admin().CancelQueued(ctx, order, seen)
 	if failed != nil {
 		failed = r.explained(ctx, failed)
 	}

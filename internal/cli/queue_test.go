@@ -81,3 +81,15 @@ func TestTheOrderToClearIsNotRepeated(t *testing.T) {
 		}
 	}
 }
+
+// TestClearingWhatWaitedThen: a time goes along as it was given, and one that is none is refused before anything is asked for.
+func TestClearingWhatWaitedThen(t *testing.T) {
+	r := startRecorder(t, map[string]string{"GET /api/admin/apps/flow": `200 {"id":"c1","slug":"flow"}`, "POST /api/admin/queue": `200 {"app":{"slug":"flow"},"queueState":"RUNNING","cancelled":2,"nextCursor":null}`})
+	env := []string{"COMMS_URL=" + r.URL, "COMMS_ADMIN_KEY=the-admin-key"}
+	if got := run(t, env, nil, "queue", "cancel", "flow", "--yes", "--before", "soonish"); got.code != exitUsage || !strings.Contains(got.err, "--before") || len(r.asked) != 0 {
+		t.Errorf("%+v %v", got, r.asked)
+	}
+	if got := run(t, env, nil, "queue", "cancel", "flow", "--yes", "--before", "2026-07-03T10:00:00Z"); got.code != exitOK || r.last(t).body != `{"action":"CANCEL","app":"c1","confirm":"flow","createdBefore":"2026-07-03T10:00:00Z"}` {
+		t.Errorf("%+v %+v", got, r.last(t))
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // post sends a form of a page, with the session's token.
@@ -36,12 +37,22 @@ func TestClearingAQueue(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(body, "Nothing was cancelled") || len(api.asked("POST /api/admin/queue")) != 0 {
 		t.Errorf("a slip of the keyboard: %d %v", status, api.calls)
 	}
-	status, to, _ := post(t, c, queuePath+"/shop/clear", url.Values{"confirm": {"shop"}, "channel": {"SMS"}, "lane": {"BULK"}})
-	if status != http.StatusSeeOther || to != queuePath+"?app=shop" || !slices.Equal(api.asked("POST /api/admin/queue"), []string{`{"action":"CANCEL","app":"a","channel":"SMS","confirm":"shop","lane":"BULK"}`}) {
+	form := shownOn(t, c, queuePath+"/shop/clear?channel=SMS&lane=BULK", url.Values{"confirm": {"shop"}})
+	c.cfg.Now = func() time.Time { return now().Add(time.Hour) } // read for long
+	status, to, _ := post(t, c, queuePath+"/shop/clear", form)
+	if status != http.StatusSeeOther || to != queuePath+"?app=shop" || !slices.Equal(api.asked("POST /api/admin/queue"), []string{`{"action":"CANCEL","app":"a","channel":"SMS","confirm":"shop","createdBefore":"2026-07-03T10:00:00Z","lane":"BULK"}`}) {
 		t.Errorf("%d to %s: %q", status, to, api.asked("POST /api/admin/queue"))
 	}
 	api.answers["POST /api/admin/queue"] = `200 {"cancelled":1000,"nextCursor":"more"}`
-	status, _, body = post(t, c, queuePath+"/shop/clear", url.Values{"confirm": {"shop"}})
+	for _, until := range []string{"", "yesterday"} {
+		if status, _, body := post(t, c, queuePath+"/shop/clear", url.Values{"confirm": {"shop"}, "until": {until}}); status != http.StatusOK || !strings.Contains(body, "Nothing was cancelled") || !strings.Contains(body, "2026-07-03T11:00:00Z") || len(api.asked("POST /api/admin/queue")) != 1 {
+			t.Errorf("a form that was shown %q: %d", until, status)
+		}
+	}
+	status, _, body = post(t, c, queuePath+"/shop/clear", url.Values{"confirm": {"shop"}, "until": {"2026-07-03T10:00:00Z"}})
+	if !strings.Contains(body, `name="until" value="2026-07-03T10:00:00Z"`) {
+		t.Error("who goes on cancels what came meanwhile")
+	}
 	if n := len(api.asked("POST /api/admin/queue")); status != http.StatusOK || n != 1+clearSteps || !strings.Contains(body, `value="more"`) || !strings.Contains(body, "20\u202f000 messages are cancelled so far") {
 		t.Errorf("a long queue: %d after %d calls: %s", status, n, body)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
@@ -112,7 +113,9 @@ func (v *visit) confirmClear() error {
 	return v.askClear(app, v.asked("channel"), v.asked("lane"), "")
 }
 
+// askClear shows what waits before anything is done. Only that is meant, and not what comes while somebody reads.
 func (v *visit) askClear(app *client.App, channel, lane, wrong string) error {
+	until := v.now().UTC().Format(time.RFC3339Nano)
 	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", narrowed(app, channel, lane))
 	if err != nil {
 		return err
@@ -128,7 +131,7 @@ func (v *visit) askClear(app *client.App, channel, lane, wrong string) error {
 	back := queuePath + "?app=" + url.QueryEscape(app.Slug)
 	return v.confirm(confirmation{Title: "Cancel what waits?", Lead: fmt.Sprintf("All %s of %s that wait are cancelled. They are not sent.", unitWords(channel, lane), app.Name),
 		Points: []string{count, "Calls of providers that have begun are not stopped.", "What is accepted from now on is not touched. To keep more from coming, pause or drain the queue first.", "Each can be queued again later, one by one or by a search."},
-		Action: clearPath(app.Slug), Fields: []hidden{{"channel", channel}, {"lane", lane}}, Type: app.Slug, Button: "Cancel what waits", Back: back, Trail: []crumb{{"Queue", back}}, Error: wrong})
+		Action: clearPath(app.Slug), Fields: []hidden{{"channel", channel}, {"lane", lane}, {"until", until}}, Type: app.Slug, Button: "Cancel what waits", Back: back, Trail: []crumb{{"Queue", back}}, Error: wrong})
 }
 
 // narrowed is the query for what of an app is meant.
@@ -155,7 +158,11 @@ func (v *visit) clearQueue() error {
 	if in.Get("confirm") != app.Slug {
 		return v.askClear(app, channel, lane, "What was typed is not "+app.Slug+". Nothing was cancelled.")
 	}
-	body := map[string]string{"action": "CANCEL", "app": app.ID, "confirm": app.Slug}
+	until := in.Get("until")
+	if _, err := time.Parse(time.RFC3339, until); err != nil {
+		return v.askClear(app, channel, lane, "This form does not say when it was shown. Nothing was cancelled.")
+	}
+	body := map[string]string{"action": "CANCEL", "app": app.ID, "confirm": app.Slug, "createdBefore": until}
 	for name, value := range map[string]string{"channel": channel, "lane": lane, "cursor": cursor} {
 		if value != "" {
 			body[name] = value
@@ -174,5 +181,5 @@ func (v *visit) clearQueue() error {
 		body["cursor"] = one.NextCursor
 	}
 	return v.confirm(confirmation{Title: "There is more to cancel", Lead: plural(done, "message is", "messages are") + " cancelled so far.", Points: []string{"The rest still waits, and goes out as its turn comes."},
-		Action: clearPath(app.Slug), Fields: []hidden{{"channel", channel}, {"lane", lane}, {"cursor", body["cursor"]}, {"done", itoa(done)}, {"confirm", app.Slug}}, Button: "Go on", Back: back, Trail: []crumb{{"Queue", back}}})
+		Action: clearPath(app.Slug), Fields: []hidden{{"channel", channel}, {"lane", lane}, {"until", until}, {"cursor", body["cursor"]}, {"done", itoa(done)}, {"confirm", app.Slug}}, Button: "Go on", Back: back, Trail: []crumb{{"Queue", back}}})
 }

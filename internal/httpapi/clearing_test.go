@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/backlog"
@@ -74,6 +75,46 @@ func TestClearingThatFailsGoesOnAsOrdered(t *testing.T) {
 	faulty.fails = func(int) bool { return true }
 	if got, err = admin.CancelQueue(t.Context(), "one", "one", "", "", nil); err == nil || got.Cancelled != 0 || got.NextCursor == "" {
 		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestClearingWhatWasShown: what is accepted after the instant that is sent along stays, also when it takes several calls.
+func TestClearingWhatWasShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	queue := func(n int) {
+		t.Helper()
+		body := `{"messages":[` + strings.TrimSuffix(strings.Repeat(sms("")+",", n), ",") + `]}`
+		if got := w.do(one, "POST", "/api/v1/messages/batch", body, nil); got.status > 299 {
+			t.Fatalf("%d %s", got.status, got.raw)
+		}
+	}
+	queue(150)
+	time.Sleep(2 * time.Millisecond)
+	shown := time.Now()
+	time.Sleep(2 * time.Millisecond)
+	queue(9)
+	w.api.cfg.Backlog = backlog.New(&clearing{Store: w.store, fails: func(call int) bool { return call == 2 }})
+	server := httptest.NewServer(w.handler)
+	t.Cleanup(server.Close)
+	admin, err := client.NewAdmin(client.Options{BaseURL: server.URL, AdminKey: adminKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
+	calls := 0
+	got, err := admin.CancelQueued(t.Context(), client.QueueOrder{App: "one", Slug: "one", CreatedBefore: shown}, func(so client.QueueChanged) {
+		if calls++; calls > 1 {
+			return
+		}
+		other := w.root("POST", "/api/admin/queue", fmt.Sprintf(`{"action":"CANCEL","app":"one","confirm":"one","cursor":%q}`, so.NextCursor))
+		if other.code() != "invalid_cursor" {
+			t.Errorf("a cursor of another order: %d %s", other.status, other.raw)
+		}
+	})
+	if err != nil || got.Cancelled != 150 || got.Remaining != 9 || calls != 2 {
+		t.Errorf("%+v %v after %d calls", got, err, calls)
 	}
 }
 

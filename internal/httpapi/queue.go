@@ -12,6 +12,7 @@ import (
 	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/httpserver"
+	"github.com/commserver/commserver/internal/intake"
 	"github.com/commserver/commserver/internal/registry"
 	"github.com/commserver/commserver/internal/strictjson"
 )
@@ -176,6 +177,7 @@ type queueChange struct {
 	Confirm strictjson.Opt[string] `json:"confirm"`
 	Channel strictjson.Opt[string] `json:"channel"`
 	Lane    strictjson.Opt[string] `json:"lane"`
+	Before  strictjson.Opt[string] `json:"createdBefore"`
 	Cursor  strictjson.Opt[string] `json:"cursor"`
 }
 
@@ -204,7 +206,7 @@ func (a *API) changeQueue(w http.ResponseWriter, r *http.Request, _ *auth.Caller
 	if !body.App.Given {
 		return comm.E("invalid_field").Field("app", "is needed: the app's id or slug")
 	}
-	for name, member := range map[string]strictjson.Opt[string]{"confirm": body.Confirm, "channel": body.Channel, "lane": body.Lane, "cursor": body.Cursor} {
+	for name, member := range map[string]strictjson.Opt[string]{"confirm": body.Confirm, "channel": body.Channel, "lane": body.Lane, "createdBefore": body.Before, "cursor": body.Cursor} {
 		if member.Given && !cancel {
 			return comm.E("field_not_allowed").Field(name, "goes with CANCEL only: the other actions are about the whole app")
 		}
@@ -250,13 +252,19 @@ func (a *API) clearQueue(r *http.Request, body *queueChange, scope *backlog.Scop
 		return comm.E("invalid_field", "Cancelling what waits cannot be undone at once: send confirm with the app's slug.").Field("confirm", "must be the app's slug")
 	}
 	q := query{}
-	for name, member := range map[string]strictjson.Opt[string]{"channel": body.Channel, "lane": body.Lane} {
+	for name, member := range map[string]strictjson.Opt[string]{"channel": body.Channel, "lane": body.Lane, "createdBefore": body.Before} {
 		if member.Given {
 			q[name] = member.Value
 		}
 	}
 	if scope.Channel, scope.Lane, err = q.scope("invalid_field"); err != nil {
 		return err
+	}
+	if body.Before.Given {
+		var why string
+		if scope.Before, _, why = intake.ParseTime(body.Before.Value); why != "" {
+			return comm.E("invalid_field").Field("createdBefore", why)
+		}
 	}
 	var from *backlog.Step
 	if body.Cursor.Given {

@@ -223,7 +223,8 @@ func TestTheQueueIsShownAndMoved(t *testing.T) {
 	for body, field := range map[string]string{
 		`{}`: "action", `{"action":"STOP","app":"one"}`: "action", `{"action":"PAUSE"}`: "app", `{"action":"PAUSE","app":"one","confirm":"one"}`: "confirm", `{"action":"DRAIN","app":"one","lane":"BULK"}`: "lane",
 		`{"action":"CANCEL","app":"one"}`: "confirm", `{"action":"CANCEL","app":"one","confirm":"spread"}`: "confirm", `{"action":"CANCEL","app":"one","confirm":"one","lane":"bulk"}`: "lane",
-		`{"action":"CANCEL","app":"one","confirm":"one","channel":"FAX"}`: "channel",
+		`{"action":"CANCEL","app":"one","confirm":"one","channel":"FAX"}`: "channel", `{"action":"CANCEL","app":"one","confirm":"one","createdBefore":"yesterday"}`: "createdBefore",
+		`{"action":"PAUSE","app":"one","createdBefore":"2026-07-03T10:00:00Z"}`: "createdBefore",
 	} {
 		got := w.root("POST", "/api/admin/queue", body)
 		fields, _ := got.body["details"].(map[string]any)["fields"].(map[string]any)
