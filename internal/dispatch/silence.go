@@ -27,6 +27,10 @@ const (
 	// briskDial is how long a connection may take to come about when another provider could
 	// carry the message, and its encryption as long again: time for a lost packet to be sent again.
 	briskDial = 1500 * time.Millisecond
+	// A configuration that is told not to work is tried in another's place only after deadRow failures of that one in a row, or
+	// when it has counted as silent for deadLong.
+	deadRow  = 4
+	deadLong = 5 * time.Second
 )
 
 // lonely is how long nothing has gone well with a provider of which one unknown outcome says enough.
@@ -50,7 +54,7 @@ func (s *scheduler) connect(j *job, now time.Time) {
 		return
 	}
 	j.ticket = a.breaker.Began(now, j.ticket)
-	if j.brisk = s.another(a, j.class, j.tried, now); a.hurry == nil {
+	if j.brisk = s.another(a, j.class, j.tried, true, now); a.hurry == nil {
 		a.hurry, a.rush = context.WithCancel(context.Background())
 	}
 	j.hurry = a.hurry
@@ -73,7 +77,7 @@ func (s *scheduler) listen(a *account) {
 	case !ok: // the next call sets the alarm
 	case now.Before(at):
 		s.watch(a)
-	case !s.another(a, a.busiest(), nil, now):
+	case !s.another(a, a.busiest(), nil, a.failures >= deadRow || now.Sub(at) >= deadLong, now):
 		s.alarms.set(&a.silence, s.clock.ticks(now.Add(silentAgain)))
 	default:
 		a.breaker.Stall(now)
@@ -94,8 +98,10 @@ func (a *account) busiest() int {
 	return classRest
 }
 
-// another says whether another configuration of the same chain than those tried could take a message of the class now.
-func (s *scheduler) another(a *account, class int, tried []comm.ID, now time.Time) bool {
+// another says whether another configuration of the same chain than those tried could take a message of the class now. One
+// that is told not to work (trouble) counts only where even such a one will do. Its breaker says too little of it: it is closed
+// where little is sent, or open to probes that nobody makes.
+func (s *scheduler) another(a *account, class int, tried []comm.ID, even bool, now time.Time) bool {
 	e := s.dir.entries[a.config.App]
 	if e == nil || len(e.accounts) < 2 || e.accounts[a.config.ID] == nil {
 		return false
@@ -103,6 +109,9 @@ func (s *scheduler) another(a *account, class int, tried []comm.ID, now time.Tim
 	db := s.clock.dbAt(now)
 	for id, x := range e.accounts {
 		if id == a.config.ID || !x.config.Active || x.config.Channel != a.config.Channel || x.broken != "" || slices.Contains(tried, id) {
+			continue
+		}
+		if reason, _ := x.trouble(now); reason != "" && !even {
 			continue
 		}
 		if c := x.condition(now, db, class, s.percent()); c.Reason == "" || c.Brief {
@@ -114,7 +123,7 @@ func (s *scheduler) another(a *account, class int, tried []comm.ID, now time.Tim
 
 // putOff leaves an account alone for a moment that puts one recipient after the other off, if another could carry the messages.
 func (s *scheduler) putOff(j *job, now time.Time) {
-	if a := j.account; a.puts >= putsOff && s.another(a, j.class, nil, now) {
+	if a := j.account; a.puts >= putsOff && s.another(a, j.class, nil, true, now) {
 		a.puts = 0
 		a.pause(now, 0)
 	}
@@ -130,7 +139,7 @@ func (s *scheduler) passOver(j *job, fresh bool, now time.Time) {
 	switch {
 	case !j.result.class().Rule().Unknown, !fresh && !closed, now.Sub(a.worked) < lonely, a.config.Limits.Pinned:
 	case s.keys[a.name] > 0 && a.failures < 2: // the message is owed a repeat there, which is free
-	case s.another(a, j.class, nil, now):
+	case s.another(a, j.class, nil, a.failures >= deadRow, now):
 		a.passed = a.passed || closed
 		a.breaker.Trip(now)
 	}

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -382,6 +383,82 @@ func TestLonelyMessagesPassAProviderBy(t *testing.T) {
 			t.Errorf("it is told of: %v", all)
 		}
 	})
+}
+
+// TestNobodyIsLeftForOneThatIsWorse: a provider is not passed over, for one lost answer or for three that are late, in favour of another
+// that is told not to work, although its breaker lets calls through; and it is, if it fails or is silent for longer.
+func TestNobodyIsLeftForOneThatIsWorse(t *testing.T) {
+	unclear := func(context.Context, *provider.Message) error {
+		return &provider.Error{Class: provider.Ambiguous, Code: "503", Text: "not available"}
+	}
+	// failing makes both fail for n messages, and the first one work again. It says how often the second one was called.
+	failing := func(t *testing.T, s *stage, srv *simServer, a *comm.App, class provider.Class, n int) int {
+		t.Helper()
+		s.acts("ONE", refuse(provider.Transient))
+		s.acts("TWO", refuse(class))
+		ids := s.stream(srv, a, 100*time.Millisecond, time.Duration(n)*100*time.Millisecond)
+		s.acts("ONE", nil)
+		time.Sleep(10 * time.Minute)
+		if got := s.unsent(ids); got != 0 || s.called("TWO") == 0 {
+			t.Fatalf("%d of %d are open, and the second one had %d calls", got, n, s.called("TWO"))
+		}
+		return s.called("TWO")
+	}
+	for _, class := range []provider.Class{provider.Transient, provider.Account} { // its breaker is closed, or open to a probe
+		play(t, "one lost answer, before "+class.String(), func(t *testing.T, s *stage) {
+			a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2))
+			srv := s.boot(0)
+			time.Sleep(time.Second)
+			met := failing(t, s, srv, a, class, 3)
+			s.acts("ONE", unclear)
+			s.send(srv, a, nil)
+			time.Sleep(time.Second)
+			s.acts("ONE", nil)
+			if all, open := s.delays(s.stream(srv, a, 100*time.Millisecond, 5*time.Second)); open != 0 || all[len(all)-1] > time.Second || s.called("TWO") != met {
+				t.Errorf("%d are open, and the dead one was called %d times", open, s.called("TWO")-met)
+			}
+		})
+		play(t, "three late answers, before "+class.String(), func(t *testing.T, s *stage) {
+			a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2))
+			srv := s.boot(0)
+			time.Sleep(time.Second)
+			met := failing(t, s, srv, a, class, 3)
+			s.acts("ONE", takes(4*time.Second))
+			s.stream(srv, a, 100*time.Millisecond, 300*time.Millisecond)
+			time.Sleep(2 * time.Second)
+			s.acts("ONE", nil)
+			s.stream(srv, a, 100*time.Millisecond, time.Second)
+			if n := s.called("TWO"); n != met {
+				t.Errorf("the dead one was called %d times", n-met)
+			}
+		})
+		play(t, "a silence that lasts, before "+class.String(), func(t *testing.T, s *stage) {
+			a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2))
+			srv := s.boot(0)
+			time.Sleep(time.Second)
+			failing(t, s, srv, a, class, 3)
+			s.acts("ONE", takes(time.Minute))
+			s.acts("TWO", nil)
+			all, open := s.delays(s.stream(srv, a, 100*time.Millisecond, 20*time.Second))
+			if open > 80 || all[len(all)-1] > time.Second {
+				t.Errorf("%d of 200 are open, the others took %v", open, all)
+			}
+		})
+	}
+	for _, n := range []int{1, 3} {
+		play(t, fmt.Sprintf("it fails for good, before one that failed %d times", n), func(t *testing.T, s *stage) {
+			a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2))
+			srv := s.boot(0)
+			time.Sleep(time.Second)
+			failing(t, s, srv, a, provider.Transient, n)
+			s.acts("ONE", unclear)
+			s.acts("TWO", nil)
+			ids := s.stream(srv, a, time.Minute, 5*time.Minute)
+			if all, open := s.delays(ids); open != 0 || all[3] > 10*time.Second || all[4] > 2*time.Minute {
+				t.Errorf("%d of 5 are open, the others took %v", open, all)
+			}
+		})
+	}
 }
 
 // A provider that cannot say what became of a message, but when it wants the next ones, is left alone until then.
