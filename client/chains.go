@@ -10,6 +10,7 @@ import (
 type LiveChain struct {
 	Channel    string    `json:"channel"`
 	Level      string    `json:"level"`      // APP, SERVER, or "" when no configuration can be tried
+	Candidates int       `json:"candidates"` // how many configurations can be tried, one after the other
 	Sandbox    bool      `json:"sandbox"`    // the sandbox takes it: marked sent, and reaches nobody
 	NoProvider bool      `json:"noProvider"` // it fails
 	Why        string    `json:"why"`

@@ -45,7 +45,7 @@ var waitReasons = [...]WaitReason{
 	{WaitQueuePaused, "An operator paused the app's queue.", "Resume the app's queue when its messages may go out.", "the app's queue is resumed"},
 	{WaitHeld, "The server was restored from a backup and sends nothing until the operator releases it.", "Decide what becomes of what may have been sent since the backup, and release the server.", "the server is released"},
 	{WaitThrottled, "The provider asked us to slow down.", "", ""},
-	{WaitDown, "The provider fails too often, does not answer or refuses the account; it is tried again from time to time.", "Look at the provider's last answers, and verify the configuration. A second configuration would carry the messages meanwhile.", "the provider works again, which is tried from time to time"},
+	{WaitDown, "The provider fails too often, does not answer or refuses the account; it is tried again from time to time.", "Look at the provider's last answers, and verify the configuration.", "the provider works again, which is tried from time to time"},
 	{WaitRate, "The configured rate of the provider, per second or per day, is used up for now.", "", ""},
 	{WaitBusy, "All connections that the provider configuration allows are in use.", "", ""},
 	{WaitMemory, "This server has as many bytes of large messages under way as COMMS_MAX_BYTES_IN_FLIGHT allows.", "", ""},
@@ -54,6 +54,9 @@ var waitReasons = [...]WaitReason{
 	{WaitCannotSend, "This version keeps the provider's configuration but cannot send with its type yet; add another configuration, or update the server.", "Add a provider configuration of another type, or update the server.", "there is a configuration that can be sent with"},
 	{WaitAdapter, "This program does not know the provider's type or cannot use its settings.", "Change the configuration, or update the server.", "there is a configuration that can be sent with"},
 }
+
+// Alone is said after the remedy of a configuration that is down, where it is the only one in use for a channel.
+const Alone = "It is the only one in use for such messages: with a second one they would go out meanwhile."
 
 // Stopped is why nothing of an app starts because somebody wants it so, a word; "" when its messages may go out.
 func Stopped(a *comm.App) string {

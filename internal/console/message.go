@@ -123,7 +123,7 @@ func (v *visit) showMessage() error {
 	if err != nil {
 		return err
 	}
-	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when, v.c.reports), Tone: tone(became(m.Status, m.Sandbox, m.ProviderName)), Headers: headersOf(m.Headers),
+	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when, v.c.reports, func() bool { return !m.Sandbox && v.alone(m.App.Slug, m.Channel) }), Tone: tone(became(m.Status, m.Sandbox, m.ProviderName)), Headers: headersOf(m.Headers),
 		Acts: offered(v, messageDeeds(v.now()), m), Gone: gone[m.ContentRemoved], Carrier: story.Carrier(&m.Stored)}
 	if m.Channel == client.Email && m.Body+m.Text != "" {
 		p.Mail = v.mailView(messagesPath+"/"+m.ID, "#h-content", m.Body, m.Text, m.Body != "")

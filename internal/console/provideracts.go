@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/provider"
 )
 
@@ -97,6 +98,9 @@ func (v *visit) providerPage(status int, x *providerAt, p *oneProvider) error {
 	p.providerAt, p.Title, p.Docs = x, v.c.titleOf(x.P.ProviderType), "/docs/providers/"+strings.ToLower(x.P.ProviderType)
 	p.Verify, p.Test, p.Edit = x.to("/verify"), x.to("/test"), x.to("/edit")
 	p.Settings, p.Health = settingsOf(x), newHealth(x)
+	if p.Health != nil && p.Health.Reason == chain.WaitDown && v.alone(x.slug(), x.P.Channel) {
+		p.Health.Remedy += " " + chain.Alone
+	}
 	updates := p.Health != nil && p.Health.moves()
 	if updates {
 		p.Health.Live = !v.paused()

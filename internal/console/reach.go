@@ -18,6 +18,12 @@ func (v *visit) liveChains(app string, suppose client.Supposed) ([]client.LiveCh
 	return a.LiveChains(v.ctx(), app, suppose)
 }
 
+// alone says whether there is one configuration only that an app's live messages of a channel can go by; not where that cannot be told.
+func (v *visit) alone(app, channel string) bool {
+	chains, err := v.liveChains(app, client.Supposed{})
+	return err == nil && slices.ContainsFunc(chains, func(c client.LiveChain) bool { return c.Channel == channel && c.Candidates == 1 })
+}
+
 // channelName is a channel inside a sentence.
 func channelName(channel string) string {
 	if channel == client.SMS {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/commserver/commserver/internal/chain"
 )
 
 // How live messages of email end up, as the API says it; SMS is sent by the server's providers.
@@ -227,6 +229,28 @@ func TestAChannelWithoutAProviderHasItsPlace(t *testing.T) {
 		body := ask(open(t, api), "GET", providersPath+one.query, nil).Body.String()
 		if !strings.Contains(body, `<h2 id="h-SMS">SMS</h2>`) || !strings.Contains(body, one.want) || strings.Contains(body, one.not) {
 			t.Errorf("%s: %s", name, body)
+		}
+	}
+}
+
+// TestTheOnlyProviderIsSaid: that a second configuration would help is said where messages wait for the only one, and where nobody can tell it is not.
+func TestTheOnlyProviderIsSaid(t *testing.T) {
+	t.Parallel()
+	const down = `"health":{"state":"DOWN","reason":"provider_down","carried":[],"nodes":[],"outages":[]}`
+	for email, said := range map[string]bool{`"candidates":1`: true, `"candidates":2`: false, byOwn: false, "": false} {
+		api := chainAPI()
+		for _, path := range []string{ofAll, ofApp} {
+			api.answers["GET "+path+"/"+oneID] = `200 {"id":"` + oneID + `","providerType":"SMTP","channel":"EMAIL","name":"Relay","isActive":true,"config":{},` + down + `}`
+		}
+		api.answers["GET /api/admin/messages/"+hookID] = `200 {"id":"` + hookID + `","channel":"EMAIL","status":"QUEUED","waitingFor":"provider_down","app":{"id":"a","slug":"shop","name":"Shop"}}`
+		if api.answers["GET /api/admin/chains"] = liveChain(email); email == "" {
+			api.answers["GET /api/admin/chains"] = `503 {"error":"x","details":{"code":"unavailable"}}`
+		}
+		for _, at := range []string{providersPath + "/" + oneID, providersPath + "/" + oneID + "?app=shop", messagesPath + "/" + hookID} {
+			w := ask(open(t, api), "GET", at, nil)
+			if page := w.Body.String(); w.Code != http.StatusOK || !strings.Contains(page, "verify the configuration.") || strings.Contains(page, "verify the configuration. "+chain.Alone) != said {
+				t.Errorf("%s: %s: %d, says %v", email, at, w.Code, !said)
+			}
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 // liveChainView is what a live message of a channel would be sent with.
 type liveChainView struct {
 	Channel    string        `json:"channel"`
-	Level      text          `json:"level"` // whose configurations apply; null when none can be tried
+	Level      text          `json:"level"`      // whose configurations apply; null when none can be tried
+	Candidates int           `json:"candidates"` // how many of them can be tried
 	Sandbox    bool          `json:"sandbox"`
 	NoProvider bool          `json:"noProvider"`
 	Why        string        `json:"why"`
@@ -45,7 +46,7 @@ func (a *API) liveChains(w http.ResponseWriter, r *http.Request, _ *auth.Caller)
 	out := listView[liveChainView]{Data: make([]liveChainView, len(chains))}
 	for i := range chains {
 		c := &chains[i]
-		v := liveChainView{Channel: c.Channel.String(), Sandbox: c.Logger, NoProvider: c.NoProvider, Why: c.Why, WaitFor: text(c.Wait.Reason), Warnings: []warningView{}}
+		v := liveChainView{Channel: c.Channel.String(), Candidates: len(c.Candidates), Sandbox: c.Logger, NoProvider: c.NoProvider, Why: c.Why, WaitFor: text(c.Wait.Reason), Warnings: []warningView{}}
 		if len(c.Candidates) > 0 {
 			v.Level = levelOf(c.Own)
 		}

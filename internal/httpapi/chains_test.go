@@ -71,6 +71,16 @@ func TestLiveChains(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(admin.Close)
+	if two := w.do(one, "POST", "/api/v1/provider-configs", config, nil).str("id"); two == "" {
+		t.Error("no second one")
+	} else {
+		for off, want := range map[string]int{"": 2, two: 1} {
+			got, err := admin.LiveChains(t.Context(), one.app.Slug, client.Supposed{Off: off})
+			if err != nil || len(got) != 2 || got[0].Candidates != want || got[1].Candidates != 0 {
+				t.Errorf("with %q off: %+v %v", off, got, err)
+			}
+		}
+	}
 	got, err := admin.LiveChains(t.Context(), other.app.Slug, client.Supposed{Without: server})
 	if err != nil || len(got) != 2 || got[0].Channel != client.Email || !got[0].Sandbox || got[0].Level != "" || got[1].Channel != client.SMS || len(got[1].Warnings) != 1 {
 		t.Errorf("%+v %v", got, err)

@@ -56,7 +56,7 @@ func Rules() [7]Rule {
 			Remedy:  "Nothing, if it happens rarely. Otherwise set the configuration's ratePerSecond to what the provider allows, or add a second configuration."},
 		{Class: Transient, Name: "transient", FailOver: true, RetryLater: true, CountRound: true, Breaker: true, Code: "transient",
 			Meaning: "The provider could not be reached or failed for now; nothing was accepted.",
-			Remedy:  "If it goes on, verify the provider's configuration. A second configuration would carry the messages meanwhile."},
+			Remedy:  "If it goes on, verify the provider's configuration."},
 		{Class: Ambiguous, Name: "ambiguous", RetryLater: true, CountRound: true, Unknown: true, Breaker: true, Code: "outcome_unknown",
 			Meaning: "Nobody can tell whether the provider took the message.",
 			Remedy:  "Cancel it if nobody may get it twice. If it goes on, verify the provider's configuration."},

@@ -26,12 +26,12 @@ type Story struct {
 }
 
 // Tell tells a message's story at now. when writes an instant for its reader, such as "2 minutes from now"; reports says whether
-// a provider of this name tells later what became of a message.
-func Tell(m *client.Stored, when func(time.Time) string, reports func(provider string) bool) Story {
+// a provider of this name tells later what became of a message; alone, whether there is one configuration only that the message can go by.
+func Tell(m *client.Stored, when func(time.Time) string, reports func(provider string) bool, alone func() bool) Story {
 	s := Story{Doubts: Doubts(m.Status, m.PossibleDuplicate, m.MayHaveBeenSent, m.Unconfirmed)}
 	switch m.Status {
 	case "QUEUED":
-		queued(&s, m, when)
+		queued(&s, m, when, alone)
 	case "SENDING":
 		s.Happened = "It is being handed to " + Carrier(m) + " at this moment."
 		s.Next = "What the provider answers decides. If this server stops meanwhile, the outcome counts as unknown, and the app's rule for that decides."
@@ -51,7 +51,37 @@ func Tell(m *client.Stored, when func(time.Time) string, reports func(provider s
 	default:
 		s.Happened = m.Status
 	}
+	switch m.Status {
+	case "QUEUED", "SENDING", "SENT", "DELIVERED", "FAILED":
+		if passed := passedOver(m); passed != "" && m.Attempts > 0 {
+			s.Happened += " " + passed
+		}
+	}
 	return s
+}
+
+// passedOver tells why the last call went past configurations that come first; "" when there were none, or this message's own
+// earlier calls are why.
+func passedOver(m *client.Stored) string {
+	for i := range slices.Backward(m.Events) {
+		e := &m.Events[i]
+		if e.Type != comm.CauseAttemptStarted.String() {
+			continue
+		}
+		name := ""
+		for j := range m.AttemptLog {
+			if a := &m.AttemptLog[j]; a.Attempt == e.Attempt && strings.HasPrefix(e.Detail+",", a.ConfigName+",") {
+				name = a.ConfigName // whatever it is called
+			}
+		}
+		label, why, told := strings.Cut(e.Detail[len(name):], ", because ")
+		if !told {
+			return ""
+		}
+		label, _ = strings.CutSuffix(name+label, ", pinned by the operator")
+		return Capital(why) + ", so " + label + " was tried instead."
+	}
+	return ""
 }
 
 // Carrier is who was called last: by the name of its configuration, which says more than the type of provider.
@@ -84,7 +114,7 @@ func kind(name string) string {
 	return name
 }
 
-func queued(s *Story, m *client.Stored, when func(time.Time) string) {
+func queued(s *Story, m *client.Stored, when func(time.Time) string, alone func() bool) {
 	last := lastFailure(m)
 	switch {
 	case m.Attempts == 0 || last == nil:
@@ -99,9 +129,14 @@ func queued(s *Story, m *client.Stored, when func(time.Time) string) {
 		s.Why = last.Detail
 	}
 	s.Do = chain.Remedy(m.WaitingFor)
+	down := m.WaitingFor == chain.WaitDown
 	until := chain.EndOf(m.WaitingFor) // of what it waits for, where that is somebody and not a time
 	if last != nil && m.WaitingFor == chain.WaitRetry {
 		s.Do = provider.Remedy(last.ErrorCode)
+		down = last.ErrorCode == provider.Transient.Rule().Code
+	}
+	if down && alone() {
+		s.Do += " " + chain.Alone
 	}
 	switch {
 	case m.NextAttemptAt != nil && m.WaitingFor == chain.WaitSchedule:

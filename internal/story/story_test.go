@@ -77,13 +77,13 @@ func staged() map[string]struct {
 		"retried after no answer":    {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
 		"account refused":            {after(provider.Account, "API key is invalid"), "latest attempt, with resend, failed", "API key is invalid", "The next attempt starts at noon", "Check the key, the balance and the permissions", 0},
 		"account refused to the end": {given, "time for retries was over", "API key is invalid", "Nothing more is tried", "Check the key, the balance and the permissions", 0},
-		"down for now":               {after(provider.Transient, "no connection"), "latest attempt, with resend, failed", "no connection", "The next attempt starts at noon", "second configuration would carry", 0},
+		"down for now":               {after(provider.Transient, "no connection"), "latest attempt, with resend, failed", "no connection", "The next attempt starts at noon", "verify the provider's configuration.", 0},
 		"throttled":                  {after(provider.RateLimited, "slow down"), "latest attempt, with resend, failed", "slow down", "The next attempt starts at noon", "ratePerSecond", 0},
 		"no clear answer":            {after(provider.Ambiguous, "cut off"), "latest attempt, with resend, failed", "cut off", "The next attempt starts at noon", "Cancel it if nobody may get it twice", 0},
 		"not this provider's":        {after(provider.PermanentHere, "unknown sender"), "latest attempt, with resend, failed", "unknown sender", "The next attempt starts at noon", "another configuration", 0},
 		"complained":                 {complained, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
 		"complained, and no report of its delivery": {unproved, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
-		"provider down":          {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the provider works again", "second configuration", 0},
+		"provider down":          {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the provider works again", "verify the configuration.", 0},
 		"app off":                {waits(chain.WaitAppPaused, nil, nil), "switched off", "", "as soon as the app is switched on. It has no time to live", "Switch the app on", 0},
 		"credentials unreadable": {waits(chain.WaitCredentials, nil, nil), "credentials cannot be read", "", "as soon as the credentials can be read", "encryption keys", 0},
 		"scheduled":              {waits(chain.WaitSchedule, &at, nil), "scheduled time", "", "It is sent at noon, at its scheduled time", "", 0},
@@ -100,7 +100,7 @@ func reports(provider string) bool { return provider != "smtp" }
 func TestStagedFailures(t *testing.T) {
 	t.Parallel()
 	for name, tc := range staged() {
-		s := Tell(&tc.m, func(time.Time) string { return "at noon" }, reports)
+		s := Tell(&tc.m, func(time.Time) string { return "at noon" }, reports, func() bool { return false })
 		for what, pair := range map[string][2]string{"what happened": {s.Happened, tc.happened}, "why": {s.Why, tc.why}, "what is next": {s.Next, tc.next}, "what to do": {s.Do, tc.do}} {
 			if !strings.Contains(pair[0], pair[1]) || pair[1] == "" && pair[0] != "" {
 				t.Errorf("%s: %s reads %q, without %q", name, what, pair[0], pair[1])
@@ -120,25 +120,86 @@ func TestEveryEndIsTold(t *testing.T) {
 			t.Errorf("%s is an end without words", e.Cause)
 		}
 		m := client.Stored{Status: e.To.String(), Events: []client.Event{{Type: e.Cause.String(), From: e.From.String(), To: e.To.String()}}}
-		if s := Tell(&m, time.Time.String, reports); s.Happened == "" || s.Happened == m.Status || s.Next == "" {
+		if s := Tell(&m, time.Time.String, reports, func() bool { return false }); s.Happened == "" || s.Happened == m.Status || s.Next == "" {
 			t.Errorf("%s by %s: %+v", m.Status, e.Cause, s)
 		}
 	}
 	for _, w := range chain.WaitReasons() {
-		if s := Tell(&client.Stored{Status: "QUEUED", WaitingFor: w.Word}, time.Time.String, reports); w.Word != chain.WaitRetry && !strings.Contains(s.Happened, w.Text) || s.Next == "" || s.Do != w.Remedy {
+		if s := Tell(&client.Stored{Status: "QUEUED", WaitingFor: w.Word}, time.Time.String, reports, func() bool { return false }); w.Word != chain.WaitRetry && !strings.Contains(s.Happened, w.Text) || s.Next == "" || s.Do != w.Remedy {
 			t.Errorf("%s: %+v", w.Word, s)
 		}
 	}
 	for _, rule := range provider.Rules() { // what does not end a message is tried again, and then somebody may have to do something
 		m := client.Stored{Status: "QUEUED", WaitingFor: chain.WaitRetry, Attempts: 1, AttemptLog: []client.Attempt{{Attempt: 1, Outcome: "failed", ErrorCode: rule.Code}}}
-		if s := Tell(&m, time.Time.String, reports); (rule.FailOver || rule.RetryLater) != (s.Do != "") {
+		if s := Tell(&m, time.Time.String, reports, func() bool { return false }); (rule.FailOver || rule.RetryLater) != (s.Do != "") {
 			t.Errorf("after %s there is %q to do", rule.Name, s.Do)
 		}
 	}
-	if s := Tell(&client.Stored{Status: "OF_TOMORROW"}, time.Time.String, reports); s.Happened != "OF_TOMORROW" {
+	if s := Tell(&client.Stored{Status: "OF_TOMORROW"}, time.Time.String, reports, func() bool { return false }); s.Happened != "OF_TOMORROW" {
 		t.Errorf("%+v", s)
 	}
 	if words, detail := Line(&client.Event{Type: "of_tomorrow", Detail: " x "}); words != "of_tomorrow" || detail != "x" {
 		t.Errorf("%q %q", words, detail)
+	}
+}
+
+// TestPassedOver: the story says why the last call went past the configurations that come first.
+func TestPassedOver(t *testing.T) {
+	t.Parallel()
+	call := func(n int, name, detail string) (client.Attempt, client.Event) {
+		return client.Attempt{Attempt: n, Provider: "smtp", ConfigName: name, Outcome: "failed"}, client.Event{Type: comm.CauseAttemptStarted.String(), Attempt: n, Detail: detail}
+	}
+	for _, tc := range []struct{ status, name, detail, want string }{
+		{"SENT", "Spare", "Spare, because Main relay asked to send more slowly", "Main relay asked to send more slowly, so Spare was tried instead."},
+		{"SENDING", "Spare", "Spare, because Main relay fails or refuses the account", "Main relay fails or refuses the account, so Spare was tried instead."},
+		{"DELIVERED", "Third", "Third, because Main relay does not answer and Spare has reached its limit for the day", "Main relay does not answer and Spare has reached its limit for the day, so Third was tried instead."},
+		{"QUEUED", "Spare", "Spare, pinned by the operator, because Main relay is on trial after an outage", "Main relay is on trial after an outage, so Spare was tried instead."},
+		{"FAILED", "", "the server's smtp, because the server's resend has credentials that cannot be read", "The server's resend has credentials that cannot be read, so the server's smtp was tried instead."},
+		{"SENT", "Renamed", "Spare, because Main relay does not answer", "Main relay does not answer, so Spare was tried instead."},
+		{"SENT", "Here, because cheap", "Here, because cheap, because Main relay does not answer", "Main relay does not answer, so Here, because cheap was tried instead."},
+		{"SENT", "Here, because cheap", "Here, because cheap", ""},
+		{"SENT", "Main relay", "Main relay", ""},
+		{"SENT", "Main relay", "Main relay, again: it may have taken the message already and takes it only once", ""},
+		{"CANCELLED", "Spare", "Spare, because Main relay does not answer", ""},
+	} {
+		m := client.Stored{Status: tc.status, ProviderName: "smtp", Attempts: 2}
+		for n, detail := range []string{"Other, because Old relay does not answer", tc.detail} { // the last one is told of
+			name := tc.name
+			if n == 0 {
+				name = "Other"
+			}
+			a, e := call(n+1, name, detail)
+			m.AttemptLog, m.Events = append(m.AttemptLog, a), append(m.Events, e)
+		}
+		s := Tell(&m, time.Time.String, reports, func() bool { return false })
+		if !strings.HasSuffix(s.Happened, tc.want) || strings.Contains(s.Happened, "instead") != (tc.want != "") {
+			t.Errorf("%s: %q reads %q, want %q", tc.status, tc.detail, s.Happened, tc.want)
+		}
+	}
+}
+
+// TestTheOnlyOne: that a second configuration would help is said where there is none, and of a provider that is down.
+func TestTheOnlyOne(t *testing.T) {
+	t.Parallel()
+	down := client.Stored{Status: "QUEUED", WaitingFor: chain.WaitDown}
+	failed := func(class provider.Class) client.Stored {
+		return client.Stored{Status: "QUEUED", WaitingFor: chain.WaitRetry, Attempts: 1, AttemptLog: []client.Attempt{{Attempt: 1, Outcome: "failed", ErrorCode: class.Rule().Code}}}
+	}
+	for name, tc := range map[string]struct {
+		m    client.Stored
+		help bool
+	}{
+		"down":          {down, true},
+		"not reached":   {failed(provider.Transient), true},
+		"unknown":       {failed(provider.Ambiguous), false},
+		"switched off":  {client.Stored{Status: "QUEUED", WaitingFor: chain.WaitAppPaused}, false},
+		"it is another": {client.Stored{Status: "SENT", AttemptLog: failed(provider.Transient).AttemptLog}, false},
+	} {
+		for _, alone := range []bool{true, false} {
+			s := Tell(&tc.m, time.Time.String, reports, func() bool { return alone })
+			if strings.Contains(s.Do, "configuration. "+chain.Alone) != (tc.help && alone) || strings.Contains(s.Do, "only one") != (tc.help && alone) {
+				t.Errorf("%s, the only one %v: %q", name, alone, s.Do)
+			}
+		}
 	}
 }
