@@ -61,6 +61,25 @@ func get(t *testing.T, s *Site, path string, change ...func(*http.Request)) (rep
 	return reply{w.Code, w.Header()}, w.Body.String()
 }
 
+// TestAlertsLeadToTheServersOwnPages: what runbook_url names in the repository is there on a server, too, under the same anchors.
+func TestAlertsLeadToTheServersOwnPages(t *testing.T) {
+	t.Parallel()
+	rules, err := os.ReadFile("../../deploy/prometheus/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page := get(t, site(t), "/docs/runbook")
+	all := regexp.MustCompile(`runbook_url: \S+/docs/runbook\.md#(\S+)`).FindAllSubmatch(rules, -1)
+	for _, m := range all {
+		if !strings.Contains(page, `id="`+string(m[1])+`"`) {
+			t.Errorf("/docs/runbook has no #%s", m[1])
+		}
+	}
+	if len(all) < 20 {
+		t.Errorf("%d rules", len(all))
+	}
+}
+
 // TestEveryPageIsInTheContents: a page that nobody can find is not there, and one that is listed exists.
 func TestEveryPageIsInTheContents(t *testing.T) {
 	t.Parallel()

@@ -66,9 +66,23 @@ func panels(t *testing.T) []panel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var d struct{ Panels []panel }
+	var d struct {
+		Panels     []panel
+		Templating struct {
+			List []struct {
+				Name  string
+				All   bool `json:"includeAll"`
+				Multi bool
+			}
+		}
+	}
 	if err := json.Unmarshal(raw, &d); err != nil {
 		t.Fatal(err)
+	}
+	for _, v := range d.Templating.List {
+		if v.Name == "job" && (v.All || v.Multi) {
+			t.Error("the dashboard adds jobs together")
+		}
 	}
 	return d.Panels
 }
@@ -95,8 +109,11 @@ func TestRules(t *testing.T) {
 		if !strings.HasSuffix(r.Annotations["summary"], ".") {
 			t.Errorf("%s: summary %q", r.Alert, r.Annotations["summary"])
 		}
-		if !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/runbook.md#"+strings.ToLower(r.Alert)) {
+		if r.Annotations["runbook_url"] != runbookAt+"#"+strings.ToLower(r.Alert) {
 			t.Errorf("%s: runbook_url %q", r.Alert, r.Annotations["runbook_url"])
+		}
+		for _, wrong := range mixed(r.Expr) {
+			t.Errorf("%s: %s", r.Alert, wrong)
 		}
 		if !bytes.Contains(book, []byte("\n## "+r.Alert+"\n")) || !bytes.Contains(book, []byte("\n"+strings.TrimSpace(r.Expr)+"\n")) {
 			t.Errorf("docs/runbook.md has no section %s, or another expression in it", r.Alert)
@@ -109,6 +126,43 @@ func TestRules(t *testing.T) {
 	}
 	if len(seen) < 20 {
 		t.Errorf("%d rules", len(seen))
+	}
+	if !strings.Contains(intro, "|"+runbookAt+"|") {
+		t.Error("docs/metrics.md does not say how runbook_url is changed")
+	}
+}
+
+// runbookAt is what every runbook_url begins with, so that an operator changes it at once.
+const runbookAt = "https://github.com/commserver/commserver/blob/main/docs/runbook.md"
+
+var aggregation = regexp.MustCompile(`\b(?:sum|min|max|avg|count|group|topk|quantile|absent)\b\s*(?:by|without)?\s*(\([^)]*\))`)
+
+// mixed lists the aggregations of an expression that add the deployments of one Prometheus together. absent can only be asked of all.
+func mixed(expr string) (wrong []string) {
+	for _, m := range aggregation.FindAllStringSubmatch(expr, -1) {
+		if !strings.HasPrefix(m[1], "(job") && m[0] != `absent(up{job=~"commserver.*"})` {
+			wrong = append(wrong, m[0]+" is not for each job")
+		}
+	}
+	return wrong
+}
+
+// What mixed finds, it finds.
+func TestMixed(t *testing.T) {
+	t.Parallel()
+	for expr, want := range map[string]bool{
+		`sum(commserver_shards_owned) < 64`:                                false,
+		`max by (channel) (commserver_queue_messages)`:                     false,
+		`histogram_quantile(0.9, sum by (le) (rate(x[5m])))`:               false,
+		`absent(commserver_queue_messages)`:                                false,
+		`max without (instance) (commserver_queue_messages)`:               false,
+		`sum by (job) (commserver_shards_owned) < 64`:                      true,
+		`max by (job, channel) (x) > 1 and commserver_worker_healthy == 0`: true,
+		`group by (job) (x) or absent(up{job=~"commserver.*"})`:            true,
+	} {
+		if got := mixed(expr); (len(got) == 0) != want {
+			t.Errorf("%s: %q", expr, got)
+		}
 	}
 }
 
@@ -129,6 +183,9 @@ func TestDashboard(t *testing.T) {
 		}
 		for _, x := range p.Targets {
 			expressions = append(expressions, x.Expr)
+			if strings.Count(x.Expr, `{job="$job"`) != strings.Count(x.Expr, "{") {
+				t.Errorf("%s: %s is not of the job that was chosen", p.Title, x.Expr)
+			}
 			for _, wrong := range misnamed(t, x.Expr) {
 				t.Errorf("%s: %s", p.Title, wrong)
 			}

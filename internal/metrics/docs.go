@@ -29,6 +29,15 @@ scrape_configs:
 On ` + "`COMMS_INTERNAL_ADDR`" + ` profiles (` + "`/debug/pprof/`" + `) and ` + "`/healthz`" + ` are there, too. A dashboard for Grafana
 stands in ` + "`deploy/grafana/commserver.json`" + `, rules for alerts in ` + "`deploy/prometheus/alerts.yml`" + `.
 
+**A deployment is a job**: all of its nodes are targets of one, and no node of another deployment is, since what is counted over nodes, such as the 64 shards, is counted
+for each job. The rules take every job whose name begins with ` + "`commserver`" + ` (such as ` + "`commserver-prod`" + ` and ` + "`commserver-test`" + `), and their alerts have it as the label ` + "`job`" + `. The dashboard shows one at a time.
+
+Each alert's ` + "`runbook_url`" + ` leads to the runbook of the newest version, in the repository. Every server has the one of its own version: let the alerts lead there, by your address, with
+
+` + "```sh" + `
+sed -i 's|https://github.com/commserver/commserver/blob/main/docs/runbook.md|https://comms.example.com/docs/runbook|' alerts.yml
+` + "```" + `
+
 No label holds an app, a configuration, a message, an address, or a text that a client or provider chose: the number of series depends on the types of
 providers that are in use, and on nothing else that can be made at will. What happens often costs some atomic additions; the rest is read when somebody asks. What is
 in the database (queue, retention, alerts) is read by one worker for all nodes, at most every 10 s; ` + "`max without (instance)`" + ` shows it, whichever node has it.
