@@ -11,7 +11,6 @@ import (
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
-	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/mime"
 	"github.com/commserver/commserver/internal/story"
 )
@@ -63,11 +62,7 @@ func callsOf(m *client.AppMessage) []call {
 
 // waysOn are the pages that a message's story goes on at.
 func waysOn(m *client.AppMessage) (out []crumb) {
-	listed := m.Status == "SUPPRESSED"
-	for i := range m.Events { // a provider's word may have put the address on the list
-		listed = listed || slices.Contains([]string{comm.CauseReportFailed.String(), comm.CauseComplaint.String(), comm.CauseBouncedAfterDelivery.String(), comm.CauseProviderRejected.String()}, m.Events[i].Type)
-	}
-	if listed && (m.Status == "SUPPRESSED" || !m.Sandbox) {
+	if m.ToAddress != "" && story.AsksList(&m.Stored) {
 		out = append(out, crumb{"Look the address up on the suppression list", suppressionsPath + "?" + url.Values{"app": {m.App.Slug}, "channel": {m.Channel}, "address": {m.ToAddress}}.Encode()})
 	}
 	if chain.EndOf(m.WaitingFor) != "" || m.WaitingFor == chain.WaitThrottled {
@@ -81,6 +76,23 @@ func waysOn(m *client.AppMessage) (out []crumb) {
 	}
 	if m.ProviderName == chain.Sandbox && m.SentAt != nil {
 		out = append(out, crumb{"The capture in the sandbox inbox", sandboxPath + "/" + url.PathEscape(m.App.Slug) + "/" + m.ID})
+	}
+	return out
+}
+
+// listOf is what the suppression list of the message's app says of its address. A story is worth more than the list: without it
+// the story says that it cannot tell.
+func (v *visit) listOf(m *client.AppMessage) (out story.List) {
+	if m.ToAddress == "" || !story.AsksList(&m.Stored) {
+		return out
+	}
+	found, err := fetch[listing[client.Suppression]](v, m.App.Slug, "/api/v1/suppressions", url.Values{"channel": {m.Channel}, "address": {m.ToAddress}})
+	if err != nil {
+		return out
+	}
+	out.Read = true
+	if len(found.Data) > 0 {
+		out.Entry = &found.Data[0]
 	}
 	return out
 }
@@ -123,7 +135,8 @@ func (v *visit) showMessage() error {
 	if err != nil {
 		return err
 	}
-	p := &messagePage{M: m, Story: story.Tell(&m.Stored, v.when, v.c.reports, func() bool { return !m.Sandbox && v.alone(m.App.Slug, m.Channel) }), Tone: tone(became(m.Status, m.Sandbox, m.ProviderName)), Headers: headersOf(m.Headers),
+	beside := story.Beside{When: v.when, Reports: v.c.reports, Alone: func() bool { return !m.Sandbox && v.alone(m.App.Slug, m.Channel) }, List: v.listOf(m)}
+	p := &messagePage{M: m, Story: story.Tell(&m.Stored, beside), Tone: tone(became(m.Status, m.Sandbox, m.ProviderName)), Headers: headersOf(m.Headers),
 		Acts: offered(v, messageDeeds(v.now()), m), Gone: gone[m.ContentRemoved], Carrier: story.Carrier(&m.Stored)}
 	if m.Channel == client.Email && m.Body+m.Text != "" {
 		p.Mail = v.mailView(messagesPath+"/"+m.ID, "#h-content", m.Body, m.Text, m.Body != "")

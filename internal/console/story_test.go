@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,30 @@ func TestTheStoryLeadsOn(t *testing.T) {
 		if strings.Contains(page, list) != c.list || strings.Contains(page, capture) != c.capture {
 			t.Errorf("%s: the list %t, the capture %t", name, strings.Contains(page, list), strings.Contains(page, capture))
 		}
+	}
+}
+
+// TestTheStoryReadsTheList: where an address may be on the list the page says whether it is, and stands without the list.
+func TestTheStoryReadsTheList(t *testing.T) {
+	t.Parallel()
+	const call = "GET /api/v1/suppressions"
+	const bounced = `"channel":"EMAIL","status":"FAILED","events":[{"type":"report_failed","from":"SENT","to":"FAILED"}]`
+	for answer, says := range map[string]string{
+		`200 {"data":[{"channel":"EMAIL","address":"ama@example.com","reason":"hard_bounce","createdAt":"2026-07-03T09:00:00Z"}],"nextCursor":null}`: "held back: it is on the app&#39;s suppression list, as one that does not exist, since ",
+		`200 {"data":[],"nextCursor":null}`:                         "Later messages to the address are sent: it is not on",
+		`503 {"error":"Not now.","details":{"code":"unavailable"}}`: "the app&#39;s suppression list cannot be read now",
+	} {
+		api := &fakeAPI{answers: empty()}
+		api.answers[call] = answer
+		holds(t, messageOf(t, api, bounced), says)
+		if !slices.Contains(api.calls, call+"?address=ama%40example.com&channel=EMAIL shop") {
+			t.Errorf("asked %q", api.calls)
+		}
+	}
+	api := &fakeAPI{answers: empty()}
+	messageOf(t, api, `"channel":"EMAIL","status":"SENT","providerName":"smtp","sentAt":"2026-07-03T09:00:00Z"`)
+	if strings.Contains(strings.Join(api.calls, "\n"), call) {
+		t.Error("the list is read for a message that it does not matter to")
 	}
 }
 

@@ -25,26 +25,35 @@ type Story struct {
 	Doubts   []string // what nobody can tell
 }
 
-// Tell tells a message's story at now. when writes an instant for its reader, such as "2 minutes from now"; reports says whether
-// a provider of this name tells later what became of a message; alone, whether there is one configuration only that the message can go by.
-func Tell(m *client.Stored, when func(time.Time) string, reports func(provider string) bool, alone func() bool) Story {
+// Beside is what a story needs to know beside its message.
+type Beside struct {
+	When    func(time.Time) string     // writes an instant for its reader, such as "2 minutes from now"
+	Reports func(provider string) bool // whether a provider of this name tells later what became of a message
+	Alone   func() bool                // whether there is one configuration only that the message can go by
+	List    List                       // has to be read only where AsksList says so
+}
+
+// Tell tells a message's story at now.
+func Tell(m *client.Stored, b Beside) Story {
 	s := Story{Doubts: Doubts(m.Status, m.PossibleDuplicate, m.MayHaveBeenSent, m.Unconfirmed)}
 	switch m.Status {
 	case "QUEUED":
-		queued(&s, m, when, alone)
+		queued(&s, m, b.When, b.Alone)
 	case "SENDING":
 		s.Happened = "It is being handed to " + Carrier(m) + " at this moment."
 		s.Next = "What the provider answers decides. If this server stops meanwhile, the outcome counts as unknown, and the app's rule for that decides."
 	case "SENT":
-		sent(&s, m, reports(m.ProviderName))
+		sent(&s, m, b.Reports(m.ProviderName), b.List.held(m, b.When))
 	case "DELIVERED":
-		delivered(&s, m)
+		delivered(&s, m, b.List.held(m, b.When))
 	case "FAILED":
 		failed(&s, m)
+		if !m.Sandbox && endedByAddress(m) {
+			s.Next += " " + b.List.held(m, b.When)
+			b.List.mend(&s, m)
+		}
 	case "SUPPRESSED":
-		s.Happened = "It was not sent: the address is on the app's suppression list. No provider was called for it."
-		s.Next = "Nothing more."
-		s.Do = "If the recipient wants messages again, take the address off the list; then send a new message."
+		suppressed(&s, m, b.List, b.When)
 	case "CANCELLED":
 		s.Happened = "It was cancelled before any provider took it."
 		s.Next = "Nothing more, unless somebody queues it again."
@@ -182,8 +191,14 @@ func lastFailure(m *client.Stored) *client.Attempt {
 	return nil
 }
 
-func delivered(s *Story, m *client.Stored) {
-	if complained(s, m) {
+func delivered(s *Story, m *client.Stored, held string) {
+	if complained(s, m, held) {
+		return
+	}
+	if tells(m, comm.CauseBouncedAfterDelivery) {
+		s.Happened = Capital(Carrier(m)) + " reported the delivery, and later that it came back all the same: it probably did not arrive."
+		s.Next = "Nothing more. " + held
+		s.Do = "Check the address; a new message goes to a corrected one."
 		return
 	}
 	s.Happened = "It arrived: " + Carrier(m) + " reported the delivery."
@@ -194,18 +209,18 @@ func delivered(s *Story, m *client.Stored) {
 }
 
 // complained tells of a complaint, if there was one: whoever complains has it.
-func complained(s *Story, m *client.Stored) bool {
-	if !slices.ContainsFunc(m.Events, func(e client.Event) bool { return e.Type == comm.CauseComplaint.String() }) {
+func complained(s *Story, m *client.Stored, held string) bool {
+	if !tells(m, comm.CauseComplaint) {
 		return false
 	}
 	s.Happened = "It arrived, and the recipient reported it as unwanted."
-	s.Next = "Nothing more. The address was put on the app's suppression list."
+	s.Next = "Nothing more. " + held
 	s.Do = "Write to nobody who did not ask for it: providers close accounts for complaints."
 	return true
 }
 
-func sent(s *Story, m *client.Stored, reports bool) {
-	if complained(s, m) {
+func sent(s *Story, m *client.Stored, reports bool, held string) {
+	if complained(s, m, held) {
 		return
 	}
 	if m.Sandbox || m.ProviderName == "sandbox" {
@@ -240,7 +255,7 @@ var ends = map[comm.Cause]struct{ happened, do string }{
 	comm.CauseExhausted:        {"Every attempt failed until the time for retries was over.", "Read the attempts below. Queue it again once the provider works."},
 	comm.CauseInternalError:    {"This server could not send it: the message or its provider made the attempt fail in a way that it cannot mend.", "Look for its id in the server's log."},
 	comm.CauseProviderRejected: {"The provider refused it for good.", "Read the provider's words. Correct the address or the content and send a new message, or queue this one again when the cause is gone."},
-	comm.CauseReportFailed:     {"The provider took it, and reported later that it did not arrive.", "Check the address. If it bounced for good it is on the suppression list now, and has to be taken off before anything is sent to it again."},
+	comm.CauseReportFailed:     {"The provider took it, and reported later that it did not arrive.", "Check the address, and send a new message to the right one. If it is right, queue this one again."},
 }
 
 func failed(s *Story, m *client.Stored) {
@@ -255,10 +270,6 @@ func failed(s *Story, m *client.Stored) {
 			s.Happened, s.Do = end.happened, end.do
 			if m.Events[i].Provider != "" && strings.HasPrefix(s.Happened, "The provider") {
 				s.Happened = strings.Replace(s.Happened, "The provider", Capital(callerOf(m, &m.Events[i])), 1)
-			}
-			if strings.HasSuffix(m.Events[i].Detail, comm.SuppressedNow) {
-				s.Next = "Nothing more is tried by itself, and nothing is sent to the address as long as it is on the app's suppression list, where this put it."
-				s.Do = "Correct the address and send a new message. If the address is right after all, take it off the list, then queue this one again."
 			}
 			if s.Why == comm.EndText(cause) {
 				s.Why = "" // it says the same

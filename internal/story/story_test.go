@@ -61,7 +61,7 @@ func staged() map[string]struct {
 	return map[string]row{
 		"failed over":                {taken, "Spare relay took it, after Main relay had not", "no connection", "Nothing more: a provider of this type does not report", "", 0},
 		"sent again":                 {again, "Handed over: resend took it. That", "", "Without reports", "", 1},
-		"refused and suppressed":     {bounced, "The mail server refused it for good", "550 no such user", "as long as it is on the app's suppression list", "take it off the list", 0},
+		"refused and suppressed":     {bounced, "The mail server refused it for good", "550 no such user", "This put the address on the app's suppression list", "take it off the list", 0},
 		"never tried, throttled":     {waits(chain.WaitThrottled, &at, nil), "asked us to slow down", "", "The first attempt starts at noon", "", 0},
 		"a text that arrived":        {client.Stored{Status: "DELIVERED", Channel: client.SMS, ProviderName: "arkesel"}, "arkesel reported the delivery", "", "Nothing more.", "", 0},
 		"refused for good":           {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
@@ -72,7 +72,7 @@ func staged() map[string]struct {
 		"content gone":               {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
 		"broken inside":              {failed(comm.CauseInternalError, ""), "This server could not send it", "451 busy", "Nothing more is tried", "server's log", 0},
 		"bounced":                    {failed(comm.CauseReportFailed, "mailbox is full"), "did not arrive", "mailbox is full", "Nothing more is tried", "Check the address", 0},
-		"suppressed":                 {client.Stored{Status: "SUPPRESSED"}, "on the app's suppression list", "", "Nothing more", "take the address off", 0},
+		"suppressed":                 {client.Stored{Status: "SUPPRESSED"}, "was on the app's suppression list", "", "Nothing more", "take the address off", 0},
 		"waits for a retry":          {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "latest attempt, with the mail server, failed", "451 busy", "until the time for retries is over, at noon; then it fails as exhausted", "", 0},
 		"retried after no answer":    {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
 		"account refused":            {after(provider.Account, "API key is invalid"), "latest attempt, with resend, failed", "API key is invalid", "The next attempt starts at noon", "Check the key, the balance and the permissions", 0},
@@ -97,10 +97,15 @@ func staged() map[string]struct {
 // reports is so of all but mail servers.
 func reports(provider string) bool { return provider != "smtp" }
 
+// beside is that of a message that has several configurations to go by.
+func beside(when func(time.Time) string, list List) Beside {
+	return Beside{When: when, Reports: reports, Alone: func() bool { return false }, List: list}
+}
+
 func TestStagedFailures(t *testing.T) {
 	t.Parallel()
 	for name, tc := range staged() {
-		s := Tell(&tc.m, func(time.Time) string { return "at noon" }, reports, func() bool { return false })
+		s := Tell(&tc.m, beside(func(time.Time) string { return "at noon" }, List{}))
 		for what, pair := range map[string][2]string{"what happened": {s.Happened, tc.happened}, "why": {s.Why, tc.why}, "what is next": {s.Next, tc.next}, "what to do": {s.Do, tc.do}} {
 			if !strings.Contains(pair[0], pair[1]) || pair[1] == "" && pair[0] != "" {
 				t.Errorf("%s: %s reads %q, without %q", name, what, pair[0], pair[1])
@@ -120,22 +125,22 @@ func TestEveryEndIsTold(t *testing.T) {
 			t.Errorf("%s is an end without words", e.Cause)
 		}
 		m := client.Stored{Status: e.To.String(), Events: []client.Event{{Type: e.Cause.String(), From: e.From.String(), To: e.To.String()}}}
-		if s := Tell(&m, time.Time.String, reports, func() bool { return false }); s.Happened == "" || s.Happened == m.Status || s.Next == "" {
+		if s := Tell(&m, beside(time.Time.String, List{})); s.Happened == "" || s.Happened == m.Status || s.Next == "" {
 			t.Errorf("%s by %s: %+v", m.Status, e.Cause, s)
 		}
 	}
 	for _, w := range chain.WaitReasons() {
-		if s := Tell(&client.Stored{Status: "QUEUED", WaitingFor: w.Word}, time.Time.String, reports, func() bool { return false }); w.Word != chain.WaitRetry && !strings.Contains(s.Happened, w.Text) || s.Next == "" || s.Do != w.Remedy {
+		if s := Tell(&client.Stored{Status: "QUEUED", WaitingFor: w.Word}, beside(time.Time.String, List{})); w.Word != chain.WaitRetry && !strings.Contains(s.Happened, w.Text) || s.Next == "" || s.Do != w.Remedy {
 			t.Errorf("%s: %+v", w.Word, s)
 		}
 	}
 	for _, rule := range provider.Rules() { // what does not end a message is tried again, and then somebody may have to do something
 		m := client.Stored{Status: "QUEUED", WaitingFor: chain.WaitRetry, Attempts: 1, AttemptLog: []client.Attempt{{Attempt: 1, Outcome: "failed", ErrorCode: rule.Code}}}
-		if s := Tell(&m, time.Time.String, reports, func() bool { return false }); (rule.FailOver || rule.RetryLater) != (s.Do != "") {
+		if s := Tell(&m, beside(time.Time.String, List{})); (rule.FailOver || rule.RetryLater) != (s.Do != "") {
 			t.Errorf("after %s there is %q to do", rule.Name, s.Do)
 		}
 	}
-	if s := Tell(&client.Stored{Status: "OF_TOMORROW"}, time.Time.String, reports, func() bool { return false }); s.Happened != "OF_TOMORROW" {
+	if s := Tell(&client.Stored{Status: "OF_TOMORROW"}, beside(time.Time.String, List{})); s.Happened != "OF_TOMORROW" {
 		t.Errorf("%+v", s)
 	}
 	if words, detail := Line(&client.Event{Type: "of_tomorrow", Detail: " x "}); words != "of_tomorrow" || detail != "x" {
@@ -171,7 +176,7 @@ func TestPassedOver(t *testing.T) {
 			a, e := call(n+1, name, detail)
 			m.AttemptLog, m.Events = append(m.AttemptLog, a), append(m.Events, e)
 		}
-		s := Tell(&m, time.Time.String, reports, func() bool { return false })
+		s := Tell(&m, beside(time.Time.String, List{}))
 		if !strings.HasSuffix(s.Happened, tc.want) || strings.Contains(s.Happened, "instead") != (tc.want != "") {
 			t.Errorf("%s: %q reads %q, want %q", tc.status, tc.detail, s.Happened, tc.want)
 		}
@@ -196,7 +201,7 @@ func TestTheOnlyOne(t *testing.T) {
 		"it is another": {client.Stored{Status: "SENT", AttemptLog: failed(provider.Transient).AttemptLog}, false},
 	} {
 		for _, alone := range []bool{true, false} {
-			s := Tell(&tc.m, time.Time.String, reports, func() bool { return alone })
+			s := Tell(&tc.m, Beside{When: time.Time.String, Reports: reports, Alone: func() bool { return alone }})
 			if strings.Contains(s.Do, "configuration. "+chain.Alone) != (tc.help && alone) || strings.Contains(s.Do, "only one") != (tc.help && alone) {
 				t.Errorf("%s, the only one %v: %q", name, alone, s.Do)
 			}
