@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/comm"
@@ -23,52 +24,130 @@ func (c *Console) auditRoutes() []route {
 
 // auditPage is the log of what people and programs changed.
 type auditPage struct {
-	App, Actor, Action, Target, After, Before string
-	Apps                                      []client.App
-	Actions                                   []comm.Word
-	Entries                                   []auditLine
-	Pager                                     pager
-	Wrong                                     *client.Error
+	App, Actor, Action, Target, Within, After, Before string
+	Apps                                              []client.App
+	Actions                                           []comm.Word
+	Kinds, Users                                      []string // who may be chosen: kinds of actors, and users by name
+	Entries                                           []auditLine
+	Pager                                             pager
+	Wrong                                             *client.Error
 }
 
 // Any says whether the log is narrowed.
 func (p *auditPage) Any() bool {
-	return p.App+p.Actor+p.Action+p.Target+p.After+p.Before != ""
+	return p.App+p.Actor+p.Action+p.Target+p.Within+p.After+p.Before != ""
 }
 
-// auditLine is an entry in words.
+// OtherActor says that the log is narrowed to one who cannot be chosen, such as a key.
+func (p *auditPage) OtherActor() bool {
+	return p.Actor != "" && !slices.Contains(p.Kinds, p.Actor) && !slices.Contains(p.Users, p.Actor)
+}
+
+// Withins are the times that are chosen with one press, with their names.
+func (*auditPage) Withins() []windowLink {
+	return []windowLink{{Name: "Last hour", Query: "1h"}, {Name: "Last 12 hours", Query: "12h"}, {Name: "Last 24 hours", Query: "24h"}, {Name: "Last 7 days", Query: "168h"}, {Name: "Last 30 days", Query: "720h"}}
+}
+
+// auditLine is an entry in words: who did what, and to what.
 type auditLine struct {
 	client.AuditEntry
-	Says    string
+	Who     named
+	Kind    string // of who it was, where the name does not say it
+	Did     string
+	To      named
+	Of      named  // the app
+	Meaning string // the action's sentence of the contract
 	Changes []changed
+	Folded  bool // the changes are many, or all new
 }
 
 // changed is a setting before and after.
 type changed struct{ Name, From, To string }
 
+// openChanges is up to how many changes stand open.
+const openChanges = 3
+
 func (v *visit) showAudit() error {
-	p := &auditPage{App: v.asked("app"), Actor: v.asked("actor"), Action: v.asked("action"), Target: v.asked("target"), After: v.asked("after"), Before: v.asked("before"), Actions: comm.AuditActions()}
+	p := &auditPage{App: v.asked("app"), Actor: v.asked("actor"), Action: v.asked("action"), Target: v.asked("target"), Within: v.asked("within"), After: v.asked("after"), Before: v.asked("before"), Actions: auditChoices()}
+	for _, w := range comm.ActorKinds() {
+		p.Kinds = append(p.Kinds, w.Code)
+	}
 	q := url.Values{"limit": {itoa(messagesShown)}}
-	for name, value := range map[string]string{"app": p.App, "actor": p.Actor, "action": p.Action, "target": p.Target, "after": moment(p.After), "before": moment(p.Before), "cursor": v.asked("cursor")} {
+	for name, value := range map[string]string{"app": p.App, "actor": p.Actor, "action": p.Action, "target": p.Target, "after": v.since(p), "before": moment(p.Before), "cursor": v.asked("cursor")} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
 	found, err := fetch[listing[client.AuditEntry]](v, "", "/api/admin/audit", q)
-	switch {
-	case err == nil:
-		p.Pager = v.pagerOf(found.Next, len(found.Data))
-		for _, e := range found.Data {
-			p.Entries = append(p.Entries, auditLine{e, meaningOf(e.Action), changesOf(e.Detail)})
-		}
-	case errors.As(err, &p.Wrong) && (p.Wrong.Status == http.StatusBadRequest || p.Wrong.Status == http.StatusNotFound):
-	default:
+	if err != nil && (!errors.As(err, &p.Wrong) || p.Wrong.Status != http.StatusBadRequest && p.Wrong.Status != http.StatusNotFound) {
 		return err
 	}
 	if p.Apps, err = v.someApps(); err != nil {
 		return err
 	}
+	names, err := v.subjectsOf(p.Apps)
+	if err != nil {
+		return err
+	}
+	p.Users = names.people
+	if p.Wrong == nil {
+		p.Pager = v.pagerOf(found.Next, len(found.Data))
+		names.read(found.Data)
+		for i := range found.Data {
+			p.Entries = append(p.Entries, names.line(&found.Data[i]))
+		}
+	}
 	return v.show("audit", page{Title: "Audit", Data: p})
+}
+
+// since is the instant behind which entries are asked for: the one that is given, or the beginning of what is chosen.
+func (v *visit) since(p *auditPage) string {
+	if d, err := time.ParseDuration(p.Within); p.After == "" && err == nil && d > 0 {
+		return v.now().Add(-d).UTC().Format(time.RFC3339)
+	}
+	return moment(p.After)
+}
+
+// auditChoices are the actions by the words of the page, in their order: what is alike stands together.
+func auditChoices() []comm.Word {
+	var out []comm.Word
+	for _, w := range comm.AuditActions() {
+		out = append(out, comm.Word{Code: w.Code, Meaning: strings.TrimSuffix(acted[w.Code].Did, ":")})
+	}
+	return out
+}
+
+// read remembers the names that entries keep of what they are about: the newest one of each.
+func (s *subjects) read(entries []client.AuditEntry) {
+	for i := range entries {
+		if e := &entries[i]; s.kept[e.Target] == "" {
+			s.kept[e.Target] = keptName(e)
+		}
+	}
+}
+
+// line is an entry in words.
+func (s *subjects) line(e *client.AuditEntry) auditLine {
+	did, to, told := didWords(e)
+	out := auditLine{AuditEntry: *e, Did: did, To: s.of(e, to), Meaning: meaningOf(e.Action)}
+	out.Who, out.Kind = s.actor(e)
+	if e.App != "" {
+		out.Of = s.app(e.App)
+	}
+	if (e.Action == comm.AuditSignedIn || e.Action == comm.AuditSignedOut) && (out.To.Name == out.Who.Name || e.Actor == comm.ActorAdmin) {
+		out.Did, out.To = strings.TrimSuffix(did, " as"), named{}
+	}
+	if strings.HasSuffix(e.Action, "_deleted") {
+		out.To.Gone = false // the words say so
+	}
+	for _, one := range changesOf(e.Detail) {
+		if one.Name != told {
+			one.Name = settingWord(one.Name)
+			out.Changes = append(out.Changes, one)
+		}
+	}
+	out.Folded = len(out.Changes) > openChanges || strings.HasSuffix(e.Action, "_created") || strings.HasSuffix(e.Action, "_deleted")
+	return out
 }
 
 // meaningOf is the sentence of an action; its word where this version does not know it.
@@ -107,6 +186,11 @@ func valueWords(v any) string {
 		return strings.Join(out, ", ")
 	case float64:
 		return fmt.Sprintf("%.0f", v)
+	case bool:
+		if v {
+			return "yes"
+		}
+		return "no"
 	}
 	return fmt.Sprint(v)
 }

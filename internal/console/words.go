@@ -23,6 +23,7 @@ func (c *Console) funcs() template.FuncMap {
 		"clock":   clock,
 		"iso":     func(t any) string { return at(t).UTC().Format(time.RFC3339) },
 		"utc":     func(t any) string { return at(t).UTC().Format("2006-01-02 15:04:05") + " UTC" },
+		"stamp":   func(t any) string { return at(t).UTC().Format("2 Jan 15:04:05") + " UTC" },
 		"ago":     func(t any) string { return relative(at(t), c.cfg.Now()) },
 		"isSet":   func(t any) bool { return !at(t).IsZero() },
 		"after":   func(t any) bool { return at(t).After(c.cfg.Now()) },
@@ -57,6 +58,7 @@ func (c *Console) funcs() template.FuncMap {
 		"stateWords":    stateWords,
 		"lasted":        c.lasted,
 		"source":        func(s string) string { return wordsOr(sourceWords, s) },
+		"actorKind":     func(s string) string { return wordsOr(actorWords, s) },
 		"add":           func(a, b int) int { return a + b },
 		"when": func(so bool, words string) string {
 			if !so {
