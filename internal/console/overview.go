@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
@@ -21,7 +20,7 @@ func (c *Console) overviewRoutes() []route {
 type overview struct {
 	First  *firstRun // instead of everything else, as long as nothing was sent
 	Wrong  []trouble
-	Over   []client.Alert // what is well again
+	Over   []past // what is well again
 	Last   *client.AppMessage
 	Report *report
 	Window string
@@ -30,6 +29,7 @@ type overview struct {
 	Totals client.QueueTotals
 	Hold   *client.Hold // nil: the server sends
 
+	OverMore                                              int  // how many more are over
 	AlertsAway, HoldAway, QueueAway, LastAway, ReportAway bool // that cannot be read now
 }
 
@@ -80,9 +80,6 @@ func endsVisit(v *visit, err error) bool {
 	return v.r.Context().Err() != nil || errors.Is(err, errSignIn) || errors.As(err, &e) && (e.Status == http.StatusUnauthorized || e.Code == "password_change_required")
 }
 
-// overFor is how long what is well again is still told.
-const overFor = 24 * time.Hour
-
 // readAlerts finds the alerts that stand, and those that are over since not long ago.
 func (o *overview) readAlerts(v *visit) error {
 	alerts, err := fetch[listing[client.Alert]](v, "", "/api/admin/alerts", nil)
@@ -90,15 +87,14 @@ func (o *overview) readAlerts(v *visit) error {
 		return err
 	}
 	for _, one := range alerts.Data {
-		switch {
-		case one.State == "raised":
-			t := trouble{Alert: one, Steps: strings.TrimPrefix(one.Page, v.c.cfg.PublicURL)} // it is served here, too, under whatever name this was asked for
-			t.Where, t.Path = v.whereToLook(one)
-			o.Wrong = append(o.Wrong, t)
-		case one.ClearedAt != nil && v.now().Sub(*one.ClearedAt) < overFor:
-			o.Over = append(o.Over, one)
+		if one.State != "raised" {
+			continue
 		}
+		t := trouble{Alert: one, Steps: strings.TrimPrefix(one.Page, v.c.cfg.PublicURL)} // it is served here, too, under whatever name this was asked for
+		t.Where, t.Path = v.whereToLook(one)
+		o.Wrong = append(o.Wrong, t)
 	}
+	o.over(v, alerts.Data)
 	return nil
 }
 
