@@ -1,6 +1,7 @@
 package console
 
 import (
+	"crypto/rand"
 	"maps"
 	"net/http"
 	"net/url"
@@ -135,10 +136,11 @@ func (v *visit) createApp() error {
 
 // keyShown is the page that shows a key, once.
 type keyShown struct {
-	App       *client.App
-	Key, Curl string // Curl sends a first message; "" where the key may not, or takes the place of one that did
-	Env       string
-	First     *firstMessage // with Curl: what waits for it
+	App     *client.App
+	Key     string
+	Samples []toPaste // send first messages; none where the key may not, or takes the place of one that did
+	Env     string
+	First   *firstMessage // with Samples: what waits for them
 }
 
 // sends says whether a key of these rights may send.
@@ -150,7 +152,7 @@ func (v *visit) showKey(app *client.App, key, title string, first bool, since ti
 	base := v.c.cfg.PublicURL
 	shown := keyShown{App: app, Key: key, Env: "COMMS_URL=\"" + base + "\"\nCOMMS_APP_ID=\"" + app.Slug + "\"\nCOMMS_API_KEY=\"" + key + "\""}
 	if first {
-		shown.Curl = curl(base, app.Slug, key)
+		shown.Samples = samplesOf(base, app.Slug, key, strings.ToLower(rand.Text()[:6]))
 		shown.First = v.waitFor(app, since)
 	}
 	return v.show("key", page{Title: title, Trail: []crumb{{"Apps", appsPath}, {app.Name, appsPath + "/" + app.Slug}}, Data: shown})

@@ -1,8 +1,12 @@
 package console
 
 import (
+	"encoding/json"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,6 +35,35 @@ func TestAKeyOffersWhatItMayDo(t *testing.T) {
 		}
 		if got := strings.Contains(body, "Send the first message"); got != one.want || strings.Contains(body, "curl ") != one.want {
 			t.Errorf("%s of a key that may %q: a first message is offered: %t", one.path, one.scopes, got)
+		}
+	}
+}
+
+// TestTheSamplesAreWhole: an email and an SMS, each with an idempotency key that no other page's samples have.
+func TestTheSamplesAreWhole(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	c, seen := open(t, api), map[string]bool{}
+	for _, sandbox := range []string{"true", "false"} {
+		api.answers["GET /api/admin/apps/shop"] = `200 {"id":"a","slug":"shop","name":"Shop","sandboxMode":` + sandbox + `}`
+		api.answers["POST /api/admin/apps/a/keys"] = `201 {"id":"c00000000000000000000002a","apiKey":"cs_test_once"}`
+		_, _, body := post(t, c, appsPath+"/shop/keys/new", url.Values{"scopes": {"SEND"}})
+		if strings.Contains(body, "put your own address or number in") == (sandbox == "true") || !strings.Contains(body, "it is still one") {
+			t.Errorf("sandbox %s: what comes of it is not said", sandbox)
+		}
+		var channels []string
+		for _, found := range regexp.MustCompile(`(?s)<pre[^>]*><code>curl (.*?)</code>`).FindAllStringSubmatch(body, -1) {
+			command := html.UnescapeString(found[1])
+			_, data, _ := strings.Cut(strings.TrimSuffix(command, "'"), "-d '")
+			var m struct{ Channel, To, IdempotencyKey string }
+			if err := json.Unmarshal([]byte(data), &m); err != nil || m.To == "" || m.IdempotencyKey == "" || seen[m.IdempotencyKey] || strings.Contains(data, "'") || !strings.Contains(command, "cs_test_once") {
+				t.Errorf("%v: %s", err, command)
+			}
+			seen[m.IdempotencyKey] = true
+			channels = append(channels, m.Channel)
+		}
+		if !slices.Equal(channels, []string{"EMAIL", "SMS"}) {
+			t.Errorf("%q are sent", channels)
 		}
 	}
 }

@@ -267,11 +267,39 @@ func ticks(s string) template.HTML {
 
 // curl is the command that sends a first message; it works when it is pasted.
 func curl(base, app, key string) string {
+	return curlOf(base, app, key, `{"channel":"SMS","to":"233241234567","body":"Hello from CommServer"}`)
+}
+
+// curlOf is the command that sends a message of this body.
+func curlOf(base, app, key, body string) string {
 	return `curl -X POST ` + base + `/api/v1/messages \
   -H "X-App-ID: ` + app + `" \
   -H "X-API-Key: ` + key + `" \
   -H "Content-Type: application/json" \
-  -d '{"channel":"SMS","to":"233241234567","body":"Hello from CommServer"}'`
+  -d '` + body + `'`
+}
+
+// toPaste is a command for a terminal, with what it sends.
+type toPaste struct{ Name, Curl string }
+
+// samplesOf are the commands that send a first email and a first SMS. once makes their idempotency keys this page's: else the samples of
+// an app's second key would be answered with what the first one sent.
+func samplesOf(base, app, key, once string) []toPaste {
+	return []toPaste{
+		{"An email", curlOf(base, app, key, `{
+    "channel": "EMAIL",
+    "to": "ama@example.com",
+    "subject": "Welcome",
+    "body": "<h1>Hello from CommServer</h1>",
+    "idempotencyKey": "first-email-`+once+`"
+  }`)},
+		{"An SMS", curlOf(base, app, key, `{
+    "channel": "SMS",
+    "to": "233241234567",
+    "body": "Hello from CommServer",
+    "idempotencyKey": "first-sms-`+once+`"
+  }`)},
+	}
 }
 
 // sizeWords is a number of bytes for people.

@@ -24,7 +24,12 @@ export async function firstRun(browser, world, out) {
     const answer = execFileSync("bash", ["-e", "-o", "pipefail", "-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
     if (JSON.parse(answer).status !== "QUEUED") throw new Error(`the command is answered ${answer}`);
   };
-  let command;
+  // again says whether a command that was run is answered with what it sent.
+  const again = (command) => {
+    const answer = execFileSync("bash", ["-e", "-o", "pipefail", "-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    if (!JSON.parse(answer).deduplicated) throw new Error(`the same command again is answered ${answer}`);
+  };
+  let commands;
   (await step("the address leads to signing in", async () => {
     await page.goto(world.base + "/");
     await page.waitForURL("**/console/sign-in*");
@@ -39,12 +44,13 @@ export async function firstRun(browser, world, out) {
       await name.fill("Newcomer");
       await name.press("Enter");
       await heading("Send the first message");
-      command = await page.locator("main pre", { hasText: /^curl / }).innerText();
+      commands = await page.locator("main pre", { hasText: /^curl / }).allInnerTexts(); // an email, and an SMS
+      if (commands.length !== 2) throw new Error(`${commands.length} commands are shown`);
     })) &&
     (await step("send", async () => {
       await page.goto(world.base + "/console"); // a second tab, in which the message is waited for
       await heading("See it");
-      post(command);
+      post(commands[1]);
     })) &&
     (await step("see it", async () => {
       const link = page.locator('main a[href^="/console/messages/"]').first();
@@ -54,13 +60,16 @@ export async function firstRun(browser, world, out) {
       await page.getByText("taken by the provider").first().waitFor();
     })) &&
     (await step("send an email", async () => {
-      post(command.replace(/-d '.*'$/s, `-d '{"channel":"EMAIL","to":"ama@example.com","subject":"Welcome","body":"<h1>Hello</h1>"}'`));
+      post(commands[0]);
+    })) &&
+    (await step("send both again", async () => {
+      commands.forEach(again);
     })) &&
     (await step("see the captured SMS and email", async () => {
       await page.getByRole("link", { name: "Sandbox inbox" }).first().press("Enter");
       await page.locator(".inbox a", { hasText: "233241234567" }).waitFor();
       await page.locator(".inbox a", { hasText: "Welcome" }).press("Enter"); // it shows by itself
-      await page.frameLocator("iframe").getByRole("heading", { name: "Hello" }).waitFor();
+      await page.frameLocator("iframe").getByRole("heading", { name: "Hello from CommServer" }).waitFor();
     })) &&
     out({ page: "first run", setting: "desktop-light", check: "within a minute", ok: Date.now() - began < 60_000, detail: `${((Date.now() - began) / 1000).toFixed(1)} s` });
   await context.close();
