@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/comm"
@@ -90,7 +91,7 @@ func TestTheLogSaysWhoDidWhatToWhat(t *testing.T) {
 			[]string{"Took live the app <a", ">On</span> <s>no</s>", "yes</li>"}, "Sandbox</span>"},
 		"a provider of an app":    {of + `"actor":"admin","action":"provider_updated","target":"` + anID + `"`, []string{`Changed the provider <a href="/console/providers/` + anID + `?app=shop">Main relay</a>`}, "is gone"},
 		"the server's provider":   {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"admin","action":"provider_updated","target":"` + anID + `"`, []string{`<a href="/console/providers/` + anID + `">House relay</a>`, "the server"}, "is gone"},
-		"a template":              {of + `"actor":"app","actorName":"` + anID + `","action":"template_updated","target":"` + anID + `"`, []string{`Changed the template <a href="/console/templates/shop/` + anID + `">Welcome</a>`, `<a href="/console/apps/` + anID + `#h-keys">Production</a>`, "a key of the app"}, "is gone"},
+		"a template":              {of + `"actor":"app","actorName":"` + anID + `","action":"template_updated","target":"` + anID + `"`, []string{`Changed the template <a href="/console/templates/shop/` + anID + `">Welcome</a>`, `<a href="/console/apps/` + anID + `#h-keys">Production</a>`, "a key of the app", `<a href="/console/audit?actor=` + anID + `">all by the same</a>`}, "is gone"},
 		"a webhook":               {of + `"actor":"system","action":"endpoint_disabled","target":"` + anID + `"`, []string{"The server", "by itself", `the webhook <a href="/console/webhooks/shop/` + anID + `">Orders</a>`}, "is gone"},
 		"a message":               {of + `"actor":"admin","action":"message_cancelled","target":"` + anID + `"`, []string{`Cancelled the message <a href="/console/messages/` + anID + `">to ama@example.com</a>`}, "is gone"},
 		"a user":                  {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"admin","action":"user_updated","target":"` + anID + `","detail":{"password":{"changed":true}}`, []string{`Changed the user <a href="/console/users/` + anID + `">Ama</a>`, "Password</span>", "its value is not kept"}, "is gone"},
@@ -98,10 +99,10 @@ func TestTheLogSaysWhoDidWhatToWhat(t *testing.T) {
 		"a list":                  {of + `"actor":"admin","action":"suppressions_added","target":"SMS","detail":{"added":{"to":3}}`, []string{`the suppression list of <a href="/console/suppressions?app=shop&amp;channel=SMS">Shop &amp; Co, SMS</a>`, "Added</span>"}, "is gone"},
 		"a person":                {of + `"actor":"admin","action":"erasure_finished","target":"` + goneID + `"`, []string{`href="/console/apps/` + anID + `/persons"`}, "is gone"},
 		"signing in":              {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"user","actorName":"Ama","action":"signed_in","target":"` + anID + `"`, []string{">Signed in</span>"}, "Signed in as"},
-		"a provider that is gone": {of + `"actor":"user","actorName":"Kofi","action":"provider_created","target":"` + goneID + `","detail":{"name":{"to":"Old relay"}}`, []string{`Created the provider Old relay <span class="gone">is gone`, `Kofi <span class="gone">`}, `/console/providers/` + goneID},
+		"a provider that is gone": {of + `"actor":"user","actorName":"Kofi","action":"provider_created","target":"` + goneID + `","detail":{"name":{"to":"Old relay"}}`, []string{`Created the provider <b>Old relay</b> <span class="gone">is gone`, `<b>Kofi</b> <span class="gone">`}, `/console/providers/` + goneID},
 		"a deletion":              {of + `"actor":"admin","action":"template_deleted","target":"` + goneID + `"`, []string{"Deleted the template <code>" + goneID}, "is gone"},
-		"an app that is gone":     {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"admin","app":"` + goneID + `","action":"app_created","target":"` + goneID + `","detail":{"name":{"to":"Old shop"}}`, []string{"Created the app Old shop <span", "<code>" + goneID + "</code> <span class=\"gone\">"}, `href="/console/apps/` + goneID},
-		"of a newer server":       {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"robot","actorName":"R2","action":"moon_painted","target":"luna"`, []string{"R2", "Moon painted: luna"}, "is gone"},
+		"an app that is gone":     {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"admin","app":"` + goneID + `","action":"app_created","target":"` + goneID + `","detail":{"name":{"to":"Old shop"}}`, []string{"Created the app <b>Old shop</b> <span", "<code>" + goneID + "</code> <span class=\"gone\">"}, `href="/console/apps/` + goneID},
+		"of a newer server":       {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"robot","actorName":"R2","action":"moon_painted","target":"luna"`, []string{"R2", "Moon painted: <b>luna</b>"}, "is gone"},
 	} {
 		page := auditOf(t, auditAPI(), "", "{"+c.entry+"}", "null")
 		_, rows, _ := strings.Cut(page, "<tbody>")
@@ -123,7 +124,7 @@ func TestWhatIsGoneKeepsItsName(t *testing.T) {
 		return `{"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"admin","app":"` + anID + `","action":"` + action + `","target":"` + goneID + `","detail":` + detail + `}`
 	}
 	page := auditOf(t, auditAPI(), "", entry("template_deleted", `{}`)+","+entry("template_created", `{"key":{"to":"welcome"}}`), "null")
-	holds(t, page, "Deleted the template welcome</span>", "Created the template welcome <span")
+	holds(t, page, "Deleted the template <b>welcome</b></span>", "Created the template <b>welcome</b> <span")
 }
 
 // TestLookupsAreBounded: whatever a page of the log is about, it asks for no more than so many things, each once.
@@ -165,6 +166,17 @@ func TestNarrowingTheLog(t *testing.T) {
 	page = auditOf(t, api, "", `{"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"user","actorName":"Ama","action":"user_updated","target":"`+anID+`"}`, "null")
 	if strings.Contains(page, "is gone") || strings.Contains(page, "/console/users/") || slices.Contains(api.calls, "GET /api/admin/users?limit=100 ") {
 		t.Errorf("a viewer: %q", api.calls)
+	}
+}
+
+// TestStamps: an instant of another year has it.
+func TestStamps(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 7, 3, 2, 14, 7, 0, time.UTC)
+	for now, want := range map[time.Time]string{at.AddDate(0, 5, 0): "3 Jul 02:14:07 UTC", at.AddDate(1, 0, 0): "3 Jul 2026 02:14:07 UTC"} {
+		if got := stamp(at, now); got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
 	}
 }
 

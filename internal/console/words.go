@@ -23,7 +23,7 @@ func (c *Console) funcs() template.FuncMap {
 		"clock":   clock,
 		"iso":     func(t any) string { return at(t).UTC().Format(time.RFC3339) },
 		"utc":     func(t any) string { return at(t).UTC().Format("2006-01-02 15:04:05") + " UTC" },
-		"stamp":   func(t any) string { return at(t).UTC().Format("2 Jan 15:04:05") + " UTC" },
+		"stamp":   func(t any) string { return stamp(at(t).UTC(), c.cfg.Now().UTC()) },
 		"ago":     func(t any) string { return relative(at(t), c.cfg.Now()) },
 		"isSet":   func(t any) bool { return !at(t).IsZero() },
 		"after":   func(t any) bool { return at(t).After(c.cfg.Now()) },
@@ -94,6 +94,15 @@ func at(t any) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// stamp is an instant to the second, with its year where that is another one than now's.
+func stamp(t, now time.Time) string {
+	layout := "2 Jan 15:04:05 UTC"
+	if t.Year() != now.Year() {
+		layout = "2 Jan 2006 15:04:05 UTC"
+	}
+	return t.Format(layout)
 }
 
 // relative says in words how long ago t was, or how long it is until t.
