@@ -115,7 +115,7 @@ type Deliveries interface {
 	// left of one that had its id before is among them: MadeFor tells it apart, and DropForeign takes it away.
 	DueDeliveries(ctx context.Context, e DueEndpoint, by comm.Micros, limit int) ([]Delivery, error)
 	// Record notes attempts: each counts and is kept in the delivery's log, and is one of its tries unless it was Cut; its outcome is applied if no other attempt was recorded and the
-	// delivery was not replayed since, and a success is always. One transaction.
+	// delivery was not replayed since, and a success is always. Where an erasure has put another body in its place meanwhile, that one goes: no event is posted with two. One transaction.
 	Record(ctx context.Context, attempts []Attempted) error
 	// Troubles lists since when endpoints of these apps fail, and SetTrouble notes it (0: it works).
 	Troubles(ctx context.Context, apps []comm.ID) ([]Trouble, error)
@@ -125,7 +125,7 @@ type Deliveries interface {
 	DeliveryList(ctx context.Context, app, endpoint comm.ID, f DeliveryFilter) ([]Delivery, error)
 	// Delivery reads one with log and body; not_found otherwise.
 	Delivery(ctx context.Context, app, endpoint, id comm.ID) (Delivery, error)
-	// Replay makes a delivery wait again, due now, with the same body; one that waits is due now. not_found if there is none.
+	// Replay makes a delivery wait again, due now, with the same body; one that waits is due now, unless an erasure has changed its body. not_found if there is none.
 	Replay(ctx context.Context, app, endpoint, id comm.ID) error
 	// ReplaySome does so to a slice of those that are not waiting: at most f.Limit, in the order of DeliveryList, which go on behind next (zero: no more).
 	ReplaySome(ctx context.Context, app, endpoint comm.ID, f DeliveryFilter) (replayed int, next comm.ID, err error)
@@ -212,6 +212,9 @@ type Attempted struct {
 	State             DeliveryState
 	Due               comm.Micros
 	Line              string // of Delivery.Log
+	// Message and Sequence say of which event it told.
+	Message  comm.ID
+	Sequence int
 }
 
 // Trouble is since when every call of an endpoint fails.

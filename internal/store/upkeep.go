@@ -37,7 +37,8 @@ type Upkeep interface {
 	// that hold it, and where the next slice begins; the zero id at the lane's end. It reads only.
 	Mentions(ctx context.Context, m Mention) (found []Mentioned, next comm.ID, err error)
 	// Rewrite puts other contents and tags in the place of what messages have, each if it is
-	// still what was read, with the event erased. UpdatedAt, from which a content's time is counted, stays.
+	// still what was read, with the event erased. UpdatedAt, from which a content's time is counted, stays. Of the message's deliveries those whose
+	// bodies hold the person (Erasing.Told) go if they were posted, and wait with another body if not; all others stay.
 	// took is the time of the transaction, without waiting for its turn.
 	Rewrite(ctx context.Context, all []Rewriting, e Erasing) (done int, took time.Duration, err error)
 	// Unindex removes what a message is still found by although it was erased.
@@ -106,6 +107,11 @@ type Erased struct {
 type Erasing struct {
 	Actor string
 	Mask  string // what is shown as the recipient
+	// Told answers the body of a delivery without the person; holds is false when it has nothing of the person, and without nil when there
+	// is no other. Rewrite asks it of the deliveries of each message, in its transaction.
+	Told func(body []byte) (without []byte, holds bool)
+	// Settle is how long a delivery that Told has changed waits: a call with the body from before has ended then.
+	Settle time.Duration
 }
 
 // Mention is where to look for a text in contents.

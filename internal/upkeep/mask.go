@@ -67,6 +67,19 @@ func rewritten(m *store.Mentioned, text string) (x store.Rewriting, changed bool
 	return x, true, nil
 }
 
+// told is how the bodies of deliveries read without the address; none where one cannot be read.
+func told(text string) func([]byte) ([]byte, bool) {
+	return func(body []byte) ([]byte, bool) {
+		mask := masker{text: text, mask: address.Mask(text)}
+		without, err := mask.json(comm.RawJSON(body))
+		if err != nil {
+			mask.in(string(body))
+			return nil, mask.changed
+		}
+		return []byte(without), mask.changed
+	}
+}
+
 // without is what of a is not in b.
 func without(a, b []store.Term) (out []store.Term) {
 	for _, t := range a {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -95,6 +96,9 @@ func (m *memory) Record(ctx context.Context, all []store.Attempted) error {
 		d := m.rows[a.ID]
 		if d == nil {
 			continue // it was removed meanwhile
+		}
+		if a.Message != d.Message || a.Sequence != d.Sequence {
+			return fmt.Errorf("a call of %s %d was recorded as one of %s %d", d.Message, d.Sequence, a.Message, a.Sequence)
 		}
 		if d.Attempts+1 == a.Attempt && d.Tries+1 == a.Try || a.State == store.DeliveryDone {
 			d.State, d.Due = a.State, a.Due

@@ -45,6 +45,7 @@ func feedStatements() []hotStatement {
 		{"deliveries that are due", sqlstore.DueDeliveriesSQL, nil, []use{{"deliveries", "deliveries_due", "shard endpoint_id due"}}},
 		{"record an attempt", sqlstore.RecordSQL, nil, []use{delivery}},
 		{"deliveries of an erasure", sqlstore.ToldSQL(sqlstore.PostgreSQL()), nil, []use{{"deliveries", "deliveries_message", "message_id app_id"}, delivery}},
+		{"deliveries of who is named", sqlstore.RetoldSQL(sqlstore.PostgreSQL()), nil, []use{{"deliveries", "deliveries_message", "message_id app_id"}}},
 		{"deliveries of a message", of(store.DeliveryFilter{Message: comm.NewID(1)}), nil, []use{{"deliveries", "deliveries_message", "message_id app_id"}, endpoint}},
 		{"deliveries of an endpoint", of(store.DeliveryFilter{Before: comm.NewID(1)}), nil, []use{delivery, endpoint}},
 		{"deliveries that failed", of(store.DeliveryFilter{Before: comm.NewID(1), State: store.DeliveryExhausted}), page, []use{{"deliveries", "deliveries_open", "app_id endpoint_id state id"}, endpoint}},

@@ -76,8 +76,12 @@ func (c *Cold) Record(ctx context.Context, attempts []store.Attempted) error {
 	err := c.db.Write(ctx, func(q Querier) error {
 		for i := range attempts {
 			a := &attempts[i]
-			if _, err := q.ExecContext(ctx, RecordSQL, c.d.ID(a.App), c.d.ID(a.Endpoint), c.d.ID(a.ID), int64(a.Attempt), int64(a.At), int64(a.State), int64(a.Due), a.Line,
-				int64(store.DeliveryLog), int64(a.Try), flag(!a.Cut)); err != nil {
+			n, err := affected(ctx, q, RecordSQL, c.d.ID(a.App), c.d.ID(a.Endpoint), c.d.ID(a.ID), int64(a.Attempt), int64(a.At), int64(a.State), int64(a.Due), a.Line,
+				int64(store.DeliveryLog), int64(a.Try), flag(!a.Cut))
+			if err == nil && n == 0 && !a.Message.IsZero() {
+				err = c.dropReplaced(ctx, q, a)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -89,6 +93,28 @@ func (c *Cold) Record(ctx context.Context, attempts []store.Attempted) error {
 // TroublesSQL is the statement of Troubles.
 func TroublesSQL(d Dialect) string {
 	return `SELECT app_id, endpoint_id, since FROM endpoint_troubles WHERE app_id ` + d.Among
+}
+
+// dropReplaced removes the delivery with another body that retell has put in the place of one that was being posted, so that no event
+// is posted with two bodies.
+func (c *Cold) dropReplaced(ctx context.Context, q Querier, a *store.Attempted) error {
+	all, err := collect(ctx, q, scanDelivery, RetoldSQL(c.d), c.d.ID(a.App), c.d.ID(a.Message))
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if d := &all[i]; d.Endpoint == a.Endpoint && d.Sequence == a.Sequence && d.Attempts == 0 {
+			if err := c.dropDelivery(ctx, q, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Cold) dropDelivery(ctx context.Context, q Querier, d *store.Delivery) error {
+	_, err := q.ExecContext(ctx, `DELETE FROM deliveries WHERE app_id = $1 AND endpoint_id = $2 AND id = $3`, c.d.ID(d.App), c.d.ID(d.Endpoint), c.d.ID(d.ID))
+	return err
 }
 
 // Troubles implements store.Deliveries.
@@ -115,6 +141,14 @@ func (c *Cold) SetTrouble(ctx context.Context, t store.Trouble) error {
 // ofItSQL is that a delivery is of the endpoint that has the id $2 of the app $1 now.
 const ofItSQL = `made_for IN (0, (SELECT e.created_at FROM endpoints e WHERE e.app_id = $1 AND e.id = $2))`
 
+// ofMessage is the deliveries of a message of the app $1; n is its parameter. On PostgreSQL a comparison of whole rows leaves no other index.
+func (d Dialect) ofMessage(n int) string {
+	if d.OneLane {
+		return fmt.Sprintf(`(SELECT * FROM deliveries INDEXED BY deliveries_message WHERE message_id = $%d AND app_id = $1 AND sequence > 0) d`, n)
+	}
+	return fmt.Sprintf(`(SELECT * FROM deliveries WHERE (message_id, app_id) >= ($%d, $1) AND (message_id, app_id) <= ($%d, $1) AND sequence > 0 OFFSET 0) d`, n, n)
+}
+
 // deliveriesOf is the statement of a filter: an endpoint's deliveries, newest first, and what binds its parameters.
 func (c *Cold) deliveriesOf(columns string, app, endpoint comm.ID, f store.DeliveryFilter) (text string, args []any) {
 	args = []any{c.d.ID(app), c.d.ID(endpoint)}
@@ -129,12 +163,7 @@ func (c *Cold) deliveriesOf(columns string, app, endpoint comm.ID, f store.Deliv
 	}
 	switch {
 	case !f.Message.IsZero():
-		// Those of a message first, which are few: PostgreSQL has no other index for a comparison of whole rows.
-		n := place(c.d.ID(f.Message))
-		from = fmt.Sprintf(`(SELECT * FROM deliveries WHERE (message_id, app_id) >= ($%d, $1) AND (message_id, app_id) <= ($%d, $1) AND sequence > 0 OFFSET 0) d`, n, n)
-		if c.d.OneLane {
-			from = fmt.Sprintf(`(SELECT * FROM deliveries INDEXED BY deliveries_message WHERE message_id = $%d AND app_id = $1 AND sequence > 0) d`, n)
-		}
+		from = c.d.ofMessage(place(c.d.ID(f.Message)))
 	case f.State == store.DeliveryDone:
 		from, order = from+c.d.By(`deliveries_done`), order+` NULLS LAST` // as these indexes have it, and the key has not
 	case f.State != 0:
@@ -179,9 +208,9 @@ func (c *Cold) Delivery(ctx context.Context, app, endpoint, id comm.ID) (d store
 	return some[0], nil
 }
 
-// againSQL makes a delivery wait for its first try.
+// againSQL makes a delivery wait for its first try. One that was never posted is due as it is, but where retell has put it off: that stays.
 func (c *Cold) againSQL() string {
-	return `UPDATE deliveries SET state = 1, due = ` + c.d.Now + `, tries = 0, ended_at = 0 WHERE app_id = $1 AND endpoint_id = $2 AND id = $3 AND ` + ofItSQL
+	return `UPDATE deliveries SET state = 1, due = CASE WHEN attempts = 0 AND state = 1 THEN due ELSE ` + c.d.Now + ` END, tries = 0, ended_at = 0 WHERE app_id = $1 AND endpoint_id = $2 AND id = $3 AND ` + ofItSQL
 }
 
 // Replay implements store.Deliveries.
@@ -249,13 +278,63 @@ func following(id *comm.ID) (over bool) {
 
 // dropTold removes the deliveries of messages whose content is not to be told any more: their bodies hold parts of it.
 func (c *Cold) dropTold(ctx context.Context, q Querier, app comm.ID, ids []comm.ID) error {
-	if c.d.Untold != "" {
-		if _, err := q.ExecContext(ctx, c.d.Untold, int64(HomeOf(app))); err != nil {
-			return err
-		}
+	if err := c.untold(ctx, q, app); err != nil {
+		return err
 	}
 	_, err := q.ExecContext(ctx, ToldSQL(c.d), c.d.IDs(ids), c.d.ID(app))
 	return err
+}
+
+// untold waits for deliveries of the app that are being made, and lets nobody make any until the transaction ends.
+func (c *Cold) untold(ctx context.Context, q Querier, app comm.ID) error {
+	if c.d.Untold == "" {
+		return nil
+	}
+	_, err := q.ExecContext(ctx, c.d.Untold, int64(HomeOf(app)))
+	return err
+}
+
+// retell takes a person who is erased out of the deliveries of a message that only names the person. What was posted is not changed but
+// removed, since an event has one body. A call of one that no call was recorded of may be under way: what takes its place has another id,
+// which whoever posts does not know, and waits until that call was recorded (dropReplaced) or cannot be under way any more. Only a
+// process that dies in that call leaves an event with two bodies.
+func (c *Cold) retell(ctx context.Context, q Querier, app, message comm.ID, now comm.Micros, e store.Erasing) error {
+	if e.Told == nil {
+		return nil
+	}
+	if err := c.untold(ctx, q, app); err != nil {
+		return err
+	}
+	all, err := collect(ctx, q, scanDelivery, RetoldSQL(c.d), c.d.ID(app), c.d.ID(message))
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		d := &all[i]
+		body, holds := e.Told(d.Body)
+		if !holds {
+			continue
+		}
+		if body != nil && d.State == store.DeliveryWaiting && d.Attempts == 0 {
+			n, err := affected(ctx, q, `UPDATE deliveries SET id = $4, body = $5, due = $6 WHERE app_id = $1 AND endpoint_id = $2 AND id = $3 AND state = 1 AND attempts = 0`,
+				c.d.ID(app), c.d.ID(d.Endpoint), c.d.ID(d.ID), c.d.ID(comm.NewID(d.CreatedAt)), body, int64(max(d.Due, now.Add(e.Settle))))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				continue
+			}
+		}
+		if _, err := q.ExecContext(ctx, `DELETE FROM deliveries WHERE app_id = $1 AND endpoint_id = $2 AND id = $3`, c.d.ID(app), c.d.ID(d.Endpoint), c.d.ID(d.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RetoldSQL reads the deliveries of a message in the order in which Record changes rows.
+func RetoldSQL(d Dialect) string {
+	return `SELECT ` + DeliveryColumns + ` FROM ` + d.ofMessage(2) + ` ORDER BY endpoint_id, id`
 }
 
 // ToldSQL is the statement of dropTold. On PostgreSQL rows are found by their messages first, which

@@ -182,7 +182,7 @@ func (c *Cold) rewrite(ctx context.Context, q Querier, x *store.Rewriting, e sto
 	if _, err := q.ExecContext(ctx, `UPDATE content SET payload = $3, key_hash = coalesce(key_hash, CAST($4 AS `+c.d.BytesType+`)) WHERE id = $1 AND app_id = $2 AND payload IS NOT NULL`, id, app, x.Payload, hash); err != nil {
 		return false, err
 	}
-	if err := c.dropTold(ctx, q, x.App, ids); err != nil {
+	if err := c.retell(ctx, q, x.App, x.ID, comm.Micros(now), e); err != nil {
 		return false, err
 	}
 	var drop []termRow

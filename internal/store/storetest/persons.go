@@ -33,6 +33,103 @@ func maskedAge(w *world) {
 	}
 }
 
+const toldOfHer, toldWithout = `{"n":"ama@example.org"}`, `{"n":"a***@example.org"}`
+
+// rename takes a person out of a message's content, and out of what is told of it.
+func (w *world) rename(s store.Submission, settle time.Duration) {
+	w.Helper()
+	payload, err := store.EncodeContent(&comm.Content{To: s.Recipient, Body: "masked"})
+	w.must(err)
+	told := func(body []byte) ([]byte, bool) {
+		if string(body) == "broken ama@example.org" {
+			return nil, true
+		}
+		return []byte(toldWithout), string(body) == toldOfHer
+	}
+	n, _, err := w.s.Rewrite(w.ctx, []store.Rewriting{{App: s.App, ID: s.ID, Sequence: w.message(s).Sequence, Payload: payload}}, store.Erasing{Actor: comm.ActorApp, Told: told, Settle: settle})
+	if err != nil || n != 1 {
+		w.Fatalf("%d %v", n, err)
+	}
+}
+
+// toldOf lists what an endpoint is, or was, told of a message, the oldest first.
+func (w *world) toldOf(s store.Submission, endpoint comm.ID) (out []store.Delivery) {
+	w.Helper()
+	list, err := w.s.DeliveryList(w.ctx, s.App, endpoint, store.DeliveryFilter{Message: s.ID, Limit: 100})
+	w.must(err)
+	for _, d := range slices.Backward(list) {
+		out = append(out, w.stored(d))
+	}
+	return out
+}
+
+// Of what is told of a message that only names the person, what holds no word of the person stays as it is; what waits and was never posted waits
+// without the person, and what was posted goes, since an event has one body.
+func retold(w *world) {
+	a := w.app(true)
+	s, other, e := w.one(a), w.one(a), comm.NewID(1)
+	of := func(m store.Submission, sequence int, body string, change ...func(*store.Delivery)) store.Delivery {
+		return w.delivery(a.ID, e, append(change, func(d *store.Delivery) { d.Message, d.Sequence, d.Body = m.ID, sequence, []byte(body) })...)
+	}
+	tried := func(d *store.Delivery) { d.Attempts, d.Tries, d.Log = 1, 1, "{}\n" }
+	done := func(d *store.Delivery) { tried(d); d.State, d.Due, d.EndedAt = store.DeliveryDone, 0, d.CreatedAt }
+	stay := []store.Delivery{of(s, 1, `{"n":1}`), of(s, 2, `{"n":2}`, tried), of(s, 3, `{"n":3}`, done), of(other, 1, toldOfHer)}
+	later := w.now().Add(time.Hour)
+	waits, put := of(s, 4, toldOfHer), of(s, 5, toldOfHer, func(d *store.Delivery) { d.Due = later })
+	for _, d := range []store.Delivery{of(s, 6, toldOfHer, tried), of(s, 7, toldOfHer, done), of(s, 8, "broken ama@example.org")} {
+		defer func() {
+			_, err := w.s.Delivery(w.ctx, d.App, d.Endpoint, d.ID)
+			w.wantCode(err, "not_found")
+		}()
+	}
+	before := w.now()
+	w.rename(s, time.Minute)
+	for _, d := range stay {
+		if got := w.stored(d); !sameDelivery(got, d) {
+			w.Fatalf("%+v, want %+v", got, d)
+		}
+	}
+	got := w.toldOf(s, e)
+	if len(got) != 5 {
+		w.Fatalf("%d deliveries are left", len(got))
+	}
+	for _, want := range []store.Delivery{waits, put} {
+		i := slices.IndexFunc(got, func(d store.Delivery) bool { return d.Sequence == want.Sequence })
+		if i < 0 || got[i].ID == want.ID || got[i].Due < before.Add(time.Minute) || got[i].Due > w.now().Add(time.Minute) && got[i].Due != later {
+			w.Fatalf("%+v, before %+v", got, want)
+		}
+		want.ID, want.Due, want.Body = got[i].ID, got[i].Due, []byte(toldWithout)
+		w.must(w.s.Replay(w.ctx, a.ID, e, want.ID)) // brings it no sooner: a call with the body from before may be under way
+		if now := w.stored(want); !sameDelivery(now, want) {
+			w.Fatalf("%+v, want %+v", now, want)
+		}
+	}
+}
+
+// A call that is under way when the body changes is of an event that was posted: whatever it comes to, the other body is not.
+func retoldInACall(w *world) {
+	a := w.app(true)
+	s, one, two := w.one(a), comm.NewID(1), comm.NewID(2)
+	for sequence, state := range []store.DeliveryState{store.DeliveryWaiting, store.DeliveryDone} {
+		of := func(endpoint comm.ID) store.Delivery {
+			return w.delivery(a.ID, endpoint, func(d *store.Delivery) { d.Message, d.Sequence, d.Body = s.ID, sequence+1, []byte(toldOfHer) })
+		}
+		called := of(one)
+		of(two)
+		w.rename(s, time.Minute)
+		if got := w.toldOf(s, one); len(got) != 1 || string(got[0].Body) != toldWithout {
+			w.Fatalf("%+v", got)
+		}
+		w.must(w.s.Record(w.ctx, []store.Attempted{{App: a.ID, Endpoint: one, ID: called.ID, Message: s.ID, Sequence: sequence + 1, Attempt: 1, Try: 1, At: w.now(), State: state, Due: w.now(), Line: "{}\n"}}))
+		if got := w.toldOf(s, one); len(got) != 0 {
+			w.Fatalf("told twice: %+v", got)
+		}
+	}
+	if got := w.toldOf(s, two); len(got) != 2 {
+		w.Fatalf("of another endpoint: %+v", got)
+	}
+}
+
 // heavy is a message of so many bytes that has ended.
 func (w *world) heavy(a *comm.App, size int) store.Submission {
 	s := w.one(a, func(s *store.Submission) {

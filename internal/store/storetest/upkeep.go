@@ -315,6 +315,8 @@ func personCases() []testCase {
 		{"an erased message keeps its history and nothing of the person", erase},
 		{"an address is masked in the contents of others", mentions},
 		{"a mask in a message leaves its content as old as it is", maskedAge},
+		{"webhooks of messages that name a person are told without the person", retold},
+		{"no event that names a person is posted with two bodies", retoldInACall},
 		{"a slice of erasing is bounded by bytes", eraseBytes},
 		{"looking through contents is bounded by bytes", mentionsBytes},
 		{"an erasure is a job that is done once", erasureJob},
