@@ -38,9 +38,10 @@ func rewritten(m *store.Mentioned, text string) (x store.Rewriting, changed bool
 	if mask.is(c.ReplyTo) {
 		c.ReplyTo, mask.changed = "", true
 	}
-	for _, field := range []*string{&c.From, &c.Subject, &c.Body, &c.Text, &c.ReplyTo, &c.IdempotencyKey} {
+	for _, field := range []*string{&c.From, &c.Subject, &c.Body, &c.Text, &c.ReplyTo} {
 		*field = mask.in(*field)
 	}
+	c.IdempotencyKey = mask.key(c.IdempotencyKey)
 	for i, tag := range c.Tags {
 		c.Tags[i] = mask.in(tag)
 	}
@@ -109,20 +110,30 @@ func (m *masker) copies(list *[]string) {
 // in masks the address in a text, however its letters are written. What is part of a
 // longer address or number is another one.
 func (m *masker) in(text string) string {
-	if len(text) < len(m.text) {
-		return text
+	if strings.Contains(m.text, "@") {
+		return m.each(text, func(before, after string) bool { return longerName(before) || longerDomain(m.text, after) })
 	}
+	return m.each(text, func(before, after string) bool { return longerNumber(before, after) })
+}
+
+// key masks the address in an idempotency key. Apps put keys together of parts, so that only a letter or digit beside it makes it another one.
+func (m *masker) key(text string) string {
+	return m.each(text, func(before, after string) bool { return inWord(before) || after != "" && alphanumeric(after[0]) })
+}
+
+// each masks the address wherever it stands, unless what is before and after it makes another one of it.
+func (m *masker) each(text string, another func(before, after string) bool) string {
 	var b strings.Builder
 	from := 0
 	for i := 0; i+len(m.text) <= len(text); {
-		if !strings.EqualFold(text[i:i+len(m.text)], m.text) || i > 0 && inWord(text[i-1]) || i+len(m.text) < len(text) && goesOn(text[i+len(m.text):]) {
+		end := i + len(m.text)
+		if !strings.EqualFold(text[i:end], m.text) || another(text[:i], text[end:]) {
 			i++
 			continue
 		}
 		b.WriteString(text[from:i])
 		b.WriteString(m.mask)
-		i += len(m.text)
-		from, m.changed = i, true
+		i, from, m.changed = end, end, true
 	}
 	if from == 0 {
 		return text
@@ -201,19 +212,4 @@ func (m *masker) token(t jsontext.Token) jsontext.Token {
 		return jsontext.String(masked)
 	}
 	return t
-}
-
-// inWord says whether a byte before an address belongs to a longer one.
-func inWord(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("._%-", c) >= 0 || c >= 0x80
-}
-
-// goesOn says whether what follows an address makes it a longer one: a letter or digit, or
-// a dot or hyphen before one.
-func goesOn(rest string) bool {
-	if (rest[0] == '.' || rest[0] == '-') && len(rest) > 1 {
-		rest = rest[1:]
-	}
-	c := rest[0]
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
