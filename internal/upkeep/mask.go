@@ -23,7 +23,7 @@ func inJSON(text string) (string, error) {
 	return strings.ToLower(string(b[1 : len(b)-1])), nil
 }
 
-// rewritten is a content without the address: it is taken out of the copies and the
+// rewritten is a content without the address: it is taken out of the copies, the sender and the
 // answers' address, and masked wherever else it stands. Changed is false when it is nowhere.
 func rewritten(m *store.Mentioned, text string) (x store.Rewriting, changed bool, err error) {
 	var c comm.Content
@@ -35,10 +35,8 @@ func rewritten(m *store.Mentioned, text string) (x store.Rewriting, changed bool
 	mask := masker{text: text, mask: address.Mask(text)}
 	mask.copies(&c.CC)
 	mask.copies(&c.BCC)
-	if mask.is(c.ReplyTo) {
-		c.ReplyTo, mask.changed = "", true
-	}
-	for _, field := range []*string{&c.From, &c.Subject, &c.Body, &c.Text, &c.ReplyTo} {
+	c.From, c.ReplyTo = mask.sender(c.From), mask.sender(c.ReplyTo)
+	for _, field := range []*string{&c.Subject, &c.Body, &c.Text} {
 		*field = mask.in(*field)
 	}
 	c.IdempotencyKey = mask.key(c.IdempotencyKey)
@@ -105,6 +103,17 @@ func (m *masker) copies(list *[]string) {
 	n := len(*list)
 	*list = slices.DeleteFunc(*list, m.is)
 	m.changed = m.changed || len(*list) < n
+}
+
+// sender is a sender or reply address without the address: nothing where it is the one, since nothing is to be sent from a mask or answered
+// to one. A message without a sender goes from its configuration's.
+func (m *masker) sender(text string) string {
+	box, err := address.ParseMailbox(text)
+	if err == nil && box.Email.Key == m.text || err != nil && m.is(strings.TrimPrefix(text, "+")) {
+		m.changed = true
+		return ""
+	}
+	return m.in(text)
 }
 
 // in masks the address in a text, however its letters are written. What is part of a

@@ -141,6 +141,46 @@ func TestContentsAreRewritten(t *testing.T) {
 	}
 }
 
+// TestSendersAreRemoved: nobody is to write to a mask, and no mail goes out from one.
+func TestSendersAreRemoved(t *testing.T) {
+	t.Parallel()
+	const ama, number = "ama@example.org", "233241234567"
+	for _, x := range []struct{ address, sender, want string }{
+		{ama, "ama@example.org", ""},
+		{ama, "AMA@example.org", ""},
+		{ama, "Ama Mensah <Ama@example.org>", ""},
+		{ama, `"ama@example.org" <ama@example.org>`, ""},
+		{ama, `"ama@example.org" <shop@example.org>`, `"a***@example.org" <shop@example.org>`},
+		{ama, "Ama <yama@example.org>", "Ama <yama@example.org>"},
+		{ama, "", ""},
+		{number, number, ""},
+		{number, "+" + number, ""},
+		{number, "SHOP", "SHOP"},
+	} {
+		payload, err := store.EncodeContent(&comm.Content{To: "kofi@example.org", Subject: x.address, From: x.sender, ReplyTo: x.sender})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, changed, err := rewritten(&store.Mentioned{Payload: payload}, x.address)
+		if err != nil || !changed {
+			t.Fatalf("%+v: %v %v", x, changed, err)
+		}
+		var got comm.Content
+		if err := store.DecodeContent(r.Payload, &got); err != nil || got.From != x.want || got.ReplyTo != x.want {
+			t.Errorf("%q became %q and %q, want %q; %v", x.sender, got.From, got.ReplyTo, x.want, err)
+		}
+	}
+	for _, c := range []comm.Content{{From: "Ama <ama@example.org>"}, {ReplyTo: "Ama <ama@example.org>"}} {
+		payload, err := store.EncodeContent(&c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, changed, err := rewritten(&store.Mentioned{Payload: payload}, ama); err != nil || !changed {
+			t.Errorf("%+v: %v %v", c, changed, err)
+		}
+	}
+}
+
 // TestAddressesAreMaskedInMetadata: as whoever reads it sees them, however they are written, and what is left can still be read.
 func TestAddressesAreMaskedInMetadata(t *testing.T) {
 	t.Parallel()

@@ -72,3 +72,20 @@ func TestWebhooksOfOthersAreStillTold(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatWaitsIsNotSentFromAPersonWhoWasErased: it goes from the configuration's own sender.
+func TestWhatWaitsIsNotSentFromAPersonWhoWasErased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.app()
+	const ama = "ama@example.org"
+	id := w.message(a, comm.Content{To: "kofi@example.org", Subject: "x", Body: "x", From: "Ama <ama@example.org>", ReplyTo: "Ama <AMA@example.org>"}, true)
+	if e := w.done(a, w.asked(a, ama)); e.Masked != 1 {
+		t.Fatalf("%+v", e)
+	}
+	m, err := w.s.Message(t.Context(), a.ID, id)
+	w.must(err)
+	if m.From != "" || m.ReplyTo != "" || m.Status != comm.Queued {
+		t.Errorf("from %q, reply to %q, %s", m.From, m.ReplyTo, m.Status)
+	}
+}
