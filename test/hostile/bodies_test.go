@@ -84,7 +84,7 @@ func (x *limitsOf) base(of string, p *place, v any) map[string]any {
 		}
 		return parsed(`{"channel":"EMAIL","address":"a@example.com"}`)
 	case "QueueChange":
-		if strings.Contains(" confirm channel lane cursor ", " "+p.name+" ") || v == "CANCEL" {
+		if strings.Contains(" confirm channel lane cursor createdBefore ", " "+p.name+" ") || v == "CANCEL" {
 			return parsed(`{"action":"CANCEL","app":"{app}","confirm":"{app}"}`)
 		}
 		return parsed(`{"action":"RESUME","app":"{app}"}`)
