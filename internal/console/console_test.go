@@ -134,12 +134,12 @@ func TestEveryPage(t *testing.T) {
 				}
 				continue
 			}
-			frame := strings.HasSuffix(one.path, "/content")
+			frame := one.framed()
 			if w.Code != http.StatusOK && (!frame || name != "empty") {
 				t.Errorf("%s %s: %d %.300s", name, path, w.Code, w.Body)
 				continue
 			}
-			checkHead(t, path, w.Header(), frame && w.Code == http.StatusOK)
+			checkHead(t, path, w.Header(), frame)
 			if !frame {
 				checkPage(t, c, name+" "+path, w.Body.String())
 			}
@@ -299,6 +299,10 @@ func TestWhoIsNotSignedIn(t *testing.T) {
 			continue
 		}
 		w := ask(c, one.method, filled(one.path)+"?x=1", url.Values{"_back": {messagesPath + "?status=FAILED"}}, "Cookie", "other=1")
+		if one.framed() {
+			checkFrameSays(t, one.path, w, http.StatusUnauthorized, "You are not signed in any more.")
+			continue
+		}
 		at := w.Header().Get("Location")
 		if w.Code != http.StatusSeeOther || !strings.HasPrefix(at, Root+"/sign-in") {
 			t.Errorf("%s %s: %d %s", one.method, one.path, w.Code, at)
@@ -545,7 +549,12 @@ func TestAGivenPassword(t *testing.T) {
 		if one.open || strings.HasPrefix(one.path, accountPath) || one.path == Root+"/sign-out" {
 			continue
 		}
-		if w := ask(c, one.method, filled(one.path), url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != accountPath {
+		w := ask(c, one.method, filled(one.path), url.Values{})
+		if one.framed() {
+			checkFrameSays(t, one.path, w, http.StatusForbidden, "Your password has to be changed first.")
+			continue
+		}
+		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != accountPath {
 			t.Errorf("%s %s: %d %v", one.method, one.path, w.Code, w.Header())
 		}
 	}

@@ -260,6 +260,10 @@ func (v *visit) frameMessage() error {
 // frame answers somebody's content for a frame. It is somebody else's: nothing of it may run, be sent or be fetched. scheme is
 // light or dark, as the reader's program would have it; "" is as the system has it.
 func (v *visit) frame(markup bool, body, scheme string) error {
+	return v.frameStatus(http.StatusOK, markup, body, scheme)
+}
+
+func (v *visit) frameStatus(status int, markup bool, body, scheme string) error {
 	if markup {
 		body = mime.Quiet(body)
 	} else {
@@ -273,7 +277,7 @@ func (v *visit) frame(markup bool, body, scheme string) error {
 	h.Set("Content-Security-Policy", framePolicy)
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	// What stands before the content is what mail programs do: it has a page of its own, in the colours of the system.
-	return v.write(http.StatusOK, []byte(`<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Content of the message</title>`+
+	return v.write(status, []byte(`<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Content of the message</title>`+
 		`<style>:root{color-scheme:`+look+`}body{font-family:system-ui,sans-serif;margin:16px;overflow-wrap:anywhere}pre{white-space:pre-wrap}</style>`+body))
 }
 

@@ -3,6 +3,7 @@ package console
 import (
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -61,4 +62,14 @@ func TestAMessageShowsAllThatWasSent(t *testing.T) {
 	if part := inContent(shown("")); !strings.Contains(part, gone["content_purged"]) || strings.Contains(part, "<dl") || strings.Contains(part, "view=") || strings.Contains(part, "Attachments") {
 		t.Errorf("what was removed: %s", part)
 	}
+}
+
+// checkFrameSays: what a frame is answered stands in it, whatever it is. The sign-in page and error pages are in no frame: the browser would
+// show that it refuses them.
+func checkFrameSays(t *testing.T, path string, w *httptest.ResponseRecorder, status int, words string) {
+	t.Helper()
+	if w.Code != status || !strings.Contains(w.Body.String(), words) {
+		t.Errorf("%s: %d %s", path, w.Code, w.Body)
+	}
+	checkHead(t, path, w.Header(), true)
 }

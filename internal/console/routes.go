@@ -20,6 +20,11 @@ func (r route) handsOut() bool {
 	return strings.HasSuffix(r.path, "/source") || strings.HasSuffix(r.path, "/export") || strings.Contains(r.path, "/files/")
 }
 
+// framed says that the route answers what one of our own pages shows in a frame. Pages of the console are in no frame.
+func (r route) framed() bool {
+	return strings.HasSuffix(r.path, "/content") || strings.HasSuffix(r.path, "/draft")
+}
+
 // routes is everything that is served, but for the assets. The tests walk it.
 func (c *Console) routes() []route {
 	return slices.Concat(c.doorRoutes(), c.accountRoutes(), c.overviewRoutes(), c.nowRoutes(), c.messageRoutes(), c.sandboxRoutes(), c.queueRoutes(), c.holdRoutes(), c.appRoutes(), c.personRoutes(), c.providerRoutes(), c.templateRoutes(), c.suppressionRoutes(), c.webhookRoutes(), c.auditRoutes(), c.userRoutes())

@@ -168,18 +168,25 @@ func missing(what string) error {
 // nothingThere is for an identifier that is none, such as a blank one.
 var nothingThere = refusal{http.StatusNotFound, "There is nothing at this address.", "It may be incomplete. The overview leads everywhere."}
 
-// failed answers an error of a handler: the sign-in page to who is not signed in any more, else an error page.
+// failed answers an error of a handler: the sign-in page to who is not signed in any more, else an error page. In a frame neither
+// may be shown, so that it says in words what is wrong.
 func (v *visit) failed(err error) {
 	var e *client.Error
-	if errors.As(err, &e) && e.Status == http.StatusUnauthorized || errors.Is(err, errSignIn) {
-		v.toSignIn()
-		return
-	}
-	if errors.Is(err, errChange) || e != nil && e.Code == "password_change_required" {
-		v.redirect(accountPath)
-		return
-	}
 	out := refusal{http.StatusInternalServerError, "Something went wrong in the server.", "Try again. If it stays, look for the request below in the server's log."}
+	switch framed := v.route.framed(); {
+	case errors.As(err, &e) && e.Status == http.StatusUnauthorized || errors.Is(err, errSignIn):
+		if !framed {
+			v.toSignIn()
+			return
+		}
+		err = refusal{http.StatusUnauthorized, "You are not signed in any more.", "Sign in, and it is shown again."}
+	case errors.Is(err, errChange) || e != nil && e.Code == "password_change_required":
+		if !framed {
+			v.redirect(accountPath)
+			return
+		}
+		err = refusal{http.StatusForbidden, "Your password has to be changed first.", "The page of your account does it."}
+	}
 	switch {
 	case errors.As(err, &out):
 	case e != nil:
@@ -213,6 +220,10 @@ func whatToDo(e *client.Error) string {
 
 // sorry shows an error page.
 func (v *visit) sorry(e refusal) {
+	if v.route.framed() {
+		_ = v.frameStatus(e.status, false, e.what+"\n"+e.do, "")
+		return
+	}
 	p := page{Title: e.what, Bare: v.user.Name == "", Data: map[string]any{"Status": e.status, "What": e.what, "Do": e.do}}
 	if err := v.showStatus(e.status, "error", p); err != nil {
 		v.c.cfg.Log.Error("the console cannot show an error", slog.Any("error", err))
