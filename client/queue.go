@@ -136,6 +136,7 @@ type Queue struct {
 	Units     []QueueUnit  `json:"data"`
 	Next      string       `json:"nextCursor"` // QueueFilter.Cursor of the next page; "" when there is none
 	CountedTo int          `json:"countedTo"`
+	CountedAt time.Time    `json:"countedAt"` // by the clock that CreatedAt of messages is of; see QueueOrder
 	Totals    QueueTotals  `json:"totals"`
 	Providers []QueueCalls `json:"providers"`
 }

@@ -8,7 +8,7 @@ func empty() map[string]string {
 	for _, path := range []string{"/api/admin/messages", "/api/admin/apps", "/api/admin/alerts", "/api/admin/provider-configs", "/api/v1/webhooks", "/api/v1/provider-configs"} {
 		out["GET "+path] = `200 {"data":[],"nextCursor":null}`
 	}
-	out["GET /api/admin/queue"] = `200 {"data":[],"nextCursor":null,"totals":{"waiting":0,"atLeast":false,"sending":0}}`
+	out["GET /api/admin/queue"] = `200 {"data":[],"nextCursor":null,"countedAt":"2026-07-03T09:59:40Z","totals":{"waiting":0,"atLeast":false,"sending":0}}`
 	out["GET /api/admin/stats"] = `200 {"window":"24h","counts":{},"latency":{"accepted":{},"due":{}},"channels":[],"providers":[],"buckets":[]}`
 	out["GET /api/admin/apps/a/keys"] = `200 {"data":[{"id":"c00000000000000000000002a","prefix":"cs_test_abcd","lastFour":"abcd","scopes":["SEND"],"createdAt":"2026-07-03T09:00:00Z"}],"nextCursor":null}`
 	for _, path := range []string{"/api/v1/sandbox/messages", "/api/v1/suppressions", "/api/admin/suppressions", "/api/admin/audit"} {
@@ -59,7 +59,7 @@ func full() map[string]string {
 		"providers":[{"provider":` + bad + `,"channel":"SMS","attempts":5,"failed":1}],"apps":[{"id":"a","slug":` + bad + `,"name":` + bad + `,"counts":{"accepted":1}},{"id":"b","slug":"","name":"","counts":{"accepted":1}}],
 		"buckets":[{"at":"2026-07-03T08:00:00Z","counts":{"accepted":1000000,"sent":999999},"latency":{"accepted":{"count":5,"p50Ms":12,"p95Ms":2500}}},{"at":"2026-07-03T09:00:00Z","counts":{"accepted":1,"failed":1}}]}`
 	out["GET /api/admin/queue"] = `200 {"data":[{"app":{"id":"a","slug":"shop","name":` + bad + `},"queueState":"PAUSED","channel":` + bad + `,"lane":"BULK","due":3,"atLeast":true,"oldestDueAt":"2026-07-03T09:00:00Z","oldestAgeSeconds":3600,"waitingFor":` + bad + `,"waitingUntil":"2026-07-03T11:00:00Z"}],
-		"nextCursor":"abc","countedTo":1000,"totals":{"waiting":3,"atLeast":true,"sending":1},"providers":[{"id":"p","app":` + bad + `,"name":` + bad + `,"providerType":` + bad + `,"sending":1}]}`
+		"countedAt":"2026-07-03T09:59:40Z","nextCursor":"abc","countedTo":1000,"totals":{"waiting":3,"atLeast":true,"sending":1},"providers":[{"id":"p","app":` + bad + `,"name":` + bad + `,"providerType":` + bad + `,"sending":1}]}`
 	listed := `{"channel":"EMAIL","address":` + bad + `,"reason":` + bad + `,"note":` + bad + `,"source":` + bad + `,"createdAt":"2026-07-03T09:00:00Z","app":{"id":"a","slug":` + bad + `,"name":` + bad + `}}`
 	out["GET /api/v1/suppressions"], out["GET /api/admin/suppressions"] = `200 {"data":[`+listed+`],"nextCursor":"abc"}`, `200 {"data":[`+listed+`],"nextCursor":"abc"}`
 	out["GET /api/admin/audit"] = `200 {"data":[{"sequence":7,"at":"2026-07-03T09:00:00Z","actor":` + bad + `,"actorName":` + bad + `,"address":` + bad + `,"app":` + bad + `,"action":` + bad + `,"target":` + bad + `,"detail":{` + bad + `:{"from":` + bad + `,"to":[` + bad + `,5]},"b":{"changed":true}}}],"nextCursor":"abc"}`

@@ -115,11 +115,11 @@ func (v *visit) confirmClear() error {
 
 // askClear shows what waits before anything is done. Only that is meant, and not what comes while somebody reads.
 func (v *visit) askClear(app *client.App, channel, lane, wrong string) error {
-	until := v.now().UTC().Format(time.RFC3339Nano)
 	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", narrowed(app, channel, lane))
 	if err != nil {
 		return err
 	}
+	until := queue.CountedAt.Format(time.RFC3339Nano) // this node's own clock may be another than the one that messages are dated by
 	n, more := 0, false
 	for _, u := range queue.Units {
 		n, more = n+u.Due+u.Later, more || u.AtLeast

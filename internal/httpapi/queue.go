@@ -49,7 +49,8 @@ type callsView struct {
 // queueView is a page of what waits.
 type queueView struct {
 	listView[unitView]
-	CountedTo int `json:"countedTo"`
+	CountedTo int     `json:"countedTo"`
+	CountedAt instant `json:"countedAt"`
 	Totals    struct {
 		Waiting int  `json:"waiting"`
 		AtLeast bool `json:"atLeast"`
@@ -118,7 +119,7 @@ func (q query) scope(code string) (ch comm.Channel, lane *comm.Lane, err error) 
 }
 
 func (a *API) newQueue(r *http.Request, v *backlog.View) (*queueView, error) {
-	out := &queueView{listView: listView[unitView]{Data: make([]unitView, len(v.Units))}, CountedTo: v.CountedTo, Providers: make([]callsView, len(v.Calls))}
+	out := &queueView{listView: listView[unitView]{Data: make([]unitView, len(v.Units))}, CountedTo: v.CountedTo, CountedAt: instant(v.Now), Providers: make([]callsView, len(v.Calls))}
 	out.Totals.Waiting, out.Totals.AtLeast, out.Totals.Sending = v.Waiting, v.More, v.Sending
 	for i := range v.Units {
 		u := &v.Units[i]

@@ -166,6 +166,7 @@ func TestTheQueueIsShownAndMoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	began := time.Now().Add(-time.Minute)
 	later := time.Now().Add(time.Hour)
 	for i := range 5 {
 		m := client.Message{Channel: client.SMS, To: "233241234567", Body: "x", IdempotencyKey: fmt.Sprint("key-", i)}
@@ -177,7 +178,7 @@ func TestTheQueueIsShownAndMoved(t *testing.T) {
 		}
 	}
 	view, err := admin.Queue(ctx, client.QueueFilter{})
-	if err != nil || len(view.Units) != 3 || view.Totals != (client.QueueTotals{Waiting: 45}) || view.CountedTo < 100 || view.Next != "" {
+	if err != nil || len(view.Units) != 3 || view.Totals != (client.QueueTotals{Waiting: 45}) || view.CountedTo < 100 || view.Next != "" || view.CountedAt.Before(began) || time.Since(view.CountedAt) > time.Minute {
 		t.Fatalf("%+v %v", view, err)
 	}
 	units := map[string]client.QueueUnit{}
