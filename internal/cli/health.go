@@ -113,6 +113,8 @@ func holding(path string) (*tls.Config, error) {
 		cfg.ServerName = strings.Replace(first.DNSNames[0], "*", "node", 1)
 	case len(first.IPAddresses) > 0:
 		cfg.ServerName = first.IPAddresses[0].String()
+	default:
+		return nil, fmt.Errorf("%s names no host: programs of today look for a name or an address in the certificate's subjectAltName, and refuse one without", path)
 	}
 	return cfg, nil
 }

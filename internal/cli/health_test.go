@@ -64,6 +64,17 @@ func tlsNode(t *testing.T, with tls.Certificate) (addr string) {
 	return node.Listener.Addr().String()
 }
 
+// A certificate that no program takes is told as that, and not as a node that is not ready.
+func TestHealthByACertificateWithoutAName(t *testing.T) {
+	t.Parallel()
+	_, file := certificate(t)
+	var out bytes.Buffer
+	code := Run(t.Context(), []string{"health"}, Streams{In: strings.NewReader(""), Out: &out, Err: &out, Env: []string{"COMMS_TLS_CERT=" + file}})
+	if code != exitUsage || !strings.Contains(out.String(), "subjectAltName") {
+		t.Errorf("exit code %d: %s", code, out.String())
+	}
+}
+
 // The image asks itself for its health by the options that the server has, also where that serves TLS by the name that others call it by. What has another
 // certificate is not the node, and an address that is given is verified as ever.
 func TestHealthOfANodeThatServesTLS(t *testing.T) {
