@@ -72,8 +72,9 @@ func (v *visit) showAudit() error {
 	for _, w := range comm.ActorKinds() {
 		p.Kinds = append(p.Kinds, w.Code)
 	}
+	after, since := v.since(p)
 	q := url.Values{"limit": {itoa(messagesShown)}}
-	for name, value := range map[string]string{"app": p.App, "actor": p.Actor, "action": p.Action, "target": p.Target, "after": v.since(p), "before": moment(p.Before), "cursor": v.asked("cursor")} {
+	for name, value := range map[string]string{"app": p.App, "actor": p.Actor, "action": p.Action, "target": p.Target, "after": after, "before": moment(p.Before), "cursor": v.asked("cursor")} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -91,7 +92,7 @@ func (v *visit) showAudit() error {
 	}
 	p.Users = names.people
 	if p.Wrong == nil {
-		p.Pager = v.pagerOf(found.Next, len(found.Data))
+		p.Pager = v.pagerOf(found.Next, len(found.Data), carried{"since", since})
 		names.read(found.Data)
 		for i := range found.Data {
 			p.Entries = append(p.Entries, names.line(&found.Data[i]))
@@ -100,12 +101,19 @@ func (v *visit) showAudit() error {
 	return v.show("audit", page{Title: "Audit", Data: p})
 }
 
-// since is the instant behind which entries are asked for: the one that is given, or the beginning of what is chosen.
-func (v *visit) since(p *auditPage) string {
-	if d, err := time.ParseDuration(p.Within); p.After == "" && err == nil && d > 0 {
-		return v.now().Add(-d).UTC().Format(time.RFC3339)
+// since is the instant behind which entries are asked for: the one that is given, or the beginning of what is chosen. The first page fixes
+// that one, and its links carry it: a cursor holds only for the instant that it was given out for.
+func (v *visit) since(p *auditPage) (after, carry string) {
+	d, err := time.ParseDuration(p.Within)
+	if p.After != "" || err != nil || d <= 0 {
+		return moment(p.After), ""
 	}
-	return moment(p.After)
+	at, err := time.Parse(time.RFC3339, v.asked("since"))
+	if err != nil {
+		at = v.now().Add(-d)
+	}
+	fixed := at.UTC().Format(time.RFC3339)
+	return fixed, fixed
 }
 
 // auditChoices are the actions by the words of the page, in their order: what is alike stands together.

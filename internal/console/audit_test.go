@@ -1,7 +1,11 @@
 package console
 
 import (
+	"encoding/base64"
+	"html"
+	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +13,7 @@ import (
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/provider/all"
 )
 
 // TestEveryActionHasWords: an action of the code's list that the page has no words for is found here, and words for none.
@@ -166,6 +171,70 @@ func TestNarrowingTheLog(t *testing.T) {
 	page = auditOf(t, api, "", `{"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"user","actorName":"Ama","action":"user_updated","target":"`+anID+`"}`, "null")
 	if strings.Contains(page, "is gone") || strings.Contains(page, "/console/users/") || slices.Contains(api.calls, "GET /api/admin/users?limit=100 ") {
 		t.Errorf("a viewer: %q", api.calls)
+	}
+}
+
+// strictAPI takes a cursor of the log only with the parameters that it was given out for, as the server does.
+type strictAPI struct {
+	*fakeAPI
+	asked []string // since when
+}
+
+func (f *strictAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if r.URL.Path == "/api/admin/audit" {
+		cursor := q.Get("cursor")
+		q.Del("cursor")
+		q.Del("limit")
+		f.asked = append(f.asked, q.Get("after"))
+		is := base64.RawURLEncoding.EncodeToString([]byte(q.Encode()))
+		f.answers["GET /api/admin/audit"] = `200 {"data":[],"nextCursor":"` + is + `"}`
+		if cursor != "" && cursor != is {
+			f.answers["GET /api/admin/audit"] = `400 {"error":"The cursor belongs to another list.","details":{"code":"invalid_cursor"}}`
+		}
+	}
+	f.fakeAPI.ServeHTTP(w, r)
+}
+
+var nextLink = regexp.MustCompile(`href="([^"]*)" rel="next"`)
+
+// TestPagesOfTheLastHours: the pages of a log of the last hours begin at the same instant, however long somebody reads; a new search begins anew.
+func TestPagesOfTheLastHours(t *testing.T) {
+	t.Parallel()
+	api, clock := &strictAPI{fakeAPI: auditAPI()}, now()
+	api.role = "ADMIN"
+	c, err := New(Config{API: api, PublicURL: "http://localhost:3008", Adapters: all.Adapters(), Version: "test", Now: func() time.Time { return clock }, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := "?within=12h"
+	for page := range 3 {
+		shown := ask(c, "GET", auditPath+query, nil).Body.String()
+		next := nextLink.FindStringSubmatch(shown)
+		if next == nil {
+			t.Fatalf("page %d leads nowhere, asked %q", page, api.asked)
+		}
+		holds(t, shown, `<option value="12h" selected>`)
+		if strings.Contains(shown, `name="since"`) || strings.Contains(shown, "Back to the first page") != (page > 0) {
+			t.Errorf("page %d does not let one begin anew", page)
+		}
+		query, clock = html.UnescapeString(next[1]), clock.Add(90*time.Second)
+	}
+	const first = "2026-07-02T22:00:00Z"
+	if !slices.Equal(api.asked, []string{first, first, first}) {
+		t.Errorf("asked %q", api.asked)
+	}
+	// The first page, an instant without the time that it is of, and one that is none.
+	shown := ask(c, "GET", auditPath+query, nil).Body.String()
+	back := regexp.MustCompile(`href="([^"]*)">Back to the first page`).FindStringSubmatch(shown)
+	if back == nil {
+		t.Fatal("no way back")
+	}
+	for query, want := range map[string]string{html.UnescapeString(back[1]): "2026-07-02T22:04:30Z", "?since=2026-07-01T00:00:00Z": "", "?within=1h&since=luna": "2026-07-03T09:04:30Z",
+		"?within=12h&after=2026-07-01T00:00&since=" + first: "2026-07-01T00:00:00Z"} {
+		if ask(c, "GET", auditPath+query, nil); api.asked[len(api.asked)-1] != want {
+			t.Errorf("%s asks for %s, not %s", query, api.asked[len(api.asked)-1], want)
+		}
 	}
 }
 

@@ -241,9 +241,15 @@ type pager struct {
 	Shown       int
 }
 
+// carried is a parameter that the pages after the first have, "" for none: the first one made it.
+type carried struct{ Name, Value string }
+
 // pagerOf makes the links of a page of this list.
-func (v *visit) pagerOf(next string, shown int) pager {
+func (v *visit) pagerOf(next string, shown int, more ...carried) pager {
 	q := v.r.URL.Query()
+	for _, one := range more {
+		q.Del(one.Name)
+	}
 	out := pager{Shown: shown}
 	if q.Get("cursor") != "" {
 		q.Del("cursor")
@@ -251,6 +257,11 @@ func (v *visit) pagerOf(next string, shown int) pager {
 	}
 	if next != "" {
 		q.Set("cursor", next)
+		for _, one := range more {
+			if one.Value != "" {
+				q.Set(one.Name, one.Value)
+			}
+		}
 		out.Next = link(q)
 	}
 	return out
