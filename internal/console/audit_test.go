@@ -104,7 +104,7 @@ func TestTheLogSaysWhoDidWhatToWhat(t *testing.T) {
 		"a list":                  {of + `"actor":"admin","action":"suppressions_added","target":"SMS","detail":{"added":{"to":3}}`, []string{`the suppression list of <a href="/console/suppressions?app=shop&amp;channel=SMS">Shop &amp; Co, SMS</a>`, "Added</span>"}, "is gone"},
 		"a person":                {of + `"actor":"admin","action":"erasure_finished","target":"` + goneID + `"`, []string{`href="/console/apps/` + anID + `/persons"`}, "is gone"},
 		"signing in":              {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"user","actorName":"Ama","action":"signed_in","target":"` + anID + `"`, []string{">Signed in</span>"}, "Signed in as"},
-		"a provider that is gone": {of + `"actor":"user","actorName":"Kofi","action":"provider_created","target":"` + goneID + `","detail":{"name":{"to":"Old relay"}}`, []string{`Created the provider <b>Old relay</b> <span class="gone">is gone`, `<b>Kofi</b> <span class="gone">`}, `/console/providers/` + goneID},
+		"a provider that is gone": {of + `"actor":"user","actorName":"Kofi","action":"provider_created","target":"` + goneID + `","detail":{"name":{"to":"Old relay"}}`, []string{`Created the provider <b>Old relay</b> <span class="gone">is gone`, `<b>Kofi</b><span class="sub`}, `/console/providers/` + goneID},
 		"a deletion":              {of + `"actor":"admin","action":"template_deleted","target":"` + goneID + `"`, []string{"Deleted the template <code>" + goneID}, "is gone"},
 		"an app that is gone":     {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"admin","app":"` + goneID + `","action":"app_created","target":"` + goneID + `","detail":{"name":{"to":"Old shop"}}`, []string{"Created the app <b>Old shop</b> <span", "<code>" + goneID + "</code> <span class=\"gone\">"}, `href="/console/apps/` + goneID},
 		"of a newer server":       {`"sequence":7,"at":"2026-07-03T09:00:00Z","actor":"robot","actorName":"R2","action":"moon_painted","target":"luna"`, []string{"R2", "Moon painted: <b>luna</b>"}, "is gone"},
@@ -118,6 +118,25 @@ func TestTheLogSaysWhoDidWhatToWhat(t *testing.T) {
 		}
 		if strings.Contains(rows, c.lacks) {
 			t.Errorf("%s: it has %s", name, c.lacks)
+		}
+	}
+}
+
+// TestAnActorIsKnownByNameOnly: a name that nobody has may be of somebody who was renamed, and one who came later did nothing before.
+func TestAnActorIsKnownByNameOnly(t *testing.T) {
+	t.Parallel()
+	entry := func(at, name string) string {
+		return `{"sequence":7,"at":"` + at + `","actor":"user","actorName":"` + name + `","action":"backup_taken","target":""}`
+	}
+	api := auditAPI()
+	api.answers["GET /api/admin/users"] = `200 {"data":[{"id":"` + anID + `","name":"ama","role":"ADMIN","createdAt":"2026-07-02T09:00:00.5Z"}],"nextCursor":null}`
+	for of, want := range map[string]string{
+		entry("2026-07-02T09:00:00.4Z", "ama"): `<b>ama</b><`, entry("2026-07-02T09:00:00.5Z", "ama"): `<a href="/console/users/` + anID + `">ama</a><`,
+		entry("2026-07-03T09:00:00Z", "ama"): `<a href="/console/users/` + anID + `">ama</a><`, entry("2026-07-03T09:00:00Z", "kofi"): `<b>kofi</b><`,
+	} {
+		_, rows, _ := strings.Cut(auditOf(t, api, "", of, "null"), "<tbody>")
+		if !strings.Contains(rows, want) || strings.Contains(rows, "is gone") || strings.Count(rows, "/console/users/") != strings.Count(want, "/console/users/") {
+			t.Errorf("%s: not %s in %s", of, want, rows[:min(len(rows), 800)])
 		}
 	}
 }

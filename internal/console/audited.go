@@ -129,7 +129,8 @@ type subjects struct {
 	apps  map[string]named
 	slugs map[string]string // of apps that are there, by id
 	keys  map[string]map[string]string
-	users map[string]named // by id and by name; empty for who may not see them
+	users map[string]named  // by id; empty for who may not see them
+	names map[string]person // the same by name
 	found map[string]named
 	left  int
 
@@ -139,7 +140,7 @@ type subjects struct {
 }
 
 func (v *visit) subjectsOf(apps []client.App) (*subjects, error) {
-	s := &subjects{v: v, apps: map[string]named{}, slugs: map[string]string{}, keys: map[string]map[string]string{}, users: map[string]named{}, found: map[string]named{}, kept: map[string]string{}, left: lookupsMost}
+	s := &subjects{v: v, apps: map[string]named{}, slugs: map[string]string{}, keys: map[string]map[string]string{}, users: map[string]named{}, names: map[string]person{}, found: map[string]named{}, kept: map[string]string{}, left: lookupsMost}
 	for i := range apps {
 		s.knows(&apps[i])
 	}
@@ -153,8 +154,7 @@ func (v *visit) subjectsOf(apps []client.App) (*subjects, error) {
 	s.allUsers = people.Next == ""
 	for _, p := range people.Data {
 		s.people = append(s.people, p.Name)
-		one := named{Name: p.Name, Path: usersPath + "/" + url.PathEscape(p.ID)}
-		s.users[p.ID], s.users["name "+p.Name] = one, one
+		s.users[p.ID], s.names[p.Name] = named{Name: p.Name, Path: usersPath + "/" + url.PathEscape(p.ID)}, p
 	}
 	return s, nil
 }
@@ -370,10 +370,11 @@ var actorWords = map[string]string{comm.ActorApp: "Apps, by a key", comm.ActorAd
 func (s *subjects) actor(e *client.AuditEntry) (who named, kind string) {
 	switch e.Actor {
 	case comm.ActorUser:
-		if one, known := s.users["name "+e.ActorName]; known {
-			return one, ""
+		// Entries keep the name only. Nobody having it says nothing: they may have another one by now, and somebody who came later theirs.
+		if one, known := s.names[e.ActorName]; known && (one.CreatedAt == nil || !e.At.Before(*one.CreatedAt)) {
+			return s.users[one.ID], ""
 		}
-		return named{Name: e.ActorName, Gone: s.allUsers}, ""
+		return named{Name: e.ActorName}, ""
 	case comm.ActorApp:
 		return s.key(e.App, e.ActorName, ""), "a key of the app"
 	case comm.ActorAdmin:
