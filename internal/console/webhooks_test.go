@@ -119,7 +119,7 @@ func TestAFailingWebhook(t *testing.T) {
 	}
 	for _, tc := range []struct{ failing, want string }{
 		{`{"since":"2026-07-03T08:00:00Z","waiting":12,"atLeast":false,"attempts":37,"nextAttemptAt":"2026-07-03T10:05:00Z"}`, "Every call has failed since 2 h ago. 12 events wait, tried 37 times so far; the next try is in 5 min."},
-		{`{"since":"2026-07-03T08:00:00Z","waiting":100,"atLeast":true,"attempts":400,"nextAttemptAt":"2026-07-03T09:59:00Z"}`, "More than 100 events wait, tried over 400 times so far; the next try is due."},
+		{`{"since":"2026-07-03T08:00:00Z","waiting":100,"atLeast":true,"attempts":400,"nextAttemptAt":"2026-07-03T09:59:00Z"}`, "Every call has failed since 2 h ago. 100 or more events wait, tried 400 or more times so far; the next try is due."},
 		{`{"since":"2026-07-03T08:00:00Z","waiting":0,"atLeast":false,"attempts":0,"nextAttemptAt":null}`, "Nothing waits for it: the next event is the next try."},
 	} {
 		for i, page := range show(tc.failing) {
