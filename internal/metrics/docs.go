@@ -30,7 +30,8 @@ On ` + "`COMMS_INTERNAL_ADDR`" + ` profiles (` + "`/debug/pprof/`" + `) and ` + 
 stands in ` + "`deploy/grafana/commserver.json`" + `, rules for alerts in ` + "`deploy/prometheus/alerts.yml`" + `.
 
 **A deployment is a job**: all of its nodes are targets of one, and no node of another deployment is, since what is counted over nodes, such as the 64 shards, is counted
-for each job. The rules take every job whose name begins with ` + "`commserver`" + ` (such as ` + "`commserver-prod`" + ` and ` + "`commserver-test`" + `), and their alerts have it as the label ` + "`job`" + `. The dashboard shows one at a time.
+for each job. The rules take every job whose name begins with ` + "`commserver`" + ` (such as ` + "`commserver-prod`" + ` and ` + "`commserver-test`" + `), and their alerts have it as the label ` + "`job`" + `.
+A job named alike that is another program's, such as an exporter's (` + "`commserver-postgres`" + `), is left out: it was read within a day and told no ` + "`commserver_build_info`" + `. If it is down for longer, nothing tells it from a server any more. The dashboard shows one at a time.
 
 Each alert's ` + "`runbook_url`" + ` leads to the runbook of the newest version, in the repository. Every server has the one of its own version: let the alerts lead there, by your address, with
 
