@@ -208,6 +208,7 @@ type Attempted struct {
 	Attempt           int  // Delivery.Attempts with this one
 	Try               int  // Delivery.Tries with this one
 	Cut               bool // the server itself ended the call: it is none of the tries
+	Unsent            bool // no byte of the body has left: it told nothing
 	At                comm.Micros
 	State             DeliveryState
 	Due               comm.Micros

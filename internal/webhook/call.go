@@ -40,6 +40,17 @@ const (
 	faultStopping = "server_stopped"
 )
 
+// fault is why there was no answer; unsent says that no byte of the body has left then.
+type fault struct {
+	word   string
+	unsent bool
+}
+
+// faults lists them all. A TLS error may come behind the body: a server may judge a connection after its first bytes.
+func faults() []fault {
+	return []fault{{faultTimeout, false}, {faultBlocked, true}, {faultTLS, false}, {faultDNS, true}, {faultConnect, true}, {faultCut, false}, {faultSecret, true}, {faultStopping, false}}
+}
+
 // Dial opens a connection; guard.Dialer's is one.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 

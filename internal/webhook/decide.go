@@ -3,6 +3,7 @@ package webhook
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,6 +25,11 @@ type answer struct {
 }
 
 func (a *answer) good() bool { return a.status >= 200 && a.status < 300 }
+
+// unsent says that certainly no byte of the body has left.
+func (a *answer) unsent() bool {
+	return a.status == 0 && slices.Contains(faults(), fault{a.fault, true})
+}
 
 // Patience is the waits between the tries of a delivery: eleven tries over 91 hours and a half, and over 73 where chance
 // makes every wait as short as it can be. An event is tried for three days at least.

@@ -22,7 +22,11 @@ func (unmetered) Ended(bool)                   {}
 
 // Results lists what a call may come to: a class of statuses, or why there was no answer.
 func Results() []string {
-	return []string{"2xx", "3xx", "4xx", "5xx", "other", faultTimeout, faultBlocked, faultTLS, faultDNS, faultConnect, faultCut, faultSecret, faultStopping}
+	all := []string{"2xx", "3xx", "4xx", "5xx", "other"}
+	for _, f := range faults() {
+		all = append(all, f.word)
+	}
+	return all
 }
 
 // word is the answer's word of Results.

@@ -95,7 +95,7 @@ func (v *saver) outcome(r done) outcome {
 	state, due := v.policy.decide(&r.d, &r.a, now, current)
 	n := r.d.Attempts + 1
 	return outcome{r, store.Attempted{App: r.d.App, Endpoint: r.d.Endpoint, ID: r.d.ID, Attempt: n, Try: r.d.Tries + 1, Cut: r.a.fault == faultStopping, At: now, State: state, Due: due, Line: line(n, &r.a),
-		Message: r.d.Message, Sequence: r.d.Sequence}}
+		Message: r.d.Message, Sequence: r.d.Sequence, Unsent: r.a.unsent()}}
 }
 
 // record stores some results. While the store is away it tries again, after the stop for no longer than it may take. What

@@ -78,7 +78,7 @@ func (c *Cold) Record(ctx context.Context, attempts []store.Attempted) error {
 			a := &attempts[i]
 			n, err := affected(ctx, q, RecordSQL, c.d.ID(a.App), c.d.ID(a.Endpoint), c.d.ID(a.ID), int64(a.Attempt), int64(a.At), int64(a.State), int64(a.Due), a.Line,
 				int64(store.DeliveryLog), int64(a.Try), flag(!a.Cut))
-			if err == nil && n == 0 && !a.Message.IsZero() {
+			if err == nil && n == 0 && !a.Unsent && !a.Message.IsZero() {
 				err = c.dropReplaced(ctx, q, a)
 			}
 			if err != nil {

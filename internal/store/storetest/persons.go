@@ -130,6 +130,20 @@ func retoldInACall(w *world) {
 	}
 }
 
+// A call that is under way when the body changes, and of which no byte of the body has left, told nothing: the other body is posted.
+func retoldInNoCall(w *world) {
+	a := w.app(true)
+	s, e := w.one(a), comm.NewID(1)
+	called := w.delivery(a.ID, e, func(d *store.Delivery) { d.Message, d.Sequence, d.Body = s.ID, 1, []byte(toldOfHer) })
+	w.rename(s, time.Minute)
+	want := w.toldOf(s, e)
+	w.must(w.s.Record(w.ctx, []store.Attempted{{App: a.ID, Endpoint: e, ID: called.ID, Message: s.ID, Sequence: 1, Attempt: 1, Try: 1, Unsent: true, At: w.now(), State: store.DeliveryWaiting, Due: w.now(), Line: "{}\n"}}))
+	got := w.toldOf(s, e)
+	if len(want) != 1 || string(want[0].Body) != toldWithout || len(got) != 1 || !sameDelivery(got[0], want[0]) {
+		w.Fatalf("%+v, want %+v", got, want)
+	}
+}
+
 // heavy is a message of so many bytes that has ended.
 func (w *world) heavy(a *comm.App, size int) store.Submission {
 	s := w.one(a, func(s *store.Submission) {

@@ -317,6 +317,7 @@ func personCases() []testCase {
 		{"a mask in a message leaves its content as old as it is", maskedAge},
 		{"webhooks of messages that name a person are told without the person", retold},
 		{"no event that names a person is posted with two bodies", retoldInACall},
+		{"an event that names a person and was not posted yet is not lost to a call that fails", retoldInNoCall},
 		{"a slice of erasing is bounded by bytes", eraseBytes},
 		{"looking through contents is bounded by bytes", mentionsBytes},
 		{"an erasure is a job that is done once", erasureJob},
