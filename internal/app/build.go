@@ -88,7 +88,7 @@ func (a *App) build(ctx context.Context, opt Options) error {
 		return err
 	}
 	a.hooks(opt, ring, out)
-	up := upkeep.Config{Store: s, Book: a.book, Ring: ring, Leads: a.leads, Settle: erasuresSettle, Content: a.cfg.RetainContent, Messages: a.cfg.RetainMessages, Log: a.log}
+	up := upkeep.Config{Store: s, Book: a.book, Ring: ring, Leads: a.leads, Settle: erasuresSettle, Recording: webhook.Recording, Content: a.cfg.RetainContent, Messages: a.cfg.RetainMessages, Log: a.log}
 	if a.cfg.Database.Kind == config.PostgreSQL {
 		up.Gentle, up.Hurried = upkeepGentle, upkeepHurried
 	}

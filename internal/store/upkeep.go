@@ -110,7 +110,7 @@ type Erasing struct {
 	// Told answers the body of a delivery without the person; holds is false when it has nothing of the person, and without nil when there
 	// is no other. Rewrite asks it of the deliveries of each message, in its transaction.
 	Told func(body []byte) (without []byte, holds bool)
-	// Settle is how long a delivery that Told has changed waits: a call with the body from before has ended then.
+	// Settle is how long a delivery that Told has changed waits: a call with the body from before has ended then, and is recorded.
 	Settle time.Duration
 }
 

@@ -87,7 +87,7 @@ func (s *Service) erasure(ctx context.Context, e *store.Erasure) (waits time.Dur
 	if err != nil {
 		return 0, err
 	}
-	f := &forgetting{Erasure: e, s: s, address: string(text), by: store.Erasing{Actor: e.Actor, Mask: address.Mask(string(text)), Told: told(string(text)), Settle: s.cfg.Settle}}
+	f := &forgetting{Erasure: e, s: s, address: string(text), by: store.Erasing{Actor: e.Actor, Mask: address.Mask(string(text)), Told: told(string(text)), Settle: s.cfg.Settle + s.cfg.Recording}}
 	for e.FinishedAt == 0 {
 		if waits, err = f.stage(ctx); err != nil || waits > 0 {
 			return waits, err

@@ -29,8 +29,9 @@ func (w *world) done(a *comm.App, asked *store.Erasure) *store.Erasure {
 // TestWebhooksOfOthersAreStillTold: an address in everybody's footer takes no event from the app, and none that waits tells of the person.
 func TestWebhooksOfOthersAreStillTold(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	a, endpoint := w.app(), comm.NewID(1)
+	const recording = time.Hour
+	w := newWorld(t, func(c *Config) { c.Recording = recording })
+	a, endpoint, began := w.app(), comm.NewID(1), comm.At(time.Now())
 	const to = "ama@example.org"
 	told := func(c comm.Content, body string) comm.ID {
 		id, now := w.message(a, c, false), comm.At(time.Now())
@@ -69,6 +70,9 @@ func TestWebhooksOfOthersAreStillTold(t *testing.T) {
 		w.must(err)
 		if string(got.Body) != want || got.State != store.DeliveryWaiting {
 			t.Errorf("%s, want %s; %+v", got.Body, want, got)
+		}
+		if put := got.Due >= began.Add(recording); put != (id == agent) {
+			t.Errorf("%s is due at %s", got.Body, got.Due)
 		}
 	}
 }

@@ -65,6 +65,7 @@ type Config struct {
 	Every           time.Duration // between two rounds [1 min]
 	Grace           time.Duration // how long a deleted app's rows are left alone [15 min]
 	Settle          time.Duration // how long an erasure waits for what was on its way [15 s]
+	Recording       time.Duration // how much later than that an event is told without the person: a call from before is recorded by then [0]
 	Log             *slog.Logger
 	TransactionDone func(time.Duration) // told of each [nobody is]
 }

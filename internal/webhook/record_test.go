@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -62,6 +63,35 @@ func TestOneResultThatCannotBeStored(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call that takes all its time and ends while others are being stored, as slowly as storing may be, is recorded within Lag and Recording: until then
+// nobody tells its event otherwise.
+func TestHowLongRecordingTakes(t *testing.T) {
+	inBubble(t, 2, nil, func(b *bubble) {
+		recorded := map[comm.ID]time.Time{}
+		b.m.refuse = func(_ context.Context, a *store.Attempted) error {
+			time.Sleep(recordFor - 100*time.Millisecond)
+			b.m.mu.Lock()
+			recorded[a.ID] = time.Now()
+			b.m.mu.Unlock()
+			return nil
+		}
+		const takes = usualTimeout - 200*time.Millisecond
+		for i, after := range []time.Duration{takes, takes - 100*time.Millisecond} { // the second one is stored first
+			b.receiver(i).mood = func(w http.ResponseWriter, _ *http.Request) { time.Sleep(after); w.WriteHeader(http.StatusOK) }
+		}
+		began := time.Now()
+		slow := b.made(0)
+		b.made(1)
+		time.Sleep(time.Minute)
+		b.m.mu.Lock()
+		defer b.m.mu.Unlock()
+		took := recorded[slow].Sub(began)
+		if took > Lag+Recording || took < takes+recordFor {
+			b.Errorf("it was recorded after %v; want at most %v", took, Lag+Recording)
+		}
+	})
 }
 
 // A row is held for a while: what was called is recorded once it is free, and not called again.

@@ -129,6 +129,9 @@ type done struct {
 // for its call, and the call takes its time.
 const Lag = believed + usualTimeout
 
+// Recording is how long after the end of a call it may take until what it came to is stored, while the store answers: what is being stored then goes first.
+const Recording = 2 * recordFor
+
 // New makes a Service; Run delivers.
 func New(cfg Config) *Service {
 	cfg.defaults()

@@ -296,8 +296,9 @@ func (c *Cold) untold(ctx context.Context, q Querier, app comm.ID) error {
 
 // retell takes a person who is erased out of the deliveries of a message that only names the person. What was posted is not changed but
 // removed, since an event has one body. A call of one that no call was recorded of may be under way: what takes its place has another id,
-// which whoever posts does not know, and waits until that call was recorded (dropReplaced) or cannot be under way any more. Only a
-// process that dies in that call leaves an event with two bodies.
+// which whoever posts does not know, and waits until that call cannot be under way any more and should be recorded, which removes it
+// (dropReplaced). An event is posted with two bodies only if what that call came to is not stored by then: its process died, or the store did not answer for
+// so long (it fails over), or refused that record (webhook puts it aside).
 func (c *Cold) retell(ctx context.Context, q Querier, app, message comm.ID, now comm.Micros, e store.Erasing) error {
 	if e.Told == nil {
 		return nil
