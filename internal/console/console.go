@@ -72,6 +72,7 @@ type Console struct {
 	routed http.Handler
 	cross  *http.CrossOriginProtection
 	large  chan struct{} // a place for each captured mail that is in memory
+	held   httpserver.Held
 	tests  presses[*tried]
 	bulks  presses[*bulk]
 

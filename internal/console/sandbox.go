@@ -9,12 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/commserver/commserver/client"
-	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/sms"
 )
 
@@ -339,7 +337,7 @@ func (v *visit) handOut(name string, content []byte) error {
 	h.Set("Content-Length", itoa(len(content)))
 	v.w.WriteHeader(http.StatusOK)
 	out := v.long()
-	out.End = time.Now().Add(httpserver.HeldTime)
+	defer v.c.held.Begin(out, false)()
 	_, _ = out.Write(content) // the browser is gone, if it fails
 	return nil
 }

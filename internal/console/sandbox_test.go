@@ -3,11 +3,14 @@ package console
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/commserver/commserver/internal/httpserver"
 )
 
 // nastyMail has a file whose name is markup.
@@ -87,6 +90,53 @@ func TestFewCapturedMailsAreInMemory(t *testing.T) {
 		}
 		if len(c.large) != largeMails-1 {
 			t.Errorf("%d places are taken", len(c.large))
+		}
+	})
+}
+
+// sipper is a browser that takes what it is answered slowly, as its deadline is.
+type sipper struct {
+	*httptest.ResponseRecorder
+	due time.Time
+}
+
+func (s *sipper) SetWriteDeadline(at time.Time) error { s.due = at; return nil }
+
+func (s *sipper) Write(b []byte) (int, error) {
+	const takes = 30 * time.Second
+	if left := time.Until(s.due); left < takes {
+		time.Sleep(left)
+		return 0, os.ErrDeadlineExceeded
+	}
+	time.Sleep(takes)
+	return s.ResponseRecorder.Write(b)
+}
+
+// Whoever reads captured mails slowly leaves places to others, and has no place for ever.
+func TestSlowReadersLeavePlaces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeAPI{answers: full()}
+		path := sandboxPath + "/shop/" + hookID + "/source"
+		api.answers["GET /api/v1/sandbox/messages/"+hookID+"/source"] = "200 " + strings.Repeat("x", 4<<20)
+		c := open(t, api)
+		for range largeMails {
+			go func() {
+				r := httptest.NewRequest("GET", path, nil)
+				r.Header.Set("Cookie", cookie)
+				c.Handler().ServeHTTP(&sipper{ResponseRecorder: httptest.NewRecorder()}, r)
+			}()
+			synctest.Wait()
+		}
+		began := time.Now()
+		for _, want := range []struct {
+			after time.Duration
+			taken int
+		}{{30 * time.Second, largeMails}, {httpserver.WriteTimeout + time.Second, 2}, {9 * time.Minute, 2}, {httpserver.HeldTime + time.Second, 0}} {
+			time.Sleep(want.after - time.Since(began))
+			if n := len(c.large); n != want.taken {
+				t.Errorf("%v after it %d places are taken, want %d", want.after, n, want.taken)
+			}
 		}
 	})
 }

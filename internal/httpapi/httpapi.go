@@ -140,6 +140,7 @@ type API struct {
 	cfg       Config
 	parcels   sync.Pool
 	bodies    *room
+	held      httpserver.Held // sources of captured mails
 	waits     pace.Places[comm.ID]
 	imports   pace.Places[comm.ID]
 	exports   pace.Places[comm.ID]

@@ -3,12 +3,10 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/commserver/commserver/internal/address"
 	"github.com/commserver/commserver/internal/auth"
 	"github.com/commserver/commserver/internal/comm"
-	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/mime"
 )
 
@@ -54,7 +52,7 @@ func (a *API) getCaptureSource(w http.ResponseWriter, r *http.Request, caller *a
 	h.Set("Content-Length", strconv.FormatInt(mail.Size(), 10))
 	out := newExport(r.Context(), w)
 	defer out.end()
-	out.End = time.Now().Add(httpserver.HeldTime)
+	defer a.held.Begin(out.LongAnswer, held != nil && held.seated)()
 	_, _ = mail.WriteTo(out) // the reader is gone, if it fails
 	return nil
 }

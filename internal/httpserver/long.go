@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +13,25 @@ const (
 	TakeTime = WriteTimeout     // for a piece of a long answer
 	HeldTime = 10 * time.Minute // for all of one that is in memory until it is taken
 )
+
+// heldLong is how many answers of one kind may have HeldTime at a time.
+const heldLong = 2
+
+// Held lets few of the answers that are in memory until they are taken have HeldTime, so that who reads slowly does not keep the memory from all others:
+// the rest have WriteTimeout. Its zero value is ready, and safe for concurrent use.
+type Held struct{ long atomic.Int32 }
+
+// Begin sets until when all of an answer must have been taken; brief says that it is none of the few. done follows when it was written.
+func (h *Held) Begin(l *LongAnswer, brief bool) (done func()) {
+	l.End = time.Now().Add(WriteTimeout)
+	if brief {
+		return func() {}
+	}
+	if h.long.Add(1) <= heldLong {
+		l.End = time.Now().Add(HeldTime)
+	}
+	return func() { h.long.Add(-1) }
+}
 
 // longPiece is how much of a long answer is a piece.
 const longPiece = 64 << 10
