@@ -21,7 +21,9 @@ func TestMessagesOfAllApps(t *testing.T) {
 	one, two := w.tenant("one", comm.AllScopes), w.tenant("two", comm.AllScopes)
 	const to = "233241234599"
 	mine := w.do(one, "POST", "/api/v1/messages", `{"channel":"SMS","to":"+`+to+`","body":"the body of one","tags":["x"]}`, nil).str("id")
+	time.Sleep(2 * time.Millisecond) // ids are in order by milliseconds
 	theirs := w.do(two, "POST", "/api/v1/messages", `{"channel":"SMS","to":"+`+to+`","body":"the body of two","tags":["x"]}`, nil).str("id")
+	time.Sleep(2 * time.Millisecond)
 	other := w.do(two, "POST", "/api/v1/messages", email(""), nil).str("id")
 	list := func(query string) (ids string) {
 		t.Helper()
