@@ -28,6 +28,7 @@ type fakeAPI struct {
 	answers    map[string]string // "GET /api/admin/apps": "200 {…}"; a path's last part may be *
 	role       string
 	mustChange bool
+	mu         sync.Mutex // of what follows: an act on many messages asks several things at once
 	calls      []string
 	bodies     []string
 }
@@ -36,7 +37,9 @@ const cookie = "commserver=of-a-test"
 
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	f.mu.Lock()
 	f.calls, f.bodies = append(f.calls, r.Method+" "+r.URL.RequestURI()+" "+r.Header.Get("X-App-ID")), append(f.bodies, string(body))
+	f.mu.Unlock()
 	answer := `404 {"error":"Not there.","details":{"code":"not_found"}}`
 	signedIn := strings.Contains(r.Header.Get("Cookie"), cookie)
 	switch key := r.Method + " " + r.URL.Path; {
