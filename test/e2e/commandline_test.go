@@ -159,6 +159,7 @@ func TestTheCommandLine(t *testing.T) {
 			l.both("k1", "firstKey", "rotate-keys", "--dry-run")
 			l.both("COMMS_ADMIN_KEY", "option", "config")
 			l.ok("", "version")
+			l.ok("", "man", filepath.Join(dir, "man1"))
 			l.checked(dir)
 			for _, name := range l.leaves() {
 				if !l.ran[name] && !slices.Contains(apart(), name) {
