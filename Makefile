@@ -30,16 +30,10 @@ MUCH = TestManySimulations|TestHealedStoreGetsEverything|TestBytesUnderWay|TestD
 	TestTwoLead|TestOutagesAreKept|TestNobodyIsOfferedWhatIsRefused
 APART = ^($(MUCH))$$|^TestConformance$$/^as behind a pooler$$
 OF_MUCH = $(addprefix $(MODULE)/internal/,store/postgres dispatch httpapi webhook alert console)
-WHOLE = $(call first,$(addprefix $(MODULE)/test/,e2e prove hostile scale webhooks sdk browser),$(shell go list ./... | grep /test/)) $(PLAIN)
+WHOLE = $(call first,$(addprefix $(MODULE)/test/,e2e prove hostile webhooks sdk),$(shell go list ./... | grep /test/ | grep -v -e /test/scale -e '/test/browser$$')) $(PLAIN)
+# Walks over every page by a real browser: a target of their own and part of nightly, until they fit into the twenty minutes.
 BROWSER = $(MODULE)/test/browser
 MEASURING = $(MODULE)/test/scale
-# Every form, and every payload in every field: six minutes of processor more, which is too much for twenty minutes on two.
-# `make browser` has them, and nightly.
-LONG_WALKS = TestActs|TestNothingRuns
-# Those of MEASURING that measure speed, or what a machine of their own does: they run alone, and what only waits there runs beside the others.
-ALONE = TestChurnIsFlat|TestAnIdleServerIsSmall|TestALongQueueIsSmall|TestABacklogDelaysNobodyElse|TestListsAreFast|TestManyAppsAreServedAtOnce|$\
-	TestTheQueueIsSeenAndClearedBesideAccepts|TestRemovingDoesNotHoldUpAccepts|TestScheduledMessagesStartOnTime|TestAReportIsQuickWhateverTheHistory|$\
-	TestThreeNodesSurviveAKillAndAPause
 # What is measured starts a PostgreSQL of its own, which flushes as a real one does, unless one was given from outside,
 # and keeps its files on the disk.
 DURABLE = env "COMMS_TEST_DATABASE_URL=$$COMMS_TEST_DATABASE_URL" "TMPDIR=$$TMPDIR"
@@ -86,16 +80,16 @@ test: setup ## every test, on SQLite and PostgreSQL; under 20 minutes on two cor
 	@go test -C tools -timeout 5m ./...
 	@go run ./test/withpg -hasty go run ./test/count \
 		-- $(RACING) go test -vet=off -json $(RACE) $(BESIDE) -skip '$(APART)' -timeout 18m $(PRODUCT) \
-		-- go test -vet=off -json $(SHARED) $(BESIDE) -skip '^($(ALONE)|$(LONG_WALKS))$$' -timeout 18m $(WHOLE) \
-		++ go test -vet=off -json -p 1 -run '$(APART)' -timeout 18m $(OF_MUCH) \
-		-- $(DURABLE) go test -vet=off -json -run '^($(ALONE))$$' -timeout 18m $(MEASURING)
+		-- go test -vet=off -json $(BESIDE) -run '$(APART)' -timeout 18m $(OF_MUCH) \
+		-- go test -vet=off -json $(SHARED) $(BESIDE) -timeout 18m $(WHOLE) \
+		-- $(DURABLE) go test -vet=off -json $(BESIDE:-p=-parallel) -timeout 18m $(MEASURING)
 
 .PHONY: nightly
 nightly: setup ## the same at full sizes, all files on the disk; takes hours
 	@$(VET_ELSEWHERE)
 	@COMMS_TEST_FULL=1 TMPDIR=$${TMPDIR:-/tmp} go run ./test/withpg -hasty go run ./test/count \
 		-- go test -json $(RACE) -count=1 -timeout 6h $(PRODUCT) \
-		-- scripts/runtimes.sh go test -json $(SHARED) -count=1 -timeout 6h $(filter-out $(MEASURING),$(WHOLE)) \
+		-- scripts/runtimes.sh go test -json $(SHARED) -count=1 -timeout 6h $(WHOLE) $(BROWSER) \
 		-- $(DURABLE) go test -json -count=1 -timeout 6h $(MEASURING)
 
 .PHONY: measure

@@ -78,7 +78,9 @@ func (c *counter) add(e event) {
 			c.endPackage(e)
 			return
 		}
-		c.ended(k, e.Action)
+		if c.results[k] != "fail" { // of a test that runs in two ways the failure counts
+			c.results[k] = e.Action
+		}
 		if !strings.Contains(e.Test, "/") {
 			c.took[k] = e.Elapsed
 		}
@@ -86,23 +88,6 @@ func (c *counter) add(e event) {
 			delete(c.output, k)
 		}
 	}
-}
-
-// ended notes how a test ended. Of one that runs in two ways the failure counts.
-func (c *counter) ended(k key, result string) {
-	if c.results[k] != "fail" {
-		c.results[k] = result
-	}
-}
-
-// take adds up what another counter, of a run that is over, has.
-func (c *counter) take(of *counter) {
-	for k, result := range of.results {
-		c.ended(k, result)
-	}
-	maps.Copy(c.parents, of.parents)
-	maps.Copy(c.took, of.took)
-	c.broken = append(c.broken, of.broken...)
 }
 
 // endPackage prints one line for a package, and the output of what failed in it.

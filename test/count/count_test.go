@@ -88,50 +88,9 @@ func TestACommandThatCannotRunIsAFailure(t *testing.T) {
 
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	for args, want := range map[string]string{"-- a b -- c --": "[[[a b]] [[c]]]", "-- a b ++ c ++ d -- e": "[[[a b] [c] [d]] [[e]]]", "++ a": "[[[a]]]", "--": "[]"} {
-		if got := fmt.Sprint(split(strings.Fields(args))); got != want {
-			t.Errorf("split %s = %s", args, got)
-		}
-	}
-}
-
-// TestCommandsBesideEachOther: what runs at once is counted together, and the package that ends first says nothing of the other's tests.
-func TestCommandsBesideEachOther(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	write(t, dir, "go.mod", "module m\n\ngo 1.26\n")
-	write(t, dir, "m_test.go", `package m
-
-import (
-	"os"
-	"testing"
-	"time"
-)
-
-// Each waits for the other: one after the other they would not end.
-func meet(t *testing.T, mine, theirs string) {
-	if err := os.WriteFile(mine, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(theirs); err == nil {
-			return
-		}
-	}
-	t.Fatal("alone")
-}
-func TestA(t *testing.T) { meet(t, "a", "b") }
-func TestB(t *testing.T) { meet(t, "b", "a") }
-func TestBoth(t *testing.T) {
-	if os.Getenv("FAILS") != "" {
-		t.Fatal("here")
-	}
-}
-`)
-	var out bytes.Buffer
-	ok, err := run(t.Context(), []string{"--", "env", "FAILS=1", "go", "test", "-C", dir, "-json", "-run", "A|Both", "./...", "++", "go", "test", "-C", dir, "-json", "-run", "B", "./..."}, &out)
-	if err != nil || ok || !strings.HasSuffix("\n"+out.String(), "\n2 passed, 1 failed\n") {
-		t.Errorf("%t, %v:\n%s", ok, err, out.String())
+	got := fmt.Sprint(split([]string{"--", "a", "b", "--", "c", "--"}))
+	if got != "[[a b] [c]]" {
+		t.Errorf("split = %s", got)
 	}
 }
 

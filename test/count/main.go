@@ -4,8 +4,6 @@
 // or no test ran at all.
 //
 //	go run ./test/count -- go test -json ./internal/... -- go test -json ./test/...
-//
-// A command that follows ++ in place of -- runs beside the one before it.
 package main
 
 import (
@@ -16,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"sync"
 	"syscall"
 )
 
@@ -35,27 +32,16 @@ func main() {
 
 // run runs every command, also after one has failed, and reports whether all is well.
 func run(ctx context.Context, args []string, out io.Writer) (ok bool, err error) {
-	steps := split(args)
-	if len(steps) == 0 {
-		return false, errors.New("name the commands to run, each after --, or after ++ to run it beside the one before")
+	commands := split(args)
+	if len(commands) == 0 {
+		return false, errors.New("name the commands to run, each after --")
 	}
-	out = &shared{w: out}
 	c := newCounter(out)
 	ok = true
-	for _, step := range steps {
-		// Each has a counter of its own: the end of a package says that all of its tests have ended.
-		parts, clean, errs := make([]*counter, len(step)), make([]bool, len(step)), make([]error, len(step))
-		var wg sync.WaitGroup
-		for i, command := range step {
-			parts[i] = newCounter(out)
-			wg.Go(func() { clean[i], errs[i] = parts[i].runOne(ctx, command) })
-		}
-		wg.Wait()
-		for i := range step {
-			c.take(parts[i])
-			ok = ok && clean[i]
-		}
-		err = errors.Join(err, errors.Join(errs...))
+	for _, command := range commands {
+		clean, runErr := c.runOne(ctx, command)
+		ok = ok && clean
+		err = errors.Join(err, runErr)
 	}
 	c.showSlowest()
 	passed, failed, skipped := c.totals()
@@ -92,36 +78,19 @@ func (c *counter) runOne(ctx context.Context, command []string) (clean bool, err
 	return waitErr == nil, errors.Join(readErr, waitErr)
 }
 
-// shared is written to by the commands that run beside each other.
-type shared struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// Write implements io.Writer.
-func (s *shared) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(b)
-}
-
-// split cuts the arguments at each "--" into steps, and a step at each "++" into the commands that run at once.
-func split(args []string) (steps [][][]string) {
+// split cuts the arguments at each "--".
+func split(args []string) [][]string {
+	var all [][]string
 	var one []string
-	beside := false
 	for _, a := range append(args, "--") {
-		if a != "--" && a != "++" {
+		if a != "--" {
 			one = append(one, a)
 			continue
 		}
-		switch last := len(steps) - 1; {
-		case len(one) == 0:
-		case beside && last >= 0:
-			steps[last] = append(steps[last], one)
-		default:
-			steps = append(steps, [][]string{one})
+		if len(one) > 0 {
+			all = append(all, one)
 		}
-		one, beside = nil, a == "++"
+		one = nil
 	}
-	return steps
+	return all
 }
