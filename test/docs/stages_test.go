@@ -41,6 +41,7 @@ func stages() map[string]stage {
 		"guide/go-live.md":                  {begin: goLive, before: configured, end: arrived},
 		"operate/install.md":                {begin: install, end: installed},
 		"operate/upgrade.md":                {end: migrated},
+		"metrics.md":                        {begin: rules, end: ledElsewhere},
 		"operate/backup.md":                 {begin: backup, end: released},
 		"incidents/app_without_provider.md": {begin: unprovided, end: provided},
 		"incidents/endpoint_failing.md":     {begin: endpointFails, before: endpointIsMended, end: replayed},
@@ -296,6 +297,25 @@ func (r *reader) has(t *testing.T, names ...string) {
 func installed(t *testing.T, r *reader) {
 	t.Helper()
 	r.has(t, "data/commserver.db", "data/encryption-keys", "data/admin-key")
+}
+
+// rules gives the commands the rules for Prometheus.
+func rules(t *testing.T, r *reader) {
+	t.Helper()
+	text, err := os.ReadFile("../../deploy/prometheus/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.file(t, "alerts.yml", string(text))
+}
+
+func ledElsewhere(t *testing.T, r *reader) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "alerts.yml"))
+	all, led := strings.Count(string(text), "runbook_url:"), len(regexp.MustCompile(`runbook_url: "?https?://[^/ ]+/docs/runbook#`).FindAll(text, -1))
+	if err != nil || all == 0 || led != all {
+		t.Errorf("%d of %d rules lead to the server's own pages, %v", led, all, err)
+	}
 }
 
 func migrated(t *testing.T, r *reader) {
