@@ -82,7 +82,7 @@ func manPage(cmd *cobra.Command) string {
 	manFlags(&b, "OPTIONS", cmd.NonInheritedFlags())
 	manFlags(&b, "GLOBAL OPTIONS", cmd.InheritedFlags())
 	if cmd.Example != "" {
-		b.WriteString(".SH EXAMPLES\n.nf\n" + roff(strings.ReplaceAll("\n"+cmd.Example, "\n  ", "\n")[1:]) + "\n.fi\n")
+		b.WriteString(".SH EXAMPLES\n.nf\n" + roff(examplesOf(cmd)) + "\n.fi\n")
 	}
 	b.WriteString(".SH EXIT STATUS\n")
 	for _, row := range exitCodes() {
@@ -90,6 +90,11 @@ func manPage(cmd *cobra.Command) string {
 	}
 	manSeeAlso(&b, cmd)
 	return b.String()
+}
+
+// examplesOf is a command's examples without the indent that help gives them.
+func examplesOf(cmd *cobra.Command) string {
+	return strings.ReplaceAll("\n"+cmd.Example, "\n  ", "\n")[1:]
 }
 
 func manFlags(b *strings.Builder, title string, flags *pflag.FlagSet) {

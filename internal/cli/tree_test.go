@@ -146,7 +146,7 @@ func reference() string {
 		if !cmd.HasSubCommands() {
 			fmt.Fprintf(&b, "\n`%s`\n", cmd.UseLine())
 		}
-		b.WriteString("\n```sh\n" + strings.ReplaceAll("\n"+cmd.Example, "\n  ", "\n")[1:] + "\n```\n")
+		b.WriteString("\n```sh\n" + examplesOf(cmd) + "\n```\n")
 		rows, left := "", false
 		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { rows, left = flagRow(rows, f, options, left) })
 		cmd.PersistentFlags().VisitAll(func(f *pflag.Flag) {
