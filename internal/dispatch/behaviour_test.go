@@ -44,7 +44,7 @@ func newStage(t *testing.T) *stage {
 	s.edit = func(c *Config) {
 		c.Logger = &scripted{s, "LOGGER"}
 		c.Adapters = nil
-		for _, kind := range []string{"ONE", "TWO"} {
+		for _, kind := range []string{"ONE", "TWO", "THREE"} {
 			c.Adapters = append(c.Adapters, provider.Adapter{Type: kind, CallTimeout: 10 * time.Minute,
 				Open: func(provider.Settings, provider.Env) (provider.Sender, error) { return &scripted{s, kind}, nil }})
 		}

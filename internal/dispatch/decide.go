@@ -38,11 +38,12 @@ type facts struct {
 	providerID comm.ID
 	reports    *provider.Reporting // what the provider says later; nil: nothing
 	result     result
-	live       bool // a real provider was called, not the sandbox
-	panics     int  // of this message's adapters so far, with this one
-	counted    bool // an earlier answer of this round counts towards the back-off
-	later      bool // an earlier answer of this round, or a configuration that is out now, may succeed later
-	next       bool // another configuration can take the message now
+	live       bool          // a real provider was called, not the sandbox
+	panics     int           // of this message's adapters so far, with this one
+	counted    bool          // an earlier answer of this round counts towards the back-off
+	later      bool          // an earlier answer of this round, or a configuration that is out now, may succeed later
+	next       bool          // another configuration can take the message now
+	soon       time.Duration // another one can in a moment, which is when to try again; 0: there is none
 	until      comm.Micros
 	now        comm.Micros
 	repeats    bool // the provider takes a repeat of the attempt only once
@@ -108,9 +109,17 @@ func (p policy) again(f facts, rule provider.Rule) decision {
 	case rule.Throttle && !f.counted:
 		o := f.outcome(comm.Queued, comm.CauseThrottled, rule.Code, f.result.answer.Text)
 		o.Due = f.after(f.until)
+		if f.soon > 0 {
+			o.Due = f.after(min(f.until, f.now.Add(f.soon)))
+		}
 		if f.owes() { // it waits for its configuration, but not for ever: see back
 			o.Set, o.Due = comm.RepeatOwed, f.after(min(f.until, f.now.Add(repeatPause)))
 		}
+		return f.clean(p.patience(f, o))
+	case f.soon > 0 && f.asked() == 0 && !f.owes():
+		// No back-off and no round of its own: somebody carries messages, and has a place or its next second in a moment.
+		o := f.outcome(comm.Queued, comm.CauseRetryTransient, rule.Code, f.result.answer.Text)
+		o.Due = f.after(f.now.Add(f.soon))
 		return f.clean(p.patience(f, o))
 	case rule.CountRound, f.counted, f.later:
 		// Also when the last one refused for good: another one that failed for now, or was out, may take the message.

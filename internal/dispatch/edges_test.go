@@ -63,6 +63,43 @@ func TestEdgesOfAChain(t *testing.T) {
 			t.Errorf("%d are not sent once the first throttle is over", n)
 		}
 	})
+	play(t, "the last one is at its rate: the round goes on in a moment", func(t *testing.T, s *stage) {
+		third := emailConfig("THREE", 3)
+		third.Limits.RatePerSecond = 10
+		a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2), third)
+		srv := s.boot(0)
+		s.acts("ONE", refuse(provider.Transient))
+		s.acts("TWO", refuse(provider.RateLimited))
+		time.Sleep(time.Second)
+		var ids []comm.ID
+		for range 8 {
+			ids = append(ids, s.send(srv, a, nil))
+		}
+		time.Sleep(2 * time.Second)
+		if n := s.unsent(ids); n != 0 {
+			t.Errorf("%d of 8 are not sent after two seconds by one that takes ten a second", n)
+		}
+		for _, id := range ids {
+			if st := s.status(id); st.Round != 0 {
+				t.Errorf("in round %d", st.Round)
+			}
+		}
+	})
+	play(t, "the last one is busy for long: the first is not asked without end", func(t *testing.T, s *stage) {
+		second := emailConfig("TWO", 2)
+		second.Limits.MaxConcurrent = 1
+		a := s.app(nil, emailConfig("ONE", 1), second)
+		srv := s.boot(0)
+		s.acts("TWO", takes(20*time.Second))
+		s.acts("ONE", refuse(provider.Transient))
+		time.Sleep(time.Second)
+		s.send(srv, a, nil)
+		s.send(srv, a, nil)
+		time.Sleep(15 * time.Second)
+		if n := s.called("ONE"); n < 4 || n > 10 {
+			t.Errorf("%d calls within 15 seconds", n)
+		}
+	})
 	play(t, "a pinned one that is down is tried first all the same", func(t *testing.T, s *stage) {
 		first := emailConfig("ONE", 9)
 		first.Limits.Pinned = true

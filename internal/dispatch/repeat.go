@@ -40,6 +40,8 @@ const (
 	oldDebt = 10 * time.Minute
 	// oldPanic is the same of an adapter's failure: more than the pauses between attempts, as a rule.
 	oldPanic = 24 * time.Hour
+	// oldMoment is the same of waits for one that was busy for a moment: a back-off later such waits begin anew.
+	oldMoment = 4 * time.Second
 )
 
 // debt is the repeat that a message owes, or owed, to a configuration.
@@ -288,6 +290,8 @@ func (s *scheduler) forgetDebts() {
 				delete(sh.debts, id)
 			}
 		}
-		maps.DeleteFunc(sh.panics, func(id comm.ID, p panicked) bool { return sh.inflight[id] == nil && now.Sub(p.last) > oldPanic })
+		for of, old := range map[*map[comm.ID]tally]time.Duration{&sh.panics: oldPanic, &sh.moments: oldMoment} {
+			maps.DeleteFunc(*of, func(id comm.ID, t tally) bool { return sh.inflight[id] == nil && now.Sub(t.last) > old })
+		}
 	}
 }
