@@ -50,7 +50,7 @@ func TestWhetherLaterMessagesAreHeldBack(t *testing.T) {
 		"held back, list away":         {client.Stored{Status: "SUPPRESSED"}, away, "cannot be told", "take the address off the list", ""},
 		"failed for another reason":    {ended("FAILED", false, "", comm.CauseExhausted), off, "Nothing more is tried by itself.", "Queue it again", "address"},
 		"bounced, and said again":      {ended("FAILED", false, "", comm.CauseReportFailed, comm.CauseReportDuplicate), off, "it is not on the app's suppression list", "Check the address", ""},
-		"refused in the sandbox":       {ended("FAILED", true, "", comm.CauseProviderRejected), off, "Nothing more is tried by itself.", "Correct the address or the content", "Later messages"},
+		"refused in the sandbox":       {ended("FAILED", true, "", comm.CauseProviderRejected), off, "Nothing more is tried by itself.", "Nothing has to be done", "Later messages"},
 	} {
 		s := Tell(&tc.m, beside(func(time.Time) string { return "at noon" }, tc.list))
 		if !strings.Contains(s.Next, tc.next) || !strings.Contains(s.Do, tc.do) || tc.none != "" && strings.Contains(s.Next+" "+s.Do, tc.none) || strings.Contains(s.Next+s.Do, "may be suppressed") {

@@ -250,13 +250,16 @@ func sent(s *Story, m *client.Stored, reports bool, held string) {
 var ends = map[comm.Cause]struct{ happened, do string }{
 	comm.CauseExpired:          {"It was not sent in time: its time to live was over before another attempt could start.", "Send a new message if it still matters; an expired one cannot be queued again."},
 	comm.CauseContentGone:      {"It could not be sent, since its content had been removed by then.", "Send a new message."},
-	comm.CauseOutcomeUnknown:   {"A provider was called and gave no clear answer. The app's rule is not to try again then, so that nobody gets it twice.", "Look it up with the provider. Queue it again if it did not arrive."},
+	comm.CauseOutcomeUnknown:   {"A provider was called and gave no clear answer. The app's rule is not to try again then, so that nobody gets it twice.", "Look it up with the provider, by the recipient and the time of the attempt: without an answer there is no reference. Queue it again if it did not arrive; if it did, the recipient gets it twice."},
 	comm.CauseNoProvider:       {"The app is live, and there is no provider configuration to send it with.", "Add a provider configuration, then queue it again."},
 	comm.CauseExhausted:        {"Every attempt failed until the time for retries was over.", "Read the attempts below. Queue it again once the provider works."},
 	comm.CauseInternalError:    {"This server could not send it: the message or its provider made the attempt fail in a way that it cannot mend.", "Look for its id in the server's log."},
 	comm.CauseProviderRejected: {"The provider refused it for good.", "Read the provider's words. Correct the address or the content and send a new message, or queue this one again when the cause is gone."},
 	comm.CauseReportFailed:     {"The provider took it, and reported later that it did not arrive.", "Check the address, and send a new message to the right one. If it is right, queue this one again."},
 }
+
+// asked are the ends that addresses of the sandbox ask for.
+var asked = [...]comm.Cause{comm.CauseProviderRejected, comm.CauseReportFailed, comm.CauseOutcomeUnknown}
 
 func failed(s *Story, m *client.Stored) {
 	s.Next = "Nothing more is tried by itself."
@@ -279,6 +282,9 @@ func failed(s *Story, m *client.Stored) {
 						s.Do = provider.Remedy(last.ErrorCode) + " Then queue the message again."
 					}
 				}
+			}
+			if m.Sandbox && slices.Contains(asked[:], cause) {
+				s.Do = "Nothing has to be done: the sandbox sends nothing, and does what the address of a test asks for."
 			}
 		}
 		break

@@ -57,6 +57,8 @@ func staged() map[string]struct {
 	taken := client.Stored{Status: "SENT", ProviderName: "smtp", Attempts: 2, AttemptLog: relays}
 	bounced := failed(comm.CauseProviderRejected, "550 no such user")
 	bounced.Events[1].Detail = "550 no such user" + comm.SuppressedNow
+	asked := failed(comm.CauseProviderRejected, "the sandbox refuses this recipient, as asked")
+	asked.Sandbox, asked.ProviderName, asked.Events[1].Provider, asked.AttemptLog = true, "sandbox", "sandbox", nil
 	again := client.Stored{Status: "SENT", ProviderName: "resend", PossibleDuplicate: true, AttemptLog: []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "unknown", Detail: "cut off"}, {Attempt: 2, Provider: "resend", Outcome: "accepted"}}}
 	return map[string]row{
 		"failed over":                {taken, "Spare relay took it, after Main relay had not", "no connection", "Nothing more: a provider of this type does not report", "", 0},
@@ -67,7 +69,8 @@ func staged() map[string]struct {
 		"refused for good":           {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
 		"retries exhausted":          {failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted)), "time for retries was over", "451 busy", "Nothing more is tried", "once the provider works", 0},
 		"expired":                    {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live was over before another attempt", "451 busy", "Nothing more is tried", "cannot be queued again", 0},
-		"outcome unknown":            {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "Look it up with the provider", 1},
+		"outcome unknown":            {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "if it did, the recipient gets it twice", 1},
+		"refused by the sandbox":     {asked, "The sandbox refused it for good", "refuses this recipient, as asked", "Nothing more is tried", "Nothing has to be done", 0},
 		"no provider":                {failed(comm.CauseNoProvider, comm.EndText(comm.CauseNoProvider)), "no provider configuration", "451 busy", "Nothing more is tried", "Add a provider", 0},
 		"content gone":               {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
 		"broken inside":              {failed(comm.CauseInternalError, ""), "This server could not send it", "451 busy", "Nothing more is tried", "server's log", 0},
