@@ -120,8 +120,8 @@ docs: ## write the generated pages of docs/ again
 	@go test -run '^TestDocsAreCurrent$$' $$(grep -rl 'func TestDocsAreCurrent' --include='*_test.go' . | xargs -n1 dirname | sort -u) -update
 
 .PHONY: browser
-browser: setup ## walk over every page, every act and every payload by a real browser, in about six minutes
-	@go test -count=1 -timeout 18m $(BROWSER)
+browser: setup ## walk over pages, acts and payloads by a real browser, in about six minutes; COMMS_TEST_FULL=1: over all, in every setting
+	@go test -count=1 -timeout $(if $(COMMS_TEST_FULL),3h,18m) $(BROWSER)
 
 .PHONY: runtimes
 runtimes: setup ## the clients' suite again, with Node 18, Bun and Deno for the one in TypeScript
