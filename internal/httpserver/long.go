@@ -27,10 +27,13 @@ func (h *Held) Begin(l *LongAnswer, brief bool) (done func()) {
 	if brief {
 		return func() {}
 	}
-	if h.long.Add(1) <= heldLong {
-		l.End = time.Now().Add(HeldTime)
+	leave := func() { h.long.Add(-1) }
+	if h.long.Add(1) > heldLong {
+		leave() // it takes none of the places
+		return func() {}
 	}
-	return func() { h.long.Add(-1) }
+	l.End = time.Now().Add(HeldTime)
+	return leave
 }
 
 // longPiece is how much of a long answer is a piece.
