@@ -38,12 +38,12 @@ type facts struct {
 	providerID comm.ID
 	reports    *provider.Reporting // what the provider says later; nil: nothing
 	result     result
-	live       bool          // a real provider was called, not the sandbox
-	panics     int           // of this message's adapters so far, with this one
-	counted    bool          // an earlier answer of this round counts towards the back-off
-	later      bool          // an earlier answer of this round, or a configuration that is out now, may succeed later
-	next       bool          // another configuration can take the message now
-	soon       time.Duration // another one can in a moment, which is when to try again; 0: there is none
+	live       bool // a real provider was called, not the sandbox
+	panics     int  // of this message's adapters so far, with this one
+	counted    bool // an earlier answer of this round counts towards the back-off
+	later      bool // an earlier answer of this round, or a configuration that is out now, may succeed later
+	next       bool // another configuration can take the message now
+	soon       bool // another one can in a moment: the message may wait for it in the midst of its round
 	until      comm.Micros
 	now        comm.Micros
 	repeats    bool // the provider takes a repeat of the attempt only once
@@ -61,6 +61,7 @@ type policy struct {
 // as the failed attempt's event), or the outcome.
 type decision struct {
 	failover    bool
+	pauses      bool // the round goes on when somebody has a place or rate again
 	want        store.Outcome
 	ifCancelled *store.Outcome
 	suppress    string // the recipient joins the app's suppressions for this reason
@@ -106,20 +107,14 @@ func (p policy) decide(f facts) decision {
 // again ends a round that nobody accepted.
 func (p policy) again(f facts, rule provider.Rule) decision {
 	switch {
+	case f.soon && !f.owes():
+		return p.pause(f, rule)
 	case rule.Throttle && !f.counted:
 		o := f.outcome(comm.Queued, comm.CauseThrottled, rule.Code, f.result.answer.Text)
 		o.Due = f.after(f.until)
-		if f.soon > 0 {
-			o.Due = f.after(min(f.until, f.now.Add(f.soon)))
-		}
 		if f.owes() { // it waits for its configuration, but not for ever: see back
 			o.Set, o.Due = comm.RepeatOwed, f.after(min(f.until, f.now.Add(repeatPause)))
 		}
-		return f.clean(p.patience(f, o))
-	case f.soon > 0 && f.asked() == 0 && !f.owes():
-		// No back-off and no round of its own: somebody carries messages, and has a place or its next second in a moment.
-		o := f.outcome(comm.Queued, comm.CauseRetryTransient, rule.Code, f.result.answer.Text)
-		o.Due = f.after(f.now.Add(f.soon))
 		return f.clean(p.patience(f, o))
 	case rule.CountRound, f.counted, f.later:
 		// Also when the last one refused for good: another one that failed for now, or was out, may take the message.
@@ -128,6 +123,21 @@ func (p policy) again(f facts, rule provider.Rule) decision {
 		return f.clean(p.patience(f, o))
 	}
 	return f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, provider.PermanentMessage.Rule().Code, f.result.answer.Text))
+}
+
+// pause lets a round wait in its midst: the message keeps its place in the queue, and no back-off comes of it.
+func (p policy) pause(f facts, rule provider.Rule) decision {
+	o := f.outcome(comm.Queued, comm.CauseRetryTransient, rule.Code, f.result.answer.Text)
+	if rule.Throttle && !f.counted {
+		o.Cause = comm.CauseThrottled
+	}
+	o.Due = f.after(f.now)
+	if o = p.patience(f, o); o.To == comm.Queued {
+		o.Due = f.after(0)
+	}
+	d := f.clean(o)
+	d.pauses = o.To == comm.Queued
+	return d
 }
 
 // nextRound says when the message is tried again. While a repeat is owed the round goes on with it, after short waits.

@@ -85,19 +85,86 @@ func TestEdgesOfAChain(t *testing.T) {
 			}
 		}
 	})
-	play(t, "the last one is busy for long: the first is not asked without end", func(t *testing.T, s *stage) {
+	play(t, "the last one is busy for long: the first is asked once in a while", func(t *testing.T, s *stage) {
 		second := emailConfig("TWO", 2)
 		second.Limits.MaxConcurrent = 1
 		a := s.app(nil, emailConfig("ONE", 1), second)
 		srv := s.boot(0)
-		s.acts("TWO", takes(20*time.Second))
-		s.acts("ONE", refuse(provider.Transient))
+		s.acts("TWO", takes(time.Second))
+		s.acts("ONE", refuse(provider.PermanentHere))
 		time.Sleep(time.Second)
-		s.send(srv, a, nil)
-		s.send(srv, a, nil)
-		time.Sleep(15 * time.Second)
-		if n := s.called("ONE"); n < 4 || n > 10 {
-			t.Errorf("%d calls within 15 seconds", n)
+		var ids []comm.ID
+		for range 60 {
+			ids = append(ids, s.send(srv, a, nil))
+		}
+		time.Sleep(14 * time.Second)
+		if n, sent := s.called("ONE"), 60-s.unsent(ids); n != 60 || sent < 12 {
+			t.Errorf("%d calls for 60 messages, %d are sent", n, sent)
+		}
+		time.Sleep(time.Minute)
+		if n := s.called("ONE"); n > 4*60 {
+			t.Errorf("%d calls for 60 messages", n)
+		}
+		if n := s.unsent(ids); n > 20 { // those that waited too long are in their back-offs
+			t.Errorf("%d of 60 are not sent by one that takes one a second", n)
+		}
+	})
+	play(t, "what one refuses keeps nothing from it that it takes", func(t *testing.T, s *stage) {
+		second := emailConfig("TWO", 2)
+		second.Limits.RatePerSecond = 5
+		a := s.app(nil, emailConfig("ONE", 1), second)
+		srv := s.boot(0)
+		bad := map[comm.ID]bool{}
+		asked := 0
+		s.acts("ONE", func(_ context.Context, m *provider.Message) error {
+			s.ledger.mu.Lock()
+			defer s.ledger.mu.Unlock()
+			if bad[m.ID] {
+				asked++
+				return &provider.Error{Class: provider.PermanentHere, Text: "sender refused"}
+			}
+			return nil
+		})
+		time.Sleep(time.Second)
+		var good, refused []comm.ID
+		for i := range 200 {
+			if i%2 == 0 {
+				good = append(good, s.send(srv, a, nil))
+				continue
+			}
+			s.ledger.mu.Lock()
+			id := s.send(srv, a, nil)
+			bad[id] = true
+			s.ledger.mu.Unlock()
+			refused = append(refused, id)
+		}
+		time.Sleep(2 * time.Second)
+		if n := s.unsent(good); n != 0 {
+			t.Errorf("%d that the first takes wait behind what it refuses", n)
+		}
+		time.Sleep(40 * time.Second)
+		if n := s.unsent(refused); n != 0 || asked > 2*len(refused) {
+			t.Errorf("%d of 100 are not sent after 40 seconds by one that takes five a second; the first was asked %d times", n, asked)
+		}
+	})
+	play(t, "a wish to be left alone outlasts a refusal of another", func(t *testing.T, s *stage) {
+		third := emailConfig("THREE", 3)
+		third.Limits.MaxConcurrent = 1
+		a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2), third)
+		srv := s.boot(0)
+		s.acts("ONE", func(context.Context, *provider.Message) error {
+			return &provider.Error{Class: provider.Transient, Healthy: true, Text: "greylisted", RetryAfter: 5 * time.Minute}
+		})
+		s.acts("TWO", refuse(provider.PermanentHere))
+		s.acts("THREE", takes(time.Second))
+		time.Sleep(time.Second)
+		var ids []comm.ID
+		for range 60 {
+			ids = append(ids, s.send(srv, a, nil))
+		}
+		time.Sleep(75 * time.Second)
+		if n, unsent := s.called("ONE"), s.unsent(ids); n > 60 || unsent > 5 {
+			t.Errorf("it was called %d times for 60 messages, and had asked each for five minutes; %d are not sent", n, unsent)
 		}
 	})
 	play(t, "a pinned one that is down is tried first all the same", func(t *testing.T, s *stage) {

@@ -40,8 +40,6 @@ const (
 	oldDebt = 10 * time.Minute
 	// oldPanic is the same of an adapter's failure: more than the pauses between attempts, as a rule.
 	oldPanic = 24 * time.Hour
-	// oldMoment is the same of waits for one that was busy for a moment: a back-off later such waits begin anew.
-	oldMoment = 4 * time.Second
 )
 
 // debt is the repeat that a message owes, or owed, to a configuration.
@@ -105,10 +103,16 @@ func (s *shard) owesNothing(id comm.ID) {
 	}
 }
 
-// owes says whether a message owes a repeat, and whether it waits for it beside its unit.
-func (s *shard) owes(id comm.ID) (owed, parked bool) {
+// owes says whether a message owes a repeat.
+func (s *shard) owes(id comm.ID) bool {
 	d := s.debts[id]
-	return d != nil && d.open, d != nil && d.parked
+	return d != nil && d.open
+}
+
+// apart says whether a message goes another way than others of its unit, and whether it waits for that beside its unit.
+func (s *shard) apart(id comm.ID) (own, parked bool) {
+	d, p := s.debts[id], s.pauses[id]
+	return d != nil && d.open || p != nil, d != nil && d.parked || p != nil && p.parked
 }
 
 // patient says whether a message would still wait for that configuration.
@@ -150,8 +154,10 @@ func (s *scheduler) way(u *unit, h store.Head, mode comm.Mode, now time.Time) ro
 
 func (s *scheduler) wayOf(u *unit, id comm.ID, mode comm.Mode, now time.Time) route {
 	r := s.route(u, mode, nil, now)
-	owed, _ := u.shard.owes(id)
-	if !owed || r.loads != nil || r.wait.Reason == chain.WaitAppPaused || r.wait.Reason == chain.WaitQueuePaused {
+	if p := u.shard.pauses[id]; p != nil && !p.over {
+		return s.goOn(u, p, mode, r, now)
+	}
+	if !u.shard.owes(id) || r.loads != nil || r.wait.Reason == chain.WaitAppPaused || r.wait.Reason == chain.WaitQueuePaused {
 		return r
 	}
 	return s.back(u, u.shard.debts[id], mode, r, now)
@@ -255,9 +261,14 @@ func (s *scheduler) repeatFirst(j *job, st *comm.State) {
 
 // park lets a message wait beside its unit.
 func (s *scheduler) park(u *unit, h store.Head) {
-	u.shard.debts[h.ID].parked = true
-	if len(s.parked) == 0 {
-		s.unparkAt = s.clock.now().Add(repeatLook)
+	look := s.clock.now().Add(repeatLook)
+	if p := u.shard.pauses[h.ID]; p != nil {
+		p.parked, look = true, s.clock.now().Add(pauseLook)
+	} else {
+		u.shard.debts[h.ID].parked = true
+	}
+	if len(s.parked) == 0 || look.Before(s.unparkAt) {
+		s.unparkAt = look
 	}
 	s.parked = append(s.parked, parked{u.shard, u.key, h})
 }
@@ -270,10 +281,23 @@ func (s *scheduler) unpark() {
 	all := s.parked
 	s.parked = nil
 	for _, p := range all {
-		if d := p.shard.debts[p.head.ID]; d != nil && !p.shard.lost {
-			d.parked = false
+		if p.shard.lost {
+			continue
+		}
+		if _, waits := p.shard.apart(p.head.ID); waits {
+			p.shard.unparked(p.head.ID)
 			s.push(p.unit, p.head)
 		}
+	}
+}
+
+// unparked notes that a message waits beside its unit no more.
+func (s *shard) unparked(id comm.ID) {
+	if d := s.debts[id]; d != nil {
+		d.parked = false
+	}
+	if p := s.pauses[id]; p != nil {
+		p.parked = false
 	}
 }
 
@@ -290,8 +314,9 @@ func (s *scheduler) forgetDebts() {
 				delete(sh.debts, id)
 			}
 		}
-		for of, old := range map[*map[comm.ID]tally]time.Duration{&sh.panics: oldPanic, &sh.moments: oldMoment} {
-			maps.DeleteFunc(*of, func(id comm.ID, t tally) bool { return sh.inflight[id] == nil && now.Sub(t.last) > old })
-		}
+		maps.DeleteFunc(sh.panics, func(id comm.ID, p panicked) bool { return sh.inflight[id] == nil && now.Sub(p.last) > oldPanic })
+		maps.DeleteFunc(sh.pauses, func(id comm.ID, p *pause) bool {
+			return !p.parked && sh.inflight[id] == nil && db.Sub(p.until) > oldDebt
+		})
 	}
 }

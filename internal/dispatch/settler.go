@@ -53,7 +53,8 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 	f := facts{state: &j.state, provider: j.account.name, providerID: j.account.config.ID, reports: j.account.reports, result: j.result, live: j.live, counted: j.counted, later: j.later, now: db,
 		repeats: j.live && db < s.keyEnds(&j.state), patient: j.shard.patient(j.head.ID, j.account.config.ID, db)}
 	if j.result.panicked {
-		f.panics = count(j.shard.panics, j.head.ID, now)
+		f.panics = j.shard.panics[j.head.ID].times + 1
+		j.shard.panics[j.head.ID] = panicked{f.panics, now}
 	}
 	rule := j.result.class().Rule()
 	if rule.Throttle {
@@ -68,9 +69,8 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 		// A node that stops begins nothing: the provider that could take it is tried after the hand-over.
 		// Nor does anybody know yet who could, as long as a changed chain is being read.
 		f.later = f.later || next.later || next.loads != nil || possible && !f.next
-		if next.wait.Brief {
-			f.soon = j.moment(now)
-		}
+		f.soon = next.wait.Brief && j.mayPause()
+		j.asked = max(j.asked, f.asked())
 		if next.until != 0 && next.until < f.until {
 			f.until = next.until
 		}
@@ -90,10 +90,13 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 			s.meters.FailedOver(failed.name)
 			return true
 		}
-		j.account, j.words, f.next, f.later, f.soon = failed, said, false, true, j.moment(now)
+		j.account, j.words, f.next, f.later, f.soon = failed, said, false, true, j.mayPause()
 		d = s.rules.decide(f)
 	}
-	s.unload(j) // the round is over
+	if called {
+		j.pause(d.pauses, rule, db)
+	}
+	s.unload(j) // the round is over, or waits
 	x := &finish{job: j, called: called, accepted: called && j.result.answer == nil, item: store.Finish{App: j.state.App, ID: j.state.ID, Unit: j.unit.key,
 		From: comm.Sending, Attempt: j.state.Attempts, Epoch: j.state.Epoch, Due: j.state.Due, Want: d.want, IfCancelled: d.ifCancelled, Suppress: d.suppress}}
 	if j.shard.lost {
@@ -103,23 +106,6 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 	}
 	s.finishes.push(x)
 	return false
-}
-
-// A round whose next configuration is at its limit for a moment is begun again after that moment: what is at the head of
-// its chain by then is known better, too. Each time it takes twice as long, and after some times it is the ordinary back-off's turn,
-// so that those that refuse are not asked without end while the one that does not stays busy.
-const (
-	firstMoment = 100 * time.Millisecond
-	maxMoments  = 5
-)
-
-// moment is how long the job's message waits for a configuration that is busy for a moment; 0: it has waited so for long enough.
-func (j *job) moment(now time.Time) time.Duration {
-	n := count(j.shard.moments, j.head.ID, now)
-	if n > maxMoments {
-		return 0
-	}
-	return firstMoment << (n - 1)
 }
 
 // tellHealth writes a line when a configuration's breaker opens or closes: an

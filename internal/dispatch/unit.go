@@ -80,9 +80,9 @@ type shard struct {
 	units    map[unitKey]*unit
 	inflight map[comm.ID]*job // from pick until the outcome is stored
 	modes    map[comm.ID]comm.Mode
-	debts    map[comm.ID]*debt // of messages that owe a repeat, or did
-	panics   map[comm.ID]tally
-	moments  map[comm.ID]tally     // waits for a configuration that was busy for a moment
+	debts    map[comm.ID]*debt  // of messages that owe a repeat, or did
+	pauses   map[comm.ID]*pause // of messages whose round waits for somebody who was busy for a moment
+	panics   map[comm.ID]panicked
 	heard    map[comm.ID]time.Time // messages in doubt: when all reports were applied last
 	suspects map[comm.ID]*job      // starts whose commit is unknown
 	strays   map[comm.ID]int       // SENDING here without a call, by attempt, as of the last sweep
@@ -96,22 +96,15 @@ type unitKey struct {
 
 func newShard(l store.Lease) *shard {
 	return &shard{id: l.Shard, epoch: l.Epoch, units: map[unitKey]*unit{}, inflight: map[comm.ID]*job{},
-		modes: map[comm.ID]comm.Mode{}, debts: map[comm.ID]*debt{}, panics: map[comm.ID]tally{}, moments: map[comm.ID]tally{}, heard: map[comm.ID]time.Time{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
+		modes: map[comm.ID]comm.Mode{}, debts: map[comm.ID]*debt{}, pauses: map[comm.ID]*pause{}, panics: map[comm.ID]panicked{}, heard: map[comm.ID]time.Time{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
 }
 
 func (s *shard) lease() store.Lease { return store.Lease{Shard: s.id, Epoch: s.epoch} }
 
-// tally is how often something has happened to a message, and when the last time was.
-type tally struct {
+// panicked is how often adapters have failed on a message, and when the last time was.
+type panicked struct {
 	times int
 	last  time.Time
-}
-
-// count notes that it happened once more, and answers how often it has.
-func count(of map[comm.ID]tally, id comm.ID, now time.Time) int {
-	n := of[id].times + 1
-	of[id] = tally{n, now}
-	return n
 }
 
 // forget drops what the shard knows of work on a message. That it owed a repeat is remembered, and that adapters failed on it: a start
@@ -128,7 +121,7 @@ func (s *shard) settled(id comm.ID) {
 	s.forget(id)
 	delete(s.debts, id)
 	delete(s.panics, id)
-	delete(s.moments, id)
+	delete(s.pauses, id)
 }
 
 // tenant is an app in the eyes of the scheduler: what fairness is between.
@@ -263,6 +256,7 @@ type job struct {
 
 	result  result
 	tried   []comm.ID
+	asked   time.Duration // the longest that one of the round's answers asked to be left alone
 	counted bool
 	later   bool
 	noNext  bool
