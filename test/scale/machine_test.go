@@ -2,9 +2,11 @@ package scale
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,12 +16,14 @@ import (
 )
 
 // meter tells how much of the machine's processors others used while a figure
-// was taken: processes that neither this test nor its database started. Bounds in
-// milliseconds mean a machine that is ours.
+// was taken: processes that neither this test nor its database started. It tells, too, how fast
+// the processors were: those of a virtual machine may be a fifth of themselves for minutes, of which /proc says nothing.
+// Bounds in milliseconds mean a machine that is ours, as fast as the one they were found on.
 type meter struct {
 	t          *testing.T
 	postmaster int // of the database server, 0 = none
 	at         usage
+	probe      time.Duration // what the probe took before
 }
 
 // usage is processor time in clock ticks since the machine started.
@@ -33,8 +37,58 @@ func (w *world) meter() *meter {
 	if w.url != "" {
 		m.postmaster = postmaster(w.t, w.url)
 	}
+	m.probe = probe()
 	m.at = m.read()
 	return m
+}
+
+const (
+	// usualProbe is what the probe may take on two cores as the bounds mean them; 5 ms on virtual ones of an EPYC, on which all hold with room to spare.
+	usualProbe = 6 * time.Millisecond
+	// usualSpread is how much longer it may take without the machine counting as slow, mostSlow the most that is granted for it.
+	usualSpread, mostSlow = 1.3, 5
+)
+
+// probe is how long work takes of the kind that servers do: computing, calls of the system, goroutines that wake one another.
+// It is the median of nine.
+func probe() time.Duration {
+	var took []time.Duration
+	block := make([]byte, 64<<10)
+	for range 9 {
+		began := time.Now()
+		for range 40 {
+			sum := sha256.Sum256(block)
+			copy(block, sum[:])
+		}
+		for range 1000 {
+			_, _ = os.Stat("/proc/self/stat")
+		}
+		there, back := make(chan int), make(chan int)
+		go func() {
+			for n := range there {
+				back <- n
+			}
+			close(back)
+		}()
+		for n := range 5000 {
+			there <- n
+			<-back
+		}
+		close(there)
+		<-back
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
+}
+
+// slowness is how many times as long as usual this machine takes for the same work: before or after what was measured, whichever is more.
+func (m *meter) slowness() float64 {
+	slow := float64(max(m.probe, probe())) / float64(usualProbe)
+	if slow <= usualSpread {
+		return 1
+	}
+	return slow
 }
 
 // postmaster is the process that the database's sessions descend from.
@@ -129,16 +183,19 @@ func (m *meter) since() (others float64, ours time.Duration) {
 // ticksPerSecond is the unit of processor times under /proc on every Linux that Go runs on.
 const ticksPerSecond = 100
 
-// bound is the promised bound, or on a machine that others kept busy twice what
-// the share that they left would need: what is measured then is the wait for a
-// processor. It logs which.
+// bound is the promised bound, or as many times as much as the machine was slower than usual; on one that others kept busy twice what
+// the share that they left would need: what is measured then is the wait for a processor. It logs which.
 func (m *meter) bound(promised time.Duration) time.Duration {
 	share, ours := m.since()
-	m.t.Logf("load %s, others used %.0f %% of the machine, we %s of processor time", machineLoad(), 100*share, short(ours))
-	if share <= quietShare {
+	slow := m.slowness()
+	m.t.Logf("load %s, others used %.0f %% of the machine, we %s of processor time; the same work took %.1f times as long as usual", machineLoad(), 100*share, short(ours), slow)
+	if share > quietShare {
+		slow *= 2 / max(0.05, 1-share)
+	}
+	if slow == 1 {
 		return promised
 	}
-	wide := time.Duration(float64(promised) * 2 / max(0.05, 1-share))
+	wide := time.Duration(float64(promised) * slow)
 	m.t.Logf("disturbed: held against %s instead of %s", short(wide), promised)
 	return wide
 }
