@@ -92,6 +92,7 @@ func TestTemplatesThroughTheClient(t *testing.T) {
 		t.Errorf("%+v %v", second, err)
 	}
 	for i := range 4 {
+		time.Sleep(2 * time.Millisecond) // ids are in order by milliseconds
 		if _, err := c.CreateTemplate(ctx, client.NewTemplate{Key: fmt.Sprint("sms", i), Channel: client.SMS, Body: "x"}); err != nil {
 			t.Fatal(err)
 		}
