@@ -38,12 +38,12 @@ type facts struct {
 	providerID comm.ID
 	reports    *provider.Reporting // what the provider says later; nil: nothing
 	result     result
-	live       bool // a real provider was called, not the sandbox
-	panics     int  // of this message's adapters so far, with this one
-	counted    bool // an earlier answer of this round counts towards the back-off
-	later      bool // an earlier answer of this round, or a configuration that is out now, may succeed later
-	next       bool // another configuration can take the message now
-	soon       bool // another one can in a moment: the message may wait for it in the midst of its round
+	live       bool          // a real provider was called, not the sandbox
+	panics     int           // of this message's adapters so far, with this one
+	counted    bool          // an earlier answer of this round counts towards the back-off
+	later      bool          // an earlier answer of this round, or a configuration that is out now, may succeed later
+	next       bool          // another configuration can take the message now
+	soon       time.Duration // another one can in a moment, which is when to try again; 0: none, or that has been waited for
 	until      comm.Micros
 	now        comm.Micros
 	repeats    bool // the provider takes a repeat of the attempt only once
@@ -61,7 +61,7 @@ type policy struct {
 // as the failed attempt's event), or the outcome.
 type decision struct {
 	failover    bool
-	pauses      bool // the round goes on when somebody has a place or rate again
+	soon        bool // the message waits for a moment
 	want        store.Outcome
 	ifCancelled *store.Outcome
 	suppress    string // the recipient joins the app's suppressions for this reason
@@ -107,8 +107,8 @@ func (p policy) decide(f facts) decision {
 // again ends a round that nobody accepted.
 func (p policy) again(f facts, rule provider.Rule) decision {
 	switch {
-	case f.soon && !f.owes():
-		return p.pause(f, rule)
+	case f.soon > 0 && !f.owes():
+		return p.moment(f, rule)
 	case rule.Throttle && !f.counted:
 		o := f.outcome(comm.Queued, comm.CauseThrottled, rule.Code, f.result.answer.Text)
 		o.Due = f.after(f.until)
@@ -125,18 +125,16 @@ func (p policy) again(f facts, rule provider.Rule) decision {
 	return f.clean(f.outcome(comm.Failed, comm.CauseProviderRejected, provider.PermanentMessage.Rule().Code, f.result.answer.Text))
 }
 
-// pause lets a round wait in its midst: the message keeps its place in the queue, and no back-off comes of it.
-func (p policy) pause(f facts, rule provider.Rule) decision {
+// moment begins the round again soon, without a back-off: somebody carries messages, and has a place or rate in a moment.
+func (p policy) moment(f facts, rule provider.Rule) decision {
 	o := f.outcome(comm.Queued, comm.CauseRetryTransient, rule.Code, f.result.answer.Text)
+	o.Due = f.after(f.now.Add(f.soon))
 	if rule.Throttle && !f.counted {
-		o.Cause = comm.CauseThrottled
+		o.Cause, o.Due = comm.CauseThrottled, f.after(min(f.until, f.now.Add(f.soon)))
 	}
-	o.Due = f.after(f.now)
-	if o = p.patience(f, o); o.To == comm.Queued {
-		o.Due = f.after(0)
-	}
+	o = p.patience(f, o)
 	d := f.clean(o)
-	d.pauses = o.To == comm.Queued
+	d.soon = o.To == comm.Queued
 	return d
 }
 

@@ -78,12 +78,11 @@ func TestDecide(t *testing.T) {
 		{name: "throttled, another can", f: facts{state: sending(), result: refused(provider.RateLimited), next: true}, over: true},
 		{name: "throttled after a transient one in the round", f: facts{state: sending(), result: refused(provider.RateLimited), counted: true, until: testNow.Add(time.Minute)}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
 		{name: "throttled for a day", f: facts{state: sending(old), result: refused(provider.RateLimited), until: testNow.Add(time.Minute)}, to: comm.Failed, cause: comm.CauseExhausted, cancel: comm.CauseCancelledAfterCleanFailure},
-		{name: "transient, another is busy for a moment", f: facts{state: sending(func(s *comm.State) { s.Round = 1 }), result: refused(provider.Transient), soon: true}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: -9 * time.Microsecond, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
-		{name: "bad here, another is busy for a moment", f: facts{state: sending(), result: refused(provider.PermanentHere), later: true, soon: true}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: -9 * time.Microsecond, cancel: comm.CauseCancelledAfterCleanFailure},
-		{name: "transient, to come again later, another is busy for a moment", f: facts{state: sending(), result: later(5 * time.Minute), soon: true}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: -9 * time.Microsecond, cancel: comm.CauseCancelledAfterCleanFailure},
-		{name: "throttled after a transient one, another is busy for a moment", f: facts{state: sending(), result: refused(provider.RateLimited), counted: true, until: testNow.Add(time.Minute), soon: true}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: -9 * time.Microsecond, cancel: comm.CauseCancelledAfterCleanFailure},
-		{name: "throttled, another is busy for a moment", f: facts{state: sending(), result: refused(provider.RateLimited), until: testNow.Add(time.Minute), soon: true}, to: comm.Queued, cause: comm.CauseThrottled, wait: -9 * time.Microsecond, cancel: comm.CauseCancelledAfterCleanFailure},
-		{name: "a repeat does not get through, another is busy for a moment", f: facts{state: sending(owed), result: refused(provider.Transient), soon: true, repeats: true, patient: true}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseOutcomeUnknown, owes: true},
+		{name: "transient, another is busy for a moment", f: facts{state: sending(func(s *comm.State) { s.Round = 1 }), result: refused(provider.Transient), soon: time.Second}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: time.Second, round: 1, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "bad here, another is busy for a moment", f: facts{state: sending(), result: refused(provider.PermanentHere), later: true, soon: time.Second}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: time.Second, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "throttled after a transient one, another is busy for a moment", f: facts{state: sending(), result: refused(provider.RateLimited), counted: true, until: testNow.Add(time.Minute), soon: time.Second}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: time.Second, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "throttled, another is busy for a moment", f: facts{state: sending(), result: refused(provider.RateLimited), until: testNow.Add(time.Minute), soon: time.Second}, to: comm.Queued, cause: comm.CauseThrottled, wait: time.Second, cancel: comm.CauseCancelledAfterCleanFailure},
+		{name: "a repeat does not get through, another is busy for a moment", f: facts{state: sending(owed), result: refused(provider.Transient), soon: time.Second, repeats: true, patient: true}, to: comm.Queued, cause: comm.CauseRetryTransient, wait: 5 * time.Second, round: 1, cancel: comm.CauseOutcomeUnknown, owes: true},
 		{name: "unknown, RETRY", f: facts{state: sending(), result: refused(provider.Ambiguous), next: true}, to: comm.Queued, cause: comm.CauseRetryUnknown, wait: 5 * time.Second, round: 1, cancel: comm.CauseOutcomeUnknown},
 		{name: "unknown where a repeat is free", f: facts{state: sending(), result: refused(provider.Ambiguous), next: true, repeats: true, patient: true}, to: comm.Queued, cause: comm.CauseRetryUnknown, wait: 5 * time.Second, round: 1, cancel: comm.CauseOutcomeUnknown, owes: true},
 		{name: "the same late in the life of a message", f: facts{state: sending(func(s *comm.State) { s.Round = 7 }), result: refused(provider.Ambiguous), repeats: true, patient: true}, to: comm.Queued, cause: comm.CauseRetryUnknown, wait: repeatPause, round: 8, cancel: comm.CauseOutcomeUnknown, owes: true},
@@ -217,7 +216,7 @@ func TestEveryDecisionIsAnEdge(t *testing.T) {
 						})
 						f := facts{state: st, now: testNow, next: bit(4), later: bit(5), counted: bit(6), panics: 3, until: testNow + 9, repeats: bit(7), patient: bit(8), result: result{called: called}}
 						if bit(9) {
-							f.soon = true
+							f.soon = time.Second
 						}
 						if class != provider.Accepted && called {
 							f.result = refused(class)

@@ -3,11 +3,13 @@ package dispatch
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
+	"github.com/commserver/commserver/internal/store"
 )
 
 // TestWhatAProviderAsksFor: a Retry-After may be anything.
@@ -27,6 +29,27 @@ func TestWhatAProviderAsksFor(t *testing.T) {
 		if got := a.throttled.Sub(now); got != want {
 			t.Errorf("asked for %v and for less, waits %v", asked, got)
 		}
+	}
+}
+
+// TestMomentsEnd: three waits, each longer, and then the back-off, after which there are three again; none after an answer about the message.
+func TestMomentsEnd(t *testing.T) {
+	t.Parallel()
+	j := &job{shard: newShard(store.Lease{}), head: store.Head{ID: testID(1)}}
+	var got []time.Duration
+	for range 5 {
+		d := j.moment()
+		got = append(got, d)
+		j.waits(d > 0, time.Now())
+	}
+	if want := []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, 900 * time.Millisecond, 0, 100 * time.Millisecond}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if j.own = true; j.moment() != 0 {
+		t.Errorf("it waits %v for what would be the same", j.moment())
+	}
+	if j.shard.settled(j.head.ID); len(j.shard.moments) != 0 {
+		t.Error("they outlive their message")
 	}
 }
 
@@ -63,7 +86,7 @@ func TestEdgesOfAChain(t *testing.T) {
 			t.Errorf("%d are not sent once the first throttle is over", n)
 		}
 	})
-	play(t, "the last one is at its rate: the round goes on in a moment", func(t *testing.T, s *stage) {
+	play(t, "the last one is at its rate: the message waits for that, for no back-off", func(t *testing.T, s *stage) {
 		third := emailConfig("THREE", 3)
 		third.Limits.RatePerSecond = 10
 		a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2), third)
@@ -85,88 +108,29 @@ func TestEdgesOfAChain(t *testing.T) {
 			}
 		}
 	})
-	play(t, "the last one is busy for long: the first is asked once in a while", func(t *testing.T, s *stage) {
-		second := emailConfig("TWO", 2)
-		second.Limits.MaxConcurrent = 1
-		a := s.app(nil, emailConfig("ONE", 1), second)
-		srv := s.boot(0)
-		s.acts("TWO", takes(time.Second))
-		s.acts("ONE", refuse(provider.PermanentHere))
-		time.Sleep(time.Second)
-		var ids []comm.ID
-		for range 60 {
-			ids = append(ids, s.send(srv, a, nil))
-		}
-		time.Sleep(14 * time.Second)
-		if n, sent := s.called("ONE"), 60-s.unsent(ids); n != 60 || sent < 12 {
-			t.Errorf("%d calls for 60 messages, %d are sent", n, sent)
-		}
-		time.Sleep(time.Minute)
-		if n := s.called("ONE"); n > 4*60 {
-			t.Errorf("%d calls for 60 messages", n)
-		}
-		if n := s.unsent(ids); n > 20 { // those that waited too long are in their back-offs
-			t.Errorf("%d of 60 are not sent by one that takes one a second", n)
-		}
-	})
-	play(t, "what one refuses keeps nothing from it that it takes", func(t *testing.T, s *stage) {
-		second := emailConfig("TWO", 2)
-		second.Limits.RatePerSecond = 5
-		a := s.app(nil, emailConfig("ONE", 1), second)
-		srv := s.boot(0)
-		bad := map[comm.ID]bool{}
-		asked := 0
-		s.acts("ONE", func(_ context.Context, m *provider.Message) error {
-			s.ledger.mu.Lock()
-			defer s.ledger.mu.Unlock()
-			if bad[m.ID] {
-				asked++
-				return &provider.Error{Class: provider.PermanentHere, Text: "sender refused"}
+	for what, answer := range map[string]error{
+		"refused here":      &provider.Error{Class: provider.PermanentHere, Text: "sender refused"},
+		"has to wait":       &provider.Error{Class: provider.Transient, Healthy: true, Text: "greylisted"},
+		"to be left alone":  &provider.Error{Class: provider.Transient, Text: "busy", RetryAfter: 3 * time.Second},
+		"the same and more": &provider.Error{Class: provider.Transient, Healthy: true, Text: "greylisted", RetryAfter: 5 * time.Minute},
+	} {
+		play(t, "the last one is busy, the first has said something of this message: "+what, func(t *testing.T, s *stage) {
+			third := emailConfig("THREE", 3)
+			third.Limits.MaxConcurrent = 1
+			a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2), third)
+			srv := s.boot(0)
+			s.acts("ONE", func(context.Context, *provider.Message) error { return answer })
+			s.acts("TWO", refuse(provider.Transient))
+			s.acts("THREE", takes(time.Second))
+			time.Sleep(time.Second)
+			s.send(srv, a, nil)
+			s.send(srv, a, nil)
+			time.Sleep(900 * time.Millisecond)
+			if n := s.called("ONE"); n != 2 {
+				t.Errorf("it was called %d times within a second for two messages", n)
 			}
-			return nil
 		})
-		time.Sleep(time.Second)
-		var good, refused []comm.ID
-		for i := range 200 {
-			if i%2 == 0 {
-				good = append(good, s.send(srv, a, nil))
-				continue
-			}
-			s.ledger.mu.Lock()
-			id := s.send(srv, a, nil)
-			bad[id] = true
-			s.ledger.mu.Unlock()
-			refused = append(refused, id)
-		}
-		time.Sleep(2 * time.Second)
-		if n := s.unsent(good); n != 0 {
-			t.Errorf("%d that the first takes wait behind what it refuses", n)
-		}
-		time.Sleep(40 * time.Second)
-		if n := s.unsent(refused); n != 0 || asked > 2*len(refused) {
-			t.Errorf("%d of 100 are not sent after 40 seconds by one that takes five a second; the first was asked %d times", n, asked)
-		}
-	})
-	play(t, "a wish to be left alone outlasts a refusal of another", func(t *testing.T, s *stage) {
-		third := emailConfig("THREE", 3)
-		third.Limits.MaxConcurrent = 1
-		a := s.app(nil, emailConfig("ONE", 1), emailConfig("TWO", 2), third)
-		srv := s.boot(0)
-		s.acts("ONE", func(context.Context, *provider.Message) error {
-			return &provider.Error{Class: provider.Transient, Healthy: true, Text: "greylisted", RetryAfter: 5 * time.Minute}
-		})
-		s.acts("TWO", refuse(provider.PermanentHere))
-		s.acts("THREE", takes(time.Second))
-		time.Sleep(time.Second)
-		var ids []comm.ID
-		for range 60 {
-			ids = append(ids, s.send(srv, a, nil))
-		}
-		time.Sleep(75 * time.Second)
-		if n, unsent := s.called("ONE"), s.unsent(ids); n > 60 || unsent > 5 {
-			t.Errorf("it was called %d times for 60 messages, and had asked each for five minutes; %d are not sent", n, unsent)
-		}
-	})
+	}
 	play(t, "a pinned one that is down is tried first all the same", func(t *testing.T, s *stage) {
 		first := emailConfig("ONE", 9)
 		first.Limits.Pinned = true

@@ -104,14 +104,14 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 			return out, true
 		}
 		head := u.win.front()
-		own, parked := u.shard.apart(head.ID)
-		if u.shard.inflight[head.ID] != nil || parked {
+		owes, apart := u.shard.owes(head.ID)
+		if u.shard.inflight[head.ID] != nil || apart {
 			u.win.pop()
 			s.heads--
 			continue
 		}
 		mode := u.shard.modes[head.ID]
-		if r.to == nil && r.end == nil || mode != 0 || own || r.to != nil && r.to.condition(now, db, class, s.percent()).Reason != "" {
+		if r.to == nil && r.end == nil || mode != 0 || owes || r.to != nil && r.to.condition(now, db, class, s.percent()).Reason != "" {
 			if len(out) > before {
 				u.called = nil // not in vain
 			}
@@ -132,7 +132,6 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 		}
 		j := &job{unit: u, shard: u.shard, head: head, class: class, account: r.to, words: r.words, live: r.live, end: r.end, elsewhere: r.elsewhere, forced: r.forced,
 			node: s.node, generation: generation}
-		j.resume()
 		if r.end != nil && !r.certain && mode == 0 && head.ID.Time() <= r.changed {
 			// Accepted before the app last changed: perhaps in the sandbox. The logger's start finds out.
 			j.account, j.end, j.words = s.logger, nil, ""
@@ -148,7 +147,7 @@ func (s *scheduler) drain(u *unit, n int, generation uint64, now time.Time, out 
 		u.inflight++
 		u.tenant.count(u.key.Lane)
 		out = append(out, j)
-		if mode != 0 || own {
+		if mode != 0 || owes {
 			r = route{}
 		}
 	}

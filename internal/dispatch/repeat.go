@@ -103,16 +103,10 @@ func (s *shard) owesNothing(id comm.ID) {
 	}
 }
 
-// owes says whether a message owes a repeat.
-func (s *shard) owes(id comm.ID) bool {
+// owes says whether a message owes a repeat, and whether it waits for it beside its unit.
+func (s *shard) owes(id comm.ID) (owed, parked bool) {
 	d := s.debts[id]
-	return d != nil && d.open
-}
-
-// apart says whether a message goes another way than others of its unit, and whether it waits for that beside its unit.
-func (s *shard) apart(id comm.ID) (own, parked bool) {
-	d, p := s.debts[id], s.pauses[id]
-	return d != nil && d.open || p != nil, d != nil && d.parked || p != nil && p.parked
+	return d != nil && d.open, d != nil && d.parked
 }
 
 // patient says whether a message would still wait for that configuration.
@@ -154,10 +148,8 @@ func (s *scheduler) way(u *unit, h store.Head, mode comm.Mode, now time.Time) ro
 
 func (s *scheduler) wayOf(u *unit, id comm.ID, mode comm.Mode, now time.Time) route {
 	r := s.route(u, mode, nil, now)
-	if p := u.shard.pauses[id]; p != nil && !p.over {
-		return s.goOn(u, p, mode, r, now)
-	}
-	if !u.shard.owes(id) || r.loads != nil || r.wait.Reason == chain.WaitAppPaused || r.wait.Reason == chain.WaitQueuePaused {
+	owed, _ := u.shard.owes(id)
+	if !owed || r.loads != nil || r.wait.Reason == chain.WaitAppPaused || r.wait.Reason == chain.WaitQueuePaused {
 		return r
 	}
 	return s.back(u, u.shard.debts[id], mode, r, now)
@@ -261,14 +253,9 @@ func (s *scheduler) repeatFirst(j *job, st *comm.State) {
 
 // park lets a message wait beside its unit.
 func (s *scheduler) park(u *unit, h store.Head) {
-	look := s.clock.now().Add(repeatLook)
-	if p := u.shard.pauses[h.ID]; p != nil {
-		p.parked, look = true, s.clock.now().Add(pauseLook)
-	} else {
-		u.shard.debts[h.ID].parked = true
-	}
-	if len(s.parked) == 0 || look.Before(s.unparkAt) {
-		s.unparkAt = look
+	u.shard.debts[h.ID].parked = true
+	if len(s.parked) == 0 {
+		s.unparkAt = s.clock.now().Add(repeatLook)
 	}
 	s.parked = append(s.parked, parked{u.shard, u.key, h})
 }
@@ -281,23 +268,10 @@ func (s *scheduler) unpark() {
 	all := s.parked
 	s.parked = nil
 	for _, p := range all {
-		if p.shard.lost {
-			continue
-		}
-		if _, waits := p.shard.apart(p.head.ID); waits {
-			p.shard.unparked(p.head.ID)
+		if d := p.shard.debts[p.head.ID]; d != nil && !p.shard.lost {
+			d.parked = false
 			s.push(p.unit, p.head)
 		}
-	}
-}
-
-// unparked notes that a message waits beside its unit no more.
-func (s *shard) unparked(id comm.ID) {
-	if d := s.debts[id]; d != nil {
-		d.parked = false
-	}
-	if p := s.pauses[id]; p != nil {
-		p.parked = false
 	}
 }
 
@@ -315,8 +289,6 @@ func (s *scheduler) forgetDebts() {
 			}
 		}
 		maps.DeleteFunc(sh.panics, func(id comm.ID, p panicked) bool { return sh.inflight[id] == nil && now.Sub(p.last) > oldPanic })
-		maps.DeleteFunc(sh.pauses, func(id comm.ID, p *pause) bool {
-			return !p.parked && sh.inflight[id] == nil && db.Sub(p.until) > oldDebt
-		})
+		maps.DeleteFunc(sh.moments, func(id comm.ID, m moments) bool { return sh.inflight[id] == nil && now.Sub(m.last) > oldMoment })
 	}
 }

@@ -69,8 +69,10 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 		// A node that stops begins nothing: the provider that could take it is tried after the hand-over.
 		// Nor does anybody know yet who could, as long as a changed chain is being read.
 		f.later = f.later || next.later || next.loads != nil || possible && !f.next
-		f.soon = next.wait.Brief && j.mayPause()
-		j.asked = max(j.asked, f.asked())
+		j.own = j.own || f.own()
+		if next.wait.Brief {
+			f.soon = j.moment()
+		}
 		if next.until != 0 && next.until < f.until {
 			f.until = next.until
 		}
@@ -90,13 +92,13 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 			s.meters.FailedOver(failed.name)
 			return true
 		}
-		j.account, j.words, f.next, f.later, f.soon = failed, said, false, true, j.mayPause()
+		j.account, j.words, f.next, f.later, f.soon = failed, said, false, true, j.moment()
 		d = s.rules.decide(f)
 	}
 	if called {
-		j.pause(d.pauses, rule, db)
+		j.waits(d.soon, now)
 	}
-	s.unload(j) // the round is over, or waits
+	s.unload(j) // the round is over
 	x := &finish{job: j, called: called, accepted: called && j.result.answer == nil, item: store.Finish{App: j.state.App, ID: j.state.ID, Unit: j.unit.key,
 		From: comm.Sending, Attempt: j.state.Attempts, Epoch: j.state.Epoch, Due: j.state.Due, Want: d.want, IfCancelled: d.ifCancelled, Suppress: d.suppress}}
 	if j.shard.lost {
@@ -106,6 +108,51 @@ func (s *scheduler) conclude(j *job, now time.Time) (again bool) {
 	}
 	s.finishes.push(x)
 	return false
+}
+
+// When the next configuration of a round is only at its limit for a moment, the round is begun again after that moment, without a
+// back-off: what stands before it has failed or asked for time, and its breaker or its throttle soon keeps the message from it, which then stands in
+// the line of the one that carries messages. Three times at most, so that nobody is asked without end while that one stays busy; and
+// not where an answer was about this message, which would be the same again.
+const (
+	firstMoment  = 100 * time.Millisecond
+	momentGrowth = 3
+	maxMoments   = 3
+	oldMoment    = time.Hour
+)
+
+// moments are how often a message has waited so in its round, and since when.
+type moments struct {
+	times int
+	last  time.Time
+}
+
+// moment is how long the job's message may wait for a configuration that is busy for a moment; 0: not at all.
+func (j *job) moment() time.Duration {
+	n := j.shard.moments[j.head.ID].times
+	if j.own || n >= maxMoments {
+		return 0
+	}
+	d := firstMoment
+	for range n {
+		d *= momentGrowth
+	}
+	return d
+}
+
+// waits notes whether the message waits so now, or its round is over.
+func (j *job) waits(so bool, now time.Time) {
+	if so {
+		j.shard.moments[j.head.ID] = moments{j.shard.moments[j.head.ID].times + 1, now}
+	} else {
+		delete(j.shard.moments, j.head.ID)
+	}
+}
+
+// own says whether the answer was about this message or its recipient, and nothing that the provider's state will tell of others.
+func (f facts) own() bool {
+	a := f.result.answer
+	return f.asked() > 0 || a != nil && a.Healthy || f.result.class() == provider.PermanentHere
 }
 
 // tellHealth writes a line when a configuration's breaker opens or closes: an

@@ -80,9 +80,9 @@ type shard struct {
 	units    map[unitKey]*unit
 	inflight map[comm.ID]*job // from pick until the outcome is stored
 	modes    map[comm.ID]comm.Mode
-	debts    map[comm.ID]*debt  // of messages that owe a repeat, or did
-	pauses   map[comm.ID]*pause // of messages whose round waits for somebody who was busy for a moment
+	debts    map[comm.ID]*debt // of messages that owe a repeat, or did
 	panics   map[comm.ID]panicked
+	moments  map[comm.ID]moments
 	heard    map[comm.ID]time.Time // messages in doubt: when all reports were applied last
 	suspects map[comm.ID]*job      // starts whose commit is unknown
 	strays   map[comm.ID]int       // SENDING here without a call, by attempt, as of the last sweep
@@ -96,7 +96,7 @@ type unitKey struct {
 
 func newShard(l store.Lease) *shard {
 	return &shard{id: l.Shard, epoch: l.Epoch, units: map[unitKey]*unit{}, inflight: map[comm.ID]*job{},
-		modes: map[comm.ID]comm.Mode{}, debts: map[comm.ID]*debt{}, pauses: map[comm.ID]*pause{}, panics: map[comm.ID]panicked{}, heard: map[comm.ID]time.Time{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
+		modes: map[comm.ID]comm.Mode{}, debts: map[comm.ID]*debt{}, panics: map[comm.ID]panicked{}, moments: map[comm.ID]moments{}, heard: map[comm.ID]time.Time{}, suspects: map[comm.ID]*job{}, strays: map[comm.ID]int{}}
 }
 
 func (s *shard) lease() store.Lease { return store.Lease{Shard: s.id, Epoch: s.epoch} }
@@ -121,7 +121,7 @@ func (s *shard) settled(id comm.ID) {
 	s.forget(id)
 	delete(s.debts, id)
 	delete(s.panics, id)
-	delete(s.pauses, id)
+	delete(s.moments, id)
 }
 
 // tenant is an app in the eyes of the scheduler: what fairness is between.
@@ -256,8 +256,8 @@ type job struct {
 
 	result  result
 	tried   []comm.ID
-	asked   time.Duration // the longest that one of the round's answers asked to be left alone
 	counted bool
+	own     bool // one of the round's answers was about this message
 	later   bool
 	noNext  bool
 	failed  *store.Outcome // the failed attempt's event: the next start continues the round
