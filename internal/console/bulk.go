@@ -30,6 +30,7 @@ const (
 	bulkForm   = 32 << 10        // bytes of a form: steps are remembered
 	everyApp   = "all apps"      // the word, where the search names no app
 	stopKey    = "stop"          // the field of the button that stops
+	countKey   = "count"         // the parameter that asks for all to be counted before anything is shown
 	bulkLate   = "It changed after the list was shown."
 	bulkOthers = "For other reasons."
 )
@@ -41,10 +42,11 @@ type bulk struct {
 	Until  string // only what was accepted before, and for retry ended before: what comes later was not meant
 	Query  string
 
-	Total  int  // that were meant when it was shown
-	More   bool // than were counted
-	Sample []client.AppMessage
-	Error  string // of what was typed
+	Total    int  // that were meant when it was shown
+	More     bool // than were counted
+	Counting bool // there are more than the first view has read: nothing can be pressed until they are counted
+	Sample   []client.AppMessage
+	Error    string // of what was typed
 
 	Press   string // of the next step
 	Going   bool   // there is a next step
@@ -146,10 +148,18 @@ func (b *bulk) read(v *visit) (*listing[client.AppMessage], error) {
 	return fetch[listing[client.AppMessage]](v, "", "/api/admin/messages", q)
 }
 
-// count counts what is meant, as far as that is cheap, and keeps some of it to show.
-func (b *bulk) count(v *visit) error {
+// CountAt is where all that is meant is counted: for the browser by itself, and for a person whose browser runs no scripts.
+func (b *bulk) CountAt() string {
+	q := b.Search.values()
+	q.Set("action", b.Action)
+	q.Set(countKey, "on")
+	return messagesPath + "/bulk?" + q.Encode()
+}
+
+// count counts what is meant, as far as that is cheap, and keeps some of it to show. Unless all is to be counted, one page is read.
+func (b *bulk) count(v *visit, all bool) error {
 	at := *b
-	at.Cursor, b.Total, b.More, b.Sample = "", 0, false, nil
+	at.Cursor, b.Total, b.More, b.Counting, b.Sample = "", 0, false, false, nil
 	for began := time.Now(); ; {
 		found, err := at.read(v)
 		if err != nil {
@@ -160,6 +170,9 @@ func (b *bulk) count(v *visit) error {
 		if at.Cursor = found.Next; at.Cursor == "" {
 			return nil
 		}
+		if b.Counting = !all; b.Counting {
+			return nil
+		}
 		if b.Total >= bulkCount || b.Total > 0 && time.Since(began) > v.c.bulkTime {
 			b.More = true
 			return nil
@@ -167,18 +180,20 @@ func (b *bulk) count(v *visit) error {
 	}
 }
 
+// confirmBulk is quick, and shows one page of what is meant. Where that is not all, the browser asks here again to have it counted; what
+// is meant is what was accepted before that, so that what can be pressed then is about what was counted.
 func (v *visit) confirmBulk() error {
 	b, err := v.bulkFrom(v.r.URL.Query())
 	if err != nil {
 		return err
 	}
-	return v.askBulk(b, "")
+	return v.askBulk(b, "", v.asked(countKey) != "")
 }
 
 // askBulk shows what is meant before anything is done.
-func (v *visit) askBulk(b *bulk, wrong string) error {
+func (v *visit) askBulk(b *bulk, wrong string, all bool) error {
 	asked := &bulk{Search: b.Search, Action: b.Action, Until: b.Until, Query: b.Query, Error: wrong, Press: newPress()}
-	if err := asked.count(v); err != nil {
+	if err := asked.count(v, all); err != nil {
 		return err
 	}
 	return v.showBulk(asked)
@@ -205,7 +220,7 @@ func (v *visit) runBulk() error {
 		return errLongForm
 	}
 	if word := b.Type(); word != "" && v.r.PostForm.Get("confirm") != word {
-		return v.askBulk(b, "What was typed is not "+word+". Nothing was changed.")
+		return v.askBulk(b, "What was typed is not "+word+". Nothing was changed.", true)
 	}
 	stop := v.r.PostForm.Get(stopKey) != ""
 	got, err := v.c.bulks.once(v.ctx(), v.user.ID+"\x00"+b.Press, func() (*bulk, error) {

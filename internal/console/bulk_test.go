@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -100,6 +101,7 @@ func (m *manyAPI) over(t *testing.T, step time.Duration) *Console {
 const (
 	bulkAt  = messagesPath + "/bulk"
 	ofShop  = "?action=cancel&status=QUEUED&app=shop"
+	counted = "&count=on"
 	forever = time.Hour
 )
 
@@ -108,7 +110,7 @@ func TestManyAreCountedFirst(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]string{3: "3 messages of the app shop will be cancelled", 250: "250 messages of the app shop will be cancelled", bulkCount + 50: "More than 10 000 messages of the app shop will be cancelled"} {
 		api := many(n)
-		body := ask(api.over(t, forever), "GET", bulkAt+ofShop, nil).Body.String()
+		body := ask(api.over(t, forever), "GET", bulkAt+ofShop+counted, nil).Body.String()
 		if !strings.Contains(strings.ReplaceAll(body, "\u202f", " "), want) || !strings.Contains(body, fmt.Sprintf("a%d@example.com", n)) || strings.Count(body, "<tr><td>") != min(n, bulkShown) {
 			t.Errorf("%d are shown as %s", n, body)
 		}
@@ -120,11 +122,42 @@ func TestManyAreCountedFirst(t *testing.T) {
 		}
 	}
 	api := many(300)
-	if body := ask(api.over(t, 0), "GET", bulkAt+ofShop, nil).Body.String(); !strings.Contains(body, "More than 100 messages") || api.pages != 1 {
+	if body := ask(api.over(t, 0), "GET", bulkAt+ofShop+counted, nil).Body.String(); !strings.Contains(body, "More than 100 messages") || api.pages != 1 {
 		t.Errorf("counting went on for %d pages beyond its time: %s", api.pages, body)
 	}
 	if body := ask(many(0).over(t, forever), "GET", bulkAt+ofShop, nil).Body.String(); !strings.Contains(body, "Nothing like this") {
 		t.Errorf("none: %s", body)
+	}
+}
+
+// TestTheFirstViewIsQuick: it reads one page. Where that is not all, nothing can be pressed until the rest is counted, for which the
+// browser asks by itself, and a person by a link; and what can be pressed then is about what was counted.
+func TestTheFirstViewIsQuick(t *testing.T) {
+	t.Parallel()
+	all := many(bulkPage)
+	if body := ask(all.over(t, forever), "GET", bulkAt+ofShop, nil).Body.String(); all.pages != 1 || !strings.Contains(body, "100 messages of the app shop will be cancelled") || strings.Contains(body, "hx-trigger") {
+		t.Errorf("after %d pages a page of them is not shown with its form: %s", all.pages, body)
+	}
+	api := many(bulkPage + 1)
+	c := api.over(t, forever)
+	body := ask(c, "GET", bulkAt+ofShop, nil).Body.String()
+	if api.pages != 1 || !strings.Contains(body, "At least 100 messages of the app shop would be cancelled") || !strings.Contains(body, "a101@example.com") || strings.Contains(body, `name="`+pressKey+`"`) || strings.Contains(body, `action="`+bulkAt+`"`) {
+		t.Errorf("after %d pages: %s", api.pages, body)
+	}
+	found := regexp.MustCompile(`id="bulk" hx-get="([^"]+)" hx-trigger="load"`).FindStringSubmatch(body)
+	if found == nil || !strings.Contains(body, `by-hand" href="`+found[1]+`"`) {
+		t.Fatalf("nobody counts them: %s", body)
+	}
+	later := now().Add(time.Minute) // one more came before they were counted: it is among them
+	c.cfg.Now = func() time.Time { return later }
+	api.left = slices.Insert(api.left, 0, manyMessage{ID: fmt.Sprintf("c%024d", 900), Status: "QUEUED", CreatedAt: later.Add(-time.Second)})
+	at := html.UnescapeString(found[1])
+	for name, body := range map[string]string{"part": ask(c, "GET", at, nil, "HX-Request", "true", "HX-Target", "bulk").Body.String(), "page": ask(c, "GET", at, nil).Body.String()} {
+		form := hiddenIn(body, nil)
+		if !strings.Contains(body, "102 messages of the app shop will be cancelled") || form.Get("until") != later.Format(time.RFC3339Nano) || form.Get("total") != "102" || form.Get(pressKey) == "" || strings.Contains(body, "hx-trigger") ||
+			strings.HasPrefix(body, `<div class="card narrow" id="bulk">`) != (name == "part") {
+			t.Errorf("the %s that was counted: %s", name, body)
+		}
 	}
 }
 
@@ -134,7 +167,7 @@ func TestOnePressDoesAll(t *testing.T) {
 	for _, step := range []time.Duration{0, forever} {
 		api := many(230)
 		c := api.over(t, forever)
-		form := shownOn(t, c, bulkAt+ofShop, nil)
+		form := shownOn(t, c, bulkAt+ofShop+counted, nil)
 		c.bulkTime = step
 		api.left = slices.Insert(api.left, 0, manyMessage{ID: fmt.Sprintf("c%024d", 900), Status: "QUEUED", CreatedAt: now().Add(time.Second)})
 		steps, status, to, body := 0, 0, "", ""
@@ -219,7 +252,7 @@ func TestManyAskForAWord(t *testing.T) {
 	for query, word := range map[string]string{"?action=cancel&status=QUEUED": everyApp, "?action=retry&status=FAILED": everyApp, ofShop: "shop"} {
 		api := many(bulkAsks + 1)
 		c := api.over(t, forever)
-		form := shownOn(t, c, bulkAt+query, nil)
+		form := shownOn(t, c, bulkAt+query+counted, nil)
 		for _, slip := range []string{"", "shops", "All apps"} {
 			form.Set("confirm", slip)
 			status, _, body := post(t, c, bulkAt, form)

@@ -71,9 +71,10 @@ export const messages = () => [
     refused: true,
     make: listed(crowd, "QUEUED"),
     at: (made) => `/messages?status=QUEUED&app=${made.slug}`,
-    async does({ press, send, refused, undone, page: p, made }) {
+    async does({ press, send, refused, undone, page: p, made, named }) {
       await press("Cancel all that is found");
       await p.getByText(`${crowded} messages of the app ${made.slug} will be cancelled.`).waitFor();
+      if (new URL(p.url()).searchParams.has("count") || (await named("Count them").count())) throw new Error("the count does not come by itself");
       await refused({ confirm: "everything" }, "Cancel them", "Nothing was changed");
       await undone("although the wrong word was typed");
       await send({ confirm: made.slug }, "Cancel them");
@@ -88,6 +89,8 @@ export const messages = () => [
     at: (made) => `/messages?status=QUEUED&app=${made.slug}`,
     async does({ press, send, undone, page: p, made, named }) {
       await press("Cancel all that is found");
+      await press("Count them");
+      await p.getByText(`${crowded} messages of the app ${made.slug} will be cancelled.`).waitFor();
       await send({ confirm: made.slug }, "Cancel them");
       await p.getByText(new RegExp(`messages? (is|are) cancelled so far, of ${crowded}\\.`)).waitFor();
       await press("Stop");
