@@ -11,14 +11,17 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write testdata/forms.txt again")
+var update = flag.Bool("update", false, "write testdata/forms.txt and pages.txt again")
 
-// forms are the paths that take forms, as http.ServeMux reads them: of a route that does several things one for each.
-func forms() []string {
+// forms are the paths that take forms, as http.ServeMux reads them, and gets those that can be opened: of a route that does several things one for each.
+func forms() []string { return paths(http.MethodPost) }
+func gets() []string  { return paths(http.MethodGet) }
+
+func paths(method string) []string {
 	words := map[string][]string{messagesPath: wordsOf(messageDeeds(time.Now())), appsPath: wordsOf(appDeeds()), providersPath: wordsOf(providerDeeds()), usersPath: wordsOf(userDeeds()), webhooksPath: wordsOf(endpointDeeds())}
 	var out []string
 	for _, one := range (&Console{}).routes() {
-		if one.method != http.MethodPost {
+		if one.method != method {
 			continue
 		}
 		section, _, _ := strings.Cut(one.path, "/{")
@@ -44,8 +47,18 @@ func wordsOf[T any](all []deed[T]) (out []string) {
 // TestFormsAreListed holds the list of forms to the tables. test/browser reads it: a form of it that no act there sends fails.
 func TestFormsAreListed(t *testing.T) {
 	t.Parallel()
-	const file = "testdata/forms.txt"
-	want := strings.Join(forms(), "\n") + "\n"
+	areListed(t, "testdata/forms.txt", forms())
+}
+
+// TestPagesAreListed holds the list of what can be opened to the tables. test/scale reads it: a page of it that is not measured there fails.
+func TestPagesAreListed(t *testing.T) {
+	t.Parallel()
+	areListed(t, "testdata/pages.txt", gets())
+}
+
+func areListed(t *testing.T, file string, paths []string) {
+	t.Helper()
+	want := strings.Join(paths, "\n") + "\n"
 	if *update {
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
