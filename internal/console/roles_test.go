@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,4 +101,20 @@ func offersOf(t *testing.T, body string) (out []string) {
 		}
 	}
 	return out
+}
+
+// TestWhoeverReadsTheQueueMayLook: the link to what waits of an app only reads, so that every role has it; what changes the queue is the operator's.
+func TestWhoeverReadsTheQueueMayLook(t *testing.T) {
+	t.Parallel()
+	for role, acts := range map[string]bool{"VIEWER": false, "OPERATOR": true, "ADMIN": true} {
+		api := &fakeAPI{answers: full(), role: role}
+		api.answers["GET /api/admin/queue"] = strings.Replace(api.answers["GET /api/admin/queue"], `"channel":"`, `"channel":"SMS","was":"`, 1)
+		links := linksIn(ask(open(t, api), "GET", queuePath, nil).Body.String())
+		if !slices.Contains(links, messagesPath+"?app=shop&status=QUEUED&channel=SMS") {
+			t.Errorf("%s: nothing leads to what waits: %q", role, links)
+		}
+		if got := slices.ContainsFunc(links, func(to string) bool { return strings.HasPrefix(to, clearPath("shop")) }); got != acts {
+			t.Errorf("%s: clearing the queue is offered: %t", role, got)
+		}
+	}
 }
