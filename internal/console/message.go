@@ -158,13 +158,11 @@ func (v *visit) showMessage() error {
 	return v.show("message", page{Title: titleOf(m), Trail: []crumb{{"Messages", messagesPath}}, Data: p, Updates: updates})
 }
 
-// What a message's page tells of webhooks at most; an endpoint's page has the rest.
-const (
-	endpointsTold = 10
-	postsTold     = 20
-)
+// postsTold is what a message's page tells of each webhook at most; the endpoint's page has the rest.
+const postsTold = 20
 
-// postsOf are the newest events of a message that go to each of its app's endpoints.
+// postsOf are the newest events of a message that go to each of its app's endpoints, of which there are few (store.MaxEndpoints). The API answers
+// for one endpoint at a time.
 func (v *visit) postsOf(m *client.AppMessage) ([]posted, error) {
 	if len(m.Events) == 1 {
 		return nil, nil // it was accepted, and waits, perhaps for days, with this page open
@@ -178,7 +176,7 @@ func (v *visit) postsOf(m *client.AppMessage) ([]posted, error) {
 		return nil, err
 	}
 	var out []posted
-	for _, e := range all[:min(len(all), endpointsTold)] {
+	for _, e := range all {
 		found, err := fetch[listing[client.Delivery]](v, m.App.Slug, "/api/v1/webhooks/"+client.Escape(e.ID)+"/deliveries", url.Values{"messageId": {m.ID}, "limit": {itoa(postsTold)}})
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -96,6 +97,33 @@ func TestAMessageSaysWhatWebhooksWereTold(t *testing.T) {
 	w = ask(c, "GET", messagesPath+"/"+hookID, nil)
 	if status, body := w.Code, w.Body.String(); status != http.StatusOK || !strings.Contains(body, "cannot be read now") || !strings.Contains(body, "What happens next") {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// sentTo makes the API answer that a message came to an end and that an app has so many webhooks, of which each was told of it once.
+func sentTo(api *fakeAPI, endpoints int) {
+	api.answers["GET /api/admin/messages/"+hookID] = `200 {"id":"` + hookID + `","channel":"SMS","status":"CANCELLED","toAddress":"233241234567","app":{"id":"a","slug":"shop","name":"Shop"}}`
+	list := make([]string, endpoints)
+	for i := range list {
+		id := fmt.Sprintf("c0000000000000000000001%02d", i)
+		list[i] = fmt.Sprintf(`{"id":"%s","name":"hook-%d","url":"https://example.com/hook","isActive":true}`, id, i)
+		api.answers["GET /api/v1/webhooks/"+id+"/deliveries"] = fmt.Sprintf(`200 {"data":[{"id":"c0000000000000000000004%02d","eventId":"e","messageId":"%s","status":"SENT","state":"delivered","attempts":1,"createdAt":"2026-07-03T09:00:00Z"}],"nextCursor":null}`, i, hookID)
+	}
+	api.answers["GET /api/v1/webhooks"] = `200 {"data":[` + strings.Join(list, ",") + `],"nextCursor":null}`
+}
+
+// TestAMessageLeavesNoWebhookOut: an app may have twenty, and each that was told of the message is named.
+func TestAMessageLeavesNoWebhookOut(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{11, 20} {
+		api := hooksAPI()
+		sentTo(api, n)
+		body := ask(open(t, api), "GET", messagesPath+"/"+hookID, nil).Body.String()
+		for i := range n {
+			if want := fmt.Sprintf("<span>hook-%d</span>", i); !strings.Contains(body, want) {
+				t.Errorf("of %d webhooks %s is left out", n, want)
+			}
+		}
 	}
 }
 
