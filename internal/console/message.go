@@ -32,6 +32,8 @@ type messagePage struct {
 	Metadata  string
 	Posts     []posted // what webhooks were told of it
 	PostsAway bool     // that cannot be read now
+	Untold    []posted // of each webhook that is still to be told something of it, the first
+	Next      string   // the story's, as long as none is
 }
 
 // call is a call of a provider, with the page of the configuration that was called; "" where there is none any more.
@@ -102,6 +104,25 @@ type posted struct {
 	client.Delivery
 	Endpoint string // its name; "" where it goes without saying
 	Page     string
+	Off      bool // the endpoint is switched off: it waits until it is on
+}
+
+// untold finds the first event that each webhook is still to be told.
+func untold(posts []posted) (out []posted) {
+	for _, p := range posts {
+		if p.State == "waiting" && !slices.ContainsFunc(out, func(o posted) bool { return o.Endpoint == p.Endpoint }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// ofItself says "nothing more" of the message alone: its webhooks go on.
+func ofItself(next string) string {
+	if rest, ends := strings.CutPrefix(next, "Nothing more"); ends {
+		return "Of the message itself nothing more" + rest
+	}
+	return next
 }
 
 // storyLine is an event in words.
@@ -152,6 +173,9 @@ func (v *visit) showMessage() error {
 	if p.Posts, err = v.postsOf(m); err != nil {
 		p.PostsAway = true // the story is worth more than they are
 	}
+	if p.Untold, p.Next = untold(p.Posts), p.Story.Next; len(p.Untold) > 0 {
+		p.Next = ofItself(p.Next)
+	}
 	if p.Story.Doubts != nil && p.Tone != "bad" {
 		p.Tone = "warn"
 	}
@@ -182,7 +206,7 @@ func (v *visit) postsOf(m *client.AppMessage) ([]posted, error) {
 			return nil, err
 		}
 		for _, d := range found.Data {
-			out = append(out, posted{d, e.Name, endpointPath(m.App.ID, e.ID) + "/deliveries/" + d.ID})
+			out = append(out, posted{d, e.Name, endpointPath(m.App.ID, e.ID) + "/deliveries/" + d.ID, e.DisabledReason != "" || !e.IsActive})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b posted) int { return a.CreatedAt.Compare(b.CreatedAt) })

@@ -127,6 +127,41 @@ func TestAMessageLeavesNoWebhookOut(t *testing.T) {
 	}
 }
 
+// TestAMessageSaysThatAWebhookWaits: what happens next to a message that is over is that its webhooks are told, and "nothing more" is said of the
+// message alone as long as one is not.
+func TestAMessageSaysThatAWebhookWaits(t *testing.T) {
+	t.Parallel()
+	api := hooksAPI()
+	sentTo(api, 3)
+	next := func() string {
+		body := ask(open(t, api), "GET", messagesPath+"/"+hookID, nil).Body.String()
+		_, rest, _ := strings.Cut(body, "<dt>What happens next</dt>")
+		part, _, _ := strings.Cut(rest, "</dl>")
+		return part
+	}
+	if got := next(); !strings.HasPrefix(got, "<dd>Nothing more, unless") || strings.Contains(got, "webhook") {
+		t.Errorf("where every webhook was told: %s", got)
+	}
+	waits := func(i int, attempts, due string) {
+		at := fmt.Sprintf("GET /api/v1/webhooks/c0000000000000000000001%02d/deliveries", i)
+		api.answers[at] = strings.Replace(api.answers[at], `"state":"delivered","attempts":1`, `"state":"waiting","attempts":`+attempts+`,"nextAttemptAt":"`+due+`"`, 1)
+	}
+	waits(1, "3", "2026-07-03T10:05:00Z")
+	page := webhooksPath + "/a/c000000000000000000000101/deliveries/c000000000000000000000401"
+	if got := next(); !strings.HasPrefix(got, "<dd>Of the message itself nothing more, unless") || !strings.Contains(plain(got), "A webhook about it is still being tried: hook-1, next in 5 min.") || !slices.Equal(linksIn(got), []string{page}) {
+		t.Errorf("one waits: %s", got)
+	}
+	waits(2, "0", "2026-07-03T09:59:00Z")
+	api.answers["GET /api/v1/webhooks"] = strings.Replace(api.answers["GET /api/v1/webhooks"], `"name":"hook-1","url":"https://example.com/hook","isActive":true`, `"name":"hook-1","url":"https://example.com/hook","isActive":false`, 1)
+	if got := plain(next()); !strings.Contains(got, "A webhook about it waits until it is switched on: hook-1. A webhook about it is still being tried: hook-2, due now.") {
+		t.Errorf("one is off, one is due: %s", got)
+	}
+	api.answers["GET /api/v1/webhooks"] = `503 {"error":"Not now.","details":{"code":"unavailable"}}`
+	if got := next(); !strings.HasPrefix(got, "<dd>Nothing more, unless") {
+		t.Errorf("where that cannot be read: %s", got)
+	}
+}
+
 // An endpoint whose calls fail is not called active: the list and its page say since when it fails, how often it was tried and when it is tried again, also what
 // is fetched again by itself.
 func TestAFailingWebhook(t *testing.T) {
