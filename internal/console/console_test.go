@@ -23,7 +23,7 @@ import (
 // nasty is shown in every field of the full answers: it must never become markup.
 const nasty = `"><script>alert(1)</script><img src=x onerror=alert(1)>'{{7*7}}`
 
-// fakeAPI stands in for the API: sessions by their cookie, and answers by "METHOD path". What it was asked is in calls.
+// fakeAPI stands in for the API: sessions by their cookie, and answers by "METHOD path", with a query for that alone. What it was asked is in calls.
 type fakeAPI struct {
 	answers    map[string]string // "GET /api/admin/apps": "200 {…}"; a path's last part may be *
 	role       string
@@ -52,6 +52,8 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = `401 {"error":"Sign in.","details":{"code":"unauthenticated"}}`
 	case key == "GET /api/admin/session":
 		answer = `200 {"user":{"id":"u1","name":"Ama","role":"` + f.role + `"},"expiresAt":"2026-07-03T12:00:00Z","mustChangePassword":` + fmt.Sprint(f.mustChange) + `,"secondFactor":false,"csrfToken":"token of ` + r.Header.Get("Cookie") + `"}`
+	case f.answers[r.Method+" "+r.URL.RequestURI()] != "":
+		answer = f.answers[r.Method+" "+r.URL.RequestURI()]
 	case f.answers[key] != "":
 		answer = f.answers[key]
 	case f.answers[key[:strings.LastIndex(key, "/")]+"/*"] != "":

@@ -1,12 +1,14 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/chain"
@@ -25,16 +27,20 @@ type overview struct {
 	Report *report
 	Window string
 	Self   template.URL
-	Held   []client.QueueUnit
+	Held   []client.QueueUnit // those that wait longest of what waits for somebody
 	Totals client.QueueTotals
 	Hold   *client.Hold // nil: the server sends
 
+	HeldMore                                              int  // how many more wait for somebody
+	Unread                                                bool // more of the queue was not looked at
 	OverMore                                              int  // how many more are over
 	AlertsAway, HoldAway, QueueAway, LastAway, ReportAway bool // that cannot be read now
 }
 
 // Sure says that everything was read that may say that something is wrong.
-func (o *overview) Sure() bool { return !o.AlertsAway && !o.HoldAway && !o.QueueAway }
+func (o *overview) Sure() bool {
+	return !o.AlertsAway && !o.HoldAway && !o.QueueAway && !o.Unread
+}
 
 // trouble is an alert with where to look, and the page that says what to do, "" for none.
 type trouble struct {
@@ -103,18 +109,46 @@ func (o *overview) readHold(v *visit) (err error) {
 	return err
 }
 
+// How far the queue is looked through for what waits for somebody: the page has to come soon, however many apps wait.
+const (
+	heldPages = 10
+	heldApps  = 100 // of a page; the API gives no more
+	heldTime  = 500 * time.Millisecond
+	heldShown = 20
+)
+
 // readQueue finds what waits, and the queues that somebody or something holds.
 func (o *overview) readQueue(v *visit) error {
-	queue, err := fetch[client.Queue](v, "", "/api/admin/queue", nil)
+	err := o.readPages(v)
+	slices.SortStableFunc(o.Held, func(a, b client.QueueUnit) int { return cmp.Compare(b.OldestAgeSeconds, a.OldestAgeSeconds) })
+	shown := min(len(o.Held), heldShown)
+	o.Held, o.HeldMore = o.Held[:shown], len(o.Held)-shown
+	return err
+}
+
+// readPages reads page after page: they are in no order that means anything, so that what is held may be on any of them.
+func (o *overview) readPages(v *visit) error {
+	admin, err := v.admin()
 	if err != nil {
 		return err
 	}
-	o.Totals = queue.Totals
-	for _, u := range queue.Units {
-		if u.Due > 0 && chain.Remedy(u.WaitingFor) != "" {
-			o.Held = append(o.Held, u)
+	ends, f := v.now().Add(heldTime), client.QueueFilter{Apps: heldApps}
+	for range heldPages {
+		queue, err := admin.Queue(v.ctx(), f)
+		if err != nil {
+			return err
+		}
+		o.Totals = queue.Totals
+		for _, u := range queue.Units {
+			if u.Due > 0 && chain.Remedy(u.WaitingFor) != "" {
+				o.Held = append(o.Held, u)
+			}
+		}
+		if f.Cursor = queue.Next; f.Cursor == "" || v.now().After(ends) {
+			break
 		}
 	}
+	o.Unread = f.Cursor != ""
 	return nil
 }
 

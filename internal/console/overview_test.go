@@ -1,12 +1,14 @@
 package console
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commserver/commserver/internal/alert"
 )
@@ -165,5 +167,93 @@ func TestFiguresLeadToWhatTheyCount(t *testing.T) {
 		if !slices.Contains(links, want) {
 			t.Errorf("nothing leads to %s: %q", want, links)
 		}
+	}
+}
+
+// queueOf is a page of the queue with apps that wait for a reason, by slug, and where the next page begins.
+func queueOf(next, reason string, apps ...string) string {
+	units := make([]string, len(apps))
+	for i, slug := range apps {
+		units[i] = `{"app":{"id":"a","slug":"` + slug + `","name":"` + slug + `"},"queueState":"RUNNING","channel":"SMS","lane":"NORMAL","due":3,"oldestDueAt":"2026-07-03T09:00:00Z","oldestAgeSeconds":3600,"waitingFor":"` + reason + `"}`
+	}
+	return `200 {"data":[` + strings.Join(units, ",") + `],"nextCursor":` + next + `,"countedAt":"2026-07-03T09:59:40Z","totals":{"waiting":3,"atLeast":false,"sending":0},"providers":[]}`
+}
+
+// calmAPI answers as a server does where nothing is wrong and something was sent.
+func calmAPI() *fakeAPI {
+	api := &fakeAPI{answers: empty()}
+	api.answers["GET /api/admin/messages"] = full()["GET /api/admin/messages"]
+	return api
+}
+
+// TestTheOverviewReadsTheWholeQueue: what waits for somebody is found on whatever page of the queue it is.
+func TestTheOverviewReadsTheWholeQueue(t *testing.T) {
+	t.Parallel()
+	api := calmAPI()
+	const first = "GET /api/admin/queue?limit=100"
+	api.answers[first] = queueOf(`"two"`, "turn", "busy")
+	api.answers["GET /api/admin/queue?cursor=two&limit=100"] = queueOf(`"three"`, "turn", "busier")
+	api.answers["GET /api/admin/queue?cursor=three&limit=100"] = queueOf(`null`, "queue_paused", "stopped")
+	body := ask(open(t, api), "GET", Root, nil).Body.String()
+	if !strings.Contains(body, messagesPath+"?status=QUEUED&amp;app=stopped&amp;channel=SMS") || strings.Contains(body, "All is well") {
+		t.Errorf("what a later page says is not shown: %s", body)
+	}
+	api.answers["GET /api/admin/queue?cursor=three&limit=100"] = queueOf(`null`, "turn", "stopped")
+	if body = ask(open(t, api), "GET", Root, nil).Body.String(); !strings.Contains(body, "All is well") || strings.Contains(body, "h-held") {
+		t.Errorf("nothing waits for anybody on any page: %s", body)
+	}
+	api.answers["GET /api/admin/queue?cursor=three&limit=100"] = `503 {"error":"Not now.","details":{"code":"unavailable"}}`
+	if body = ask(open(t, api), "GET", Root, nil).Body.String(); strings.Contains(body, "All is well") || !strings.Contains(body, "What waits cannot be read now") {
+		t.Errorf("a later page cannot be read: %s", body)
+	}
+}
+
+// TestTheOverviewSaysWhatItHasNotLookedAt: however long the queue is, the page comes soon; it does not say that all is well then, and leads to the queue.
+func TestTheOverviewSaysWhatItHasNotLookedAt(t *testing.T) {
+	t.Parallel()
+	const away = "More apps wait than are looked at here"
+	api := calmAPI()
+	api.answers["GET /api/admin/queue"] = queueOf(`"more"`, "turn", "busy")
+	body := ask(open(t, api), "GET", Root, nil).Body.String()
+	pagesOf := func(api *fakeAPI) (n int) {
+		for _, call := range api.calls {
+			if strings.HasPrefix(call, "GET /api/admin/queue") {
+				n++
+			}
+		}
+		return n
+	}
+	if got := pagesOf(api); got != heldPages {
+		t.Errorf("%d pages are read, want %d", got, heldPages)
+	}
+	if !strings.Contains(body, away) || strings.Contains(body, "All is well") || !slices.Contains(linksIn(body[strings.Index(body, away):]), queuePath) {
+		t.Errorf("of an endless queue: %s", body)
+	}
+	slow := calmAPI()
+	slow.answers["GET /api/admin/queue"] = queueOf(`"more"`, "turn", "busy")
+	c, passed := open(t, slow), time.Duration(0)
+	c.cfg.Now = func() time.Time { passed += 100 * time.Millisecond; return now().Add(passed) }
+	body = ask(c, "GET", Root, nil).Body.String()
+	if got := pagesOf(slow); got == 0 || got >= heldPages || !strings.Contains(body, away) {
+		t.Errorf("of a slow one %d pages are read: %s", got, body)
+	}
+}
+
+// TestTheOverviewIsShortWhateverWaits: of very many that wait for somebody those that wait longest are shown, and the queue has the rest.
+func TestTheOverviewIsShortWhateverWaits(t *testing.T) {
+	t.Parallel()
+	api := calmAPI()
+	apps := make([]string, heldShown+5)
+	for i := range apps {
+		apps[i] = fmt.Sprint("app-", i)
+	}
+	page := queueOf(`null`, "queue_paused", apps...)
+	last := strings.LastIndex(page, "3600")
+	api.answers["GET /api/admin/queue"] = page[:last] + "7200" + page[last+4:]
+	body := ask(open(t, api), "GET", Root, nil).Body.String()
+	_, rest, _ := strings.Cut(body, `id="h-held"`)
+	part, _, _ := strings.Cut(rest, `</section>`)
+	if got := strings.Count(part, "<tr>") - 1; got != heldShown || !strings.Contains(part, apps[len(apps)-1]+"<") || !strings.Contains(plain(part), "5 more wait like that") || !slices.Contains(linksIn(part), queuePath) {
+		t.Errorf("%d are shown: %s", got, part)
 	}
 }
