@@ -75,7 +75,7 @@ signed as [webhooks](webhooks.md) are.
 
 ` + "```json\n")
 	n := Note{ID: "alert_provider_down_cmx21tpylvu2ap8ipzpzyrbym_1782900000000000_raised", Alert: ProviderDown, State: Raised, Subject: "cmx21tpylvu2ap8ipzpzyrbym", Of: kinds[0].Of, App: "flowbase",
-		Title: kinds[0].Title, Text: "The provider configuration \"first\" (SMTP, EMAIL) of the app flowbase does not work. …", Do: "Look at the code in the text. …", Page: "http://localhost:3008/docs/incidents/provider_down", SinceText: "2026-07-01T10:00:00.000Z"}
+		Title: kinds[0].Title, Text: "The provider configuration \"first\" (SMTP, EMAIL) of the app flowbase does not work. …", Do: "Check the key, the balance and the permissions of the account on the provider's own pages. …", Page: "http://localhost:3008/docs/incidents/provider_down", SinceText: "2026-07-01T10:00:00.000Z"}
 	sample, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
 		return err.Error()

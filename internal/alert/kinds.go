@@ -3,6 +3,9 @@ package alert
 import (
 	"slices"
 	"time"
+
+	"github.com/commserver/commserver/internal/chain"
+	"github.com/commserver/commserver/internal/provider"
 )
 
 // The kinds. The words are a promise to programs: never rename one.
@@ -47,7 +50,7 @@ func Kinds() []Kind { return slices.Clone(kinds[:]) }
 var kinds = [...]Kind{
 	{ProviderDown, "A provider does not work", "the id of the provider configuration", OfProvider,
 		"At least two calls in a row failed through the provider's fault, or its breaker is open, or its credentials cannot be read. Messages take the next provider of the chain; where there is none, they wait. A provider with little traffic is noticed by its second failed call, not by the clock; and it counts as down until a call goes well, whichever node makes it and whatever is restarted meanwhile, until the configuration is switched off, or for a week in which no node that sends with it runs.",
-		"Look at the code in the text. `connect_failed` and time-outs: is the provider's own status page red, is the way out of this machine open? An account, credit or credentials problem: log in at the provider, then check with `commserver provider verify`. It is tried again by itself as long as there are messages to send.",
+		"Look at the code in the text. `connect_failed` and time-outs: " + unreached + " An account, credit or credentials problem: log in at the provider. " + check + " " + again,
 		"It works again.", 15 * time.Second, time.Minute},
 	{MessagesWaiting, "Messages wait too long", "the id of the app", OfApp,
 		"A message of the app has been due for longer than `COMMS_ALERT_WAITING` and has not been started. Apps that are switched off and queues that are paused are left out, queues that are being drained are not.",
@@ -73,6 +76,34 @@ var kinds = [...]Kind{
 		"Less than `COMMS_ALERT_FREE_SPACE` is left where the SQLite file is. At 64 MiB nothing more is accepted. Of PostgreSQL's disk the server knows nothing.",
 		"Make room or enlarge the disk; shorten `COMMS_RETAIN_CONTENT` and `COMMS_RETAIN_MESSAGES` if it fills again.",
 		"There is room again.", 30 * time.Second, 5 * time.Minute},
+}
+
+// What is said about a provider beside the remedies of package chain and package provider.
+const (
+	unreached = "Is the provider's own status page red? Is the way out of this machine open?"
+	check     = "“Check it” on the configuration's page, or `commserver provider verify`, says whether it works then, and sends nothing."
+	again     = "It is tried again by itself as long as there are messages to send."
+)
+
+// todo is what to do about an alert of the kind. Where it is known why a provider does not work, that is the remedy of the
+// reason, or of the class of the last answer: nobody has to look a code up at night.
+func (k *Kind) todo(o *Outage) string {
+	if k.Word != ProviderDown || o == nil {
+		return k.Do
+	}
+	if o.Reason != chain.WaitDown { // there is nothing to call
+		if first := chain.Remedy(o.Reason); first != "" {
+			return first + " " + check
+		}
+		return k.Do
+	}
+	switch first := provider.Remedy(o.Class); {
+	case o.Class == provider.Transient.Rule().Code, o.Class == provider.Ambiguous.Rule().Code: // theirs are about a message
+		return unreached + " " + check + " " + again
+	case first != "":
+		return first + " " + check + " " + again
+	}
+	return k.Do
 }
 
 func kindOf(word string) *Kind {

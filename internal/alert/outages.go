@@ -18,13 +18,14 @@ type Outage struct {
 	// Reason is a word of chain.WaitReasons, Code and Answer what the provider answered last, redacted.
 	Reason  string           `json:"reason,omitempty"`
 	Code    string           `json:"code,omitempty"`
+	Class   string           `json:"class,omitempty"` // what that answer meant, the code of a provider.Rule
 	Answer  string           `json:"answer,omitempty"`
 	Carried []health.Carrier `json:"carried,omitempty"` // what others of the chain took meanwhile, at least
 }
 
 // outageOf is what nodes say together of one configuration.
 func outageOf(h *health.Health) *Outage {
-	return &Outage{Since: h.Since, Reason: h.Reason, Code: h.Code, Answer: h.Text, Carried: h.Carried}
+	return &Outage{Since: h.Since, Reason: h.Reason, Code: h.Code, Class: h.Class, Answer: h.Text, Carried: h.Carried}
 }
 
 // met takes in what is known of the outage now. What was counted stays known when whoever counted it is gone.

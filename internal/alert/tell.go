@@ -38,7 +38,7 @@ func (a *stored) note() *Note {
 	if kind == nil {
 		return n
 	}
-	n.Title, n.Do, n.Of = kind.Title, kind.Do, kind.Of
+	n.Title, n.Do, n.Of = kind.Title, kind.todo(a.outage), kind.Of
 	if !a.open() {
 		n.Title, n.Do, n.Text = "All clear: "+kind.Title, "", kind.Over+" Before: "+a.text
 	}

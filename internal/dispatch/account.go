@@ -47,6 +47,7 @@ type account struct {
 	failures  int         // calls in a row that failed through the provider's fault
 	failure   string      // the last one's code
 	said      string      // the last one's text
+	class     string      // what it meant, the code of its class
 	worked    time.Time   // the last call that did not fail so
 	passed    bool        // passOver opened the breaker, and nothing has gone well since
 	failing   []comm.ID   // messages whose calls failed so, the last ones
@@ -105,7 +106,7 @@ func (a *account) inherit(old *account, now time.Time) {
 	if c.Limits.Pinned == was.Limits.Pinned && old.breaker.State(now) != pace.HalfOpen {
 		a.breaker = old.breaker
 		a.breaker.Detach()
-		a.failures, a.failure, a.said, a.worked, a.passed = old.failures, old.failure, old.said, old.worked, old.passed
+		a.failures, a.failure, a.said, a.class, a.worked, a.passed = old.failures, old.failure, old.said, old.class, old.worked, old.passed
 	}
 }
 

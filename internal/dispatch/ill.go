@@ -43,13 +43,13 @@ func (a *account) result(now time.Time, of pace.Result, r *result) {
 	a.ended.Add(now, of == pace.Failure)
 	switch of {
 	case pace.Success:
-		a.failures, a.failure, a.said = 0, "", ""
+		a.failures, a.failure, a.said, a.class = 0, "", "", ""
 		a.worked, a.passed = now, false
 	case pace.Failure:
 		a.failures++
-		a.failure, a.said = "", ""
+		a.failure, a.said, a.class = "", "", ""
 		if r.answer != nil {
-			a.failure, a.said = r.answer.Code, clip(r.answer.Text)
+			a.failure, a.said, a.class = r.answer.Code, clip(r.answer.Text), r.class().Rule().Code
 		}
 	case pace.Neutral:
 	}
@@ -103,7 +103,7 @@ func (s *scheduler) carry(by *account, now time.Time) {
 func (s *scheduler) tell(id comm.ID, a *account, t *store.ProviderTrouble, now time.Time) {
 	x := s.ill[id]
 	if a.broken == "" {
-		t.Breaker, t.Text = a.breaker.State(now).String(), a.said
+		t.Breaker, t.Text, t.Class = a.breaker.State(now).String(), a.said, a.class
 		if at, wait, forever := a.breaker.Next(now); t.Breaker == pace.Open.String() && wait && !forever {
 			if at != x.until {
 				x.until, x.next = at, s.clock.dbAt(at)

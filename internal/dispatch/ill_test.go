@@ -149,7 +149,7 @@ func TestWhatDoesNotWorkIsTold(t *testing.T) {
 		s.send(srv, a, nil)
 		time.Sleep(20 * time.Minute) // nobody forgets it although nobody sends
 		n, list := w.look()
-		if n != 1 || len(list) != 1 || list[0].App != a.ID || list[0].Reason != "provider_down" || list[0].Code != "connect_failed" || list[0].Since == comm.Micros(0) {
+		if n != 1 || len(list) != 1 || list[0].App != a.ID || list[0].Reason != "provider_down" || list[0].Code != "connect_failed" || list[0].Class != "transient" || list[0].Since == comm.Micros(0) {
 			t.Errorf("told %d times: %+v", n, list)
 		}
 		s.ledger.mu.Lock()
@@ -204,7 +204,7 @@ func TestATroubleSaysWhatIsAskedNext(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		s.acts("ONE", nil)
 		x := only()
-		if x.Reason != "provider_down" || x.Breaker != "open" || x.Code != "535" || x.Text != "wrong password" || x.NextAt <= comm.At(time.Now()) || x.NextAt > comm.At(time.Now().Add(10*time.Second)) {
+		if x.Reason != "provider_down" || x.Breaker != "open" || x.Code != "535" || x.Class != "account" || x.Text != "wrong password" || x.NextAt <= comm.At(time.Now()) || x.NextAt > comm.At(time.Now().Add(10*time.Second)) {
 			t.Fatalf("%+v", x)
 		}
 		told, _ := w.look()

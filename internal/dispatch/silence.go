@@ -81,7 +81,7 @@ func (s *scheduler) listen(a *account) {
 		s.alarms.set(&a.silence, s.clock.ticks(now.Add(silentAgain)))
 	default:
 		a.breaker.Stall(now)
-		a.failure, a.said = codeNoAnswer, ""
+		a.failure, a.said, a.class = codeNoAnswer, "", provider.Ambiguous.Rule().Code
 		a.rush()
 		a.hurry = nil
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "provider does not answer: its breaker opened", append(a.names(), slog.Int("calls", a.calls.critical+a.calls.rest))...)

@@ -55,6 +55,7 @@ type ProviderTrouble struct {
 	App, ID comm.ID // App is zero at the server level
 	Reason  string  // a word of chain.WaitReasons
 	Code    string  // of the last answer; may be ""
+	Class   string  // what that answer meant, the code of a provider.Rule; "" where it is not known
 	Since   comm.Micros
 	// Breaker is the state of the node's breaker for it, a word of pace.State; "" where there is nothing to call. Closed: calls fail, and too few of
 	// them for it to open.

@@ -61,6 +61,7 @@ func stateOf(t *store.ProviderTrouble) State {
 // Health is how a configuration is, for all nodes together.
 type Health struct {
 	Said
+	Class   string    // what the last answer meant, as store.ProviderTrouble has it; may be ""
 	Carried []Carrier // what others of the chain took, for any of the nodes
 	Lately  Lately
 }
@@ -104,7 +105,7 @@ func Together(all []store.ProviderTrouble) Health {
 		}
 	}
 	if tells != nil {
-		h.State, h.Reason, h.Code, h.Text = stateOf(tells), tells.Reason, tells.Code, tells.Text
+		h.State, h.Reason, h.Code, h.Text, h.Class = stateOf(tells), tells.Reason, tells.Code, tells.Text, tells.Class
 	}
 	return h
 }
@@ -112,7 +113,7 @@ func Together(all []store.ProviderTrouble) Health {
 // worse says whether a's words count before b's. What it compares last makes the answer one that no order decides.
 func worse(a, b *store.ProviderTrouble) bool {
 	return cmp.Or(cmp.Compare(stateOf(b), stateOf(a)), cmp.Compare(a.Since, b.Since), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Reason, b.Reason),
-		cmp.Compare(a.Code, b.Code), cmp.Compare(a.Text, b.Text)) < 0
+		cmp.Compare(a.Code, b.Code), cmp.Compare(a.Text, b.Text), cmp.Compare(a.Class, b.Class)) < 0
 }
 
 // ByConfig parts what was said by the configuration that it was said of, each in the order of all.

@@ -20,9 +20,9 @@ func (c *Cold) SetProviderTroubles(ctx context.Context, node string, all, left [
 		insert := func(node string, all []store.ProviderTrouble) error {
 			for i := range all {
 				t := &all[i]
-				if _, err := q.ExecContext(ctx, `INSERT INTO provider_troubles (app_id, id, node, reason, code, since, breaker, answer, next_at, carried)
-					VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (app_id, id, node) DO NOTHING`,
-					c.d.ID(t.App), c.d.ID(t.ID), node, t.Reason, t.Code, int64(t.Since), t.Breaker, t.Text, int64(t.NextAt), t.Carried); err != nil {
+				if _, err := q.ExecContext(ctx, `INSERT INTO provider_troubles (app_id, id, node, reason, code, since, breaker, answer, next_at, carried, class)
+					VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (app_id, id, node) DO NOTHING`,
+					c.d.ID(t.App), c.d.ID(t.ID), node, t.Reason, t.Code, int64(t.Since), t.Breaker, t.Text, int64(t.NextAt), t.Carried, t.Class); err != nil {
 					return err
 				}
 			}
@@ -38,7 +38,7 @@ func (c *Cold) SetProviderTroubles(ctx context.Context, node string, all, left [
 
 // troubles reads what is said, and by whom of those that live.
 func (c *Cold) troubles() string {
-	return `SELECT t.app_id, t.id, t.reason, t.code, t.since, t.breaker, t.answer, t.next_at, t.carried, CASE WHEN ` + ofTheLiving + c.d.Now + `) THEN t.node ELSE '' END,
+	return `SELECT t.app_id, t.id, t.reason, t.code, t.since, t.breaker, t.answer, t.next_at, t.carried, t.class, CASE WHEN ` + ofTheLiving + c.d.Now + `) THEN t.node ELSE '' END,
 		p.name, p.type, p.channel, COALESCE(a.slug, '')
 		FROM provider_troubles t JOIN provider_configs p ON p.app_id = t.app_id AND p.id = t.id AND p.active = 1
 		LEFT JOIN apps a ON a.id = t.app_id AND a.deleted_at = 0 `
@@ -57,7 +57,7 @@ func (c *Cold) counts() string {
 }
 
 func scanTrouble(r Row, t *store.ProviderTrouble) error {
-	return r.Scan((*ID)(&t.App), (*ID)(&t.ID), &t.Reason, &t.Code, &t.Since, &t.Breaker, &t.Text, &t.NextAt, &t.Carried, &t.Node, &t.Name, &t.Type, &t.Channel, &t.Slug)
+	return r.Scan((*ID)(&t.App), (*ID)(&t.ID), &t.Reason, &t.Code, &t.Since, &t.Breaker, &t.Text, &t.NextAt, &t.Carried, &t.Class, &t.Node, &t.Name, &t.Type, &t.Channel, &t.Slug)
 }
 
 // ProviderTroubles implements store.Alerts.

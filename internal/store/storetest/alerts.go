@@ -110,7 +110,7 @@ func providerTroubles(w *world) {
 func troublesInFull(w *world) {
 	t := newTroubled(w)
 	one := t.ill(t.own, 7)
-	one.Breaker, one.Text, one.NextAt, one.Carried = "open", "the connection was refused: “ü”", t.at(9), `[{"name":"ü"}]`
+	one.Breaker, one.Text, one.NextAt, one.Carried, one.Class = "open", "the connection was refused: “ü”", t.at(9), `[{"name":"ü"}]`, "account"
 	t.say(w.node, one)
 	for _, node := range []string{w.node, ""} {
 		want := one
