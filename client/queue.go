@@ -114,7 +114,8 @@ type QueueUnit struct {
 	WaitingUntil     *time.Time `json:"waitingUntil"`
 }
 
-// QueueCalls is how many attempts of a provider configuration are under way.
+// QueueCalls is how many attempts of a provider configuration are under way, and how many messages would be tried there first now. A message belongs
+// to no provider before its attempt.
 type QueueCalls struct {
 	ID           string `json:"id"`
 	App          string `json:"app"`
@@ -122,6 +123,11 @@ type QueueCalls struct {
 	ProviderType string `json:"providerType"`
 	Channel      string `json:"channel"`
 	Sending      int    `json:"sending"`
+	Due          int    `json:"due"`
+	AtLeast      bool   `json:"atLeast"` // there are more than Due
+
+	OldestDueAt      *time.Time `json:"oldestDueAt"`
+	OldestAgeSeconds int        `json:"oldestAgeSeconds"`
 }
 
 // QueueTotals is what waits of all apps.

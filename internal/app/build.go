@@ -218,7 +218,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		}})
 	}
 	tries := a.tries(reg, out)
-	waits := backlog.New(a.store)
+	waits := backlog.New(a.store, backlog.Rules{Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters())})
 	a.watch(opt, out, waits, tries)
 	return httpapi.New(httpapi.Config{
 		Beside:         beside,

@@ -14,7 +14,7 @@ import (
 
 // measured says where metrics are read from, once every part is there.
 func (a *App) measured() {
-	from := metrics.Sources{Receipts: a.receipts, Webhooks: a.webhooks, Feed: a.feed, Leads: a.leads, Store: a.store, Waits: backlog.New(a.store)}
+	from := metrics.Sources{Receipts: a.receipts, Webhooks: a.webhooks, Feed: a.feed, Leads: a.leads, Store: a.store, Waits: backlog.New(a.store, backlog.Rules{})}
 	if a.dispatcher != nil {
 		from.Dispatcher = a.dispatcher
 	}

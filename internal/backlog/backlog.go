@@ -10,10 +10,9 @@
 package backlog
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -27,6 +26,8 @@ type Store interface {
 	Windows(ctx context.Context, asks []store.Ask) ([][]store.Head, error)
 	AppsByID(ctx context.Context, ids []comm.ID) ([]comm.App, error)
 	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
+	ProviderTroubles(ctx context.Context, limit int) ([]store.ProviderTrouble, error)
+	ProviderStrains(ctx context.Context, limit int) ([]store.ProviderStrain, error)
 	Now(ctx context.Context) (comm.Micros, error)
 	Note(ctx context.Context, notes []store.AuditEntry) error
 }
@@ -34,12 +35,19 @@ type Store interface {
 // Service answers the administrator. It is safe for concurrent use.
 type Service struct {
 	store    Store
+	rules    Rules
 	pause    func(ctx context.Context, d time.Duration) // between two slices
 	callTime time.Duration
+
+	mu       sync.Mutex
+	behind   map[caller]behind // never changed; nil: it was not looked for yet
+	behindAt comm.Micros       // when it was found
 }
 
 // New makes a Service.
-func New(s Store) *Service { return &Service{store: s, pause: sleep, callTime: callTime} }
+func New(s Store, by Rules) *Service {
+	return &Service{store: s, rules: by, pause: sleep, callTime: callTime}
+}
 
 // How much is counted.
 const (
@@ -117,13 +125,6 @@ type Unit struct {
 	Hold store.Hold
 }
 
-// Calls is how many attempts of a provider configuration are under way.
-type Calls struct {
-	Config  *comm.ProviderConfig // nil for the logger, and for one that is deleted
-	Type    string               // lower case
-	Sending int
-}
-
 // View is a page of what waits.
 type View struct {
 	Now       comm.Micros
@@ -152,7 +153,7 @@ func (s *Service) View(ctx context.Context, f Filter) (*View, error) {
 		return nil, err
 	}
 	v.Sending = len(underWay)
-	if v.Calls, err = s.calls(ctx, underWay); err != nil {
+	if v.Calls, err = s.calls(ctx, underWay, now); err != nil {
 		return nil, err
 	}
 	units, apps, next, err := s.units(ctx, f)
@@ -262,14 +263,7 @@ func (s *Service) unitsOf(ctx context.Context, app *comm.App) ([]comm.Unit, erro
 
 // count counts units, those of one app, channel and lane in different shards together.
 func (s *Service) count(ctx context.Context, units []comm.Unit, apps map[comm.ID]*comm.App, underWay []store.UnderWay, now comm.Micros, most int) (out []Unit, err error) {
-	sending := map[comm.Unit]map[comm.ID]bool{}
-	for i := range underWay {
-		u := underWay[i].Unit
-		if sending[u] == nil {
-			sending[u] = map[comm.ID]bool{}
-		}
-		sending[u][underWay[i].ID] = true
-	}
+	sending := sendingOf(underWay)
 	to := bounds(units, most, sending)
 	depths, err := s.store.Depths(ctx, units, now, to)
 	if err != nil {
@@ -298,6 +292,19 @@ func (s *Service) count(ctx context.Context, units []comm.Unit, apps map[comm.ID
 		out[at].join(&one)
 	}
 	return out, nil
+}
+
+// sendingOf is which messages of each unit are under way.
+func sendingOf(underWay []store.UnderWay) map[comm.Unit]map[comm.ID]bool {
+	out := map[comm.Unit]map[comm.ID]bool{}
+	for i := range underWay {
+		u := underWay[i].Unit
+		if out[u] == nil {
+			out[u] = map[comm.ID]bool{}
+		}
+		out[u][underWay[i].ID] = true
+	}
+	return out
 }
 
 // join adds the same unit in another shard.
@@ -355,47 +362,4 @@ func (s *Service) oldest(ctx context.Context, depths []store.Depth, sending map[
 		}
 	}
 	return out, nil
-}
-
-// calls counts attempts under way by configuration, the busiest first.
-func (s *Service) calls(ctx context.Context, underWay []store.UnderWay) ([]Calls, error) {
-	type key struct {
-		id   comm.ID
-		kind string
-	}
-	counts, apps := map[key]int{}, map[comm.ID]bool{{}: true} // the server's own
-	for i := range underWay {
-		counts[key{underWay[i].ProviderID, underWay[i].Provider}]++
-		apps[underWay[i].Unit.App] = true
-	}
-	if len(counts) == 0 {
-		return nil, nil
-	}
-	ids := make([]comm.ID, 0, len(apps))
-	for id := range apps {
-		ids = append(ids, id)
-	}
-	list, err := s.store.ProviderConfigs(ctx, ids...)
-	if err != nil {
-		return nil, fmt.Errorf("read provider configurations: %w", err)
-	}
-	out := make([]Calls, 0, len(counts))
-	for k, n := range counts {
-		c := Calls{Type: k.kind, Sending: n}
-		if i := slices.IndexFunc(list, func(c comm.ProviderConfig) bool { return c.ID == k.id }); i >= 0 {
-			c.Config = &list[i]
-		}
-		out = append(out, c)
-	}
-	slices.SortFunc(out, func(a, b Calls) int {
-		return cmp.Or(b.Sending-a.Sending, cmp.Compare(a.Type, b.Type), a.id().Compare(b.id()))
-	})
-	return out, nil
-}
-
-func (c Calls) id() (id comm.ID) {
-	if c.Config != nil {
-		id = c.Config.ID
-	}
-	return id
 }

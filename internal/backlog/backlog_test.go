@@ -34,7 +34,7 @@ func newWorld(t *testing.T) *world {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.s, w.b = s, New(s)
+	w.s, w.b = s, New(s, Rules{})
 	w.b.pause = func(context.Context, time.Duration) {}
 	return w
 }
@@ -248,7 +248,7 @@ func TestASpreadAppIsOneQuestion(t *testing.T) {
 	a := w.app(comm.ShardCount)
 	w.fill(a, comm.Normal, 100)
 	s := &asking{Store: w.s}
-	v, err := New(s).View(t.Context(), Filter{Scope: Scope{App: a}, Apps: 10})
+	v, err := New(s, Rules{}).View(t.Context(), Filter{Scope: Scope{App: a}, Apps: 10})
 	if err != nil || len(v.Units) != 1 || v.Units[0].Due != 100 || s.units != 1 {
 		t.Errorf("%d questions, %+v, %v", s.units, v, err)
 	}

@@ -41,7 +41,7 @@ var errAway = errors.New("the database is away")
 // overFaulty makes the world's service work on a store that can fail.
 func (w *world) overFaulty() *faulty {
 	f := &faulty{Store: w.s, fails: never}
-	w.b = New(f)
+	w.b = New(f, Rules{})
 	w.b.pause = func(context.Context, time.Duration) {}
 	return f
 }

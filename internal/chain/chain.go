@@ -100,6 +100,20 @@ type Chain struct {
 	Wait Condition
 }
 
+// First is the configuration that is called first: the head of the candidates, or where none is left the one whose hindrance ends first. It is nil
+// where no configuration is to be called, whatever ends.
+func (out *Chain) First() *comm.ProviderConfig {
+	if len(out.Candidates) > 0 {
+		return out.Candidates[0].Config
+	}
+	for _, e := range out.Excluded {
+		if e.Wait == out.Wait && e.Wait.Reason != "" && e.Wait.Reason != WaitOff {
+			return e.Config
+		}
+	}
+	return nil
+}
+
 // Warning is what a live app should know of the chain of a channel, if anything:
 // that nothing is really sent by it now.
 func (out *Chain) Warning(ch comm.Channel) (w comm.Warning, ok bool) {

@@ -216,3 +216,39 @@ func TestEveryWordHasASentence(t *testing.T) {
 		t.Error("only what does not end by itself has a remedy")
 	}
 }
+
+// TestFirst: who is called first now, or where all are out as soon as one is not; nobody where nothing is to be called.
+func TestFirst(t *testing.T) {
+	t.Parallel()
+	ab, off := []comm.ProviderConfig{config("b", 2), config("a", 1)}, []comm.ProviderConfig{config("a", 1, off)}
+	until := func(a, b comm.Micros) func(*comm.ProviderConfig) Condition {
+		return func(c *comm.ProviderConfig) Condition {
+			if at := map[string]comm.Micros{"a": a, "b": b}[c.Name]; at != 0 {
+				return Condition{Reason: WaitDown, Until: at}
+			}
+			return Condition{}
+		}
+	}
+	for name, c := range map[string]struct {
+		in   Input
+		want string
+	}{
+		"all work":             {Input{Own: ab}, "a"},
+		"the first is down":    {Input{Own: ab, Condition: until(7, 0)}, "b"},
+		"all are down":         {Input{Own: ab, Condition: until(7, 5)}, "b"},
+		"all are switched off": {Input{Own: off}, ""},
+		"there is none":        {Input{Fallback: FallbackFail}, ""},
+		"the sandbox takes it": {Input{}, ""},
+		"it cannot be used":    {Input{Own: ab, Condition: func(*comm.ProviderConfig) Condition { return Condition{Reason: WaitCredentials} }}, "a"},
+		"it cannot send yet":   {Input{Own: ab[1:], CannotSend: func(string) bool { return true }}, "a"},
+	} {
+		c.in.App, c.in.Channel = &comm.App{}, comm.Email
+		picked, got := Pick(c.in), ""
+		if first := picked.First(); first != nil {
+			got = first.Name
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

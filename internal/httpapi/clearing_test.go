@@ -45,7 +45,7 @@ func TestClearingThatFailsGoesOnAsOrdered(t *testing.T) {
 	}
 	queue(150)
 	faulty := &clearing{Store: w.store, fails: func(call int) bool { return call == 2 }}
-	w.api.cfg.Backlog = backlog.New(faulty)
+	w.api.cfg.Backlog = backlog.New(faulty, backlog.Rules{})
 	server := httptest.NewServer(w.handler)
 	t.Cleanup(server.Close)
 	admin, err := client.NewAdmin(client.Options{BaseURL: server.URL, AdminKey: adminKey})
@@ -95,7 +95,7 @@ func TestClearingWhatWasShown(t *testing.T) {
 	shown := time.Now()
 	time.Sleep(2 * time.Millisecond)
 	queue(9)
-	w.api.cfg.Backlog = backlog.New(&clearing{Store: w.store, fails: func(call int) bool { return call == 2 }})
+	w.api.cfg.Backlog = backlog.New(&clearing{Store: w.store, fails: func(call int) bool { return call == 2 }}, backlog.Rules{})
 	server := httptest.NewServer(w.handler)
 	t.Cleanup(server.Close)
 	admin, err := client.NewAdmin(client.Options{BaseURL: server.URL, AdminKey: adminKey})

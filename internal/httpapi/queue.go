@@ -36,7 +36,7 @@ type unitView struct {
 	WaitingTill instant `json:"waitingUntil"`
 }
 
-// callsView is how many attempts of a provider configuration are under way.
+// callsView is how many attempts of a provider configuration are under way, and what waits behind it.
 type callsView struct {
 	ID           text   `json:"id"`
 	App          text   `json:"app"`
@@ -44,6 +44,11 @@ type callsView struct {
 	ProviderType string `json:"providerType"`
 	Channel      text   `json:"channel"`
 	Sending      int    `json:"sending"`
+	Due          int    `json:"due"`
+	AtLeast      bool   `json:"atLeast"`
+
+	OldestDueAt instant `json:"oldestDueAt"`
+	OldestAge   number  `json:"oldestAgeSeconds"`
 }
 
 // queueView is a page of what waits.
@@ -119,7 +124,7 @@ func (q query) scope(code string) (ch comm.Channel, lane *comm.Lane, err error) 
 }
 
 func (a *API) newQueue(r *http.Request, v *backlog.View) (*queueView, error) {
-	out := &queueView{listView: listView[unitView]{Data: make([]unitView, len(v.Units))}, CountedTo: v.CountedTo, CountedAt: instant(v.Now), Providers: make([]callsView, len(v.Calls))}
+	out := &queueView{listView: listView[unitView]{Data: make([]unitView, len(v.Units))}, CountedTo: v.CountedTo, CountedAt: instant(v.Now), Providers: a.newCalls(v)}
 	out.Totals.Waiting, out.Totals.AtLeast, out.Totals.Sending = v.Waiting, v.More, v.Sending
 	for i := range v.Units {
 		u := &v.Units[i]
@@ -135,17 +140,33 @@ func (a *API) newQueue(r *http.Request, v *backlog.View) (*queueView, error) {
 		one.WaitingFor, one.WaitingTill = text(waits.reason), instant(waits.until)
 		out.Data[i] = one
 	}
-	for i, c := range v.Calls {
-		one := callsView{ProviderType: c.Type, Sending: c.Sending}
+	return out, nil
+}
+
+// newCalls shows who is called, and what waits behind whom: nothing waits for a provider while the server is held.
+func (a *API) newCalls(v *backlog.View) []callsView {
+	held := a.cfg.Hold.Held()
+	out := make([]callsView, 0, len(v.Calls))
+	for _, c := range v.Calls {
+		if held {
+			c.Due, c.More, c.Oldest = 0, false, 0
+		}
+		if c.Due == 0 && c.Sending == 0 {
+			continue
+		}
+		one := callsView{ProviderType: c.Type, Sending: c.Sending, Due: c.Due, AtLeast: c.More, OldestDueAt: instant(c.Oldest)}
+		if c.Oldest != 0 {
+			one.OldestAge = number((v.Now - c.Oldest) / 1_000_000)
+		}
 		if c.Config != nil {
 			one.ID, one.Name, one.ProviderType, one.Channel = text(c.Config.ID.String()), text(c.Config.Name), c.Config.Type, text(c.Config.Channel.String())
 			if !c.Config.App.IsZero() {
 				one.App = text(c.Config.App.String())
 			}
 		}
-		out.Providers[i] = one
+		out = append(out, one)
 	}
-	return out, nil
+	return out
 }
 
 // unitWaits is why the first message of a unit that is not under way waits, if there is one.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/comm"
+	"github.com/commserver/commserver/internal/hold"
 	"github.com/commserver/commserver/internal/store"
 )
 
@@ -193,6 +195,9 @@ func TestTheQueueIsShownAndMoved(t *testing.T) {
 	if u := units["one CRITICAL"]; u.Due != 0 || u.Later != 2 || u.OldestDueAt != nil || u.NextDueAt == nil || u.WaitingFor != "schedule" || u.WaitingUntil == nil {
 		t.Errorf("%+v", u)
 	}
+	if len(view.Providers) != 1 || view.Providers[0].ProviderType != "sandbox" || view.Providers[0].Due != 43 || view.Providers[0].AtLeast || view.Providers[0].Sending != 0 || view.Providers[0].OldestDueAt == nil || view.Providers[0].ID != "" {
+		t.Errorf("what waits behind whom: %+v", view.Providers)
+	}
 	pagesOfTheQueue(t, admin)
 	hold := store.Hold{Unit: comm.Unit{Shard: comm.ShardOf(one.app.ID, one.app.ID, 1), App: one.app.ID, Channel: comm.SMS, Lane: comm.Normal}, Reason: "provider_down", Until: comm.At(later)}
 	if err := w.store.SetHolds(ctx, "test", []store.Hold{hold}); err != nil {
@@ -331,5 +336,33 @@ func cleared(t *testing.T, w *world, admin *client.Admin) {
 	noted := w.root("GET", "/api/admin/audit?action=queue_cancelled", "").items()
 	if len(noted) != 2 || fmt.Sprint(noted[1]["detail"]) != "map[channel:map[to:SMS] lane:map[to:CRITICAL]]" {
 		t.Errorf("%v", noted)
+	}
+}
+
+// TestNothingWaitsForAProviderWhileTheServerIsHeld: what a restored server keeps back is no provider's.
+func TestNothingWaitsForAProviderWhileTheServerIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	if got := w.do(one, "POST", "/api/v1/messages", sms(""), nil); got.status != 202 {
+		t.Fatalf("%d %s", got.status, got.raw)
+	}
+	providers := func() []any {
+		got := w.root("GET", "/api/admin/queue", "")
+		readContract(t).answer(t, "GET", "/api/admin/queue", got)
+		return got.body["providers"].([]any)
+	}
+	if got := providers(); len(got) != 1 || got[0].(map[string]any)["due"] != 1.0 {
+		t.Errorf("%v", got)
+	}
+	if _, err := w.store.InitSetting(t.Context(), store.HoldSetting, `{"state":"HELD"}`); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if w.api.cfg.Hold, err = hold.Open(t.Context(), hold.Config{Store: w.store, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := providers(); len(got) != 0 {
+		t.Errorf("held: %v", got)
 	}
 }

@@ -159,7 +159,7 @@ func newWorld(t testing.TB) *world {
 	w.api = New(Config{
 		Hold: w.hold, Backup: func(ctx context.Context, to io.Writer) error { return backup.Write(ctx, w.store, to, "test") },
 		Receipts: w.receipts,
-		Auth:     a, Identity: w.identity, Intake: in, Registry: w.reg, Trial: tries, Messages: w.book.Messages(w.store), Files: w.store, Stats: stats.New(stats.Config{Store: w.store, Apps: w.store, Now: w.store.Now}), Feed: w.feed, Watch: feed.NewWatch(w.store), Tail: w.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: w.store, Endpoint: w.reg.Endpoint, TestBody: feed.TestBody, Now: w.store.Now, Stir: func() {}}), Everywhere: w.store, Backlog: backlog.New(w.store), Alerts: alert.New(alert.Config{Store: w.store}), Suppressions: suppress.New(suppress.Config{Store: w.book, Across: w.store}), Upkeep: w.upkeep, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
+		Auth:     a, Identity: w.identity, Intake: in, Registry: w.reg, Trial: tries, Messages: w.book.Messages(w.store), Files: w.store, Stats: stats.New(stats.Config{Store: w.store, Apps: w.store, Now: w.store.Now}), Feed: w.feed, Watch: feed.NewWatch(w.store), Tail: w.tail, Deliveries: webhook.NewLog(webhook.LogConfig{Store: w.store, Endpoint: w.reg.Endpoint, TestBody: feed.TestBody, Now: w.store.Now, Stir: func() {}}), Everywhere: w.store, Backlog: backlog.New(w.store, backlog.Rules{}), Alerts: alert.New(alert.Config{Store: w.store}), Suppressions: suppress.New(suppress.Config{Store: w.book, Across: w.store}), Upkeep: w.upkeep, PublicURL: "http://localhost:3008", Log: log, Pushed: push,
 		Checks: []Check{{"storage", w.store.Ping}},
 	})
 	w.handler = w.api.Handler()

@@ -113,12 +113,7 @@ func (s *Service) condition(ctx context.Context, app *comm.App) (func(*comm.Prov
 	return func(c *comm.ProviderConfig) chain.Condition {
 		h := how[c.ID]
 		known := chain.Known{Throttled: lately[c.ID].ThrottledUntil}
-		switch h.State {
-		case health.Unusable:
-			known.Broken = h.Reason
-		case health.Down, health.Trying:
-			known.Down = !c.Limits.Pinned // such a one is called all the same
-		}
+		known.Broken, known.Down = h.Bars(c.Limits.Pinned)
 		return known.Condition()
 	}, nil
 }

@@ -27,6 +27,8 @@ type Alerts interface {
 	// StrainsOf lists what living nodes say of one app's configurations, by configuration and node; of the server's for the zero app. What has passed
 	// by the database's clock is left out.
 	StrainsOf(ctx context.Context, app comm.ID) ([]ProviderStrain, error)
+	// ProviderStrains lists the same of all apps' configurations and the server's, at most limit.
+	ProviderStrains(ctx context.Context, limit int) ([]ProviderStrain, error)
 	// EndpointTroubles lists webhook endpoints that fail since before an instant, and those that were switched off for it, the
 	// newest trouble first.
 	EndpointTroubles(ctx context.Context, before comm.Micros, limit int) ([]EndpointTrouble, error)

@@ -66,6 +66,19 @@ type Health struct {
 	Lately  Lately
 }
 
+// Bars is why a configuration in this health is passed by: a word where there is nothing to call, and whether its breaker lets no call
+// through. A pinned one is called all the same.
+func (h *Health) Bars(pinned bool) (broken string, down bool) {
+	switch h.State {
+	case Unusable:
+		return h.Reason, false
+	case Down, Trying:
+		return "", !pinned
+	case Off, Works, Failing:
+	}
+	return "", false
+}
+
 // Lately is how calls through a configuration went in the last minute, whether it works or not.
 type Lately struct {
 	ThrottledUntil comm.Micros // the provider asked for no call before it: the last of the nodes that it asked; 0: it asked none

@@ -57,6 +57,8 @@ LEFT JOIN LATERAL (SELECT s.due, s.scheduled_at, s.expires_at, s.attempts FROM s
 	queueRowsSQL  = `SELECT count(*) FROM (SELECT FROM queue q LIMIT $1::bigint) x`
 	laneDepthsSQL = `SELECT x.channel, x.lane, count(*) FILTER (WHERE x.due <= $1::bigint), count(*) FILTER (WHERE x.due > $1::bigint)
 FROM (SELECT q.channel, q.lane, q.due FROM queue q LIMIT $2::bigint) x GROUP BY x.channel, x.lane`
+	unitDepthsSQL = `SELECT x.shard, x.app_id, x.channel, x.lane, count(*) FILTER (WHERE x.due <= $1::bigint), count(*) FILTER (WHERE x.due > $1::bigint)
+FROM (SELECT q.shard, q.app_id, q.channel, q.lane, q.due FROM queue q LIMIT $2::bigint) x GROUP BY x.shard, x.app_id, x.channel, x.lane`
 	underWaySQL = `SELECT s.shard, s.app_id, s.channel, s.lane, s.id, s.provider, s.provider_id FROM state s WHERE s.status = 2`
 	// lockQueuedSQL locks those of some messages that are queued. Each is looked up, in the order given.
 	lockQueuedSQL = `
@@ -141,6 +143,21 @@ func (s *Store) LaneDepths(ctx context.Context, now comm.Micros, most int) (out 
 		})
 	})
 	return out, err == nil && store.Counted(out) > most, err
+}
+
+// UnitDepths implements store.Backlog.
+func (s *Store) UnitDepths(ctx context.Context, now comm.Micros, most int) (out []store.UnitDepth, more bool, err error) {
+	counted := 0
+	err = s.read(ctx, "count the queue by units", func(c *pgx.Conn) error {
+		out, counted = nil, 0
+		rows, err := c.Query(ctx, unitDepthsSQL, int64(now), int64(most)+1)
+		return each(rows, err, func(r *reader) {
+			u := comm.Unit{Shard: comm.Shard(r.i16()), App: r.id(), Channel: comm.Channel(r.i16()), Lane: comm.Lane(r.i16())}
+			d := store.UnitDepth{Unit: u, Due: int(r.i64()), Later: int(r.i64())}
+			out, counted = append(out, d), counted+d.Due+d.Later
+		})
+	})
+	return out, err == nil && counted > most, err
 }
 
 // UnderWay implements store.Backlog.

@@ -154,6 +154,7 @@ func hotStatements() []hotStatement {
 		hotStatement{"depths", depthsSQL, nil, []use{{"queue", "queue_pkey", "shard app_id channel lane due"}, {"holds", "holds_pkey", "app_id channel lane shard"}, statePK}},
 		hotStatement{"queue rows", queueRowsSQL, nil, []use{{"queue", "queue_pkey", ""}}},
 		hotStatement{"queue by lanes", laneDepthsSQL, nil, []use{{"queue", "queue_pkey", ""}}},
+		hotStatement{"queue by units", unitDepthsSQL, nil, []use{{"queue", "queue_pkey", ""}}},
 		hotStatement{"under way", underWaySQL, nil, []use{{"state", "state_sending", ""}}}, // nothing but attempts under way
 		hotStatement{"cancel", lockQueuedSQL, nil, []use{statePK}},
 	)

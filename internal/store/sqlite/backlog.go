@@ -23,7 +23,9 @@ var (
 	qQueueRows = &query{`SELECT count(*) FROM (SELECT 1 FROM queue LIMIT ?)`}
 	// The rows come in the key's order, so that those of a unit stand together; a few groups are kept beside.
 	qLaneDepths = &query{`SELECT channel, lane, sum(due <= ?), sum(due > ?) FROM (SELECT channel, lane, due FROM queue LIMIT ?) GROUP BY channel, lane`}
-	qUnderWay   = &query{`SELECT shard, app_id, channel, lane, id, provider, provider_id FROM state INDEXED BY state_sending WHERE status = 2`}
+	qUnitDepths = &query{`SELECT shard, app_id, channel, lane, sum(due <= ?), sum(due > ?) FROM (SELECT shard, app_id, channel, lane, due FROM queue LIMIT ?)
+		GROUP BY shard, app_id, channel, lane`}
+	qUnderWay = &query{`SELECT shard, app_id, channel, lane, id, provider, provider_id FROM state INDEXED BY state_sending WHERE status = 2`}
 )
 
 // UnitsAfter implements store.Backlog.
@@ -150,6 +152,24 @@ func (s *Store) LaneDepths(ctx context.Context, now comm.Micros, most int) (out 
 		return nil, false, fmt.Errorf("count the queue by lanes: %w", err)
 	}
 	return out, store.Counted(out) > most, nil
+}
+
+// UnitDepths implements store.Backlog.
+func (s *Store) UnitDepths(ctx context.Context, now comm.Micros, most int) (out []store.UnitDepth, more bool, err error) {
+	counted := 0
+	err = s.readers.with(ctx, func(r *raw) error {
+		out, counted = nil, 0
+		return r.each(qUnitDepths, []value{int64(now), int64(now), int64(most) + 1}, func(v []value) error {
+			u := comm.Unit{Shard: comm.Shard(num(v[0])), App: idOf(v[1]), Channel: comm.Channel(num(v[2])), Lane: comm.Lane(num(v[3]))}
+			d := store.UnitDepth{Unit: u, Due: int(num(v[4])), Later: int(num(v[5]))}
+			out, counted = append(out, d), counted+d.Due+d.Later
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("count the queue by units: %w", err)
+	}
+	return out, counted > most, nil
 }
 
 // UnderWay implements store.Backlog.

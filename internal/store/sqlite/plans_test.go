@@ -171,6 +171,9 @@ func TestCountsAreBounded(t *testing.T) {
 	if got := plan(t, s, qLaneDepths.text); !strings.Contains(got, "SCAN queue") || !strings.Contains(qLaneDepths.text, "LIMIT ?)") { // six groups of so many rows
 		t.Error(got)
 	}
+	if got := plan(t, s, qUnitDepths.text); !strings.Contains(got, "SCAN queue") || !strings.Contains(qUnitDepths.text, "LIMIT ?)") {
+		t.Error(got)
+	}
 	got := plan(t, s, numbered.ReplaceAllString(sqlstore.SuppressedBySQL, "?"))
 	if !strings.Contains(got, "SEARCH suppressions USING INDEX suppressions_address ((address,channel,app_id)>(?,?,?) AND address<?)") || strings.Contains(got, "TEMP B-TREE") {
 		t.Error(got)

@@ -114,17 +114,25 @@ func (c *Cold) SetProviderStrains(ctx context.Context, node string, all []store.
 }
 
 // StrainsSQL lists what living nodes say of the configurations of the app $1.
-func StrainsSQL(d Dialect) string {
+func StrainsSQL(d Dialect) string { return strainsSQL(d, `t.app_id = $1 AND `) }
+
+func strainsSQL(d Dialect, of string) string {
 	return `SELECT t.app_id, t.id, CASE WHEN t.throttled_until > ` + d.Now + ` THEN t.throttled_until ELSE 0 END, t.calls, t.failed, t.node FROM provider_strains t
-	WHERE t.app_id = $1 AND (t.failed > 0 OR t.throttled_until > ` + d.Now + `) AND ` + ofTheLiving + d.Now + `) ORDER BY t.app_id, t.id, t.node`
+	WHERE ` + of + `(t.failed > 0 OR t.throttled_until > ` + d.Now + `) AND ` + ofTheLiving + d.Now + `) ORDER BY t.app_id, t.id, t.node`
+}
+
+func scanStrain(r Row, t *store.ProviderStrain) error {
+	return r.Scan((*ID)(&t.App), (*ID)(&t.ID), &t.ThrottledUntil, &t.Calls, &t.Failed, &t.Node)
 }
 
 // StrainsOf implements store.Alerts.
 func (c *Cold) StrainsOf(ctx context.Context, app comm.ID) ([]store.ProviderStrain, error) {
-	scan := func(r Row, t *store.ProviderStrain) error {
-		return r.Scan((*ID)(&t.App), (*ID)(&t.ID), &t.ThrottledUntil, &t.Calls, &t.Failed, &t.Node)
-	}
-	return list(ctx, c.db, "list how calls of an app's providers go", scan, StrainsSQL(c.d), c.d.ID(app))
+	return list(ctx, c.db, "list how calls of an app's providers go", scanStrain, StrainsSQL(c.d), c.d.ID(app))
+}
+
+// ProviderStrains implements store.Alerts.
+func (c *Cold) ProviderStrains(ctx context.Context, limit int) ([]store.ProviderStrain, error) {
+	return list(ctx, c.db, "list how calls of providers go", scanStrain, strainsSQL(c.d, ``)+` LIMIT $1`, int64(limit))
 }
 
 // EndpointTroubles implements store.Alerts.

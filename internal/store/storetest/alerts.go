@@ -152,6 +152,14 @@ func strains(w *world) {
 	say(names[1], asked, servers)
 	of(t.app.ID, by(names[0], fails), by(names[1], asked))
 	of(comm.ID{}, by(names[1], servers))
+	all, err := w.s.ProviderStrains(w.ctx, 10)
+	w.must(err)
+	if want := []store.ProviderStrain{by(names[1], servers), by(names[0], fails), by(names[1], asked)}; !slices.Equal(all, want) { // in the order of apps
+		w.Fatalf("%+v, want %+v", all, want)
+	}
+	if some, err := w.s.ProviderStrains(w.ctx, 2); err != nil || !slices.Equal(some, all[:2]) {
+		w.Fatalf("%+v %v", some, err)
+	}
 	of(comm.ID{9})
 	// A pause that has passed is none, whatever the node has not said since.
 	past := fails

@@ -272,6 +272,21 @@ func depths(w *world) {
 	if byLane, more, err = w.s.LaneDepths(w.ctx, w.now(), 3); err != nil || !more || store.Counted(byLane) != 4 {
 		w.Fatalf("%+v %v %v", byLane, more, err)
 	}
+	byUnit, more, err := w.s.UnitDepths(w.ctx, w.now(), 100)
+	slices.SortFunc(byUnit, func(a, b store.UnitDepth) int { return int(a.Unit.Lane) - int(b.Unit.Lane) })
+	if err != nil || more || !slices.Equal(byUnit, []store.UnitDepth{{Unit: units[0], Due: 4, Later: 3}, {Unit: units[1], Later: 1}}) {
+		w.Fatalf("%+v %v %v", byUnit, more, err)
+	}
+	for most, want := range map[int]bool{3: true, 7: true, 8: false} {
+		byUnit, more, err := w.s.UnitDepths(w.ctx, w.now(), most)
+		counted := 0
+		for _, d := range byUnit {
+			counted += d.Due + d.Later
+		}
+		if err != nil || more != want || counted != min(most+1, 8) {
+			w.Fatalf("up to %d: %+v %v %v", most, byUnit, more, err)
+		}
+	}
 	under, err := w.s.UnderWay(w.ctx)
 	if err != nil || len(under) != 1 || under[0] != (store.UnderWay{Unit: unitOf(due[1]), ID: due[1].ID, Provider: "sandbox"}) {
 		w.Fatalf("%+v %v", under, err)
