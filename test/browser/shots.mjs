@@ -31,6 +31,14 @@ async function captured() {
   return `/console/sandbox/workshop/${found.data[0].id}`;
 }
 
+// text is an SMS in one of the letters that make every character of it take two bytes.
+async function text() {
+  await ask(world, "/api/v1/messages", "workshop", { channel: "SMS", to: "+233241234567", body: "Akwaaba, Ama! Your order 4711 is at Harbour Road 12, “Market Street”, until 6 pm. Bring the code 8 3 1 4. Medaase ✓" });
+  await ask(world, "/api/v1/sandbox/messages/wait?timeout=40&to=%2B233241234567", "workshop");
+  const found = await ask(world, "/api/v1/sandbox/messages?channel=SMS", "workshop");
+  return `/console/sandbox/workshop/${found.data[0].id}`;
+}
+
 let written;
 async function template() {
   written ??= await ask(world, "/api/v1/templates", "market", { key: "order-shipped", channel: "EMAIL", name: "Order shipped", subject: "Your order {{reference}} has left", body: mail("{{name}}", "{{reference}}") });
@@ -42,13 +50,14 @@ async function drafted(page) {
   await page.frameLocator("iframe[name=draft]").getByText("Dear Ama,").waitFor();
 }
 
-// shots are the pages, each with the settings that it is shown in, and what is done on it first.
+// shots are the pages, each with the settings that it is shown in, how much of it where that is more than a screen, and what is done on it first.
 const shots = [
-  { name: "overview", path: "/console", in: ["desktop-light", "desktop-dark", "phone-dark"] },
+  { name: "overview", path: "/console", tall: { desktop: 1440, phone: 844 }, in: ["desktop-light", "desktop-dark", "phone-dark"] },
   { name: "messages", path: "/console/messages", in: ["phone-dark"] },
   { name: "story", path: message("failed-over"), in: ["desktop-light", "desktop-dark", "phone-light"] },
   { name: "chain", path: "/console/providers?app=clinic", in: ["desktop-light"] },
   { name: "inbox", path: captured, in: ["desktop-light", "phone-light"] },
+  { name: "sms", path: text, in: ["phone-dark"] },
   { name: "editor", path: template, act: drafted, in: ["desktop-dark"] },
   { name: "docs", path: "/docs/guide/quickstart", in: ["desktop-light"], signedOut: true },
 ];
@@ -74,7 +83,8 @@ const state = await signIn(browser, world.base, { adminKey: world.adminKey });
 let bytes = 0;
 for (const setting of settings) {
   for (const shot of shots.filter((s) => s.in.includes(setting.name) && (words.length === 0 || words.includes(s.name)))) {
-    const context = await contextOf(browser, setting, shot.signedOut ? undefined : state);
+    const height = shot.tall?.[setting.phone ? "phone" : "desktop"] ?? setting.height;
+    const context = await contextOf(browser, { ...setting, height }, shot.signedOut ? undefined : state);
     const page = await context.newPage();
     const seen = await watch(page, world.base);
     const at = typeof shot.path === "function" ? await shot.path() : shot.path;
