@@ -171,23 +171,26 @@ func TestTheQueueSaysWhatWaitsBehindAProvider(t *testing.T) {
 	api.answers["GET /api/admin/queue"] = `200 {"data":[],"nextCursor":null,"totals":{"waiting":1300,"sending":2},"providers":[
 		{"id":"` + hookID + `","app":null,"name":"Relay","providerType":"SMTP","channel":"EMAIL","sending":2,"due":1234,"atLeast":true,"oldestDueAt":"2026-07-03T09:00:00Z","oldestAgeSeconds":3600},
 		{"id":"` + hookID + `","app":"a","name":"Own","providerType":"TWILIO","channel":"SMS","sending":3,"due":0,"atLeast":false,"oldestDueAt":null,"oldestAgeSeconds":null},
+		{"id":"` + hookID + `","app":"b","name":"Far","providerType":"TWILIO","channel":"SMS","sending":1,"due":0,"atLeast":false,"oldestDueAt":null,"oldestAgeSeconds":null},
 		{"id":null,"app":null,"name":null,"providerType":"sandbox","channel":null,"sending":0,"due":7,"atLeast":false,"oldestDueAt":"2026-07-03T10:00:00Z","oldestAgeSeconds":null}]}`
+	api.answers["GET /api/admin/apps"] = `200 {"data":[{"id":"a","slug":"shop","name":"Shop"}],"nextCursor":"more"}`
 	body := ask(open(t, api), "GET", queuePath, nil).Body.String()
 	_, rest, _ := strings.Cut(body, `id="h-calls"`)
 	part, _, _ := strings.Cut(rest, `</section>`)
 	rows := strings.Split(part, "<tr>")
-	if len(rows) != 5 {
+	if len(rows) != 6 {
 		t.Fatalf("%d rows: %s", len(rows), part)
 	}
 	for i, want := range []struct{ text, link string }{
-		{"Relay the server SMTP over 1 234 1 h 2", providersPath + "/" + hookID}, {"Own an app TWILIO 0 nothing due 3", providersPath + "/" + hookID + "?app=a"}, {"The sandbox the server sandbox 7 0 ms 0", ""},
+		{"Relay the server SMTP over 1 234 1 h 2", providersPath + "/" + hookID}, {"Own Shop TWILIO 0 nothing due 3", providersPath + "/" + hookID + "?app=a"},
+		{"Far an app TWILIO 0 nothing due 1", providersPath + "/" + hookID + "?app=b"}, {"The sandbox the server sandbox 7 0 ms 0", ""},
 	} {
 		row := rows[i+2]
 		if got := strings.Join(strings.Fields(plain(strings.ReplaceAll(row, "</td>", " </td>"))), " "); !strings.HasPrefix(got, want.text) || want.link != "" && linksIn(row)[0] != want.link {
 			t.Errorf("%q, want %q: %s", got, want.text, row)
 		}
 	}
-	if !strings.Contains(plain(part), "it counts where it would be tried first now") {
+	if !strings.Contains(plain(rest), "it counts where it would be tried first now") {
 		t.Errorf("nothing says what is counted: %s", part)
 	}
 }

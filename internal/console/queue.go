@@ -26,7 +26,7 @@ type queuePage struct {
 	App, Channel, Lane string
 	Apps               []client.App
 	Units              []queueLine
-	Calls              []client.QueueCalls
+	Calls              []queueCalls
 	Totals             client.QueueTotals
 	CountedTo          int
 	Pager              pager
@@ -43,6 +43,26 @@ type queueLine struct {
 	Clear string // the page that offers to cancel what waits
 	Tone  string // of why it waits
 	Acts  []queueAct
+}
+
+// queueCalls is a provider configuration that is called, or behind which messages wait.
+type queueCalls struct {
+	client.QueueCalls
+	Of string // the name of the app that it belongs to, "" where it is none of those that are read
+}
+
+// callsOfQueue names the apps of configurations as far as they are known.
+func callsOfQueue(all []client.QueueCalls, apps []client.App) []queueCalls {
+	out := make([]queueCalls, len(all))
+	for i, c := range all {
+		out[i].QueueCalls = c
+		for j := range apps {
+			if apps[j].ID == c.App {
+				out[i].Of = apps[j].Name
+			}
+		}
+	}
+	return out
 }
 
 // queueAct is something that can be done to the whole queue of a line's app.
@@ -80,7 +100,7 @@ func (v *visit) showQueue() error {
 	if p.Apps, err = v.someApps(); err != nil {
 		return err
 	}
-	p.Totals, p.Calls, p.CountedTo, p.Pager = found.Totals, found.Providers, found.CountedTo, v.pagerOf(found.Next, len(found.Units))
+	p.Totals, p.Calls, p.CountedTo, p.Pager = found.Totals, callsOfQueue(found.Providers, p.Apps), found.CountedTo, v.pagerOf(found.Next, len(found.Units))
 	for _, u := range found.Units {
 		line := queueLine{QueueUnit: u, Tone: "quiet", Clear: clearPath(u.App.Slug) + "?" + url.Values{"channel": {u.Channel}, "lane": {u.Lane}}.Encode(), Acts: v.queueActs(&u)}
 		if chain.Remedy(u.WaitingFor) != "" {
