@@ -82,7 +82,7 @@ const messages = (world) => [
   console("/messages"),
   console("/messages?status=FAILED&channel=EMAIL", { name: "console/messages narrowed", rare: true }),
   console("/messages?find=nobody@example.com", { name: "console/messages finds nothing", rare: true }),
-  ...world.stories.map(({ name, message }) => console(`/messages/${message}`, { name: `console/message ${name}`, rare: name !== "failed-over" })),
+  ...world.stories.map(({ name, message }) => console(`/messages/${message}`, { name: `console/message ${name}`, rare: !["failed-over", "queue-paused"].includes(name) })),
   console(`/messages/${message(world, "scheduled")}/cancel`, { name: "console/message cancel", rare: true }),
   console(`/messages/${message(world, "address-refused")}/retry`, { name: "console/message retry", rare: true }),
   console("/messages/bulk?action=retry&status=FAILED", { name: "console/messages bulk" }),
