@@ -73,7 +73,7 @@ func waysOn(m *client.AppMessage) (out []crumb) {
 			out = append(out, crumb{"The app, where it is switched on and its queue resumed", appsPath + "/" + m.App.ID}, crumb{"Who did it, and when", auditPath + "?" + url.Values{"app": {m.App.Slug}}.Encode()})
 		case chain.WaitHeld:
 		default:
-			out = append(out, crumb{"The app's providers, with what holds each", appsPath + "/" + m.App.ID + "/providers"})
+			out = append(out, crumb{"The app's providers, with what holds each", providersPath + chainOf{&client.App{Slug: m.App.Slug}}.Query()})
 		}
 	}
 	if m.ProviderName == chain.Sandbox && m.SentAt != nil {

@@ -1,11 +1,14 @@
 package console
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/chain"
 	"github.com/commserver/commserver/internal/mime"
 )
 
@@ -110,5 +113,25 @@ func TestTheTimelineNamesAConfigurationOnce(t *testing.T) {
 		"attemptLog":[{"attempt":1,"provider":"smtp","configName":"Main relay","startedAt":"2026-07-03T09:00:00Z","outcome":"running"}]`)
 	if n := strings.Count(page, "(Main relay)"); n != 1 || strings.Contains(page, `<p class="tl-detail">Main relay</p>`) {
 		t.Errorf("it is named %d times beside the words, or below them too", n)
+	}
+}
+
+// TestWaysOnLeadSomewhere: what is offered beside a story is a page of this console, whatever the message waits for.
+func TestWaysOnLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	c := open(t, &fakeAPI{})
+	offered := 0
+	for _, why := range chain.WaitReasons() {
+		m := &client.AppMessage{Stored: client.Stored{ID: "m", Status: "QUEUED", Channel: client.Email, ToAddress: "ama@example.com", WaitingFor: why.Word}}
+		m.App.ID, m.App.Slug = "a", "shop"
+		for _, way := range waysOn(m) {
+			offered++
+			if path, _, _ := strings.Cut(way.Path, "?"); !leads(c, http.MethodGet, path) {
+				t.Errorf("%s: nothing is at %s", why.Word, way.Path)
+			}
+		}
+	}
+	if offered < 5 {
+		t.Errorf("%d ways are offered", offered)
 	}
 }

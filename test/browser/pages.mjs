@@ -155,17 +155,18 @@ async function setUp(world) {
     console("/webhooks?app=gym", { name: "console/webhooks are none", rare: true }),
     console("/webhooks/market/new", { name: "console/webhook new", rare: true }),
     console(`/webhooks/market/${hook.id}`, { name: "console/webhook" }),
-    console("/webhooks", { name: "console/delivery", rare: true, path: delivered }),
+    console("/webhooks", { name: "console/delivery", rare: true, path: delivered("market") }),
+    console("/webhooks", { name: "console/delivery of a story", rare: true, path: delivered(world.apps.market) }), // which names its app by id
     ...["edit", "rotate", "replay", "do/off", "do/delete"].map((page) => console(`/webhooks/market/${hook.id}/${page}`, { name: `console/webhook ${page}`, rare: true })),
   ];
 }
 
 // delivered is the page of an event of a story, on its way to a webhook.
-async function delivered(world) {
+const delivered = (app) => async (world) => {
   const hook = (await ask(world, "/api/v1/webhooks", "market")).data.find((e) => e.name === "orders");
   const found = await ask(world, `/api/v1/webhooks/${hook.id}/deliveries`, "market");
-  return `/console/webhooks/market/${hook.id}/deliveries/${found.data[0].id}`;
-}
+  return `/console/webhooks/${app}/${hook.id}/deliveries/${found.data[0].id}`;
+};
 
 // drafted waits until the frame beside the editor shows what is written.
 async function drafted(page) {
