@@ -16,6 +16,8 @@ RACING = env GORACE=atexit_sleep_ms=0 GOGC=400
 SHARED = -parallel $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 # Packages of the product wait too, for PostgreSQL and in simulated time: one more than there are processors runs at once.
 BESIDE = -p $(shell echo $$((1 + $$(getconf _NPROCESSORS_ONLN))))
+# What make check runs waits more than it computes.
+WAITING = -p $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # In each those that take longest begin first, so that the others run beside them.
 first = $(1) $(filter-out $(1),$(2))
 MODULE = github.com/commserver/commserver
@@ -55,7 +57,7 @@ build: ## one static binary, ./commserver
 
 .PHONY: check
 check: lint ## fast checks before a commit: vet, lint, format, unit and architecture tests
-	@go test -short -timeout 5m $(UNIT)
+	@go test -short $(WAITING) -timeout 5m $(UNIT)
 	@go test -C tools -timeout 5m ./...
 
 .PHONY: lint
