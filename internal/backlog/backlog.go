@@ -12,7 +12,6 @@ package backlog
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -39,14 +38,14 @@ type Service struct {
 	pause    func(ctx context.Context, d time.Duration) // between two slices
 	callTime time.Duration
 
-	mu       sync.Mutex
+	looking  chan struct{}     // held by who looks for these two
 	behind   map[caller]behind // never changed; nil: it was not looked for yet
 	behindAt comm.Micros       // when it was found
 }
 
 // New makes a Service.
 func New(s Store, by Rules) *Service {
-	return &Service{store: s, rules: by, pause: sleep, callTime: callTime}
+	return &Service{store: s, rules: by, pause: sleep, callTime: callTime, looking: make(chan struct{}, 1)}
 }
 
 // How much is counted.

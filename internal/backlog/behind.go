@@ -59,18 +59,19 @@ type behind struct {
 
 // waitsBehind is what waits behind each caller, as it was found not long ago.
 func (s *Service) waitsBehind(ctx context.Context, underWay []store.UnderWay, now comm.Micros) (map[caller]behind, error) {
-	s.mu.Lock()
-	known, at := s.behind, s.behindAt
-	s.mu.Unlock()
-	if known != nil && now >= at && now < at+behindFor {
-		return known, nil
+	select { // who comes while somebody looks takes what that finds
+	case s.looking <- struct{}{}:
+		defer func() { <-s.looking }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if old := now - s.behindAt; s.behind != nil && -behindFor < old && old < behindFor {
+		return s.behind, nil
 	}
 	fresh, err := s.findBehind(ctx, sendingOf(underWay), now)
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.behind, s.behindAt = fresh, now
 	return fresh, nil
 }
@@ -146,8 +147,8 @@ func (s *Service) dueUnits(ctx context.Context, sending map[comm.Unit]map[comm.I
 	out := make([]dueUnit, 0, len(firsts))
 	for i, w := range firsts {
 		d := dueUnit{w.Unit, counts[w.Unit] - len(sending[w.Unit]), more, oldest[i]}
-		if d.n <= 0 && more && d.oldest != 0 { // it was not counted, or not to its end
-			d.n = 1
+		if d.n <= 0 && d.oldest != 0 { // it was not counted, not to its end, or what was under way has ended since
+			d.n, d.more = 1, true
 		}
 		if d.n > 0 {
 			out = append(out, d)

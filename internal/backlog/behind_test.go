@@ -2,7 +2,10 @@ package backlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,6 +204,50 @@ func TestWhatWaitsIsLookedForNowAndThen(t *testing.T) {
 		if tc.at == now {
 			w.fill(a, comm.Normal, 1)
 		}
+	}
+}
+
+// slow takes its time to count, and counts how often it does.
+type slow struct {
+	Store
+	looks atomic.Int32
+}
+
+func (s *slow) UnitDepths(ctx context.Context, now comm.Micros, most int) ([]store.UnitDepth, bool, error) {
+	s.looks.Add(1)
+	time.Sleep(50 * time.Millisecond)
+	return s.Store.UnitDepths(ctx, now, most)
+}
+
+// TestManyWhoLookAtOnceLookOnce: who comes while somebody looks takes what that finds, and who does not wait for it is gone.
+func TestManyWhoLookAtOnceLookOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.config(nil, "shared", 1)
+	w.fill(w.live(1), comm.Normal, 3)
+	s := &slow{Store: w.s}
+	b := New(s, Rules{})
+	now, err := w.s.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			if got, err := b.calls(t.Context(), nil, now+comm.Micros(i)); err != nil || len(got) != 1 || got[0].Due != 3 {
+				t.Errorf("%+v %v", got, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := s.looks.Load(); n != 1 {
+		t.Errorf("it was looked for %d times", n)
+	}
+	b.looking <- struct{}{}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := b.calls(gone, nil, now); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }
 
