@@ -33,20 +33,15 @@ type account struct {
 	Have     *factors // nil where nobody's account is shown
 }
 
-// passwordForm is for a new one.
-func passwordForm() *form {
+// newAccount is the page before anything is filled in, with what the user has.
+func (v *visit) newAccount() (*account, error) {
 	secret := func(name, label, fill string) field {
 		return field{Name: name, Label: label, Kind: secretField, Must: true, Length: 256, Fill: fill}
 	}
+	code := field{Name: "code", Label: "Code that the authenticator shows", Kind: textField, Mono: true, Must: true, Length: 64, Fill: "one-time-code"}
 	fresh := secret("new", "New password", "new-password")
 	fresh.Help = "12 characters or more, any that you like. A few words are easy to keep."
-	return &form{Fields: []field{secret("current", "Password of now", "current-password"), fresh, secret("again", "New password again", "new-password")}}
-}
-
-// newAccount is the page before anything is filled in, with what the user has.
-func (v *visit) newAccount() (*account, error) {
-	code := field{Name: "code", Label: "Code that the authenticator shows", Kind: textField, Mono: true, Must: true, Length: 64, Fill: "one-time-code"}
-	a := &account{Password: passwordForm(), Confirm: &form{Fields: []field{code}}}
+	a := &account{Password: &form{Fields: []field{secret("current", "Password of now", "current-password"), fresh, secret("again", "New password again", "new-password")}}, Confirm: &form{Fields: []field{code}}}
 	if v.user.ID == "" || v.user.MustChange {
 		a.Begin, a.Remove = &form{}, &form{}
 		return a, nil
@@ -119,12 +114,12 @@ func (v *visit) confirmFactor() error {
 	return v.codesPage(made.RecoveryCodes)
 }
 
-// codesPage shows recovery codes, once: whatever else of the page cannot be read now.
+// codesPage shows recovery codes, once.
 func (v *visit) codesPage(codes []string) error {
 	v.user.Protected = true
 	a, err := v.newAccount()
 	if err != nil {
-		a = &account{Password: passwordForm()}
+		return err
 	}
 	a.Codes = codes
 	return v.accountPage(http.StatusOK, a)

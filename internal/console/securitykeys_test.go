@@ -39,10 +39,6 @@ func TestSecurityKeys(t *testing.T) {
 	api.answers["POST /api/admin/session/security-keys"] = `201 {"id":"k","name":"blue","recoveryCodes":["AAAA-BBBB"]}`
 	_, _, body = post(t, c, keysPath, url.Values{"name": {"blue"}, "securityKey": {"made"}})
 	has("registered", body, "AAAA-BBBB", "I have kept them")
-	api.answers[own] = `503 {"error":"Not now."}` // the codes are known this once: they are shown whatever else cannot be
-	_, _, body = post(t, c, keysPath, url.Values{"name": {"blue"}, "securityKey": {"made"}})
-	has("registered, and the rest cannot be read", body, "AAAA-BBBB", "I have kept them")
-	api.answers[own] = none
 	api.answers["POST /api/admin/session/security-keys"] = `201 {"id":"k","name":"blue","recoveryCodes":[]}`
 	if status, to, _ := post(t, c, keysPath, url.Values{"name": {"blue"}, "securityKey": {"made"}}); status != http.StatusSeeOther || to != accountPath {
 		t.Errorf("%d %s", status, to)

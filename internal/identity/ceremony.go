@@ -217,9 +217,6 @@ func (s *Service) takeKey(u *comm.User, site Site, x signature) (bool, error) {
 	}
 	of := webauthn.SessionData{Challenge: x.challenge(), RelyingPartyID: site.host, UserID: u.ID[:], UserVerification: protocol.VerificationPreferred}
 	used, err := p.ValidateLogin(h, of, x.ParsedCredentialAssertionData)
-	if err == nil && used.Authenticator.CloneWarning {
-		s.cfg.Log.Warn("a security key counts fewer signatures than it did: it may have been copied, and was refused", "user", u.ID.String())
-	}
 	if err != nil || used.Authenticator.CloneWarning {
 		return false, nil // whatever is wrong with it has one answer
 	}

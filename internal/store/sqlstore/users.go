@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -69,16 +68,6 @@ func securityKeyFact(u *comm.User) fact {
 		return fact{value: text}
 	}
 	return shown(text)
-}
-
-// keyUsed is what the key is called that was used since; "" if none was.
-func keyUsed(before, after []comm.SecurityKey) string {
-	for _, k := range after {
-		if i := slices.IndexFunc(before, func(b comm.SecurityKey) bool { return b.ID == k.ID }); i >= 0 && before[i].UsedAt != k.UsedAt {
-			return k.Name
-		}
-	}
-	return ""
 }
 
 func userTaken() error {
@@ -259,9 +248,6 @@ func (c *Cold) StartSession(ctx context.Context, s *store.Session, by *comm.User
 			}
 			if was.Recovery != by.Recovery {
 				entry.detail.with("recoveryCode", true)
-			}
-			if name := keyUsed(was.Keys, by.Keys); name != "" {
-				entry.detail.with("securityKey", name)
 			}
 			n, err := affected(ctx, q, `UPDATE users SET signed_in_at = $3, factor_step = $4, recovery = $5, password = $6, security_keys = $7, version = version + 1
 				WHERE id = $1 AND version = $2 AND active = 1`, c.d.ID(by.ID), int64(by.Version), int64(by.SignedInAt), by.FactorStep, by.Recovery, by.Password, keys)

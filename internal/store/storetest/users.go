@@ -324,19 +324,13 @@ func userKeys(w *world) {
 	if protected() {
 		w.Fatal("protected by keys that are gone")
 	}
-	var told, used []string
+	var told []string
 	for _, e := range w.chain() {
 		if strings.Contains(e.Detail, `"securityKeys"`) {
 			told = append(told, e.Detail)
 		}
-		if e.Action == comm.AuditSignedIn {
-			used = append(used, e.Detail)
-		}
 	}
-	if len(told) != 2 || !strings.Contains(told[0], "Kéy 🌍") || strings.Contains(told[0], "publicKey") || !strings.Contains(told[1], "Kéy 🌍") || !strings.Contains(told[1], `"to":""`) {
+	if len(told) != 2 || !strings.Contains(told[0], "Kéy 🌍") || strings.Contains(told[0], "publicKey") {
 		w.Fatalf("the audit log tells of keys: %q", told)
-	}
-	if len(used) != 2 || strings.Contains(used[0], "securityKey") || !strings.Contains(used[1], `"securityKey":{"to":"Kéy 🌍 'quoted\" 3"}`) {
-		w.Fatalf("the audit log tells of keys that opened: %q", used)
 	}
 }
