@@ -145,7 +145,6 @@ func libraries() []library {
 		{"golang.org/x/term", []string{"internal/cli", "internal/app"}, "is this a terminal?"},
 		{"golang.org/x/sys", []string{"internal/cli", "internal/app", "internal/bench"}, "what the standard library has no call for"},
 		{"golang.org/x/crypto", []string{"internal/identity"}, "argon2id, for passwords"},
-		{"github.com/go-webauthn/webauthn", []string{"internal/identity"}, "security keys as the second factor: what an authenticator signs, in every form there is, checked by a library that is tried by many"},
 		{"github.com/pquerna/otp", []string{"internal/identity"}, "TOTP, the second factor, and the address that authenticator apps read"},
 		{"github.com/yuin/goldmark", []string{"internal/docsite"}, "Markdown by its specification, with tables; the most used in Go, without dependencies (MIT)"},
 		{"github.com/prometheus/client_golang", []string{"internal/metrics"}, "Prometheus' own counters, histograms and text form"},
@@ -170,9 +169,7 @@ func standardOnly() []string {
 }
 
 // testSupport are the packages below test/ that tests of the product may import.
-func testSupport() []string {
-	return []string{"test/pgserver", "test/pgtest", "test/reports", "test/softkey"}
-}
+func testSupport() []string { return []string{"test/pgserver", "test/pgtest", "test/reports"} }
 
 // secretHandlers make or check secrets and ids that must not be guessed.
 func secretHandlers() []string {

@@ -45,10 +45,8 @@ type Service struct {
 	tries   *tries
 	known   *known
 	factors *seal.Sealer
-	// challenges are what security keys are asked to sign.
-	challenges *seal.Sealer
-	touches    outage.Report
-	nobody     string // a hash that no password has: what unknown names are compared with
+	touches outage.Report
+	nobody  string // a hash that no password has: what unknown names are compared with
 }
 
 // New makes a Service.
@@ -65,7 +63,7 @@ func New(cfg Config) *Service {
 	if cfg.Note == nil {
 		cfg.Note = func(store.AuditEntry) {}
 	}
-	s := &Service{cfg: cfg, hasher: newHasher(), tries: newTries(), factors: cfg.Ring.For(store.SecondFactors().Purpose), challenges: cfg.Ring.For("security-key-challenge")}
+	s := &Service{cfg: cfg, hasher: newHasher(), tries: newTries(), factors: cfg.Ring.For(store.SecondFactors().Purpose)}
 	s.known = newKnown(cfg.Sessions.Session, cfg.Now)
 	s.touches.Log, s.touches.Level = cfg.Log, slog.LevelWarn
 	s.touches.Failing, s.touches.Works = "the use of sessions cannot be noted", "the use of sessions is noted again"
@@ -113,7 +111,7 @@ type UserChange struct {
 	Name, Role *string
 	Active     *bool
 	Password   *string // one to begin with, as in UserSpec
-	// DropFactor takes the second factor away, security keys too, for whoever lost theirs.
+	// DropFactor takes the second factor away, for whoever lost theirs.
 	DropFactor bool
 }
 
@@ -169,7 +167,7 @@ func (s *Service) UpdateUser(ctx context.Context, id comm.ID, c UserChange) (*co
 		}
 		if c.DropFactor {
 			ends = ends || u.Protected()
-			u.Factor, u.FactorAt, u.FactorStep, u.Recovery, u.Keys = nil, 0, 0, "", nil
+			u.Factor, u.FactorAt, u.FactorStep, u.Recovery = nil, 0, 0, ""
 		}
 		return ends, nil
 	})
