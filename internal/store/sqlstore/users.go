@@ -2,22 +2,20 @@ package sqlstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
 
 const (
-	userColumns = `id, name, role, active, start_until, factor_at, created_at, updated_at, signed_in_at, version, security_keys`
+	userColumns = `id, name, role, active, start_until, factor_at, created_at, updated_at, signed_in_at, version`
 	userSecrets = `, password, factor, factor_step, recovery`
 )
 
 func userPlaces(u *comm.User) []any {
-	return []any{(*ID)(&u.ID), &u.Name, small[comm.Role]{&u.Role}, &u.Active, &u.StartUntil, &u.FactorAt, &u.CreatedAt, &u.UpdatedAt, &u.SignedInAt, &u.Version, (*securityKeys)(&u.Keys)}
+	return []any{(*ID)(&u.ID), &u.Name, small[comm.Role]{&u.Role}, &u.Active, &u.StartUntil, &u.FactorAt, &u.CreatedAt, &u.UpdatedAt, &u.SignedInAt, &u.Version}
 }
 
 func scanUser(r Row, u *comm.User) error {
@@ -26,48 +24,7 @@ func scanUser(r Row, u *comm.User) error {
 
 func userFacts(u *comm.User) facts {
 	return facts{"name": shown(u.Name), "role": shown(u.Role.String()), "isActive": shown(u.Active), "password": hidden(u.Password), "startPassword": shown(u.StartUntil != 0),
-		"secondFactor": shown(u.Protected()), "secondFactorSecret": hidden(string(u.Factor)), "recoveryCodes": hidden(u.Recovery), "securityKeys": securityKeyFact(u)}
-}
-
-// securityKeys makes keys a destination for Scan, and the text that a column holds: "" for none.
-type securityKeys []comm.SecurityKey
-
-// Scan implements sql.Scanner.
-func (k *securityKeys) Scan(src any) error {
-	var text []byte
-	switch v := src.(type) {
-	case string:
-		text = []byte(v)
-	case []byte:
-		text = v
-	default:
-		return fmt.Errorf("security keys cannot be read from %T", src)
-	}
-	if *k = nil; len(text) == 0 {
-		return nil
-	}
-	return json.Unmarshal(text, k)
-}
-
-func (k securityKeys) text() (string, error) {
-	if len(k) == 0 {
-		return "", nil
-	}
-	b, err := json.Marshal(k)
-	return string(b), err
-}
-
-// securityKeyFact are what the keys are called.
-func securityKeyFact(u *comm.User) fact {
-	var names []string
-	for _, k := range u.Keys {
-		names = append(names, k.Name)
-	}
-	text := strings.Join(names, ", ")
-	if text == "" {
-		return fact{value: text}
-	}
-	return shown(text)
+		"secondFactor": shown(u.Protected()), "secondFactorSecret": hidden(string(u.Factor)), "recoveryCodes": hidden(u.Recovery)}
 }
 
 func userTaken() error {
@@ -76,14 +33,10 @@ func userTaken() error {
 
 // CreateUser implements store.Users.
 func (c *Cold) CreateUser(ctx context.Context, u *comm.User) error {
-	keys, err := securityKeys(u.Keys).text()
-	if err != nil {
-		return err
-	}
-	err = c.db.Write(ctx, func(q Querier) error {
-		n, err := affected(ctx, q, `INSERT INTO users (`+userColumns+userSecrets+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, $14)
+	err := c.db.Write(ctx, func(q Querier) error {
+		n, err := affected(ctx, q, `INSERT INTO users (`+userColumns+userSecrets+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13)
 			ON CONFLICT (name) DO NOTHING`, c.d.ID(u.ID), u.Name, int64(u.Role), flag(u.Active), int64(u.StartUntil), int64(u.FactorAt), int64(u.CreatedAt), int64(u.UpdatedAt),
-			int64(u.SignedInAt), keys, u.Password, u.Factor, u.FactorStep, u.Recovery)
+			int64(u.SignedInAt), u.Password, u.Factor, u.FactorStep, u.Recovery)
 		if err == nil && n == 0 {
 			return userTaken()
 		}
@@ -151,11 +104,7 @@ func (c *Cold) UserList(ctx context.Context, after comm.ID, limit int) ([]comm.U
 
 // UpdateUser implements store.Users.
 func (c *Cold) UpdateUser(ctx context.Context, u *comm.User, ends bool, keep [32]byte) error {
-	keys, err := securityKeys(u.Keys).text()
-	if err != nil {
-		return err
-	}
-	err = c.db.Write(ctx, func(q Querier) error {
+	err := c.db.Write(ctx, func(q Querier) error {
 		var was comm.User
 		if _, err := found(&was, c.userOf(ctx, q, u.ID, &was), "read user"); err != nil {
 			return err
@@ -170,8 +119,8 @@ func (c *Cold) UpdateUser(ctx context.Context, u *comm.User, ends bool, keep [32
 			}
 		}
 		n, err := affected(ctx, q, `UPDATE users SET name = $3, role = $4, active = $5, password = $6, start_until = $7, factor = $8, factor_at = $9, factor_step = $10,
-			recovery = $11, updated_at = $12, security_keys = $13, version = version + 1 WHERE id = $1 AND version = $2`, c.d.ID(u.ID), int64(u.Version), u.Name, int64(u.Role), flag(u.Active),
-			u.Password, int64(u.StartUntil), u.Factor, int64(u.FactorAt), u.FactorStep, u.Recovery, int64(u.UpdatedAt), keys)
+			recovery = $11, updated_at = $12, version = version + 1 WHERE id = $1 AND version = $2`, c.d.ID(u.ID), int64(u.Version), u.Name, int64(u.Role), flag(u.Active),
+			u.Password, int64(u.StartUntil), u.Factor, int64(u.FactorAt), u.FactorStep, u.Recovery, int64(u.UpdatedAt))
 		switch {
 		case isTaken(err): // by somebody who took it since we looked
 			return userTaken()
@@ -231,13 +180,6 @@ func (c *Cold) DeleteUser(ctx context.Context, id comm.ID) error {
 
 // StartSession implements store.Sessions.
 func (c *Cold) StartSession(ctx context.Context, s *store.Session, by *comm.User) error {
-	var keys string
-	if by != nil {
-		var err error
-		if keys, err = securityKeys(by.Keys).text(); err != nil {
-			return err
-		}
-	}
 	err := c.db.Write(ctx, func(q Querier) error {
 		entry := did{action: comm.AuditSignedIn, target: "admin key", detail: detail{}}
 		if by != nil {
@@ -249,8 +191,8 @@ func (c *Cold) StartSession(ctx context.Context, s *store.Session, by *comm.User
 			if was.Recovery != by.Recovery {
 				entry.detail.with("recoveryCode", true)
 			}
-			n, err := affected(ctx, q, `UPDATE users SET signed_in_at = $3, factor_step = $4, recovery = $5, password = $6, security_keys = $7, version = version + 1
-				WHERE id = $1 AND version = $2 AND active = 1`, c.d.ID(by.ID), int64(by.Version), int64(by.SignedInAt), by.FactorStep, by.Recovery, by.Password, keys)
+			n, err := affected(ctx, q, `UPDATE users SET signed_in_at = $3, factor_step = $4, recovery = $5, password = $6, version = version + 1
+				WHERE id = $1 AND version = $2 AND active = 1`, c.d.ID(by.ID), int64(by.Version), int64(by.SignedInAt), by.FactorStep, by.Recovery, by.Password)
 			if err == nil && n == 0 {
 				return userMoved()
 			}
@@ -286,10 +228,8 @@ func (c *Cold) Session(ctx context.Context, hash [32]byte) (*store.Session, erro
 			return err
 		}
 		var factor comm.Micros
-		var keys int64
-		err = q.QueryRowContext(ctx, `SELECT name, role, start_until, factor_at, length(security_keys) FROM users WHERE id = $1 AND active = 1`, c.d.ID(s.User)).Scan(&s.Name, small[comm.Role]{&s.Role},
-			&s.StartUntil, &factor, &keys)
-		s.Protected = factor != 0 || keys > 0
+		err = q.QueryRowContext(ctx, `SELECT name, role, start_until, factor_at FROM users WHERE id = $1 AND active = 1`, c.d.ID(s.User)).Scan(&s.Name, small[comm.Role]{&s.Role}, &s.StartUntil, &factor)
+		s.Protected = factor != 0
 		return err
 	})
 	return found(s, err, "read session")
