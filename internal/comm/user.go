@@ -51,6 +51,8 @@ type User struct {
 	FactorAt Micros
 	// FactorStep is the last period of 30 seconds whose code was taken: none is taken twice.
 	FactorStep int64
+	// Keys are security keys, each of which does in place of a code.
+	Keys []SecurityKey
 	// Recovery is the hashes of the codes that open in place of the second factor, once each, as hexadecimals with spaces between them.
 	Recovery   string
 	CreatedAt  Micros
@@ -60,7 +62,26 @@ type User struct {
 }
 
 // Protected says whether a second factor is asked for.
-func (u *User) Protected() bool { return u.FactorAt != 0 }
+func (u *User) Protected() bool { return u.Codes() || len(u.Keys) > 0 }
+
+// Codes says whether an authenticator app makes codes that are taken.
+func (u *User) Codes() bool { return u.FactorAt != 0 }
+
+// MaxSecurityKeys is how many a user may have.
+const MaxSecurityKeys = 10
+
+// SecurityKey is what signs a challenge in place of a code: a security key or a passkey (WebAuthn). Nothing of it is secret.
+type SecurityKey struct {
+	ID         ID     `json:"id"`
+	Name       string `json:"name"`
+	Credential []byte `json:"credential"` // what the key calls itself
+	PublicKey  []byte `json:"publicKey"`  // as COSE writes it
+	Site       string `json:"site"`       // the host that it was made for: it signs for no other
+	Synced     bool   `json:"synced"`     // whether it may be on several devices, as it said when it was made
+	Count      uint32 `json:"count"`      // of its signatures, as it said last; 0: it does not count
+	CreatedAt  Micros `json:"createdAt"`
+	UsedAt     Micros `json:"usedAt"` // 0 = never
+}
 
 // How long a session lasts: since it was used last, and at all.
 const (

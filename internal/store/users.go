@@ -30,7 +30,7 @@ type Users interface {
 // Sessions is who is signed in. A session that has ended is no row any more, or one past its time.
 type Sessions interface {
 	// StartSession stores s and that it began in the audit log. by, when not nil, is s's user as they were read, of whom SignedInAt,
-	// FactorStep, Recovery and Password are written if the stored version is by.Version, which it counts up; a Conflict otherwise.
+	// FactorStep, Recovery, Keys and Password are written if the stored version is by.Version, which it counts up; a Conflict otherwise.
 	StartSession(ctx context.Context, s *Session, by *comm.User) error
 	// Session reads one with its user, whatever the time; not_found without it, and when its user was deleted or is not active.
 	Session(ctx context.Context, hash [32]byte) (*Session, error)

@@ -34,6 +34,8 @@ func differ(before, after facts) detail {
 		was, there := before[name]
 		switch {
 		case there && was.value == is.value, !there && is.show == nil && is.value == "":
+		case is.show == nil && is.value == "" && was.show != nil: // there is none any more
+			d[name] = map[string]any{"from": was.show, "to": ""}
 		case is.show == nil:
 			d[name] = map[string]any{"changed": true}
 		case there:

@@ -2,20 +2,23 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/store"
 )
 
 const (
-	userColumns = `id, name, role, active, start_until, factor_at, created_at, updated_at, signed_in_at, version`
+	userColumns = `id, name, role, active, start_until, factor_at, created_at, updated_at, signed_in_at, version, security_keys`
 	userSecrets = `, password, factor, factor_step, recovery`
 )
 
 func userPlaces(u *comm.User) []any {
-	return []any{(*ID)(&u.ID), &u.Name, small[comm.Role]{&u.Role}, &u.Active, &u.StartUntil, &u.FactorAt, &u.CreatedAt, &u.UpdatedAt, &u.SignedInAt, &u.Version}
+	return []any{(*ID)(&u.ID), &u.Name, small[comm.Role]{&u.Role}, &u.Active, &u.StartUntil, &u.FactorAt, &u.CreatedAt, &u.UpdatedAt, &u.SignedInAt, &u.Version, (*securityKeys)(&u.Keys)}
 }
 
 func scanUser(r Row, u *comm.User) error {
@@ -24,7 +27,58 @@ func scanUser(r Row, u *comm.User) error {
 
 func userFacts(u *comm.User) facts {
 	return facts{"name": shown(u.Name), "role": shown(u.Role.String()), "isActive": shown(u.Active), "password": hidden(u.Password), "startPassword": shown(u.StartUntil != 0),
-		"secondFactor": shown(u.Protected()), "secondFactorSecret": hidden(string(u.Factor)), "recoveryCodes": hidden(u.Recovery)}
+		"secondFactor": shown(u.Protected()), "secondFactorSecret": hidden(string(u.Factor)), "recoveryCodes": hidden(u.Recovery), "securityKeys": securityKeyFact(u)}
+}
+
+// securityKeys makes keys a destination for Scan, and the text that a column holds: "" for none.
+type securityKeys []comm.SecurityKey
+
+// Scan implements sql.Scanner.
+func (k *securityKeys) Scan(src any) error {
+	var text []byte
+	switch v := src.(type) {
+	case string:
+		text = []byte(v)
+	case []byte:
+		text = v
+	default:
+		return fmt.Errorf("security keys cannot be read from %T", src)
+	}
+	if *k = nil; len(text) == 0 {
+		return nil
+	}
+	return json.Unmarshal(text, k)
+}
+
+func (k securityKeys) text() (string, error) {
+	if len(k) == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(k)
+	return string(b), err
+}
+
+// securityKeyFact are what the keys are called.
+func securityKeyFact(u *comm.User) fact {
+	var names []string
+	for _, k := range u.Keys {
+		names = append(names, k.Name)
+	}
+	text := strings.Join(names, ", ")
+	if text == "" {
+		return fact{value: text}
+	}
+	return shown(text)
+}
+
+// keyUsed is what the key is called that was used since; "" if none was.
+func keyUsed(before, after []comm.SecurityKey) string {
+	for _, k := range after {
+		if i := slices.IndexFunc(before, func(b comm.SecurityKey) bool { return b.ID == k.ID }); i >= 0 && before[i].UsedAt != k.UsedAt {
+			return k.Name
+		}
+	}
+	return ""
 }
 
 func userTaken() error {
@@ -33,10 +87,14 @@ func userTaken() error {
 
 // CreateUser implements store.Users.
 func (c *Cold) CreateUser(ctx context.Context, u *comm.User) error {
-	err := c.db.Write(ctx, func(q Querier) error {
-		n, err := affected(ctx, q, `INSERT INTO users (`+userColumns+userSecrets+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13)
+	keys, err := securityKeys(u.Keys).text()
+	if err != nil {
+		return err
+	}
+	err = c.db.Write(ctx, func(q Querier) error {
+		n, err := affected(ctx, q, `INSERT INTO users (`+userColumns+userSecrets+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, $14)
 			ON CONFLICT (name) DO NOTHING`, c.d.ID(u.ID), u.Name, int64(u.Role), flag(u.Active), int64(u.StartUntil), int64(u.FactorAt), int64(u.CreatedAt), int64(u.UpdatedAt),
-			int64(u.SignedInAt), u.Password, u.Factor, u.FactorStep, u.Recovery)
+			int64(u.SignedInAt), keys, u.Password, u.Factor, u.FactorStep, u.Recovery)
 		if err == nil && n == 0 {
 			return userTaken()
 		}
@@ -104,7 +162,11 @@ func (c *Cold) UserList(ctx context.Context, after comm.ID, limit int) ([]comm.U
 
 // UpdateUser implements store.Users.
 func (c *Cold) UpdateUser(ctx context.Context, u *comm.User, ends bool, keep [32]byte) error {
-	err := c.db.Write(ctx, func(q Querier) error {
+	keys, err := securityKeys(u.Keys).text()
+	if err != nil {
+		return err
+	}
+	err = c.db.Write(ctx, func(q Querier) error {
 		var was comm.User
 		if _, err := found(&was, c.userOf(ctx, q, u.ID, &was), "read user"); err != nil {
 			return err
@@ -119,8 +181,8 @@ func (c *Cold) UpdateUser(ctx context.Context, u *comm.User, ends bool, keep [32
 			}
 		}
 		n, err := affected(ctx, q, `UPDATE users SET name = $3, role = $4, active = $5, password = $6, start_until = $7, factor = $8, factor_at = $9, factor_step = $10,
-			recovery = $11, updated_at = $12, version = version + 1 WHERE id = $1 AND version = $2`, c.d.ID(u.ID), int64(u.Version), u.Name, int64(u.Role), flag(u.Active),
-			u.Password, int64(u.StartUntil), u.Factor, int64(u.FactorAt), u.FactorStep, u.Recovery, int64(u.UpdatedAt))
+			recovery = $11, updated_at = $12, security_keys = $13, version = version + 1 WHERE id = $1 AND version = $2`, c.d.ID(u.ID), int64(u.Version), u.Name, int64(u.Role), flag(u.Active),
+			u.Password, int64(u.StartUntil), u.Factor, int64(u.FactorAt), u.FactorStep, u.Recovery, int64(u.UpdatedAt), keys)
 		switch {
 		case isTaken(err): // by somebody who took it since we looked
 			return userTaken()
@@ -180,6 +242,13 @@ func (c *Cold) DeleteUser(ctx context.Context, id comm.ID) error {
 
 // StartSession implements store.Sessions.
 func (c *Cold) StartSession(ctx context.Context, s *store.Session, by *comm.User) error {
+	var keys string
+	if by != nil {
+		var err error
+		if keys, err = securityKeys(by.Keys).text(); err != nil {
+			return err
+		}
+	}
 	err := c.db.Write(ctx, func(q Querier) error {
 		entry := did{action: comm.AuditSignedIn, target: "admin key", detail: detail{}}
 		if by != nil {
@@ -191,8 +260,11 @@ func (c *Cold) StartSession(ctx context.Context, s *store.Session, by *comm.User
 			if was.Recovery != by.Recovery {
 				entry.detail.with("recoveryCode", true)
 			}
-			n, err := affected(ctx, q, `UPDATE users SET signed_in_at = $3, factor_step = $4, recovery = $5, password = $6, version = version + 1
-				WHERE id = $1 AND version = $2 AND active = 1`, c.d.ID(by.ID), int64(by.Version), int64(by.SignedInAt), by.FactorStep, by.Recovery, by.Password)
+			if name := keyUsed(was.Keys, by.Keys); name != "" {
+				entry.detail.with("securityKey", name)
+			}
+			n, err := affected(ctx, q, `UPDATE users SET signed_in_at = $3, factor_step = $4, recovery = $5, password = $6, security_keys = $7, version = version + 1
+				WHERE id = $1 AND version = $2 AND active = 1`, c.d.ID(by.ID), int64(by.Version), int64(by.SignedInAt), by.FactorStep, by.Recovery, by.Password, keys)
 			if err == nil && n == 0 {
 				return userMoved()
 			}
@@ -228,8 +300,10 @@ func (c *Cold) Session(ctx context.Context, hash [32]byte) (*store.Session, erro
 			return err
 		}
 		var factor comm.Micros
-		err = q.QueryRowContext(ctx, `SELECT name, role, start_until, factor_at FROM users WHERE id = $1 AND active = 1`, c.d.ID(s.User)).Scan(&s.Name, small[comm.Role]{&s.Role}, &s.StartUntil, &factor)
-		s.Protected = factor != 0
+		var keys int64
+		err = q.QueryRowContext(ctx, `SELECT name, role, start_until, factor_at, length(security_keys) FROM users WHERE id = $1 AND active = 1`, c.d.ID(s.User)).Scan(&s.Name, small[comm.Role]{&s.Role},
+			&s.StartUntil, &factor, &keys)
+		s.Protected = factor != 0 || keys > 0
 		return err
 	})
 	return found(s, err, "read session")

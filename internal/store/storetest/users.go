@@ -19,6 +19,7 @@ func userCases() []testCase {
 		{"a changed user loses sessions, but for the one that is kept", sessionsEnd},
 		{"signing in writes what it used up, once", sessionStart},
 		{"sessions past their time are removed in slices", sessionTrim},
+		{"security keys go with their user, and their use with the session", userKeys},
 	}
 }
 
@@ -77,6 +78,7 @@ func userRoundTrip(w *world) {
 	const largest = comm.Micros(1<<63 - 1)
 	u := w.user("ama")
 	u.StartUntil, u.Factor, u.FactorAt, u.FactorStep, u.Recovery, u.SignedInAt = largest, []byte("k\n\x00\xff"), largest, 1<<62, "aa bb", largest
+	u.Keys = keysOf(2)
 	u.Password = "Ünïcode 🌍 'quoted\""
 	w.must(w.s.CreateUser(w.ctx, u))
 	if u.Version != 1 {
@@ -91,7 +93,7 @@ func userRoundTrip(w *world) {
 			w.Fatalf("%+v\n%+v\n%+v", u, byID, byName)
 		}
 		stale := *u
-		u.Name, u.Role, u.Active, u.StartUntil, u.Factor, u.FactorAt, u.FactorStep, u.Recovery, u.Password = "kofi", comm.Viewer, false, 0, nil, 0, 0, "", "p"
+		u.Name, u.Role, u.Active, u.StartUntil, u.Factor, u.FactorAt, u.FactorStep, u.Recovery, u.Password, u.Keys = "kofi", comm.Viewer, false, 0, nil, 0, 0, "", "p", nil
 		w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
 		w.wantKind(w.s.UpdateUser(w.ctx, &stale, true, [32]byte{}), comm.Conflict)
 	}
@@ -271,4 +273,70 @@ func sessionTrim(w *world) {
 		}
 	}
 	w.wantSeen([]int{8, 9, 10, 11}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+}
+
+// keysOf makes n keys, with the largest values there are.
+func keysOf(n int) (all []comm.SecurityKey) {
+	const largest = comm.Micros(1<<63 - 1)
+	for i := range n {
+		all = append(all, comm.SecurityKey{ID: comm.NewID(1), Name: fmt.Sprint("Kéy 🌍 'quoted\" ", i), Credential: []byte{0, 255, byte(i)}, PublicKey: []byte("\x00\xff"), Site: "localhost",
+			Synced: i == 0, Count: 1<<32 - 1, CreatedAt: largest, UsedAt: largest - 1})
+	}
+	return all
+}
+
+func userKeys(w *world) {
+	u := w.member("a")
+	w.signedIn(1, u)
+	protected := func() bool {
+		w.Helper()
+		s, err := w.s.Session(w.ctx, hashed(1))
+		w.must(err)
+		return s.Protected
+	}
+	if protected() {
+		w.Fatal("protected by nothing")
+	}
+	u.Keys = keysOf(comm.MaxSecurityKeys)
+	w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	if !protected() {
+		w.Fatal("keys do not protect")
+	}
+	page, err := w.s.UserList(w.ctx, comm.ID{}, 9)
+	w.must(err)
+	if len(page) != 1 || !page[0].Protected() {
+		w.Fatalf("%+v", page)
+	}
+	stale := *u
+	u.Keys = slices.Clone(u.Keys)
+	u.Keys[3].Count, u.Keys[3].UsedAt = 8, 9
+	w.signedIn(2, u)
+	got, err := w.s.User(w.ctx, u.ID)
+	w.must(err)
+	if fmt.Sprintf("%+v", got.Keys) != fmt.Sprintf("%+v", u.Keys) || got.Version != u.Version {
+		w.Fatalf("%+v", got)
+	}
+	// Whoever read the user before cannot use a key on the same challenge.
+	now := w.now()
+	w.wantKind(w.s.StartSession(w.ctx, &store.Session{Hash: hashed(3), User: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now + 1}, &stale), comm.Conflict)
+	u.Keys = nil
+	w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	if protected() {
+		w.Fatal("protected by keys that are gone")
+	}
+	var told, used []string
+	for _, e := range w.chain() {
+		if strings.Contains(e.Detail, `"securityKeys"`) {
+			told = append(told, e.Detail)
+		}
+		if e.Action == comm.AuditSignedIn {
+			used = append(used, e.Detail)
+		}
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "Kéy 🌍") || strings.Contains(told[0], "publicKey") || !strings.Contains(told[1], "Kéy 🌍") || !strings.Contains(told[1], `"to":""`) {
+		w.Fatalf("the audit log tells of keys: %q", told)
+	}
+	if len(used) != 2 || strings.Contains(used[0], "securityKey") || !strings.Contains(used[1], `"securityKey":{"to":"Kéy 🌍 'quoted\" 3"}`) {
+		w.Fatalf("the audit log tells of keys that opened: %q", used)
+	}
 }
