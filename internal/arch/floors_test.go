@@ -33,6 +33,7 @@ func floors() map[string]int {
 		"internal/plant":     0,
 		"internal/seal":      0,
 		"internal/signature": 0,
+		"internal/webauthn":  0,
 		"internal/sms":       0,
 		"internal/webui":     0, // the design tokens
 
@@ -165,16 +166,18 @@ func testLibraries() []string {
 // standardOnly names packages that import nothing but the standard library and,
 // where they may, other packages of this repository.
 func standardOnly() []string {
-	return []string{"api", "client", "internal/comm", "internal/config", "internal/guard", "internal/batch", "internal/pace", "internal/signature", "internal/apikey"}
+	return []string{"api", "client", "internal/comm", "internal/config", "internal/guard", "internal/batch", "internal/pace", "internal/signature", "internal/apikey", "internal/webauthn"}
 }
 
 // testSupport are the packages below test/ that tests of the product may import.
-func testSupport() []string { return []string{"test/pgserver", "test/pgtest", "test/reports"} }
+func testSupport() []string {
+	return []string{"test/pgserver", "test/pgtest", "test/reports", "test/softkey"}
+}
 
 // secretHandlers make or check secrets and ids that must not be guessed.
 func secretHandlers() []string {
 	return []string{"internal/apikey", "internal/auth", "internal/comm", "internal/config", "internal/console", "internal/httpapi",
-		"internal/identity", "internal/intake", "internal/receipt", "internal/seal", "internal/signature", "client"}
+		"internal/identity", "internal/intake", "internal/receipt", "internal/seal", "internal/signature", "internal/webauthn", "client"}
 }
 
 // dialers may open connections without the guard: the guard itself, and clients

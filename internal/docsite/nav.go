@@ -24,7 +24,7 @@ func contents() []section {
 			"incidents/key_expiring.md", "incidents/storage_failing.md", "incidents/storage_low.md", "runbook.md"}},
 		{"How it is built", []string{"reliability.md", "benchmarks.md", "architecture.md", "adding.md", "decisions/0001-dispatch.md", "decisions/0002-sqlite.md", "decisions/0003-postgresql-state.md", "decisions/0004-search.md",
 			"decisions/0005-first-start-on-postgresql.md", "decisions/0006-all-apps.md", "decisions/0007-stats.md", "decisions/0008-retention.md", "decisions/0009-webhooks.md", "decisions/0010-receipts.md",
-			"decisions/0011-providers.md", "decisions/0012-alerts.md", "decisions/0013-backup.md"}},
+			"decisions/0011-providers.md", "decisions/0012-alerts.md", "decisions/0013-backup.md", "decisions/0014-security-keys.md"}},
 	}
 }
 
