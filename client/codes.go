@@ -49,7 +49,7 @@ const (
 	CodeInvalidConfig           = "invalid_config"            // The provider configuration is wrong; see details.fields.
 	CodeBlockedAddress          = "blocked_address"           // This address is not allowed as a target.
 	CodeUnauthenticated         = "unauthenticated"           // Missing or invalid credentials: check X-App-ID and X-API-Key, and that app and key are active.
-	CodeSecondFactorRequired    = "second_factor_required"    // The password is right; send the code of the second factor with it, or a recovery code.
+	CodeSecondFactorRequired    = "second_factor_required"    // The password is right; send the code of the second factor with it, or a recovery code, or the answer of a security key.
 	CodeForgedReport            = "forged_report"             // The report is not signed as its provider signs; nothing was stored.
 	CodeInsufficientScope       = "insufficient_scope"        // The API key lacks a scope.
 	CodeInsufficientRole        = "insufficient_role"         // Your role does not allow this; an administrator can change it.

@@ -250,6 +250,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		HealthOnly:     !a.cfg.Role.ServesAPI(),
 		Pushed:         a.pushed,
 		PublicURL:      a.base,
+		BrowsersAt:     a.cfg.PublicURL,
 		TrustedProxies: a.cfg.TrustedProxies,
 		Log:            a.log,
 	}).Handler()

@@ -58,7 +58,7 @@ var codes = [...]Code{
 	{Invalid, "invalid_config", "The provider configuration is wrong; see details.fields."},
 	{Invalid, "blocked_address", "This address is not allowed as a target."},
 	{Unauthenticated, "unauthenticated", "Missing or invalid credentials: check X-App-ID and X-API-Key, and that app and key are active."},
-	{Unauthenticated, "second_factor_required", "The password is right; send the code of the second factor with it, or a recovery code."},
+	{Unauthenticated, "second_factor_required", "The password is right; send the code of the second factor with it, or a recovery code, or the answer of a security key."},
 	{Unauthenticated, "forged_report", "The report is not signed as its provider signs; nothing was stored."},
 	{Forbidden, "insufficient_scope", "The API key lacks a scope."},
 	{Forbidden, "insufficient_role", "Your role does not allow this; an administrator can change it."},

@@ -128,8 +128,10 @@ type Config struct {
 	// Leaving is closed when the process is about to stop: whoever waits for something is sent away.
 	Leaving <-chan struct{}
 	// Pushed is called after a RETRY, to wake the dispatcher. It must not block.
-	Pushed         func(comm.Unit, store.Head)
-	PublicURL      string
+	Pushed    func(comm.Unit, store.Head)
+	PublicURL string
+	// BrowsersAt is where browsers find this server, as it was configured; "": at whatever host they name.
+	BrowsersAt     string
 	TrustedProxies []netip.Prefix
 	Now            func() time.Time // nil: time.Now
 	Log            *slog.Logger

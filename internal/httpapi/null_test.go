@@ -59,8 +59,13 @@ func TestNullIsTakenWhereTheContractSaysSo(t *testing.T) {
 		"POST /api/admin/session/second-factor":         {},
 		"POST /api/admin/session/second-factor/confirm": {},
 		"POST /api/admin/session/second-factor/remove":  {"password": `"x"`, "code": `"1"`},
-		"POST /api/admin/erasures":                      {"address": `"erased@example.com"`},
-		"POST /api/v1/suppressions":                     {"channel": `"SMS"`, "address": `"233241234567"`},
+
+		"POST /api/admin/session/security-keys":             {"name": `"x"`, "securityKey": `"x"`},
+		"POST /api/admin/session/security-keys/options":     {"password": `"x"`},
+		"POST /api/admin/session/security-keys/{id}/remove": {"password": `"x"`},
+
+		"POST /api/admin/erasures":  {"address": `"erased@example.com"`},
+		"POST /api/v1/suppressions": {"channel": `"SMS"`, "address": `"233241234567"`},
 	}
 	for path, methods := range dig(c.Doc, "paths") {
 		for method, operation := range methods.(map[string]any) {

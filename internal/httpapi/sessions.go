@@ -147,16 +147,23 @@ func (a *API) signIn(w http.ResponseWriter, r *http.Request, _ *auth.Caller) err
 		Name     strictjson.Opt[string] `json:"name"`
 		Password strictjson.Opt[string] `json:"password"`
 		Code     strictjson.Opt[string] `json:"code"`
+		// SecurityKey is the answer of one that was asked for after name and password, and goes alone.
+		SecurityKey strictjson.Opt[string] `json:"securityKey"`
 	}
 	if err := a.decode(w, r, &body, nil); err != nil {
 		return err
 	}
 	e := comm.E("invalid_field")
+	if body.AdminKey.Given && body.SecurityKey.Given {
+		e.Field("securityKey", "does not go with adminKey")
+	}
 	for field, o := range map[string]strictjson.Opt[string]{"name": body.Name, "password": body.Password, "code": body.Code} {
 		switch {
 		case body.AdminKey.Given && o.Given:
 			e.Field(field, "does not go with adminKey")
-		case !body.AdminKey.Given && !o.Given && field != "code":
+		case body.SecurityKey.Given && o.Given:
+			e.Field(field, "does not go with securityKey")
+		case !body.AdminKey.Given && !body.SecurityKey.Given && !o.Given && field != "code":
 			e.Field(field, "is missing; give name and password, or adminKey")
 		}
 	}
@@ -170,7 +177,8 @@ func (a *API) signIn(w http.ResponseWriter, r *http.Request, _ *auth.Caller) err
 	ctx := a.signed(r, comm.Actor{Kind: comm.ActorClient})
 	var opened *identity.Opened
 	var err error
-	if body.AdminKey.Given {
+	switch {
+	case body.AdminKey.Given:
 		if err := a.cfg.Auth.Admin(ctx, http.Header{"X-Admin-Key": {body.AdminKey.Value}}, from); err != nil {
 			if comm.IsKind(err, comm.Unauthenticated) {
 				return comm.E("unauthenticated", "This is not the admin key.")
@@ -178,8 +186,10 @@ func (a *API) signIn(w http.ResponseWriter, r *http.Request, _ *auth.Caller) err
 			return err
 		}
 		opened, err = a.cfg.Identity.OpenForAdmin(ctx)
-	} else {
-		opened, err = a.cfg.Identity.SignIn(ctx, identity.Attempt{Name: body.Name.Value, Password: body.Password.Value, Code: body.Code.Value, From: from})
+	case body.SecurityKey.Given:
+		opened, err = a.cfg.Identity.SignInWithKey(ctx, body.SecurityKey.Value, from, a.site(r))
+	default:
+		opened, err = a.cfg.Identity.SignIn(ctx, identity.Attempt{Name: body.Name.Value, Password: body.Password.Value, Code: body.Code.Value, Site: a.site(r), From: from})
 	}
 	if err != nil {
 		return err
@@ -251,16 +261,11 @@ func (a *API) changePassword(w http.ResponseWriter, r *http.Request, _ *auth.Cal
 
 // enrolFactor is POST /api/admin/session/second-factor.
 func (a *API) enrolFactor(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
-	var body struct {
-		Password strictjson.Opt[string] `json:"password"`
-	}
-	if err := a.decode(w, r, &body, nil); err != nil {
+	p, err := a.proof(w, r)
+	if err != nil {
 		return err
 	}
-	if err := required(map[string]strictjson.Opt[string]{"password": body.Password}); err != nil {
-		return err
-	}
-	made, err := a.cfg.Identity.Enrol(r.Context(), sessionOf(r), httpserver.ClientAddr(r.Context()), body.Password.Value)
+	made, err := a.cfg.Identity.Enrol(r.Context(), sessionOf(r), p)
 	if err != nil {
 		return err
 	}
@@ -294,17 +299,11 @@ func (a *API) confirmFactor(w http.ResponseWriter, r *http.Request, _ *auth.Call
 
 // removeFactor is POST /api/admin/session/second-factor/remove.
 func (a *API) removeFactor(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
-	var body struct {
-		Password strictjson.Opt[string] `json:"password"`
-		Code     strictjson.Opt[string] `json:"code"`
-	}
-	if err := a.decode(w, r, &body, nil); err != nil {
+	p, err := a.proof(w, r)
+	if err != nil {
 		return err
 	}
-	if err := required(map[string]strictjson.Opt[string]{"password": body.Password, "code": body.Code}); err != nil {
-		return err
-	}
-	if err := a.cfg.Identity.RemoveFactor(r.Context(), sessionOf(r), httpserver.ClientAddr(r.Context()), body.Password.Value, body.Code.Value); err != nil {
+	if err := a.cfg.Identity.RemoveFactor(r.Context(), sessionOf(r), p); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

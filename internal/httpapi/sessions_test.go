@@ -208,9 +208,11 @@ func TestASessionOfTheAdminKey(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 	for path, body := range map[string]string{"/password": `{"current":"x","new":"` + ownPassword + `"}`, "/second-factor": `{"password":"x"}`, "/second-factor/confirm": `{"code":"123456"}`,
-		"/second-factor/remove": `{"password":"x","code":"123456"}`} {
+		"/second-factor/remove": `{"password":"x","code":"123456"}`, "/security-keys": `{"name":"x","securityKey":"{}"}`, "/security-keys/options": `{"password":"x"}`,
+		"/security-keys/" + comm.NewID(1).String() + "/remove": `{"password":"x"}`} {
 		w.wants(w.with(cookie, "POST", sessionPath+path, body), 409, "invalid_state")
 	}
+	w.wants(w.with(cookie, "GET", sessionPath+"/second-factor", ""), 409, "invalid_state")
 	for _, bad := range []string{`{}`, `{"name":"ama"}`, `{"password":"x"}`, `{"adminKey":"x","name":"y"}`, `{"name":"` + strings.Repeat("x", 65) + `","password":"x"}`, `{"adminKey":"` + strings.Repeat("x", 257) + `"}`} {
 		got, _ := w.signIn(bad)
 		w.wants(got, 400, "invalid_field")

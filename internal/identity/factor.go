@@ -37,11 +37,17 @@ type Enrolment struct {
 	URI    string // otpauth://…, which apps read as a QR code
 }
 
-// Enrol makes a secret for a second factor, which is asked for once Confirm has seen a code of it. password is shown once more.
-func (s *Service) Enrol(ctx context.Context, x *Session, from netip.Addr, password string) (*Enrolment, error) {
-	u, err := s.proven(ctx, x, from, "password", password)
+// Enrol makes a secret for a second factor, which is asked for once Confirm has seen a code of it.
+func (s *Service) Enrol(ctx context.Context, x *Session, p Proof) (*Enrolment, error) {
+	if x.User.IsZero() {
+		return nil, adminKeyHasNone()
+	}
+	u, err := s.cfg.Users.User(ctx, x.User)
 	if err != nil {
 		return nil, err
+	}
+	if u.Codes() {
+		return nil, hasCodes()
 	}
 	raw := random(factorBytes)
 	key, err := totp.Generate(totp.GenerateOpts{Issuer: s.cfg.Issuer, AccountName: u.Name, Secret: raw, Period: factorPeriod, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
@@ -52,9 +58,9 @@ func (s *Service) Enrol(ctx context.Context, x *Session, from netip.Addr, passwo
 	if err != nil {
 		return nil, fmt.Errorf("seal a second factor: %w", err)
 	}
-	_, err = s.change(ctx, u, x.hash, func(u *comm.User) (bool, error) {
-		if u.Protected() {
-			return false, comm.E("invalid_state", "You have a second factor; remove it before you enrol another one.")
+	_, err = s.again(ctx, x, p, func(u *comm.User) (bool, error) {
+		if u.Codes() {
+			return false, hasCodes()
 		}
 		u.Factor = sealed.Pack()
 		return false, nil
@@ -65,10 +71,14 @@ func (s *Service) Enrol(ctx context.Context, x *Session, from netip.Addr, passwo
 	return &Enrolment{Secret: key.Secret(), URI: key.URL()}, nil
 }
 
+func hasCodes() error {
+	return comm.E("invalid_state", "You have an authenticator app; remove it before you enrol another one.")
+}
+
 // Confirm puts the enrolled second factor to work and answers the recovery codes, which are known this once. The user's other sessions end.
 func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code string) (codes []string, err error) {
 	if x.User.IsZero() {
-		return nil, comm.E("invalid_state", "This session was opened with the admin key, which has no second factor; sign in as a user.")
+		return nil, adminKeyHasNone()
 	}
 	if err := checkCode(code); err != nil {
 		return nil, err
@@ -83,7 +93,7 @@ func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code
 	}
 	codes, hashes := newRecovery()
 	_, err = s.change(ctx, u, x.hash, func(u *comm.User) (bool, error) {
-		if u.Protected() || u.Factor == nil {
+		if u.Codes() || u.Factor == nil {
 			return false, comm.E("invalid_state", "There is no second factor to confirm; enrol one first.")
 		}
 		step, err := s.matches(u, tidy(code))
@@ -103,36 +113,16 @@ func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code
 	return codes, nil
 }
 
-// RemoveFactor takes the own second factor away: it wants the password and a code once more. The user's other sessions end.
-func (s *Service) RemoveFactor(ctx context.Context, x *Session, from netip.Addr, password, code string) error {
-	if err := checkCode(code); err != nil {
-		return err
-	}
-	u, err := s.proven(ctx, x, from, "password", password)
-	if err != nil {
-		return err
-	}
-	account, now := "confirm "+u.ID.String(), s.cfg.Now()
-	if wait := s.tries.take(from, account, now); wait > 0 {
-		return s.tooMany(ctx, from, u.Name, wait)
-	}
-	_, err = s.change(ctx, u, x.hash, func(u *comm.User) (bool, error) {
-		if !u.Protected() {
-			return false, comm.E("invalid_state", "There is no second factor to remove.")
+// RemoveFactor takes the own authenticator app away; security keys stay. The user's other sessions end.
+func (s *Service) RemoveFactor(ctx context.Context, x *Session, p Proof) error {
+	_, err := s.again(ctx, x, p, func(u *comm.User) (bool, error) {
+		if !u.Codes() {
+			return false, comm.E("invalid_state", "There is no authenticator app to remove.")
 		}
-		ok, err := s.takeCode(u, code)
-		if err != nil {
-			return false, err
-		}
-		if !ok {
-			return false, comm.E("invalid_field").Field("code", "is wrong, or was used already")
-		}
-		u.Factor, u.FactorAt, u.FactorStep, u.Recovery = nil, 0, 0, ""
+		u.Factor, u.FactorAt, u.FactorStep = nil, 0, 0
+		dropRecovery(u)
 		return true, nil
 	})
-	if err == nil {
-		s.tries.good(from, account, now)
-	}
 	return err
 }
 
@@ -149,6 +139,9 @@ func (s *Service) takeCode(u *comm.User, code string) (bool, error) {
 	code = tidy(code)
 	if len(code) != codeDigits {
 		return takeRecovery(u, code), nil
+	}
+	if !u.Codes() { // one that was begun and not confirmed makes none
+		return false, nil
 	}
 	step, err := s.matches(u, code)
 	if err != nil || step == 0 {

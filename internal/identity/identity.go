@@ -45,8 +45,10 @@ type Service struct {
 	tries   *tries
 	known   *known
 	factors *seal.Sealer
-	touches outage.Report
-	nobody  string // a hash that no password has: what unknown names are compared with
+	// challenges are what security keys are asked to sign.
+	challenges *seal.Sealer
+	touches    outage.Report
+	nobody     string // a hash that no password has: what unknown names are compared with
 }
 
 // New makes a Service.
@@ -63,7 +65,7 @@ func New(cfg Config) *Service {
 	if cfg.Note == nil {
 		cfg.Note = func(store.AuditEntry) {}
 	}
-	s := &Service{cfg: cfg, hasher: newHasher(), tries: newTries(), factors: cfg.Ring.For(store.SecondFactors().Purpose)}
+	s := &Service{cfg: cfg, hasher: newHasher(), tries: newTries(), factors: cfg.Ring.For(store.SecondFactors().Purpose), challenges: cfg.Ring.For("security-key-challenge")}
 	s.known = newKnown(cfg.Sessions.Session, cfg.Now)
 	s.touches.Log, s.touches.Level = cfg.Log, slog.LevelWarn
 	s.touches.Failing, s.touches.Works = "the use of sessions cannot be noted", "the use of sessions is noted again"
@@ -111,7 +113,7 @@ type UserChange struct {
 	Name, Role *string
 	Active     *bool
 	Password   *string // one to begin with, as in UserSpec
-	// DropFactor takes the second factor away, for whoever lost theirs.
+	// DropFactor takes the second factor away, security keys too, for whoever lost theirs.
 	DropFactor bool
 }
 
@@ -167,7 +169,7 @@ func (s *Service) UpdateUser(ctx context.Context, id comm.ID, c UserChange) (*co
 		}
 		if c.DropFactor {
 			ends = ends || u.Protected()
-			u.Factor, u.FactorAt, u.FactorStep, u.Recovery = nil, 0, 0, ""
+			u.Factor, u.FactorAt, u.FactorStep, u.Recovery, u.Keys = nil, 0, 0, "", nil
 		}
 		return ends, nil
 	})

@@ -15,6 +15,7 @@ import (
 type Attempt struct {
 	Name, Password string
 	Code           string // of the second factor, or a recovery code; "" when none was given
+	Site           Site   // where security keys sign, which may answer in place of a code: see SignInWithKey
 	From           netip.Addr
 }
 
@@ -24,7 +25,7 @@ func Wrong() error {
 }
 
 // SignIn begins a session. Errors: unauthenticated, the same for unknown names, wrong passwords, users switched off and start
-// passwords past their time; second_factor_required where the password is right and no code was given; too_many_failures.
+// passwords past their time; second_factor_required where the password is right and no code was given, with what a security key is to be asked; too_many_failures.
 func (s *Service) SignIn(ctx context.Context, a Attempt) (*Opened, error) {
 	if e := checkAttempt(&a); e != nil {
 		return nil, e
@@ -44,7 +45,7 @@ func (s *Service) SignIn(ctx context.Context, a Attempt) (*Opened, error) {
 		if u.Protected() {
 			if a.Code == "" {
 				s.tries.back(a.From, name, now)
-				return nil, comm.E("second_factor_required")
+				return nil, s.needsFactor(comm.E("second_factor_required"), u, a.Site, toSignIn, "")
 			}
 			ok, err := s.takeCode(u, a.Code)
 			if err != nil {

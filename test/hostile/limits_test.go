@@ -70,6 +70,7 @@ func (w *world) furnished(t *testing.T, slug, template string) *tenant {
 	a.things["erasures"] = a.do(t, "POST", "/api/v1/erasures", `{"address":"gone@example.com"}`).made(t)
 	a.things["provider-configs"] = a.do(t, "POST", "/api/v1/provider-configs", nowhere).made(t)
 	a.things["users"] = w.somebodies(t).thing.id
+	a.things["security-keys"] = unknownID()
 	a.things["server"] = w.admin(t, "POST", "/api/admin/provider-configs", nowhere).made(t)
 	return a
 }
@@ -321,7 +322,7 @@ func (x *limitsOf) compose(p *place, v probe) *request {
 	q := &request{method: x.o.Method, header: x.a.doorOf(x.o)}
 	var who *somebody
 	if isOfSession(x.o.Path) {
-		who = x.signedFor(v.taken)
+		who = x.signedFor(v.taken, p)
 		if q.header["Cookie"] != "" {
 			q.header["Cookie"] = who.cookie
 		}
@@ -335,6 +336,9 @@ func (x *limitsOf) compose(p *place, v probe) *request {
 	id, version := "", "1"
 	if strings.Contains(x.o.Path, "{id}") {
 		id = x.id(slug, v.taken)
+	}
+	if who != nil && who.keyID != "" {
+		id = who.keyID
 	}
 	if p.in == "path" && p.name == "id" && text != "{id}" {
 		id = text

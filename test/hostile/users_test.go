@@ -10,6 +10,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/commserver/commserver/internal/openapi"
+	"github.com/commserver/commserver/test/softkey"
 )
 
 // sessionURL is where users sign in, and change what they sign in with.
@@ -21,6 +22,8 @@ func isOfSession(path string) bool { return strings.HasPrefix(path, sessionURL) 
 type somebody struct {
 	id, name, password, cookie string
 	code                       string // one that is right, if there is a second factor
+	key                        *softkey.Key
+	keyID, answer              string // answer is what the key says to what it was asked, as long as it may be
 }
 
 // strong is a password of n characters that is not one of those that are tried first.
@@ -99,7 +102,11 @@ func (p *somebody) do(t *testing.T, w *world, path, body string) answer {
 func (p *somebody) enrol(t *testing.T, w *world, confirm bool) {
 	t.Helper()
 	const most = 32
-	secret := p.do(t, w, "/second-factor", `{"password":`+quoted(p.password)+`}`).str("secret")
+	proof := `{"password":` + quoted(p.password) + `}`
+	if p.key != nil {
+		proof = `{"password":` + quoted(p.password) + `,"code":` + quoted(p.code) + `}`
+	}
+	secret := p.do(t, w, "/second-factor", proof).str("secret")
 	code, err := totp.GenerateCode(secret, time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -107,47 +114,109 @@ func (p *somebody) enrol(t *testing.T, w *world, confirm bool) {
 	p.code = padded(code)(most)
 	if confirm {
 		codes, _ := p.do(t, w, "/second-factor/confirm", `{"code":`+quoted(p.code)+`}`).body["recoveryCodes"].([]any)
-		p.code = fmt.Sprint(codes[0])
-		p.code += strings.Repeat("-", most-len(p.code))
+		p.recover(codes)
 	}
 }
 
+// recover takes the first recovery code to be the code.
+func (p *somebody) recover(codes []any) {
+	const most = 32
+	p.code = fmt.Sprint(codes[0])
+	p.code += strings.Repeat("-", most-len(p.code))
+}
+
+// say makes the key's answer as long as it may be.
+func (p *somebody) say(answer string) {
+	const most = 16384
+	p.answer = answer + strings.Repeat(" ", most-len(answer))
+}
+
+// make lets a new security key answer what it is asked; register registers it.
+func (p *somebody) make(t *testing.T, w *world) {
+	t.Helper()
+	p.key = softkey.New(t, site)
+	p.say(p.key.Make(t, p.do(t, w, "/security-keys/options", `{"password":`+quoted(p.password)+`}`).str("options")))
+}
+
+func (p *somebody) register(t *testing.T, w *world) {
+	t.Helper()
+	p.make(t, w)
+	made := p.do(t, w, "/security-keys", `{"name":"blue","securityKey":`+quoted(p.answer)+`}`)
+	p.keyID = made.str("id")
+	codes, _ := made.body["recoveryCodes"].([]any)
+	p.recover(codes)
+}
+
+// sign lets the key answer what a call asks of whom it takes the password.
+func (p *somebody) sign(t *testing.T, w *world, path, body string) {
+	t.Helper()
+	got := w.send(t, &request{method: "POST", path: path, body: []byte(body), header: with(jsonType(), map[string]string{"Cookie": p.cookie})})
+	details, _ := got.body["details"].(map[string]any)
+	options, _ := details["securityKey"].(string)
+	if options == "" {
+		t.Fatalf("%s asks no key: %d %s", path, got.status, got.raw)
+	}
+	p.say(p.key.Sign(t, options))
+}
+
 // signedFor is who makes a call of the session's paths: what is right ends sessions and uses things up, so that it is somebody new.
-func (x *limitsOf) signedFor(right bool) *somebody {
+func (x *limitsOf) signedFor(right bool, at *place) *somebody {
 	w := x.a.w
 	if !right {
 		return w.somebodies(x.t).signed
 	}
 	p := w.somebody(x.t)
-	switch {
-	case strings.HasSuffix(x.o.Path, "/confirm"):
+	path, signs := strings.TrimPrefix(x.o.Path, sessionURL), at.name == "securityKey"
+	if signs && path != "/security-keys" || path == "/security-keys/{id}/remove" {
+		p.register(x.t, w)
+	}
+	switch path {
+	case "/security-keys":
+		p.make(x.t, w)
+		return p
+	case "/second-factor/confirm":
 		p.enrol(x.t, w, false)
-	case strings.HasSuffix(x.o.Path, "/remove"):
+	case "/second-factor/remove":
 		p.enrol(x.t, w, true)
+	}
+	if signs {
+		body := `{"password":` + quoted(p.password) + `}`
+		if path == "" {
+			body = `{"name":` + quoted(p.name) + `,"password":` + quoted(p.password) + `}`
+		}
+		p.sign(x.t, w, strings.Replace(x.o.Path, "{id}", p.keyID, 1), body)
 	}
 	return p
 }
 
 // inPlace writes what the user knows into a body.
 func (p *somebody) inPlace(body string) string {
-	return strings.NewReplacer("{user}", p.name, "{current}", p.password, "{code}", p.code).Replace(body)
+	return strings.NewReplacer("{user}", p.name, "{current}", p.password, "{code}", p.code, `"{answer}"`, quoted(p.answer)).Replace(body)
 }
 
 // usersBody is a right body of the operations of users, sessions and the hold; nil for other schemas.
 func usersBody(of string, p *place) map[string]any {
 	switch of {
 	case "NewSession":
-		if p.name == "adminKey" {
+		if p.name == "adminKey" || p.name == "securityKey" {
 			return map[string]any{}
 		}
 		return parsed(`{"name":"{user}","password":"{current}"}`)
 	case "PasswordChange":
 		return map[string]any{"current": "{current}", "new": "t" + strong(40)}
-	case "NewSecondFactor":
+	case "NewSecondFactor", "SecurityKeyRequest":
+		if p.name == "securityKey" {
+			return map[string]any{}
+		}
 		return parsed(`{"password":"{current}"}`)
+	case "NewSecurityKey":
+		return parsed(`{"name":"blue","securityKey":"{answer}"}`)
 	case "SecondFactorCode":
 		return parsed(`{"code":"{code}"}`)
-	case "SecondFactorRemoval":
+	case "SecondFactorRemoval", "SecurityKeyRemoval":
+		if p.name == "securityKey" {
+			return map[string]any{}
+		}
 		return parsed(`{"password":"{current}","code":"{code}"}`)
 	case "NewUser":
 		return map[string]any{"name": unique(), "role": "VIEWER", "password": strong(12)}
@@ -164,10 +233,12 @@ func usersOnly(of string, p *place) []any {
 		return []any{adminKey}
 	case "NewSession name":
 		return []any{"{user}"}
-	case "NewSession password", "PasswordChange current", "NewSecondFactor password", "SecondFactorRemoval password":
+	case "NewSession password", "PasswordChange current", "NewSecondFactor password", "SecondFactorRemoval password", "SecurityKeyRequest password", "SecurityKeyRemoval password":
 		return []any{"{current}"}
-	case "SecondFactorCode code", "SecondFactorRemoval code":
+	case "SecondFactorCode code", "SecondFactorRemoval code", "SecurityKeyRemoval code":
 		return []any{"{code}"}
+	case "NewSession securityKey", "NewSecondFactor securityKey", "SecondFactorRemoval securityKey", "SecurityKeyRequest securityKey", "SecurityKeyRemoval securityKey", "NewSecurityKey securityKey":
+		return []any{"{answer}"}
 	}
 	return nil
 }
@@ -195,6 +266,12 @@ func moreOfUsers(x *limitsOf, good *request) []*request {
 		return []*request{as(u.key, `{"code":"123456"}`)}
 	case "POST " + sessionURL + "/second-factor/remove":
 		return []*request{as(u.key, `{"password":"x","code":"123456"}`)}
+	case "GET " + sessionURL + "/second-factor":
+		return []*request{as(u.key, "")}
+	case "POST " + sessionURL + "/security-keys":
+		return []*request{as(u.key, `{"name":"x","securityKey":"{}"}`)}
+	case "POST " + sessionURL + "/security-keys/options", "POST " + sessionURL + "/security-keys/{id}/remove":
+		return []*request{as(u.key, `{"password":"x"}`)}
 	case "POST /api/admin/users":
 		return []*request{good} // the name is taken
 	case "PATCH /api/admin/users/{id}":
@@ -210,7 +287,7 @@ func (w *world) tooOften(t *testing.T, r *reached, o openapi.Operation, good *re
 	t.Helper()
 	const tries = 10
 	bodies := map[string]string{"": `{"name":"nobody","password":"nothing"}`, "/password": `{"current":"x","new":` + quoted(strong(20)) + `}`, "/second-factor": `{"password":"x"}`,
-		"/second-factor/confirm": `{"code":"1"}`, "/second-factor/remove": `{"password":"x","code":"1"}`}
+		"/second-factor/confirm": `{"code":"1"}`, "/second-factor/remove": `{"password":"x","code":"1"}`, "/security-keys/options": `{"password":"x"}`, "/security-keys/{id}/remove": `{"password":"x"}`}
 	good.body = []byte(bodies[strings.TrimPrefix(o.Path, sessionURL)])
 	for n := range tries + 1 {
 		got := w.send(t, good)

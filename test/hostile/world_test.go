@@ -29,6 +29,8 @@ import (
 const (
 	provisioningKey = "a-long-provisioning-key-for-tests-0001"
 	adminKey        = "a-long-admin-key-for-tests-0001"
+	// site is where browsers would find the servers: security keys need a name.
+	site = "http://localhost:3008"
 	// patience is how long an answer may take before the row counts as a time-out.
 	patience = 20 * time.Second
 	// inFlight is how many requests are under way at a time.
@@ -61,7 +63,7 @@ func open(t *testing.T, postgres bool, more ...string) *world {
 		t.Fatal(err)
 	}
 	env := []string{"COMMS_DATA_DIR=" + t.TempDir(), "COMMS_ADMIN_KEY=" + adminKey, "COMMS_PROVISIONING_KEY=" + provisioningKey,
-		"COMMS_ENCRYPTION_KEYS=" + ring.Reveal(), "COMMS_AUTH_FAILURES_PER_MINUTE=100000"}
+		"COMMS_PUBLIC_URL=" + site, "COMMS_ENCRYPTION_KEYS=" + ring.Reveal(), "COMMS_AUTH_FAILURES_PER_MINUTE=100000"}
 	if postgres {
 		env = append(env, "COMMS_DATABASE_URL="+pgtest.Database(t))
 	}
