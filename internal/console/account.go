@@ -29,35 +29,55 @@ type account struct {
 	Remove   *form
 	Secret   string // to type into an authenticator
 	URI      string
-	Codes    []string // for when the authenticator is lost; shown once
+	Codes    []string // for when the second factor is lost; shown once
+	Have     *factors // nil where nobody's account is shown
 }
 
-func newAccount() *account {
+// passwordForm is for a new one.
+func passwordForm() *form {
 	secret := func(name, label, fill string) field {
 		return field{Name: name, Label: label, Kind: secretField, Must: true, Length: 256, Fill: fill}
 	}
-	code := field{Name: "code", Label: "Code that the authenticator shows", Kind: textField, Mono: true, Must: true, Length: 64, Fill: "one-time-code"}
 	fresh := secret("new", "New password", "new-password")
 	fresh.Help = "12 characters or more, any that you like. A few words are easy to keep."
-	ended := secret("password", "Your password", "current-password")
-	removal := code
-	removal.Label = "Code, or a recovery code"
-	return &account{Password: &form{Fields: []field{secret("current", "Password of now", "current-password"), fresh, secret("again", "New password again", "new-password")}},
-		Begin: &form{Fields: []field{ended}}, Confirm: &form{Fields: []field{code}}, Remove: &form{Fields: []field{ended, removal}}}
+	return &form{Fields: []field{secret("current", "Password of now", "current-password"), fresh, secret("again", "New password again", "new-password")}}
 }
 
-func (v *visit) showAccount() error { return v.accountPage(http.StatusOK, newAccount()) }
+// newAccount is the page before anything is filled in, with what the user has.
+func (v *visit) newAccount() (*account, error) {
+	code := field{Name: "code", Label: "Code that the authenticator shows", Kind: textField, Mono: true, Must: true, Length: 64, Fill: "one-time-code"}
+	a := &account{Password: passwordForm(), Confirm: &form{Fields: []field{code}}}
+	if v.user.ID == "" || v.user.MustChange {
+		a.Begin, a.Remove = &form{}, &form{}
+		return a, nil
+	}
+	var err error
+	if a.Have, err = v.ownFactors(); err != nil {
+		return nil, err
+	}
+	keys := len(a.Have.SecurityKeys) > 0
+	a.Begin, a.Remove = &form{Fields: v.proofFields(keys)}, &form{Fields: v.proofFields(keys)}
+	return a, nil
+}
+
+func (v *visit) showAccount() error {
+	a, err := v.newAccount()
+	if err != nil {
+		return err
+	}
+	return v.accountPage(http.StatusOK, a)
+}
 
 func (v *visit) accountPage(status int, a *account) error {
-	// Two forms of the page ask for the password, and two for a code: their inputs need ids of their own.
-	for i := range a.Remove.Fields {
-		a.Remove.Fields[i].Apart = "remove-"
-	}
 	return v.showStatus(status, "account", page{Title: "Your account", Data: a})
 }
 
 func (v *visit) changePassword() error {
-	a, in := newAccount(), v.r.PostForm
+	a, err := v.newAccount()
+	if err != nil {
+		return err
+	}
+	in := v.r.PostForm
 	if in.Get("new") != in.Get("again") {
 		a.Password.Error, a.Password.Fields[2].Error = lookAgain, "It is not the same as the new password."
 		return v.accountPage(http.StatusBadRequest, a)
@@ -73,30 +93,50 @@ func (v *visit) changePassword() error {
 }
 
 func (v *visit) beginFactor() error {
-	a := newAccount()
+	a, err := v.newAccount()
+	if err != nil {
+		return err
+	}
 	var made struct{ Secret, URI string }
-	if err := send(v, "", http.MethodPost, sessionPath+"/second-factor", map[string]string{"password": v.r.PostForm.Get("password")}, &made); err != nil {
-		return v.refused(err, a.Begin, func(status int) error { return v.accountPage(status, a) })
+	if err := send(v, "", http.MethodPost, sessionPath+"/second-factor", proofOf(v.r.PostForm), &made); err != nil {
+		return v.unproven(err, touch{Action: accountPath + "/factor", Back: accountPath}, a.Begin, func(status int) error { return v.accountPage(status, a) })
 	}
 	a.Secret, a.URI = made.Secret, made.URI
 	return v.accountPage(http.StatusOK, a)
 }
 
 func (v *visit) confirmFactor() error {
-	a, in := newAccount(), v.r.PostForm
+	a, err := v.newAccount()
+	if err != nil {
+		return err
+	}
+	in := v.r.PostForm
 	var made struct{ RecoveryCodes []string }
 	if err := send(v, "", http.MethodPost, sessionPath+"/second-factor/confirm", map[string]string{"code": strings.TrimSpace(in.Get("code"))}, &made); err != nil {
 		a.Secret, a.URI = in.Get("secret"), in.Get("uri") // to try once more with what the authenticator was given
 		return v.refused(err, a.Confirm, func(status int) error { return v.accountPage(status, a) })
 	}
-	a.Codes, v.user.Protected = made.RecoveryCodes, true
+	return v.codesPage(made.RecoveryCodes)
+}
+
+// codesPage shows recovery codes, once: whatever else of the page cannot be read now.
+func (v *visit) codesPage(codes []string) error {
+	v.user.Protected = true
+	a, err := v.newAccount()
+	if err != nil {
+		a = &account{Password: passwordForm()}
+	}
+	a.Codes = codes
 	return v.accountPage(http.StatusOK, a)
 }
 
 func (v *visit) removeFactor() error {
-	a, in := newAccount(), v.r.PostForm
-	if err := send(v, "", http.MethodPost, sessionPath+"/second-factor/remove", map[string]string{"password": in.Get("password"), "code": strings.TrimSpace(in.Get("code"))}, nil); err != nil {
-		return v.refused(err, a.Remove, func(status int) error { return v.accountPage(status, a) })
+	a, err := v.newAccount()
+	if err != nil {
+		return err
 	}
-	return v.done(accountPath, "The second factor is removed: your password alone signs you in.")
+	if err := send(v, "", http.MethodPost, sessionPath+"/second-factor/remove", proofOf(v.r.PostForm), nil); err != nil {
+		return v.unproven(err, touch{Action: accountPath + "/factor/remove", Back: accountPath}, a.Remove, func(status int) error { return v.accountPage(status, a) })
+	}
+	return v.done(accountPath, "The authenticator app is removed.")
 }

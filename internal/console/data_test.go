@@ -29,6 +29,7 @@ func empty() map[string]string {
 	out["GET /api/admin/users"] = `200 {"data":[],"nextCursor":null}`
 	out["GET /api/admin/users/*"] = `200 {"id":"c00000000000000000000001a","name":"ama","role":"VIEWER","isActive":true,"startPasswordUntil":"2026-07-05T09:00:00Z"}`
 	out["GET /api/v1/suppressions/export"] = "200 channel,address"
+	out["GET /api/admin/session/second-factor"] = `200 {"authenticator":false,"recoveryCodesLeft":9,"securityKeys":[{"id":"c00000000000000000000002a","name":"blue","createdAt":"2026-07-03T09:00:00Z","usedAt":null}]}`
 	out["GET /api/v1/sandbox/messages/c00000000000000000000001a"] = `200 {"id":"c00000000000000000000001a","channel":"SMS","toAddress":"233241234567","body":"Hi “you”","segments":1,"encoding":"UCS2"}`
 	out["GET /api/admin/messages/*"] = `200 {"id":"c00000000000000000000001a","channel":"SMS","status":"FAILED","toAddress":"233241234567","app":{"id":"a","slug":"shop","name":"Shop"}}`
 	out["GET /api/admin/apps/*"] = `200 {"id":"a","slug":"shop","name":"Shop","isActive":true,"queueState":"RUNNING","ratePerMinute":600}`
@@ -71,6 +72,7 @@ func full() map[string]string {
 	out["GET /api/v1/webhooks/c00000000000000000000001a/deliveries/c00000000000000000000004a"] = `200 ` + delivery
 	someone := `{"id":"c00000000000000000000001a","name":` + bad + `,"role":` + bad + `,"isActive":false,"secondFactor":true,"signedInAt":"2026-07-03T09:00:00Z"}`
 	out["GET /api/admin/users"], out["GET /api/admin/users/*"] = `200 {"data":[`+someone+`],"nextCursor":"abc"}`, `200 `+someone
+	out["GET /api/admin/session/second-factor"] = `200 {"authenticator":true,"recoveryCodesLeft":9,"securityKeys":[{"id":"c00000000000000000000002a","name":` + bad + `,"createdAt":"2026-07-03T09:00:00Z","usedAt":"2026-07-03T09:30:00Z"}]}`
 	relay := `{"id":"c00000000000000000000001a","providerType":"SMTP","channel":"EMAIL","name":` + bad + `,"isActive":true,"pinned":true,"config":{"host":` + bad + `,"from":` + bad + `},"callbackUrl":` + bad + `,"previousCallbackEndsAt":"2026-07-03T09:00:00Z","ratePerDay":5,"warnings":[{"code":"provider_down","message":` + bad + `}],
 		"health":{"state":"DOWN","since":"2026-07-03T09:50:00Z","reason":"provider_down","code":` + bad + `,"answer":` + bad + `,"nextTryAt":"2026-07-03T10:00:40Z","carried":[{"id":"b","name":` + bad + `,"messages":1312}],
 		"nodes":[{"node":` + bad + `,"state":"DOWN","since":"2026-07-03T09:50:00Z","code":` + bad + `,"answer":` + bad + `,"nextTryAt":"2026-07-03T10:00:40Z"},{"node":null,"state":"TRYING","since":"2026-07-03T09:55:00Z"}],

@@ -55,14 +55,13 @@ type field struct {
 	Fill   string // autocomplete; "off" where it is empty
 	Choose []choice
 	Error  string
-	Apart  string // keeps its id apart from that of another form of the page
 }
 
 type choice struct{ Value, Name, Help string }
 
 // ID is the input's id in the page.
 func (f *field) ID() string {
-	return "f-" + f.Apart + strings.NewReplacer(".", "-", "[", "-", "]", "").Replace(f.Name)
+	return "f-" + strings.NewReplacer(".", "-", "[", "-", "]", "").Replace(f.Name)
 }
 
 // Chosen says whether a choice is taken.

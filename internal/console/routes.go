@@ -27,7 +27,7 @@ func (r route) framed() bool {
 
 // routes is everything that is served, but for the assets. The tests walk it.
 func (c *Console) routes() []route {
-	return slices.Concat(c.doorRoutes(), c.accountRoutes(), c.overviewRoutes(), c.nowRoutes(), c.messageRoutes(), c.sandboxRoutes(), c.queueRoutes(), c.holdRoutes(), c.appRoutes(), c.personRoutes(), c.providerRoutes(), c.templateRoutes(), c.suppressionRoutes(), c.webhookRoutes(), c.auditRoutes(), c.userRoutes())
+	return slices.Concat(c.doorRoutes(), c.accountRoutes(), c.ownKeyRoutes(), c.overviewRoutes(), c.nowRoutes(), c.messageRoutes(), c.sandboxRoutes(), c.queueRoutes(), c.holdRoutes(), c.appRoutes(), c.personRoutes(), c.providerRoutes(), c.templateRoutes(), c.suppressionRoutes(), c.webhookRoutes(), c.auditRoutes(), c.userRoutes())
 }
 
 // section is a group of pages in the navigation.

@@ -80,6 +80,7 @@ func (c *Console) doorRoutes() []route {
 // signInForm is the page of signing in.
 type signInForm struct {
 	Next, With, Name string
+	Key              string // what a security key of the user is to be asked; "" none
 	Error            string
 	Fields           map[string]string
 }
@@ -102,6 +103,9 @@ func (v *visit) signIn() error {
 		if code := strings.TrimSpace(in.Get("code")); code != "" {
 			body["code"] = code
 		}
+		if key := in.Get("securityKey"); key != "" {
+			body = map[string]string{"securityKey": key}
+		}
 	}
 	err := send(v, "", http.MethodPost, sessionPath, body, nil)
 	var e *client.Error
@@ -114,6 +118,9 @@ func (v *visit) signIn() error {
 	f.Error, f.Fields = e.Message, e.Fields
 	if e.Code == "second_factor_required" {
 		f.Error = "This user has a second factor: enter the password again, and the code that the authenticator shows now, or a recovery code."
+		if f.Key = keyAsked(err); f.Key != "" {
+			f.Error = "This user has a second factor: use a security key, or enter the password again with a code."
+		}
 	}
 	if e.RetryAfter > 0 {
 		f.Error += " Try again in " + words(e.RetryAfter) + "."

@@ -1,6 +1,6 @@
 // The API of the staged server, as the walks use it: to make what is looked at, and to see whether something was done.
 
-import { createHmac } from "node:crypto";
+import { createHash, createHmac, generateKeyPairSync, randomBytes } from "node:crypto";
 
 // reply calls the API as the administrator, for an app where one is named; with a body it makes or changes something. It answers
 // the status and the body, whatever they are.
@@ -80,4 +80,20 @@ export function codeOf(secret) {
 export async function protect(world, user) {
   const { secret } = await own(world, user.cookie, "/api/admin/session/second-factor", { password: user.password });
   return (await own(world, user.cookie, "/api/admin/session/second-factor/confirm", { code: codeOf(secret) })).recoveryCodes;
+}
+
+// keyed registers a security key of a user, which is in no browser; proof is a code, where the user has a second factor. It answers what the API does.
+export async function keyed(world, user, proof = {}) {
+  const { options } = await own(world, user.cookie, "/api/admin/session/security-keys/options", { password: user.password, ...proof });
+  const { challenge, rp } = JSON.parse(options);
+  const { x, y } = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" });
+  const id = randomBytes(16);
+  const [head, between] = ["a5010203262001215820", "225820"].map((part) => Buffer.from(part, "hex")); // COSE, in CBOR by hand
+  const key = Buffer.concat([head, Buffer.from(x, "base64url"), between, Buffer.from(y, "base64url")]);
+  const data = Buffer.concat([createHash("sha256").update(rp.id).digest(), Buffer.from([0x45, 0, 0, 0, 0]), Buffer.alloc(16), Buffer.from([0, id.length]), id, key]);
+  const attestationObject = Buffer.concat([Buffer.from("a363666d74646e6f6e656761747453746d74a068617574684461746158", "hex"), Buffer.from([data.length]), data]);
+  const clientDataJSON = Buffer.from(JSON.stringify({ type: "webauthn.create", challenge, origin: world.base, crossOrigin: false }));
+  const text = (b) => b.toString("base64url");
+  const answer = { id: text(id), rawId: text(id), type: "public-key", clientExtensionResults: {}, response: { clientDataJSON: text(clientDataJSON), attestationObject: text(attestationObject) } };
+  return own(world, user.cookie, "/api/admin/session/security-keys", { name: "blue", securityKey: JSON.stringify(answer) });
 }

@@ -28,6 +28,8 @@ var noPages = map[string]string{
 	"/console/suppressions/{app}/export":    "a file to be stored, as long as the list",
 	"/console/sandbox/{app}/{id}/source":    "a file to be stored, as long as the mail",
 	"/console/sandbox/{app}/{id}/files/{n}": "a file to be stored, as long as the attachment",
+	"/console/account/keys/new":             "a form of two fields, for users; who measures came with the admin key",
+	"/console/account/keys/{key}/remove":    "the same",
 }
 
 // shown is what pages show: what wildcards stand for in each section of the console, what follows the path of a route where it is not

@@ -1,6 +1,6 @@
 // The acts of who signs in: at the door, of one's own account, and of users. And of the audit log, which tells who did what.
 
-import { ask, codeOf, fresh, protect, session, someone, there } from "../api.mjs";
+import { ask, codeOf, fresh, keyed, protect, session, someone, there } from "../api.mjs";
 import { asked, unfolded } from "./making.mjs";
 
 const operator = (world) => someone(world, "OPERATOR");
@@ -12,6 +12,13 @@ const opens = (world, as) => session(world, as).then(() => true, () => false);
 // live says whether a user's session still opens anything.
 const live = async (world, user) => (await fetch(world.base + "/api/admin/session", { headers: { Cookie: user.cookie } })).ok;
 const signedIn = (p) => p.locator("nav[aria-label=Console] a").first().waitFor({ state: "attached" });
+
+// plugged gives the page's browser a security key that somebody touches whenever it asks.
+async function plugged(p) {
+  const cdp = await p.context().newCDPSession(p);
+  await cdp.send("WebAuthn.enable");
+  await cdp.send("WebAuthn.addVirtualAuthenticator", { options: { protocol: "ctap2", transport: "usb", hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } });
+}
 
 // called finds a user by name.
 async function called(world, name) {
@@ -132,7 +139,68 @@ export const people = () => [
       await undone("although the code was wrong");
       await send({ password: made.password, code: made.codes[0] }, "Remove it");
     },
-    says: "The second factor is removed",
+    says: "The authenticator app is removed.",
+    then: async (w, made) => !(await userOf(w, made)).secondFactor,
+  },
+  {
+    name: "security key registered and used", refused: true, as: itself,
+    async make(w) {
+      const user = await operator(w);
+      return { ...user, before: (await userOf(w, user)).signedInAt };
+    },
+    at: "/account",
+    async does({ at, press, refused, send, made, undone, page: p }) {
+      await plugged(p);
+      await press("Add a security key");
+      await refused({ name: "blue", password: "not this one" }, "Go on", /./);
+      await send({ name: "blue", password: made.password }, "Go on");
+      await send({}, "Register it");
+      await p.getByRole("heading", { name: "Recovery codes" }).waitFor();
+      await press("I have kept them");
+      await p.getByText("not used yet").waitFor();
+      await unfolded(p);
+      await press(p.getByRole("button", { name: "Sign out" }));
+      await at("/sign-in?with=name&next=/console/account");
+      await send({ name: made.name, password: made.password }, "Sign in");
+      await undone("by the password alone");
+      await send({}, "Use your security key");
+      await signedIn(p);
+    },
+    says: "last used",
+    then: async (w, made) => (await userOf(w, made)).signedInAt !== made.before,
+  },
+  {
+    name: "sign in by a code, where there is a security key and no script", blind: true, refused: true, as: () => null,
+    async make(w) {
+      const user = await operator(w);
+      const codes = await protect(w, user);
+      await keyed(w, user, { code: codes[0] });
+      return { ...user, code: codes[1] };
+    },
+    at: "/sign-in?with=name&next=/console/account",
+    async does({ send, made, page: p }) {
+      await send({ name: made.name, password: made.password }, "Sign in");
+      if (!(await p.locator("main").innerText()).includes("Security keys need JavaScript")) throw new Error("nothing says what security keys need");
+      if (await p.getByRole("button", { name: "Use your security key" }).isVisible()) throw new Error("a key is asked for that nobody can use");
+      await send({ name: made.name, password: made.password, code: made.code }, "Sign in");
+      await signedIn(p);
+    },
+    noThen: "the page shows what only who is signed in sees",
+  },
+  {
+    name: "security key removed", refused: true, as: itself,
+    async make(w) {
+      const user = await operator(w);
+      return { ...user, codes: (await keyed(w, user)).recoveryCodes };
+    },
+    at: "/account",
+    async does({ press, refused, send, made, undone }) {
+      await press("Remove blue");
+      await refused({ password: made.password, code: "000000" }, "Remove it", /./);
+      await undone("although the code was wrong");
+      await send({ password: made.password, code: made.codes[0] }, "Remove it");
+    },
+    says: "The security key is removed.",
     then: async (w, made) => !(await userOf(w, made)).secondFactor,
   },
   {
