@@ -166,6 +166,7 @@ func (a *App) Run(ctx context.Context) error {
 		a.log.Info("metrics and profiles are served without a key", "addr", a.inside.Addr().String())
 	}
 	a.log.Info("ready", "url", a.base, "store", a.cfg.Database.Kind.String(), "role", a.cfg.Role.String())
+	start(&doors, "memory", giveBack, ctx)
 
 	broken, fault := a.breaks()
 	select {

