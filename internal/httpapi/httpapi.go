@@ -130,7 +130,7 @@ type Config struct {
 	// Pushed is called after a RETRY, to wake the dispatcher. It must not block.
 	Pushed    func(comm.Unit, store.Head)
 	PublicURL string
-	// BrowsersAt is where browsers find this server, as it was configured; "": at whatever host they name.
+	// BrowsersAt is where browsers find this server, as it was configured; "": that is not known.
 	BrowsersAt     string
 	TrustedProxies []netip.Prefix
 	Now            func() time.Time // nil: time.Now

@@ -20,11 +20,12 @@ type Site struct {
 	origins []string // none: browsers have no keys there
 }
 
-// SiteOf is the site at publicURL; where that is "", at the host that a request names. Browsers have keys where connections are encrypted,
-// and on localhost, and for hosts with a name alone.
+// SiteOf is the site at publicURL; where that is "", what a request names, if that is localhost: whoever asks may name any other host, and any port of it.
+// Browsers have keys where connections are encrypted, and on localhost, and for hosts with a name alone.
 func SiteOf(publicURL, host string) (s Site) {
 	schemes := []string{"https", "http"} // an encrypting proxy may stand before this server
-	if scheme, rest, found := strings.Cut(publicURL, "://"); found {
+	scheme, rest, known := strings.Cut(publicURL, "://")
+	if known {
 		schemes, host = []string{scheme}, rest
 	}
 	host = strings.ToLower(host)
@@ -37,11 +38,19 @@ func SiteOf(publicURL, host string) (s Site) {
 	}
 	local := s.host == "localhost" || strings.HasSuffix(s.host, ".localhost")
 	for _, scheme := range schemes {
-		if scheme == "https" || local {
-			s.origins = append(s.origins, scheme+"://"+host)
+		if local || known && scheme == "https" {
+			s.origins = append(s.origins, scheme+"://"+strings.TrimSuffix(host, usualPort(scheme)))
 		}
 	}
 	return s
+}
+
+// usualPort is what browsers leave out.
+func usualPort(scheme string) string {
+	if scheme == "https" {
+		return ":443"
+	}
+	return ":80"
 }
 
 // What a challenge may be for. It does for nothing else.

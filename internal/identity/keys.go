@@ -198,7 +198,7 @@ func (s *Service) KeyOptions(ctx context.Context, x *Session, p Proof) (string, 
 		return "", err
 	}
 	if len(p.Site.origins) == 0 {
-		return "", comm.E("invalid_state", "Browsers use security keys where the server is reached by https and by name, or as localhost; here it is not.")
+		return "", comm.E("invalid_state", "Browsers use security keys where the server is reached by https and by name, which COMMS_PUBLIC_URL has to say, or as localhost; here it is not.")
 	}
 	u, err := s.cfg.Users.User(ctx, x.User)
 	if err != nil {

@@ -478,8 +478,10 @@ func TestWhereBrowsersHaveKeys(t *testing.T) {
 		{"http://localhost:3008", "x", "localhost http://localhost:3008"},
 		{"http://comms.example.com", "", ""},
 		{"https://192.0.2.1", "", ""},
-		{"", "comms.example.com", "comms.example.com https://comms.example.com"},
-		{"", "comms.example.com:3008", "comms.example.com https://comms.example.com:3008"},
+		{"https://comms.example.com:443", "", "comms.example.com https://comms.example.com"},
+		{"http://localhost:80", "", "localhost http://localhost"},
+		{"", "comms.example.com", ""}, // a client that names it may have a page at another port of it
+		{"", "comms.example.com:3008", ""},
 		{"", "LOCALHOST:3008", "localhost https://localhost:3008 http://localhost:3008"},
 		{"", "a.localhost", "a.localhost https://a.localhost http://a.localhost"},
 		{"", "127.0.0.1:3008", ""},

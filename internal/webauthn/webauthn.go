@@ -182,7 +182,8 @@ func (p Party) Register(a *Answer, challenge []byte) (*Key, error) {
 	return &Key{ID: d.id, PublicKey: d.key, Count: d.count, Synced: d.flags&eligible != 0}, nil
 }
 
-// Check says which of the keys has signed the challenge for the user, and its count since. copied: it counts no further than it did.
+// Check says which of the keys has signed the challenge for the user, and its count since. copied: it counts no further than it did, which of one that
+// is on several devices says nothing. Whether it is may change: makers began to say so after the keys were made.
 func (p Party) Check(a *Answer, challenge, user []byte, keys []Key) (which int, count uint32, copied bool, err error) {
 	which = slices.IndexFunc(keys, func(k Key) bool { return bytes.Equal(k.ID, a.id) })
 	if which < 0 || len(a.user) > 0 && !bytes.Equal(a.user, user) {
@@ -195,7 +196,7 @@ func (p Party) Check(a *Answer, challenge, user []byte, keys []Key) (which int, 
 	switch {
 	case err != nil:
 		return -1, 0, false, err
-	case d.id != nil, d.flags&eligible != 0 != keys[which].Synced:
+	case d.id != nil:
 		return -1, 0, false, ErrMalformed
 	}
 	k, err := readKey(keys[which].PublicKey)
@@ -206,7 +207,7 @@ func (p Party) Check(a *Answer, challenge, user []byte, keys []Key) (which int, 
 		return -1, 0, false, ErrSignature
 	}
 	was := keys[which].Count
-	return which, d.count, (was != 0 || d.count != 0) && d.count <= was, nil
+	return which, d.count, d.flags&eligible == 0 && (was != 0 || d.count != 0) && d.count <= was, nil
 }
 
 // What a key says of itself, in a byte.
