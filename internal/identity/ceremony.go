@@ -107,7 +107,7 @@ func (s *Service) asked(ctx context.Context, challenge []byte, what, session str
 func keysAt(u *comm.User, site Site) (all []webauthn.Key) {
 	for _, k := range u.Keys {
 		if k.Site == site.host {
-			all = append(all, webauthn.Key{ID: k.Credential, PublicKey: k.PublicKey, Count: k.Count, Synced: k.Synced})
+			all = append(all, webauthn.Key{ID: k.Credential, PublicKey: k.PublicKey, Count: k.Count})
 		}
 	}
 	return all
