@@ -281,11 +281,8 @@ func (s *scheduler) route(u *unit, mode comm.Mode, tried []comm.ID, now time.Tim
 		r.wait, r.by, r.later = c.Candidates[0].Wait, owner.accounts[c.Candidates[0].Config.ID], true
 	default:
 		r.wait = c.Wait
-		for _, x := range c.Excluded {
-			if x.Wait == c.Wait && c.Wait.Reason != chain.WaitOff && c.Wait.Reason != chain.WaitCannotSend { // neither is the account's to tell
-				r.by = owner.accounts[x.Config.ID]
-				break
-			}
+		if first := c.First(); first != nil {
+			r.by = owner.accounts[first.ID]
 		}
 	}
 	return r
