@@ -163,8 +163,6 @@ func (v *visit) showMessage() error {
 		p.Mail = v.mailView(messagesPath+"/"+m.ID, "#h-content", m.Body, m.Text, m.Body != "")
 		p.Mail.showSource(m.Body)
 	}
-	updates := !m.Final() || recent(m, v.now())
-	p.Live = updates && !v.paused()
 	p.Lines = lines(&m.Stored)
 	p.Calls, p.Ways = callsOf(m), waysOn(m)
 	if len(m.Metadata) > 0 && string(m.Metadata) != "null" && string(m.Metadata) != "{}" {
@@ -176,6 +174,8 @@ func (v *visit) showMessage() error {
 	if p.Untold, p.Next = untold(p.Posts), p.Story.Next; len(p.Untold) > 0 {
 		p.Next = ofItself(p.Next)
 	}
+	updates := !m.Final() || v.now().Sub(m.UpdatedAt) < watched && (m.Status == "SENT" || len(p.Untold) > 0)
+	p.Live = updates && !v.paused()
 	if p.Story.Doubts != nil && p.Tone != "bad" {
 		p.Tone = "warn"
 	}
@@ -213,12 +213,9 @@ func (v *visit) postsOf(m *client.AppMessage) ([]posted, error) {
 	return out, nil
 }
 
-// watched is how long a sent message may still turn to something else while somebody looks.
+// watched is how long a page goes on looking after a message came to an end: what is sent may still turn to something else, and a webhook may still
+// be told.
 const watched = 2 * time.Minute
-
-func recent(m *client.AppMessage, now time.Time) bool {
-	return m.Status == "SENT" && now.Sub(m.UpdatedAt) < watched
-}
 
 // when writes an instant into a sentence: in how long, and at what time.
 func (v *visit) when(t time.Time) string {

@@ -162,6 +162,30 @@ func TestAMessageSaysThatAWebhookWaits(t *testing.T) {
 	}
 }
 
+// TestAMessageThatHasJustEndedIsWatchedForItsWebhooks: whoever has just seen it end sees, without loading the page again, that a webhook is told of it;
+// a page left open for longer asks no more.
+func TestAMessageThatHasJustEndedIsWatchedForItsWebhooks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		updated, state string
+		watched        bool
+	}{
+		{"2026-07-03T09:59:00Z", "waiting", true},
+		{"2026-07-03T09:59:00Z", "delivered", false},
+		{"2026-07-03T09:57:00Z", "waiting", false},
+	} {
+		api := hooksAPI()
+		sentTo(api, 1)
+		message, deliveries := "GET /api/admin/messages/"+hookID, "GET /api/v1/webhooks/c000000000000000000000100/deliveries"
+		api.answers[message] = strings.Replace(api.answers[message], `"status":`, `"updatedAt":"`+c.updated+`","status":`, 1)
+		api.answers[deliveries] = strings.Replace(api.answers[deliveries], `"state":"delivered"`, `"state":"`+c.state+`"`, 1)
+		body := ask(open(t, api), "GET", messagesPath+"/"+hookID, nil).Body.String()
+		if watched := strings.Contains(body, `hx-trigger="every 2s"`); watched != c.watched {
+			t.Errorf("ended at %s, its webhook %s: watched %t, want %t", c.updated, c.state, watched, c.watched)
+		}
+	}
+}
+
 // An endpoint whose calls fail is not called active: the list and its page say since when it fails, how often it was tried and when it is tried again, also what
 // is fetched again by itself.
 func TestAFailingWebhook(t *testing.T) {
