@@ -117,14 +117,6 @@ func untold(posts []posted) (out []posted) {
 	return out
 }
 
-// ofItself says "nothing more" of the message alone: its webhooks go on.
-func ofItself(next string) string {
-	if rest, ends := strings.CutPrefix(next, "Nothing more"); ends {
-		return "Of the message itself nothing more" + rest
-	}
-	return next
-}
-
 // storyLine is an event in words.
 type storyLine struct {
 	At            time.Time
@@ -172,7 +164,7 @@ func (v *visit) showMessage() error {
 		p.PostsAway = true // the story is worth more than they are
 	}
 	if p.Untold, p.Next = untold(p.Posts), p.Story.Next; len(p.Untold) > 0 {
-		p.Next = ofItself(p.Next)
+		p.Next = p.Story.OfItself()
 	}
 	updates := !m.Final() || v.now().Sub(m.UpdatedAt) < watched && (m.Status == "SENT" || len(p.Untold) > 0)
 	p.Live = updates && !v.paused()

@@ -17,16 +17,23 @@ type List struct {
 }
 
 // AsksList says whether a message's story depends on the list: it was held back by it, or somebody's word about its address may
-// have put that there. In the sandbox nobody's word does.
+// have put that there.
 func AsksList(m *client.Stored) bool {
-	return m.Status == comm.Suppressed.String() || !m.Sandbox && slices.ContainsFunc(m.Events, func(e client.Event) bool {
-		cause, _ := comm.ParseCause(e.Type)
-		return slices.Contains(aboutAddress[:], cause)
-	})
+	return m.Status == comm.Suppressed.String() || slices.ContainsFunc(m.Events, func(e client.Event) bool { return aboutAddress(m, e.Type) })
 }
 
-// aboutAddress are the causes by which a provider may have said something about the address.
-var aboutAddress = [...]comm.Cause{comm.CauseProviderRejected, comm.CauseReportFailed, comm.CauseBouncedAfterDelivery, comm.CauseComplaint}
+// aboutAddress says whether an event of the type may be a word about a message's address. The sandbox reports as a provider does, and refuses
+// without putting anybody on a list.
+func aboutAddress(m *client.Stored, event string) bool {
+	switch cause, _ := comm.ParseCause(event); cause {
+	case comm.CauseReportFailed, comm.CauseBouncedAfterDelivery, comm.CauseComplaint:
+		return true
+	case comm.CauseProviderRejected:
+		return !m.Sandbox
+	default:
+		return false
+	}
+}
 
 // listReasons say why an address is on the list.
 var listReasons = map[string]string{
@@ -61,26 +68,35 @@ func putThere(m *client.Stored) bool {
 // suppressed tells of a message that the list held back.
 func suppressed(s *Story, m *client.Stored, list List, when func(time.Time) string) {
 	s.Happened = "It was not sent: the address was on the app's suppression list. No provider was called for it."
-	s.Next = "Nothing more. " + list.held(m, when)
+	s.Next = over + ". " + list.held(m, when)
 	s.Do = "If the recipient wants messages again, take the address off the list; then send a new message."
 	if list.Read && list.Entry == nil {
-		s.Next = "Nothing more. Later messages to the address are sent: it has been taken off the list since."
+		s.Next = over + ". Later messages to the address are sent: it has been taken off the list since."
 		s.Do = "If this one still matters, send it as a new message."
 	}
 }
 
 // mend says what can be done about an address at which nothing arrived, where it is held back or may be.
 func (l List) mend(s *Story, m *client.Stored) {
-	if l.Entry != nil || !l.Read && putThere(m) {
+	switch held := l.Entry != nil || !l.Read && putThere(m); {
+	case held && m.Sandbox:
+		s.Do += testAgain
+	case held:
 		s.Do = "Correct the address and send a new message. If the address is right after all, take it off the list, then queue this one again."
 	}
 }
 
-// endedByAddress says whether a failed message's end may be the address's fault: its last end is a provider's word.
+// What can be done about an end that the address of a test asked for.
+const (
+	asAsked   = "Nothing has to be done: the sandbox sends nothing, and does what the address of a test asks for."
+	testAgain = " For another test with the same address take it off the list."
+)
+
+// endedByAddress says whether a failed message's end may be the address's fault: its last end is somebody's word about it.
 func endedByAddress(m *client.Stored) bool {
 	for i := range slices.Backward(m.Events) {
 		if e := &m.Events[i]; e.To == comm.Failed.String() && e.From != e.To {
-			return e.Type == comm.CauseProviderRejected.String() || e.Type == comm.CauseReportFailed.String()
+			return aboutAddress(m, e.Type)
 		}
 	}
 	return false

@@ -50,6 +50,10 @@ func TestWhetherLaterMessagesAreHeldBack(t *testing.T) {
 		"held back, list away":         {client.Stored{Status: "SUPPRESSED"}, away, "cannot be told", "take the address off the list", ""},
 		"failed for another reason":    {ended("FAILED", false, "", comm.CauseExhausted), off, "Nothing more is tried by itself.", "Queue it again", "address"},
 		"bounced, and said again":      {ended("FAILED", false, "", comm.CauseReportFailed, comm.CauseReportDuplicate), off, "it is not on the app's suppression list", "Check the address", ""},
+		"a bounce of the sandbox":      {ended("FAILED", true, "", comm.CauseReportFailed), on(comm.SuppressHardBounce), "Later messages to the address are held back: it is on the app's suppression list, as one that does not exist, since at noon.", "Nothing has to be done: the sandbox sends nothing, and does what the address of a test asks for. For another test with the same address take it off the list", "Correct"},
+		"the same, and taken off":      {ended("FAILED", true, "", comm.CauseReportFailed), off, "Later messages to the address are sent", "Nothing has to be done", "off the list"},
+		"a complaint of the sandbox":   {ended("DELIVERED", true, "", comm.CauseReportDelivered, comm.CauseComplaint), on(comm.SuppressComplaint), "held back: it is on the app's suppression list, for a complaint, since at noon", "For another test with the same address take it off the list", "Write to nobody"},
+		"a delivery of the sandbox":    {ended("DELIVERED", true, "", comm.CauseReportDelivered), off, "Nothing more. It can be read in the sandbox inbox.", "", "Nothing has"},
 		"refused in the sandbox":       {ended("FAILED", true, "", comm.CauseProviderRejected), off, "Nothing more is tried by itself.", "Nothing has to be done", "Later messages"},
 	} {
 		s := Tell(&tc.m, beside(func(time.Time) string { return "at noon" }, tc.list))

@@ -25,6 +25,20 @@ type Story struct {
 	Doubts   []string // what nobody can tell
 }
 
+// over is how Next begins where nothing more happens by itself, captured how it goes on after a capture.
+const (
+	over     = "Nothing more"
+	captured = ". It can be read in the sandbox inbox."
+)
+
+// OfItself is Next for a page on which webhooks of the message go on: "nothing more" is said of the message alone.
+func (s *Story) OfItself() string {
+	if rest, ends := strings.CutPrefix(s.Next, over); ends {
+		return "Of the message itself nothing more" + rest
+	}
+	return s.Next
+}
+
 // Beside is what a story needs to know beside its message.
 type Beside struct {
 	When    func(time.Time) string     // writes an instant for its reader, such as "2 minutes from now"
@@ -43,12 +57,12 @@ func Tell(m *client.Stored, b Beside) Story {
 		s.Happened = "It is being handed to " + Carrier(m) + " at this moment."
 		s.Next = "What the provider answers decides. If this server stops meanwhile, the outcome counts as unknown, and the app's rule for that decides."
 	case "SENT":
-		sent(&s, m, b.Reports(m.ProviderName), b.List.held(m, b.When))
+		sent(&s, m, b)
 	case "DELIVERED":
-		delivered(&s, m, b.List.held(m, b.When))
+		delivered(&s, m, b)
 	case "FAILED":
 		failed(&s, m)
-		if !m.Sandbox && endedByAddress(m) {
+		if endedByAddress(m) {
 			s.Next += " " + b.List.held(m, b.When)
 			b.List.mend(&s, m)
 		}
@@ -56,7 +70,7 @@ func Tell(m *client.Stored, b Beside) Story {
 		suppressed(&s, m, b.List, b.When)
 	case "CANCELLED":
 		s.Happened = "It was cancelled before any provider took it."
-		s.Next = "Nothing more, unless somebody queues it again."
+		s.Next = over + ", unless somebody queues it again."
 	default:
 		s.Happened = m.Status
 	}
@@ -191,41 +205,49 @@ func lastFailure(m *client.Stored) *client.Attempt {
 	return nil
 }
 
-func delivered(s *Story, m *client.Stored, held string) {
-	if complained(s, m, held) {
+func delivered(s *Story, m *client.Stored, b Beside) {
+	if complained(s, m, b) {
 		return
 	}
 	if tells(m, comm.CauseBouncedAfterDelivery) {
 		s.Happened = Capital(Carrier(m)) + " reported the delivery, and later that it came back all the same: it probably did not arrive."
-		s.Next = "Nothing more. " + held
+		s.Next = over + ". " + b.List.held(m, b.When)
 		s.Do = "Check the address; a new message goes to a corrected one."
 		return
 	}
+	if m.Sandbox {
+		s.Happened, s.Next = "The sandbox captured it and reported a delivery: nothing was sent to the recipient.", over+captured
+		return
+	}
 	s.Happened = "It arrived: " + Carrier(m) + " reported the delivery."
-	s.Next = "Nothing more."
+	s.Next = over + "."
 	if m.Channel != client.SMS {
 		s.Next += " A complaint of the recipient would still be written down here."
 	}
 }
 
 // complained tells of a complaint, if there was one: whoever complains has it.
-func complained(s *Story, m *client.Stored, held string) bool {
+func complained(s *Story, m *client.Stored, b Beside) bool {
 	if !tells(m, comm.CauseComplaint) {
 		return false
 	}
 	s.Happened = "It arrived, and the recipient reported it as unwanted."
-	s.Next = "Nothing more. " + held
+	s.Next = over + ". " + b.List.held(m, b.When)
 	s.Do = "Write to nobody who did not ask for it: providers close accounts for complaints."
+	if m.Sandbox {
+		s.Happened, s.Do = "The sandbox captured it and reported a delivery, then a complaint: nothing was sent to the recipient.", asAsked
+		b.List.mend(s, m)
+	}
 	return true
 }
 
-func sent(s *Story, m *client.Stored, reports bool, held string) {
-	if complained(s, m, held) {
+func sent(s *Story, m *client.Stored, b Beside) {
+	if complained(s, m, b) {
 		return
 	}
 	if m.Sandbox || m.ProviderName == "sandbox" {
 		s.Happened = "The sandbox captured it: nothing was sent to the recipient."
-		s.Next = "Nothing more. It can be read in the sandbox inbox."
+		s.Next = over + captured
 		if !m.Sandbox {
 			s.Do = "The message is live, but there was no provider configuration to send it with. Add one."
 		}
@@ -236,8 +258,8 @@ func sent(s *Story, m *client.Stored, reports bool, held string) {
 		s.Happened = "Handed over: " + Carrier(m) + " took it, after " + caller(last) + " had not. That is no proof yet that it arrived."
 		s.Why = last.Detail
 	}
-	if !reports {
-		s.Next = "Nothing more: a provider of this type does not report what becomes of a message, and this one stays sent. A mail that bounces comes back to its return path."
+	if !b.Reports(m.ProviderName) {
+		s.Next = over + ": a provider of this type does not report what becomes of a message, and this one stays sent. A mail that bounces comes back to its return path."
 		return
 	}
 	s.Next = "When the provider reports what became of it, it turns to delivered or failed. Without reports it stays as it is."
@@ -262,7 +284,7 @@ var ends = map[comm.Cause]struct{ happened, do string }{
 var asked = [...]comm.Cause{comm.CauseProviderRejected, comm.CauseReportFailed, comm.CauseOutcomeUnknown}
 
 func failed(s *Story, m *client.Stored) {
-	s.Next = "Nothing more is tried by itself."
+	s.Next = over + " is tried by itself."
 	s.Why = m.ErrorMessage
 	for i := range slices.Backward(m.Events) {
 		if m.Events[i].To != "FAILED" || m.Events[i].From == "FAILED" {
@@ -284,7 +306,7 @@ func failed(s *Story, m *client.Stored) {
 				}
 			}
 			if m.Sandbox && slices.Contains(asked[:], cause) {
-				s.Do = "Nothing has to be done: the sandbox sends nothing, and does what the address of a test asks for."
+				s.Do = asAsked
 			}
 		}
 		break

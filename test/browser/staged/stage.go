@@ -159,7 +159,7 @@ func (s *Story) stands(m *client.AppMessage) bool {
 	switch s.Name {
 	case "all-providers-down", "credentials-wrong":
 		return m.Attempts >= 2 && m.NextAttemptAt != nil && time.Until(*m.NextAttemptAt) > time.Minute
-	case "complaint":
+	case "complaint", "sandbox-complained":
 		return m.Events[len(m.Events)-1].Type == "complaint"
 	case "report-overdue":
 		return m.Unconfirmed

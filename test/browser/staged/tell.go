@@ -100,8 +100,10 @@ func tellings() map[string]telling {
 				_, err := w.admin.CancelMessage(ctx, s.Message)
 				return err
 			}},
-		"scheduled":       {message: later(mail("yaa@example.com", "Your order 1045", "Your order is ready."))},
-		"sandbox-refused": {message: mail("failed+order-42@sandbox.commserver.test", "A rehearsal", "Nothing leaves the server.")},
+		"scheduled":          {message: later(mail("yaa@example.com", "Your order 1045", "Your order is ready."))},
+		"sandbox-refused":    {message: mail("failed+order-42@sandbox.commserver.test", "A rehearsal", "Nothing leaves the server.")},
+		"sandbox-bounced":    {message: mail("bounced+order-43@sandbox.commserver.test", "Another rehearsal", "It comes back.")},
+		"sandbox-complained": {message: mail("complained+order-44@sandbox.commserver.test", "The last rehearsal", "Somebody minds.")},
 		"webhook-failing": {before: func(ctx context.Context, w *World, s *Story, _ *client.Message) error {
 			if err := w.order(ctx, http.MethodPut, "hooks/market", map[string]any{"answers": []string{"500"}}); err != nil {
 				return err
