@@ -387,6 +387,37 @@ func TestTriesAreCountedByAccountAndAddress(t *testing.T) {
 	}
 }
 
+// TestNoFloodOfTriesLetsAnybodyTryAgain: what has to wait is counted nowhere, and where more is tried than can be counted those who have to wait
+// go on waiting.
+func TestNoFloodOfTriesLetsAnybodyTryAgain(t *testing.T) {
+	t.Parallel()
+	now, counts := time.Now(), newTries()
+	guesser, flood := netip.MustParseAddr("203.0.113.20"), netip.MustParseAddr("203.0.113.21")
+	for range triesOfAccount {
+		counts.take(guesser, "vera", now)
+	}
+	for i := range maxTried + 10 {
+		counts.take(flood, fmt.Sprint("name-", i), now)
+	}
+	if n := len(counts.counts); n != 2+1+triesOfAddress {
+		t.Errorf("%d are counted of an account, its address and another one that had to wait after %d names", n, triesOfAddress)
+	}
+	for i := range maxTried {
+		counts.take(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), "x", now)
+	}
+	if n := len(counts.counts); n > maxTried+1 {
+		t.Errorf("%d are counted", n)
+	}
+	for from, name := range map[netip.Addr]string{guesser: "vera", flood: "another"} {
+		if counts.take(from, name, now) == 0 {
+			t.Errorf("%s may try %s again", from, name)
+		}
+		if counts.take(from, name, now.Add(triesWindow)) != 0 {
+			t.Errorf("%s waits for ever", from)
+		}
+	}
+}
+
 // TestTooManyTriesAreNotedOnce with the user, if there is one, and never with a name that is nobody's.
 func TestTooManyTriesAreNotedOnce(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,7 +15,7 @@ const (
 	triesOfAccount = 10
 	triesOfAddress = 100
 	triesWindow    = 15 * time.Minute
-	maxTried       = 50_000 // that are counted at one moment; past it all are counted anew
+	maxTried       = 50_000 // that are counted at one moment
 )
 
 // tries counts them.
@@ -38,22 +39,21 @@ type count struct {
 
 func newTries() *tries { return &tries{counts: map[tried]*count{}, noted: map[netip.Addr]time.Time{}} }
 
-// take counts a try and answers 0, or how many seconds to wait; then nothing may be tried.
+// take counts a try and answers 0, or how many seconds to wait; then nothing may be tried. What has to wait is not counted and
+// leaves nothing behind, so that no flood of it can push out what is.
 func (t *tries) take(from netip.Addr, account string, now time.Time) (wait int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	of, all := t.places(from, account, now)
-	for _, one := range []struct {
-		c    *count
-		most int
-	}{{of, triesOfAccount}, {all, triesOfAddress}} {
-		if one.c.n >= one.most {
-			wait = max(wait, int(one.c.until.Sub(now)/time.Second)+1)
+	keys := keysOf(from, account)
+	for _, key := range keys {
+		if c := t.of(key, now); c != nil && c.n >= key.most() {
+			wait = max(wait, int(c.until.Sub(now)/time.Second)+1)
 		}
 	}
 	if wait == 0 {
-		of.n++
-		all.n++
+		for _, key := range keys {
+			t.count(key, now)
+		}
 	}
 	return wait
 }
@@ -62,35 +62,71 @@ func (t *tries) take(from netip.Addr, account string, now time.Time) (wait int) 
 func (t *tries) good(from netip.Addr, account string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	of, all := t.places(from, account, now)
-	of.n = 0
-	all.n = max(0, all.n-1)
+	keys := keysOf(from, account)
+	delete(t.counts, keys[0])
+	t.less(keys[1], now)
 }
 
 // back takes one try back, which told nobody anything.
 func (t *tries) back(from netip.Addr, account string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	of, all := t.places(from, account, now)
-	of.n, all.n = max(0, of.n-1), max(0, all.n-1)
-}
-
-func (t *tries) places(from netip.Addr, account string, now time.Time) (of, all *count) {
-	from = httpserver.Client(from)
-	key := tried{from, digest("account " + account)}
-	if len(t.counts) >= maxTried { // by so many addresses that these counts hold nobody up
-		clear(t.counts)
+	for _, key := range keysOf(from, account) {
+		t.less(key, now)
 	}
-	return t.place(key, now), t.place(tried{from: from}, now)
 }
 
-func (t *tries) place(key tried, now time.Time) *count {
-	c := t.counts[key]
-	if c == nil || !now.Before(c.until) {
+// keysOf are what a try counts for: the account as tried from the address, and the address.
+func keysOf(from netip.Addr, account string) [2]tried {
+	from = httpserver.Client(from)
+	return [2]tried{{from, digest("account " + account)}, {from: from}}
+}
+
+func (k tried) most() int {
+	if k == (tried{from: k.from}) {
+		return triesOfAddress
+	}
+	return triesOfAccount
+}
+
+// of is what was counted in the window that still runs; nil: nothing.
+func (t *tries) of(key tried, now time.Time) *count {
+	if c := t.counts[key]; c != nil && now.Before(c.until) {
+		return c
+	}
+	return nil
+}
+
+func (t *tries) less(key tried, now time.Time) {
+	if c := t.of(key, now); c != nil {
+		c.n = max(0, c.n-1)
+	}
+}
+
+func (t *tries) count(key tried, now time.Time) {
+	c := t.of(key, now)
+	if c == nil {
+		t.makeRoom(now)
 		c = &count{until: now.Add(triesWindow)}
 		t.counts[key] = c
 	}
-	return c
+	c.n++
+}
+
+// makeRoom forgets what is over when too much is counted, and if that is not enough whoever does not have to wait yet. That many
+// who have to, each after tries that take a password's time, do not come about in one window; if they did all would be counted anew.
+func (t *tries) makeRoom(now time.Time) {
+	if len(t.counts) < maxTried {
+		return
+	}
+	maps.DeleteFunc(t.counts, func(_ tried, c *count) bool { return !now.Before(c.until) })
+	if len(t.counts) < maxTried {
+		return
+	}
+	maps.DeleteFunc(t.counts, func(k tried, c *count) bool { return c.n < k.most() })
+	if len(t.counts) >= maxTried {
+		clear(t.counts)
+	}
 }
 
 // notedEvery is how often it is noted that an address tries too much.
