@@ -18,7 +18,7 @@ func forms() []string { return paths(http.MethodPost) }
 func gets() []string  { return paths(http.MethodGet) }
 
 func paths(method string) []string {
-	words := map[string][]string{messagesPath: wordsOf(messageDeeds(time.Now())), appsPath: wordsOf(appDeeds()), providersPath: wordsOf(providerDeeds()), usersPath: wordsOf(userDeeds()), webhooksPath: wordsOf(endpointDeeds())}
+	words := map[string][]string{messagesPath: wordsOf(messageDeeds(time.Now())), appsPath: wordsOf(appDeeds()), providersPath: wordsOf(providerDeeds()), usersPath: wordsOf(userDeeds("")), webhooksPath: wordsOf(endpointDeeds())}
 	var out []string
 	for _, one := range (&Console{}).routes() {
 		if one.method != method {
@@ -107,7 +107,7 @@ func TestDeedsAreWhole(t *testing.T) {
 	t.Parallel()
 	areWhole(t, appDeeds())
 	areWhole(t, providerDeeds())
-	areWhole(t, userDeeds())
+	areWhole(t, userDeeds(""))
 	areWhole(t, endpointDeeds())
 	areWhole(t, messageDeeds(time.Now()))
 }

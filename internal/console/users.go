@@ -128,6 +128,7 @@ type userPage struct {
 	U    *person
 	At   string
 	Form *form
+	Own  bool // it is who looks
 	Acts []deed[*person]
 }
 
@@ -147,7 +148,7 @@ func (v *visit) showUser() error {
 }
 
 func (v *visit) userPage(status int, u *person, f *form) error {
-	p := userPage{U: u, At: usersPath + "/" + u.ID, Form: f, Acts: offered(v, userDeeds(), u)}
+	p := userPage{U: u, At: usersPath + "/" + u.ID, Form: f, Own: u.ID == v.user.ID, Acts: offered(v, userDeeds(v.user.ID), u)}
 	return v.showStatus(status, "user", page{Title: u.Name, Trail: []crumb{{"Users", usersPath}}, Data: &p})
 }
 
@@ -181,12 +182,13 @@ func userChange(member string, value any) func(*visit, *person) error {
 	return func(v *visit, u *person) error { return v.changeUser(u, map[string]any{member: value}) }
 }
 
-// userDeeds is the table of what can be done to a user.
-func userDeeds() []deed[*person] {
+// userDeeds is the table of what can be done to a user, by the one whose id is own. The own password and second factor are changed on the page of the own account, which asks for
+// them.
+func userDeeds(own string) []deed[*person] {
 	return []deed[*person]{
-		{Word: "password", Name: "Give another password", when: func(u *person) bool { return u.IsActive }, title: "Give this user another password?", lead: "The one of now ends, and so do the user's sessions.",
+		{Word: "password", Name: "Give another password", when: func(u *person) bool { return u.IsActive && u.ID != own }, title: "Give this user another password?", lead: "The one of now ends, and so do the user's sessions.",
 			points: []string{"The new one is shown once, for you to hand over.", "It works for seven days, and only for choosing another one."}, button: "Make a password", shows: (*visit).givePassword},
-		{Word: "factor", Name: "Take the second factor away", when: func(u *person) bool { return u.SecondFactor }, title: "Take the second factor away?", lead: "From then on the password alone is enough.",
+		{Word: "factor", Name: "Take the second factor away", when: func(u *person) bool { return u.SecondFactor && u.ID != own }, title: "Take the second factor away?", lead: "From then on the password alone is enough.",
 			points: []string{"Do this only for somebody who lost their authenticator, and whom you know.", "The user's sessions end."}, button: "Take it away", done: "The second factor is gone.", do: userChange("secondFactor", false)},
 		{Word: "off", Name: "Lock the user out", when: func(u *person) bool { return u.IsActive }, title: "Lock this user out?", lead: "The user can no longer sign in.",
 			points: []string{"Their sessions end, on every node within five seconds.", "They can be let in again."}, button: "Lock them out", done: "The user is locked out.", do: userChange("isActive", false)},
@@ -218,6 +220,6 @@ func (v *visit) aUser() (*subject[*person], error) {
 	return &subject[*person]{x: u, name: u.Name, at: at, list: usersPath, acts: at + "/do/", trail: []crumb{{"Users", usersPath}, {u.Name, at}}}, nil
 }
 
-func (v *visit) confirmUserAct() error { return confirmDeed(v, userDeeds(), v.param("act"), v.aUser) }
+func (v *visit) confirmUserAct() error { return confirmDeed(v, userDeeds(v.user.ID), v.param("act"), v.aUser) }
 
-func (v *visit) userAct() error { return runDeed(v, userDeeds(), v.param("act"), v.aUser) }
+func (v *visit) userAct() error { return runDeed(v, userDeeds(v.user.ID), v.param("act"), v.aUser) }

@@ -43,3 +43,21 @@ func TestUsers(t *testing.T) {
 		t.Errorf("another password: %d", status)
 	}
 }
+
+// TestWhoLooksAtThemselves is led to their own account, which asks for a password and a second factor before it changes them.
+func TestWhoLooksAtThemselves(t *testing.T) {
+	t.Parallel()
+	api := &fakeAPI{answers: full()}
+	for id, own := range map[string]bool{"u1": true, "c00000000000000000000001a": false} { // u1 is signed in
+		api.answers["GET /api/admin/users/"+id] = `200 {"id":"` + id + `","name":"ama","role":"ADMIN","isActive":true,"secondFactor":true}`
+		body := ask(open(t, api), "GET", usersPath+"/"+id, nil).Body.String()
+		for _, act := range []string{"password", "factor"} {
+			if offers := strings.Contains(body, "/do/"+act+`"`); offers == own {
+				t.Errorf("own account: %t, %s offered: %t", own, act, offers)
+			}
+		}
+		if led := strings.Contains(body, `<a href="/console/account">your account</a>`); led != own {
+			t.Errorf("own account: %t, led there: %t", own, led)
+		}
+	}
+}

@@ -189,6 +189,26 @@ func (w *world) secondFactor(cookie string) {
 	}
 }
 
+// TestNobodyPassesByTheirOwnProofs: an administrator's session is enough to help others, and not to change what the own account asks a password for.
+func TestNobodyPassesByTheirOwnProofs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	made := w.root("POST", "/api/admin/users", `{"name":"ama","role":"ADMIN","password":"`+startPassword+`"}`)
+	w.wants(made, 201, "")
+	_, cookie := w.signIn(credentials(startPassword, ""))
+	w.wants(w.with(cookie, "POST", sessionPath+"/password", `{"current":"`+startPassword+`","new":"`+ownPassword+`"}`), 204, "")
+	own, other := "/api/admin/users/"+made.str("id"), w.root("POST", "/api/admin/users", `{"name":"kofi","role":"ADMIN","password":"`+startPassword+`"}`)
+	w.wants(other, 201, "")
+	others := "/api/admin/users/" + other.str("id")
+	for _, body := range []string{`{"secondFactor":false}`, `{"password":"` + startPassword + `"}`} {
+		w.wants(w.with(cookie, "PATCH", own, body), 400, "invalid_field")
+		w.wants(w.with(cookie, "PATCH", others, body), 200, "")
+	}
+	w.wants(w.with(cookie, "PATCH", own, `{"name":"ama","role":"ADMIN"}`), 200, "")
+	w.wants(w.with(cookie, "GET", sessionPath, ""), 200, "")
+	w.wants(w.root("PATCH", own, `{"secondFactor":false,"password":"`+startPassword+`"}`), 200, "") // whoever has the admin key has everything
+}
+
 // TestASessionOfTheAdminKey is everything but a user's.
 func TestASessionOfTheAdminKey(t *testing.T) {
 	t.Parallel()

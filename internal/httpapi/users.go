@@ -108,12 +108,32 @@ func (a *API) changeUser(w http.ResponseWriter, r *http.Request, _ *auth.Caller)
 	if body.SecondFactor.Given && body.SecondFactor.Value {
 		return comm.E("invalid_field").Field("secondFactor", "can be set to false alone, which removes it; users enrol theirs by themselves")
 	}
+	if own := sessionOf(r); own != nil && own.User == id {
+		if err := notOwn(body.Password.Given, body.SecondFactor.Given); err != nil {
+			return err
+		}
+	}
 	u, err := a.cfg.Identity.UpdateUser(r.Context(), id, identity.UserChange{Name: given(body.Name), Role: given(body.Role), Active: given(body.IsActive),
 		Password: given(body.Password), DropFactor: body.SecondFactor.Given})
 	if err != nil {
 		return err
 	}
 	write(w, http.StatusOK, newUser(u))
+	return nil
+}
+
+// notOwn refuses to change with a session alone what its own user has to prove: a borrowed cookie would be enough to keep an account.
+func notOwn(password, factor bool) error {
+	e := comm.E("invalid_field")
+	if password {
+		e.Field("password", "is your own: POST /api/admin/session/password changes it, and asks for the one of now")
+	}
+	if factor {
+		e.Field("secondFactor", "is your own: POST /api/admin/session/second-factor/remove and …/security-keys/{id}/remove end it, and ask for it")
+	}
+	if len(e.Fields) > 0 {
+		return e
+	}
 	return nil
 }
 
