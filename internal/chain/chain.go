@@ -100,8 +100,8 @@ type Chain struct {
 	Wait Condition
 }
 
-// First is the configuration that is called first: the head of the candidates, or where none is left the one whose hindrance ends first. It is nil
-// where no configuration is to be called, whatever ends.
+// First is the configuration that is called first: the head of the candidates, or where none is left the one whose hindrance ends first, an update
+// of this program included. It is nil where the sandbox takes the message, nothing is configured or everything is switched off.
 func (out *Chain) First() *comm.ProviderConfig {
 	if len(out.Candidates) > 0 {
 		return out.Candidates[0].Config

@@ -117,6 +117,29 @@ func TestChangesOfSettings(t *testing.T) {
 			t.Errorf("once it is on: %v by %q, %d calls of the logger", st.Status, st.Provider, s.called("LOGGER"))
 		}
 	})
+	play(t, "a provider that this version cannot send with keeps its messages until there is another one", func(t *testing.T, s *stage) {
+		edit := s.edit
+		s.edit = func(c *Config) {
+			edit(c)
+			c.Adapters = append(c.Adapters, provider.Adapter{Type: "OF_TOMORROW"})
+		}
+		a := s.app(nil, emailConfig("OF_TOMORROW", 1))
+		srv := s.boot(0)
+		id := s.send(srv, a, nil)
+		time.Sleep(2 * time.Minute)
+		srv.d.sched.mu.Lock()
+		told := srv.d.sched.holds(time.Now())
+		srv.d.sched.mu.Unlock()
+		if st := s.status(id); st.Status != comm.Queued || len(told) != 1 || told[comm.Unit{Shard: st.Shard, App: a.ID, Channel: st.Channel, Lane: st.Lane}].Reason != chain.WaitCannotSend {
+			t.Errorf("it is %v, and this is told of its wait: %v", st.Status, told)
+		}
+		s.reconfigure(a.ID, 0, emailConfig("OF_TOMORROW", 1), emailConfig("ONE", 2))
+		srv.d.Invalidate(a.ID)
+		time.Sleep(5 * time.Second)
+		if st := s.status(id); st.Status != comm.Sent || st.Provider != "one" || s.called("LOGGER") != 0 {
+			t.Errorf("with another one: %v by %q, %d calls of the logger", st.Status, st.Provider, s.called("LOGGER"))
+		}
+	})
 	play(t, "a change made on another node is announced", func(t *testing.T, s *stage) {
 		a := s.app(nil, emailConfig("ONE", 1))
 		heard := make(chan comm.ID, 4)
