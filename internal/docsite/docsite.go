@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/yuin/goldmark"
+
 	"github.com/commserver/commserver/internal/webui"
 )
 
@@ -37,7 +39,8 @@ type Config struct {
 type Site struct {
 	cfg    Config
 	ready  func() error // opens the pages at the first call
-	pages  []*page      // in reading order, the home page first
+	md     goldmark.Markdown
+	pages  []*page // in reading order, the home page first
 	byFile map[string]*page
 	assets map[string]*asset // by path
 	style  string            // path of the style sheet
@@ -58,7 +61,7 @@ type page struct {
 	before, after *page
 
 	html func() *answer // rendered when it is first asked for
-	text func() *answer // the source, likewise
+	text func() *answer // the source for programs, likewise
 	doc  func() *document
 }
 

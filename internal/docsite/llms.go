@@ -47,7 +47,7 @@ func (s *Site) llmsFull() string {
 		if p.section == "How it is built" {
 			continue
 		}
-		fmt.Fprintf(&b, "<!-- %s%s -->\n\n%s\n\n", s.cfg.PublicURL, p.address, strings.TrimSpace(p.source))
+		fmt.Fprintf(&b, "<!-- %s%s -->\n\n%s\n\n", s.cfg.PublicURL, p.address, strings.TrimSpace(s.markdown(p.file, p.source)))
 	}
 	return b.String()
 }

@@ -3,7 +3,6 @@ package docsite
 import (
 	"bytes"
 	"html"
-	"path"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -73,10 +72,10 @@ func converter() goldmark.Markdown {
 var remark = regexp.MustCompile(`(?s)<!--.*?-->\n?`)
 
 // render reads a page's Markdown.
-func (s *Site) render(md goldmark.Markdown, file, source string) (*document, error) {
+func (s *Site) render(file, source string) (*document, error) {
 	raw := []byte(remark.ReplaceAllString(source, ""))
 	seen := &ids{seen: map[string]int{}}
-	tree := md.Parser().Parse(text.NewReader(raw), parser.WithContext(parser.NewContext(parser.WithIDs(seen))))
+	tree := s.md.Parser().Parse(text.NewReader(raw), parser.WithContext(parser.NewContext(parser.WithIDs(seen))))
 	doc := &document{}
 	rows := rowIDs(file, seen)
 	if err := ast.Walk(tree, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
@@ -85,11 +84,11 @@ func (s *Site) render(md goldmark.Markdown, file, source string) (*document, err
 		}
 		switch n := n.(type) {
 		case *ast.Link:
-			to := s.resolve(file, string(n.Destination))
+			to := s.resolve(file, string(n.Destination), forPeople)
 			n.Destination = []byte(to)
 			doc.links = append(doc.links, to)
 		case *ast.Image:
-			n.Destination = []byte(s.resolve(file, string(n.Destination)))
+			n.Destination = []byte(s.resolve(file, string(n.Destination), forPeople))
 		case *ast.Heading:
 			id, _ := n.AttributeString("id")
 			h := heading{n.Level, plain(n, raw), attribute(id)}
@@ -108,7 +107,7 @@ func (s *Site) render(md goldmark.Markdown, file, source string) (*document, err
 		return nil, err
 	}
 	var b bytes.Buffer
-	if err := md.Renderer().Render(&b, raw, tree); err != nil {
+	if err := s.md.Renderer().Render(&b, raw, tree); err != nil {
 		return nil, err
 	}
 	doc.html = b.Bytes()
@@ -171,29 +170,6 @@ func lines(n ast.Node, raw []byte) string {
 		b.Write(line.Value(raw))
 	}
 	return b.String()
-}
-
-// resolve turns a link between files of docs/ into one between pages, or to a file that is handed out. What is neither lies in the repository.
-func (s *Site) resolve(file, to string) string {
-	if to == "" || to[0] == '#' || to[0] == '/' || strings.Contains(to, "://") || strings.HasPrefix(to, "mailto:") {
-		return to
-	}
-	target, fragment, _ := strings.Cut(to, "#")
-	if fragment != "" {
-		fragment = "#" + fragment
-	}
-	at := path.Join("docs", path.Dir(file), target) // as it lies in the repository
-	inside, below := strings.CutPrefix(at, "docs/")
-	if at == "docs" || below && s.byFile[inside+"/README.md"] != nil {
-		return Prefix + fragment
-	}
-	if p := s.byFile[inside]; below && p != nil {
-		return p.address + fragment
-	}
-	if served := fileAddress(at); s.assets[served] != nil {
-		return served
-	}
-	return repository(s.commit) + at + fragment
 }
 
 // ids makes the ids of headings as the repository's own viewer does, so that one link serves both.

@@ -54,16 +54,16 @@ func (s *Site) read() error {
 			s.byFile[file] = p
 		}
 	}
-	md := converter()
+	s.md = converter()
 	for _, p := range s.pages {
 		p.doc = sync.OnceValue(func() *document {
-			doc, err := s.render(md, p.file, p.source)
+			doc, err := s.render(p.file, p.source)
 			if err != nil { // no page of ours does; a test renders them all
 				return &document{html: []byte("<h1>" + p.title + "</h1>")}
 			}
 			return doc
 		})
-		p.text = sync.OnceValue(func() *answer { return keep("text/markdown; charset=utf-8", []byte(p.source)) })
+		p.text = sync.OnceValue(func() *answer { return keep("text/markdown; charset=utf-8", []byte(s.markdown(p.file, p.source))) })
 		p.html = sync.OnceValue(func() *answer { return keep("text/html; charset=utf-8", s.layout(p)) })
 	}
 	return nil
