@@ -9,6 +9,7 @@ import (
 
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/text"
+	"golang.org/x/net/html"
 )
 
 // TestEveryLinkLeadsSomewhere follows every link of every page, to its heading: as people read it, as programs read it, and in the file of all pages.
@@ -131,5 +132,43 @@ func TestProgramsGetThePagesTheirOwnWay(t *testing.T) {
 		if targets.ReplaceAllString(s.markdown(p.file, p.source), "") != targets.ReplaceAllString(p.source, "") {
 			t.Errorf("%s has another text than its source", p.file)
 		}
+	}
+}
+
+// TestALinkNamesWhereItLeads: whoever reads an address and follows it comes to that one, on a server at any address.
+func TestALinkNamesWhereItLeads(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile(`^(https?://)?([a-z0-9.-]+\.[a-z]{2,}|localhost|[0-9.]{7,})(:[0-9]+)?(/\S*)?$`)
+	looked := 0
+	for _, p := range site(t).pages {
+		_, body := get(t, site(t), p.address)
+		tree, err := html.Parse(strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range tree.Descendants() {
+			if n.Type != html.ElementNode || n.Data != "a" {
+				continue
+			}
+			var shown strings.Builder
+			for inner := range n.Descendants() {
+				if inner.Type == html.TextNode {
+					shown.WriteString(inner.Data)
+				}
+			}
+			for _, a := range n.Attr {
+				if a.Key != "href" || !strings.HasPrefix(a.Val, "http") || !named.MatchString(shown.String()) {
+					continue
+				}
+				looked++
+				// A Go module's page ends with the module's name.
+				if !strings.HasSuffix(strings.TrimSuffix(a.Val, "/"), "/"+regexp.MustCompile(`^https?://|/$`).ReplaceAllString(shown.String(), "")) {
+					t.Errorf("%s shows %s for a link to %s", p.address, shown.String(), a.Val)
+				}
+			}
+		}
+	}
+	if looked == 0 {
+		t.Error("no link shows an address")
 	}
 }
