@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider/all"
 )
 
@@ -40,7 +41,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.calls, f.bodies = append(f.calls, r.Method+" "+r.URL.RequestURI()+" "+r.Header.Get("X-App-ID")), append(f.bodies, string(body))
 	f.mu.Unlock()
-	answer := `404 {"error":"Not there.","details":{"code":"not_found"}}`
+	answer := `404 {"error":"` + comm.E("not_found").Text + `","details":{"code":"not_found"}}`
 	signedIn := strings.Contains(r.Header.Get("Cookie"), cookie)
 	switch key := r.Method + " " + r.URL.Path; {
 	case r.Header.Get("X-Admin-Key") != "" || r.Header.Values("X-Api-Key") != nil:
@@ -419,7 +420,7 @@ func TestErrors(t *testing.T) {
 		"PATCH /api/admin/messages/*": `409 {"error":"Only a QUEUED message can be cancelled; this one is SENT.","details":{"code":"invalid_state"}}`,
 	}})
 	for path, want := range map[string]string{
-		messagesPath + "/nothing":  "404 Not there.",
+		messagesPath + "/nothing":  "404 There is no such message.",
 		messagesPath + "/c1":       "503 The database is away.",
 		messagesPath + "/c2":       "500 Something went wrong",
 		messagesPath + "/c3":       "403 Not for you.",

@@ -25,6 +25,22 @@ func (r route) framed() bool {
 	return strings.HasSuffix(r.path, "/content") || strings.HasSuffix(r.path, "/draft")
 }
 
+// missing is the error for what the route's path names and is not there: the innermost, else what the section has.
+func (r route) missing() error {
+	for _, inner := range []string{"delivery", "version", "key"} {
+		if strings.Contains(r.path, "{"+inner+"}") {
+			return missing(inner)
+		}
+	}
+	if at := slices.IndexFunc(sections(), func(s section) bool { return s.id == r.section && s.one != "" }); at >= 0 {
+		return missing(sections()[at].one)
+	}
+	if strings.Contains(r.path, "{app}") {
+		return missing("app")
+	}
+	return nothingThere
+}
+
 // routes is everything that is served, but for the assets. The tests walk it.
 func (c *Console) routes() []route {
 	return slices.Concat(c.doorRoutes(), c.accountRoutes(), c.ownKeyRoutes(), c.overviewRoutes(), c.nowRoutes(), c.messageRoutes(), c.sandboxRoutes(), c.queueRoutes(), c.holdRoutes(), c.appRoutes(), c.personRoutes(), c.providerRoutes(), c.templateRoutes(), c.suppressionRoutes(), c.webhookRoutes(), c.auditRoutes(), c.userRoutes())
@@ -34,6 +50,7 @@ func (c *Console) routes() []route {
 type section struct {
 	id, Name, Icon, Path string
 	group                string
+	one                  string // what it has many of; "" where it shows what others have
 }
 
 // Groups of the navigation, in order.
@@ -46,18 +63,18 @@ const (
 // sections are what the navigation may show, in order: those of which the table has the path, and the role the act.
 func sections() []section {
 	return []section{
-		{"overview", "Overview", "overview", Root, groupSee},
-		{"live", "Live", "live", nowPath, groupSee},
-		{"messages", "Messages", "messages", Root + "/messages", groupSee},
-		{"sandbox", "Sandbox inbox", "inbox", Root + "/sandbox", groupSee},
-		{"queue", "Queue", "queue", Root + "/queue", groupSee},
-		{"apps", "Apps", "apps", Root + "/apps", groupSetUp},
-		{"providers", "Providers", "providers", Root + "/providers", groupSetUp},
-		{"templates", "Templates", "templates", Root + "/templates", groupSetUp},
-		{"suppressions", "Suppressions", "suppressions", Root + "/suppressions", groupSetUp},
-		{"webhooks", "Webhooks", "webhooks", Root + "/webhooks", groupSetUp},
-		{"audit", "Audit", "audit", Root + "/audit", groupGuard},
-		{"users", "Users", "users", Root + "/users", groupGuard},
+		{"overview", "Overview", "overview", Root, groupSee, ""},
+		{"live", "Live", "live", nowPath, groupSee, ""},
+		{"messages", "Messages", "messages", Root + "/messages", groupSee, "message"},
+		{"sandbox", "Sandbox inbox", "inbox", Root + "/sandbox", groupSee, "captured message"},
+		{"queue", "Queue", "queue", Root + "/queue", groupSee, ""},
+		{"apps", "Apps", "apps", Root + "/apps", groupSetUp, "app"},
+		{"providers", "Providers", "providers", Root + "/providers", groupSetUp, "provider configuration"},
+		{"templates", "Templates", "templates", Root + "/templates", groupSetUp, "template"},
+		{"suppressions", "Suppressions", "suppressions", Root + "/suppressions", groupSetUp, "suppression"},
+		{"webhooks", "Webhooks", "webhooks", Root + "/webhooks", groupSetUp, "webhook"},
+		{"audit", "Audit", "audit", Root + "/audit", groupGuard, ""},
+		{"users", "Users", "users", Root + "/users", groupGuard, "user"},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/commserver/commserver/client"
+	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/httpserver"
 	"github.com/commserver/commserver/internal/webui"
 )
@@ -186,6 +187,9 @@ func (v *visit) failed(err error) {
 			return
 		}
 		err = refusal{http.StatusForbidden, "Your password has to be changed first.", "The page of your account does it."}
+	}
+	if e != nil && e.Message == comm.E("not_found").Text { // the API speaks to programs, which know what they asked for
+		err = v.route.missing()
 	}
 	switch {
 	case errors.As(err, &out):
