@@ -46,7 +46,11 @@ func (a *API) waitForCapture(w http.ResponseWriter, r *http.Request, caller *aut
 	case err != nil:
 		return err
 	case id.IsZero():
-		return comm.E("nothing_captured", "The sandbox took no message to this address in %d seconds of waiting.", seconds)
+		unit := "seconds"
+		if seconds == 1 {
+			unit = "second"
+		}
+		return comm.E("nothing_captured", "The sandbox took no message to this address in %d %s of waiting.", seconds, unit)
 	}
 	m, held, err := a.readWhole(r.Context(), caller.App.ID, id)
 	defer a.bodies.leave(held)
