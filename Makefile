@@ -126,7 +126,7 @@ browser: setup ## walk over pages, acts and payloads by a real browser, in about
 	@go test -count=1 -timeout $(if $(COMMS_TEST_FULL),3h,18m) $(BROWSER)
 
 .PHONY: runtimes
-runtimes: setup ## the clients' suite again, with Node 18, Bun and Deno for the one in TypeScript
+runtimes: setup ## the clients' suite again, with Node 18, Bun, Deno and workerd for the one in TypeScript
 	@scripts/runtimes.sh go test -count=1 -timeout 18m $(MODULE)/test/sdk
 
 .PHONY: shots

@@ -50,10 +50,16 @@ func languages(t *testing.T) []language {
 		out = append(out, one)
 	}
 	// Other runtimes, if somebody names their programs.
-	for variable, arguments := range map[string][]string{"NODE18": {script}, "BUN": {"run", script}, "DENO": {"run", "--allow-all", script}} {
-		if program := os.Getenv("COMMS_SDK_" + variable); program != "" {
-			out = append(out, language{name: "typescript-" + variable, command: append([]string{program}, arguments...), env: []string{compiled}, missing: unbuilt(t)})
+	for variable, arguments := range map[string][]string{"NODE18": {script}, "BUN": {"run", script}, "DENO": {"run", "--allow-all", script}, "WORKERD": nil} {
+		program := os.Getenv("COMMS_SDK_" + variable)
+		if program == "" {
+			continue
 		}
+		command := append([]string{program}, arguments...)
+		if variable == "WORKERD" { // has no stdin: a program of Node's hands it the steps
+			command = []string{"node", absolute(t, "drivers/workerd.mjs")}
+		}
+		out = append(out, language{name: "typescript-" + variable, command: command, env: []string{compiled}, missing: unbuilt(t)})
 	}
 	return out
 }
