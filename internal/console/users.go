@@ -220,6 +220,8 @@ func (v *visit) aUser() (*subject[*person], error) {
 	return &subject[*person]{x: u, name: u.Name, at: at, list: usersPath, acts: at + "/do/", trail: []crumb{{"Users", usersPath}, {u.Name, at}}}, nil
 }
 
-func (v *visit) confirmUserAct() error { return confirmDeed(v, userDeeds(v.user.ID), v.param("act"), v.aUser) }
+func (v *visit) confirmUserAct() error {
+	return confirmDeed(v, userDeeds(v.user.ID), v.param("act"), v.aUser)
+}
 
 func (v *visit) userAct() error { return runDeed(v, userDeeds(v.user.ID), v.param("act"), v.aUser) }
