@@ -46,7 +46,10 @@ const (
 	// usualProbe is what the probe may take on two cores as the bounds mean them; 5 ms on virtual ones of an EPYC, on which all hold with room to spare.
 	usualProbe = 6 * time.Millisecond
 	// usualSpread is how much longer it may take without the machine counting as slow, mostSlow the most that is granted for it.
-	usualSpread, mostSlow = 1.3, 5
+	usualSpread, mostSlow = 1.3, 5.0
+	// mostTaken is the most that is granted for what others take, which is half of the machine: beside more than that nothing is measured, and
+	// a bound of milliseconds that became seconds would hold nothing.
+	mostTaken = 4.0
 )
 
 // probe is how long work takes of the kind that servers do: computing, calls of the system, goroutines that wake one another.
@@ -83,12 +86,35 @@ func probe() time.Duration {
 }
 
 // slowness is how many times as long as usual this machine takes for the same work: before or after what was measured, whichever is more.
-func (m *meter) slowness() float64 {
-	slow := float64(max(m.probe, probe())) / float64(usualProbe)
+func (m *meter) slowness() float64 { return float64(max(m.probe, probe())) / float64(usualProbe) }
+
+// granted is how many times the promised bound is granted to a machine that takes slow times as long as usual, others using a share of it: on one
+// that they kept busy twice what the share that they left would need, since what is measured then is the wait for a processor. Either is granted up
+// to a limit; capped says that it was reached.
+func granted(slow, share float64) (times float64, capped bool) {
+	taken := 1.0
 	if slow <= usualSpread {
-		return 1
+		slow = 1
 	}
-	return slow
+	if share > quietShare {
+		taken = 2 / max(0.05, 1-share)
+	}
+	return min(slow, mostSlow) * min(taken, mostTaken), slow > mostSlow || taken > mostTaken
+}
+
+// TestABoundIsWidenedWithinLimits: not at all on a machine that is ours, and never to what holds nothing.
+func TestABoundIsWidenedWithinLimits(t *testing.T) {
+	for _, tc := range []struct {
+		slow, share, want float64
+		capped            bool
+	}{
+		{0.8, 0, 1, false}, {1, quietShare, 1, false}, {usualSpread, 0, 1, false}, {2, 0, 2, false}, {mostSlow, 0, 5, false}, {5.1, 0, 5, true}, {40, 0, 5, true},
+		{1, 0.2, 2.5, false}, {1, 0.5, 4, false}, {1, 0.6, 4, true}, {1, 1, 4, true}, {2, 0.2, 5, false}, {2, 1, 8, true}, {40, 1, 20, true},
+	} {
+		if got, capped := granted(tc.slow, tc.share); got != tc.want || capped != tc.capped {
+			t.Errorf("%+v: %v times, limit reached: %v", tc, got, capped)
+		}
+	}
 }
 
 // postmaster is the process that the database's sessions descend from.
@@ -183,19 +209,20 @@ func (m *meter) since() (others float64, ours time.Duration) {
 // ticksPerSecond is the unit of processor times under /proc on every Linux that Go runs on.
 const ticksPerSecond = 100
 
-// bound is the promised bound, or as many times as much as the machine was slower than usual; on one that others kept busy twice what
-// the share that they left would need: what is measured then is the wait for a processor. It logs which.
+// bound is the promised bound, or as many times as much as is granted to the machine as it was. It logs which, and how the machine was.
 func (m *meter) bound(promised time.Duration) time.Duration {
+	m.t.Helper()
 	share, ours := m.since()
 	slow := m.slowness()
 	m.t.Logf("load %s, others used %.0f %% of the machine, we %s of processor time; the same work took %.1f times as long as usual", machineLoad(), 100*share, short(ours), slow)
-	if share > quietShare {
-		slow *= 2 / max(0.05, 1-share)
-	}
-	if slow == 1 {
+	times, capped := granted(slow, share)
+	if times == 1 {
 		return promised
 	}
-	wide := time.Duration(float64(promised) * slow)
-	m.t.Logf("disturbed: held against %s instead of %s", short(wide), promised)
+	wide, most := time.Duration(float64(promised)*times), ""
+	if capped {
+		most = ", the most that is granted: the machine is too slow or too busy to measure on"
+	}
+	m.t.Logf("disturbed: held against %s instead of %s%s", short(wide), promised, most)
 	return wide
 }
