@@ -50,7 +50,7 @@ func Kinds() []Kind { return slices.Clone(kinds[:]) }
 var kinds = [...]Kind{
 	{ProviderDown, "A provider does not work", "the id of the provider configuration", OfProvider,
 		"At least two calls in a row failed through the provider's fault, or its breaker is open, or its credentials cannot be read. Messages take the next provider of the chain; where there is none, they wait. A provider with little traffic is noticed by its second failed call, not by the clock; and it counts as down until a call goes well, whichever node makes it and whatever is restarted meanwhile, until the configuration is switched off, or for a week in which no node that sends with it runs.",
-		"Look at the code in the text. `connect_failed` and time-outs: " + unreached + " An account, credit or credentials problem: log in at the provider. " + check + " " + again,
+		"Look at the code in the text. With `connect_failed` or a time-out there are two questions. " + unreached + " An account, credit or credentials problem: log in at the provider. " + check + " " + again,
 		"It works again.", 15 * time.Second, time.Minute},
 	{MessagesWaiting, "Messages wait too long", "the id of the app", OfApp,
 		"A message of the app has been due for longer than `COMMS_ALERT_WAITING` and has not been started. Apps that are switched off and queues that are paused are left out, queues that are being drained are not.",
