@@ -182,7 +182,7 @@ func TestTheQueueSaysWhatWaitsBehindAProvider(t *testing.T) {
 		t.Fatalf("%d rows: %s", len(rows), part)
 	}
 	for i, want := range []struct{ text, link string }{
-		{"Relay the server SMTP over 1 234 1 h 2", providersPath + "/" + hookID}, {"Own Shop TWILIO 0 nothing due 3", providersPath + "/" + hookID + "?app=a"},
+		{"Relay the server SMTP 1 234 or more 1 h 2", providersPath + "/" + hookID}, {"Own Shop TWILIO 0 nothing due 3", providersPath + "/" + hookID + "?app=a"},
 		{"Far an app TWILIO 0 nothing due 1", providersPath + "/" + hookID + "?app=b"}, {"The sandbox the server sandbox 7 0 ms 0", ""},
 	} {
 		row := rows[i+2]
