@@ -35,8 +35,9 @@ func TuneMemory() {
 	}
 }
 
-// giveBack gives the system back what only the start needed: before a first collection, which comes at 20 MB, it would stay for as long as little
-// is sent. Of four starts each an idle server on SQLite had at most 40.3 to 41.3 MB resident before, and 38.1 to 40.0 since.
+// giveBack gives the system back what only the start needed: before a first collection, which comes at some 20 MiB, it would stay for as long as
+// little is sent. An idle server on SQLite had 40.3 to 41.3 MiB resident at its peak before, of four starts, and 38.1 to 40.0 MiB since: the highest
+// of them is all of the 40 MiB that are promised.
 func giveBack(context.Context) error {
 	debug.FreeOSMemory()
 	return nil
