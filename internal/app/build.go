@@ -136,7 +136,7 @@ func (a *App) engines(opt Options, reg *registry.Service, ring *seal.Ring, out d
 	a.identity = identity.New(identity.Config{Users: a.store, Sessions: a.store, Ring: ring, AdminKey: a.cfg.AdminKey.Reveal(), Note: a.auth.Note, Log: a.log})
 	a.stats = stats.New(stats.Config{Store: a.store, Apps: a.store, Now: a.store.Now, Log: a.log})
 	a.intake = intake.New(intake.Config{Store: a.metered.Accepts(a.store), Answered: a.metered.Answered, Listed: a.book, Look: a.store, Configs: a.store, Templates: a.store, Health: a.store, Phones: phones,
-		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Pushed: a.pushed, Alarm: a.alarm})
+		Node: nodeName(), Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Reserve: a.cfg.CriticalReserve, Pushed: a.pushed, Alarm: a.alarm})
 	a.receipts = receipt.New(receipt.Config{Store: a.store, Lists: a.book, Adapters: all.Adapters(), Sandbox: sandbox.Reporter(), OpenSecrets: reg.OpenSecrets, Recipient: a.intake.Recipient,
 		Env: a.world(out), Leads: a.leadsReports, Node: nodeName(), Patience: a.cfg.ReceiptTimeout, Log: a.log})
 	return a.dispatch(opt, reg, out)
@@ -218,7 +218,7 @@ func (a *App) door(opt Options, reg *registry.Service, out doors, phones address
 		}})
 	}
 	tries := a.tries(reg, out)
-	waits := backlog.New(a.store, backlog.Rules{Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters())})
+	waits := backlog.New(a.store, backlog.Rules{Fallback: fallback(a.cfg), CannotSend: provider.CannotSend(all.Adapters()), Reserve: a.cfg.CriticalReserve})
 	a.watch(opt, out, waits, tries)
 	return httpapi.New(httpapi.Config{
 		Beside:         beside,

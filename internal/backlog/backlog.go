@@ -27,6 +27,7 @@ type Store interface {
 	ProviderConfigs(ctx context.Context, apps ...comm.ID) ([]comm.ProviderConfig, error)
 	ProviderTroubles(ctx context.Context, limit int) ([]store.ProviderTrouble, error)
 	ProviderStrains(ctx context.Context, limit int) ([]store.ProviderStrain, error)
+	DaysUsed(ctx context.Context, apps ...comm.ID) ([]store.DayUse, error)
 	Now(ctx context.Context) (comm.Micros, error)
 	Note(ctx context.Context, notes []store.AuditEntry) error
 }

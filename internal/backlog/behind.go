@@ -18,6 +18,7 @@ import (
 type Rules struct {
 	Fallback   chain.Fallback
 	CannotSend func(kind string) bool // see chain.Input; nil: there is no such type
+	Reserve    int                    // percent of the day of a configuration that only CRITICAL messages use
 }
 
 // A message belongs to no provider before its attempt. What waits behind a configuration is what would be tried there first now: the messages that
@@ -86,16 +87,16 @@ func (s *Service) findBehind(ctx context.Context, sending map[comm.Unit]map[comm
 		return nil, err
 	}
 	due = slices.DeleteFunc(due, func(d dueUnit) bool { a := apps[d.unit.App]; return a == nil || chain.Stopped(a) != "" })
-	pick, err := s.heads(ctx, apps)
+	pick, err := s.heads(ctx, apps, now)
 	if err != nil {
 		return nil, err
 	}
 	out, heads := map[caller]behind{}, map[lineOf]*head{}
 	for _, d := range due {
-		line := lineOf{d.unit.App, d.unit.Channel}
+		line := lineOf{d.unit.App, d.unit.Channel, d.unit.Lane == comm.Critical}
 		h, known := heads[line]
 		if !known {
-			h = pick(apps[d.unit.App], d.unit.Channel)
+			h = pick(apps[line.app], line.channel, line.critical)
 			heads[line] = h
 		}
 		if h == nil {
@@ -110,8 +111,9 @@ func (s *Service) findBehind(ctx context.Context, sending map[comm.Unit]map[comm
 
 // lineOf is what has one chain.
 type lineOf struct {
-	app     comm.ID
-	channel comm.Channel
+	app      comm.ID
+	channel  comm.Channel
+	critical bool // a part of the day of a configuration is for these alone
 }
 
 // dueUnit is a unit with messages that wait and are due.
@@ -178,15 +180,16 @@ type head struct {
 	config *comm.ProviderConfig
 }
 
-// heads reads what the chains of apps depend on, and answers who would be called first of an app's channel; nil where nobody would.
-func (s *Service) heads(ctx context.Context, apps map[comm.ID]*comm.App) (func(*comm.App, comm.Channel) *head, error) {
+// heads reads what the chains of apps depend on, and answers who would be called first of an app's channel, for CRITICAL or the others; nil where
+// nobody would.
+func (s *Service) heads(ctx context.Context, apps map[comm.ID]*comm.App, now comm.Micros) (func(a *comm.App, ch comm.Channel, critical bool) *head, error) {
 	ids := []comm.ID{{}} // the server's own
 	for id, a := range apps {
 		if a != nil && !a.Sandbox && chain.Stopped(a) == "" {
 			ids = append(ids, id)
 		}
 	}
-	own := map[comm.ID][]comm.ProviderConfig{}
+	own, told := map[comm.ID][]comm.ProviderConfig{}, health.Told{}
 	for some := range slices.Chunk(ids, unitsAtOnce) {
 		list, err := s.store.ProviderConfigs(ctx, some...)
 		if err != nil {
@@ -195,12 +198,24 @@ func (s *Service) heads(ctx context.Context, apps map[comm.ID]*comm.App) (func(*
 		for _, c := range list {
 			own[c.App] = append(own[c.App], c)
 		}
+		if daily := health.Daily(list); len(daily) > 0 {
+			days, err := s.store.DaysUsed(ctx, daily...)
+			if err != nil {
+				return nil, err
+			}
+			told.Days = append(told.Days, days...)
+		}
 	}
-	condition, err := s.conditions(ctx)
-	if err != nil {
+	var err error
+	if told.Troubles, err = s.store.ProviderTroubles(ctx, healthMost); err != nil {
 		return nil, err
 	}
-	return func(a *comm.App, ch comm.Channel) *head {
+	if told.Strains, err = s.store.ProviderStrains(ctx, healthMost); err != nil {
+		return nil, err
+	}
+	known := told.Known(now, s.rules.Reserve)
+	return func(a *comm.App, ch comm.Channel, critical bool) *head {
+		condition := func(c *comm.ProviderConfig) chain.Condition { return chain.Known(known(c, critical)).Condition() }
 		c := chain.Pick(chain.Input{App: a, Channel: ch, Own: own[a.ID], Server: own[comm.ID{}], Fallback: s.rules.Fallback, CannotSend: s.rules.CannotSend, Condition: condition})
 		if c.Logger {
 			return &head{caller: caller{kind: chain.Sandbox}}
@@ -210,32 +225,6 @@ func (s *Service) heads(ctx context.Context, apps map[comm.ID]*comm.App) (func(*
 			return nil
 		}
 		return &head{caller{first.ID, strings.ToLower(first.Type)}, first}
-	}, nil
-}
-
-// conditions is how configurations fare, as the nodes say that send with them.
-func (s *Service) conditions(ctx context.Context) (func(*comm.ProviderConfig) chain.Condition, error) {
-	troubles, err := s.store.ProviderTroubles(ctx, healthMost)
-	if err != nil {
-		return nil, err
-	}
-	strains, err := s.store.ProviderStrains(ctx, healthMost)
-	if err != nil {
-		return nil, err
-	}
-	known := map[comm.ID]chain.Known{}
-	ill, strained := health.ByConfig(troubles), health.StrainsByConfig(strains)
-	for id, said := range strained {
-		known[id] = chain.Known{Throttled: health.OfLate(said).ThrottledUntil}
-	}
-	return func(c *comm.ProviderConfig) chain.Condition {
-		k := known[c.ID]
-		if said := ill[c.ID]; len(said) > 0 {
-			h := health.Together(said)
-			k.Broken, k.Down = h.Bars(c.Limits.Pinned)
-			k.DownUntil = h.NextAt
-		}
-		return k.Condition()
 	}, nil
 }
 

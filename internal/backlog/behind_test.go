@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,6 +138,60 @@ func TestWhatWaitsBehindAProvider(t *testing.T) {
 	w.wantWaits("all are switched off", map[string]string{"own": "5", "sandbox": "6"})
 	w.b.rules.CannotSend = func(kind string) bool { return kind == "TWILIO" }
 	w.wantWaits("of a type that this version cannot send with", map[string]string{"own": "5", "sandbox": "6"})
+}
+
+// used answers what configurations have used of their day.
+type used struct {
+	Store
+	days []store.DayUse
+}
+
+func (s used) DaysUsed(_ context.Context, apps ...comm.ID) (out []store.DayUse, err error) {
+	for _, d := range s.days {
+		if slices.Contains(apps, d.App) {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// TestWhoseDayIsSpentIsPassedBy: until midnight nothing waits behind a configuration that has used up its day; CRITICAL may use all of it.
+func TestWhoseDayIsSpentIsPassedBy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	limited, open := w.config(nil, "limited", 1), w.config(nil, "open", 2)
+	limited.Limits.RatePerDay = 100
+	if err := w.s.UpdateProviderConfig(t.Context(), limited); err != nil {
+		t.Fatal(err)
+	}
+	a := w.live(1)
+	w.fill(a, comm.Normal, 3)
+	w.fill(a, comm.Critical, 2)
+	now, err := w.s.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := now.NextDay() - now; left < comm.Micros(time.Minute.Microseconds()) { // the day must not end meanwhile
+		w.ahead.Add(2 * int64(time.Minute))
+		now = now.Add(2 * time.Minute)
+	}
+	w.b.rules.Reserve = 10
+	for _, tc := range []struct {
+		name string
+		day  int64
+		used int
+		want map[string]string
+	}{
+		{"nothing used", now.Day(), 0, map[string]string{"limited": "5"}},
+		{"one is left to all", now.Day(), 89, map[string]string{"limited": "5"}},
+		{"the rest is for CRITICAL", now.Day(), 90, map[string]string{"limited": "2", "open": "3"}},
+		{"all used", now.Day(), 100, map[string]string{"open": "5"}},
+		{"all used, by a clock ahead", now.Day() + 1, 100, map[string]string{"open": "5"}},
+		{"yesterday", now.Day() - 1, 100, map[string]string{"limited": "5"}},
+	} {
+		w.b.store = used{w.s, []store.DayUse{{Provider: limited.ID, Day: tc.day, Used: tc.used}, {Provider: open.ID, Day: tc.day, Used: 1000}}}
+		w.wantWaits(tc.name, tc.want)
+	}
 }
 
 // oldestOf is since when the first message of an app is due.

@@ -41,6 +41,7 @@ type Known struct {
 	Throttled comm.Micros // until when its provider asked for no call; 0: it did not, or that has passed
 	Down      bool        // its breaker lets no call through, until DownUntil: 0 where that is not known
 	DownUntil comm.Micros
+	Spent     comm.Micros // until when what its day allows is used up; 0: it is not
 }
 
 // Condition is what that makes of it: the first of these things counts.
@@ -52,6 +53,8 @@ func (k Known) Condition() Condition {
 		return Condition{Reason: WaitThrottled, Until: k.Throttled}
 	case k.Down:
 		return Condition{Reason: WaitDown, Until: k.DownUntil}
+	case k.Spent != 0:
+		return Condition{Reason: WaitRate, Until: k.Spent}
 	}
 	return Condition{}
 }

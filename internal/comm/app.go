@@ -119,3 +119,12 @@ type ProviderLimits struct {
 	MaxConcurrent int
 	Pinned        bool // the operator's pin: used first and never opened by the breaker
 }
+
+// DayFor is how many calls of a day, of those that RatePerDay allows, messages may take that are CRITICAL or are not: reserve percent are kept for
+// CRITICAL, so that a campaign of the morning leaves the evening's login codes something. 0 without a limit.
+func (l *ProviderLimits) DayFor(critical bool, reserve int) int {
+	if critical {
+		return l.RatePerDay
+	}
+	return l.RatePerDay - (l.RatePerDay/100*reserve + l.RatePerDay%100*reserve/100)
+}

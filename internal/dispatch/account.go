@@ -162,11 +162,11 @@ func (a *account) condition(now time.Time, db comm.Micros, class, reserve int) c
 			known.DownUntil = at(next)
 		}
 	}
+	if a.spent(db, class, reserve) {
+		known.Spent = db.NextDay()
+	}
 	if c := known.Condition(); c.Reason != "" {
 		return c
-	}
-	if a.spent(db, class, reserve) {
-		return chain.Condition{Reason: chain.WaitRate, Until: db.NextDay()}
 	}
 	if a.places(class, reserve) == 0 {
 		// Of one that is on trial the calls under way may be those that it does not answer: nobody waits for them.

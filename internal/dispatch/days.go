@@ -80,16 +80,12 @@ func (d *days) answer(day int64, used int, alone bool, now time.Time) {
 	}
 }
 
-// spent says whether the day's limit is used up for calls of the class, as far as it is this node's. A part of it is kept
-// for CRITICAL, reserve percent: a campaign of the morning leaves the evening's login codes something.
+// spent says whether the day's limit is used up for calls of the class, as far as it is this node's. Reserve percent of it are kept for CRITICAL.
 func (a *account) spent(db comm.Micros, class, reserve int) bool {
-	limit, d := a.config.Limits.RatePerDay, a.days
-	if limit <= 0 {
+	if a.config.Limits.RatePerDay <= 0 {
 		return false
 	}
-	if class == classRest {
-		limit -= limit/100*reserve + limit%100*reserve/100
-	}
+	limit, d := a.config.Limits.DayFor(class == classCritical, reserve), a.days
 	left, mine := limit, d.pending
 	if d.day >= db.Day() {
 		left, mine = limit-d.stored, d.pending+d.begun

@@ -11,6 +11,7 @@ import (
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/internal/provider"
 	"github.com/commserver/commserver/internal/store"
+	"github.com/commserver/commserver/internal/store/health"
 )
 
 // directory caches what the scheduler must know of apps and their provider
@@ -228,13 +229,7 @@ func (d *Dispatcher) load(ctx context.Context, entries []*entry, snaps []snapsho
 
 // loadDays reads what the configurations with a limit per day have used of it.
 func (d *Dispatcher) loadDays(ctx context.Context, configs []comm.ProviderConfig, at map[comm.ID]*loaded) error {
-	var limited []comm.ID
-	for i := range configs {
-		// Those of one app come together.
-		if app := configs[i].App; configs[i].Limits.RatePerDay > 0 && (len(limited) == 0 || limited[len(limited)-1] != app) {
-			limited = append(limited, app)
-		}
-	}
+	limited := health.Daily(configs)
 	if len(limited) == 0 {
 		return nil
 	}

@@ -156,3 +156,63 @@ func TestPreviewExplainsTheChain(t *testing.T) {
 		}
 	}
 }
+
+// TestPreviewPassesByWhoseDayIsSpent: until midnight, and what is kept for CRITICAL is theirs.
+func TestPreviewPassesByWhoseDayIsSpent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := w.tenant("live", comm.AllScopes, func(a *comm.App) { a.Sandbox = false })
+	var ids []comm.ID
+	for i, rate := range []string{`,"ratePerDay":2`, ``} {
+		got := w.do(live, "POST", "/api/v1/provider-configs", `{"providerType":"SMTP","name":"n`+strconv.Itoa(i)+`","priority":`+strconv.Itoa(i+1)+rate+`,"config":{"host":"mail.example.com","from":"no-reply@example.com"}}`, nil)
+		id, err := comm.ParseID(got.str("id"))
+		if err != nil {
+			t.Fatalf("%s %v", got.raw, err)
+		}
+		ids = append(ids, id)
+	}
+	if _, err := w.store.Beat(t.Context(), store.NodeInfo{Node: "worker", Role: "all", Version: "test", Lease: time.Minute.Microseconds()}); err != nil {
+		t.Fatal(err)
+	}
+	leases, err := w.store.Take(t.Context(), "worker", comm.ShardsOf(live.app.ID, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := clientOf(t, w, live)
+	if now := comm.At(time.Now()); now.NextDay()-now < comm.Micros(10*time.Second.Microseconds()) { // the day must not end meanwhile
+		time.Sleep(time.Until(now.NextDay().Time()))
+	}
+	first := func(lane string) string {
+		got, err := c.Preview(context.Background(), client.Message{Channel: client.Email, To: "ama@example.com", Subject: "s", Body: "<p>x</p>", Lane: lane})
+		if err != nil || len(got.Chain.Tried) == 0 {
+			t.Fatalf("%+v %v", got, err)
+		}
+		return got.Chain.Tried[0].Name
+	}
+	for used, want := range []string{"n0 n0", "n1 n0", "n1 n1"} {
+		if got := first("NORMAL") + " " + first("CRITICAL"); got != want {
+			t.Errorf("%d of 2 used, one kept for CRITICAL: NORMAL and CRITICAL are tried by %s, want %s", used, got, want)
+		}
+		if used < 2 {
+			w.startBy(live, w.do(live, "POST", "/api/v1/messages", email(""), nil).str("id"), ids[0], leases)
+		}
+	}
+}
+
+// startBy begins an attempt through a configuration of the app with a limit per day.
+func (w *world) startBy(who tenant, id string, config comm.ID, leases []store.Lease) {
+	w.t.Helper()
+	mid, err := comm.ParseID(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m, err := w.store.Message(w.t.Context(), who.app.ID, mid)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	u := comm.Unit{Shard: m.Shard, App: m.App, Channel: m.Channel, Lane: m.Lane}
+	started, err := w.store.Turn(w.t.Context(), store.Turn{Node: "worker", Leases: leases, Starts: []store.Start{{Unit: u, Head: store.HeadOf(&m.State), Provider: "smtp", ProviderID: config, Daily: true, Owner: who.app.ID}}})
+	if err != nil || started.Started[0].Verdict != store.Go {
+		w.t.Fatalf("%+v, %v", started, err)
+	}
+}

@@ -131,7 +131,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.upkeep = upkeep.New(upkeep.Config{Store: w.store, Book: w.book, Ring: ring, Content: 30 * 24 * time.Hour, Messages: 400 * 24 * time.Hour, Settle: time.Millisecond, Log: log})
-	in := intake.New(intake.Config{Store: w.store, Listed: w.book, Look: w.store, Configs: w.store, Templates: w.store, Health: w.store, Node: "test", Pushed: push, CannotSend: provider.CannotSend(adapters())})
+	in := intake.New(intake.Config{Store: w.store, Listed: w.book, Look: w.store, Configs: w.store, Templates: w.store, Health: w.store, Reserve: 50, Node: "test", Pushed: push, CannotSend: provider.CannotSend(adapters())})
 	w.auth = a
 	w.identity = identity.New(identity.Config{Users: w.store, Sessions: w.store, Ring: ring, AdminKey: adminKey, Note: a.Note, Now: w.time})
 	w.changed = func(comm.ID) { a.Invalidate(); in.Invalidate(); w.receipts.Forget() }

@@ -57,10 +57,11 @@ type Listed interface {
 	Return(ctx context.Context, app comm.ID, ch comm.Channel, address string) error
 }
 
-// Health knows which provider configurations do not work, as the nodes say that send with them.
+// Health knows which provider configurations do not work, as the nodes say that send with them, and what they have used of their days.
 type Health interface {
 	TroublesOf(ctx context.Context, app comm.ID) ([]store.ProviderTrouble, error)
 	StrainsOf(ctx context.Context, app comm.ID) ([]store.ProviderStrain, error)
+	DaysUsed(ctx context.Context, apps ...comm.ID) ([]store.DayUse, error)
 }
 
 // Config is what a Service needs.
@@ -71,6 +72,7 @@ type Config struct {
 	Configs   Configs
 	Templates Templates
 	Health    Health // nil: every provider works as far as a preview knows
+	Reserve   int    // percent of the day of a provider configuration that only CRITICAL messages use
 	Phones    address.Phones
 	Node      string         // this process, for the event log
 	Fallback  chain.Fallback // what a live app without any provider does

@@ -71,7 +71,7 @@ func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Prev
 		out.Warnings = append(out.Warnings, suppressedWarning())
 	}
 	var own []comm.ProviderConfig
-	condition, err := s.condition(ctx, app)
+	condition, err := s.condition(ctx, app, p.sub.Lane)
 	if err != nil {
 		return nil, err
 	}
@@ -88,34 +88,41 @@ func (s *Service) Preview(ctx context.Context, app *comm.App, q *Request) (*Prev
 	return out, nil
 }
 
-// condition is how the configurations that an app may send with fare now.
-func (s *Service) condition(ctx context.Context, app *comm.App) (func(*comm.ProviderConfig) chain.Condition, error) {
-	how, lately := map[comm.ID]health.Health{}, map[comm.ID]health.Lately{}
-	for _, owner := range []comm.ID{app.ID, {}} {
-		if s.cfg.Health == nil {
-			break
-		}
-		all, err := s.cfg.Health.TroublesOf(ctx, owner)
-		var strains []store.ProviderStrain
-		if err == nil {
-			strains, err = s.cfg.Health.StrainsOf(ctx, owner)
-		}
-		if err != nil {
+// condition is how the configurations that an app may send with fare now, for a message of a lane.
+func (s *Service) condition(ctx context.Context, app *comm.App, lane comm.Lane) (func(*comm.ProviderConfig) chain.Condition, error) {
+	told := health.Told{}
+	if s.cfg.Health != nil {
+		if err := s.hear(ctx, app.ID, &told); err != nil {
 			return nil, unavailable(fmt.Errorf("read the health of providers: %w", err))
 		}
-		for id, said := range health.ByConfig(all) {
-			how[id] = health.Together(said)
-		}
-		for id, said := range health.StrainsByConfig(strains) {
-			lately[id] = health.OfLate(said)
-		}
 	}
+	known := told.Known(comm.At(s.cfg.Now()), s.cfg.Reserve)
 	return func(c *comm.ProviderConfig) chain.Condition {
-		h := how[c.ID]
-		known := chain.Known{Throttled: lately[c.ID].ThrottledUntil}
-		known.Broken, known.Down = h.Bars(c.Limits.Pinned)
-		return known.Condition()
+		return chain.Known(known(c, lane == comm.Critical)).Condition()
 	}, nil
+}
+
+// hear reads what is told of the configurations of an app, and of the server's.
+func (s *Service) hear(ctx context.Context, app comm.ID, told *health.Told) error {
+	for _, owner := range []comm.ID{app, {}} {
+		troubles, err := s.cfg.Health.TroublesOf(ctx, owner)
+		if err != nil {
+			return err
+		}
+		strains, err := s.cfg.Health.StrainsOf(ctx, owner)
+		if err != nil {
+			return err
+		}
+		told.Troubles, told.Strains = append(told.Troubles, troubles...), append(told.Strains, strains...)
+	}
+	own, server, err := s.chains.of(ctx, app)
+	if err != nil {
+		return err
+	}
+	if daily := append(health.Daily(own), health.Daily(server)...); len(daily) > 0 {
+		told.Days, err = s.cfg.Health.DaysUsed(ctx, daily...)
+	}
+	return err
 }
 
 // OwnSender is the sender that a configuration uses when a message names none, "" for none.
