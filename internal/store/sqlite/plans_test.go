@@ -237,6 +237,11 @@ func TestReadsOfManyAppsSeek(t *testing.T) {
 			t.Errorf("%s: want %q in\n%s", text, want, got)
 		}
 	}
+	// How calls of any configurations go is looked through in the key's order: the first ones are answered without a sort of all.
+	strains := plan(t, s, numbered.ReplaceAllString(sqlstore.AllStrainsSQL(sqlstore.SQLite()), "?"))
+	if !strings.HasPrefix(strains, "SCAN t\n") || !strings.Contains(strains, "SEARCH n EXISTS USING PRIMARY KEY (node=?)") || strings.Contains(strains, "TEMP B-TREE") {
+		t.Errorf("how calls of any configurations go:\n%s", strains)
+	}
 	// A page of them begins where the last one ended.
 	got := plan(t, s, numbered.ReplaceAllString(sqlstore.UnprovidedSQL, "?"))
 	for _, want := range []string{"SEARCH a USING PRIMARY KEY (id>?)", "SEARCH p USING PRIMARY KEY (app_id=?)", "USE TEMP B-TREE FOR LAST TERM OF ORDER BY"} {

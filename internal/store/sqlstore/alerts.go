@@ -116,6 +116,9 @@ func (c *Cold) SetProviderStrains(ctx context.Context, node string, all []store.
 // StrainsSQL lists what living nodes say of the configurations of the app $1.
 func StrainsSQL(d Dialect) string { return strainsSQL(d, `t.app_id = $1 AND `) }
 
+// AllStrainsSQL lists the first $1 of what living nodes say of any configuration.
+func AllStrainsSQL(d Dialect) string { return strainsSQL(d, ``) + ` LIMIT $1` }
+
 func strainsSQL(d Dialect, of string) string {
 	return `SELECT t.app_id, t.id, CASE WHEN t.throttled_until > ` + d.Now + ` THEN t.throttled_until ELSE 0 END, t.calls, t.failed, t.node FROM provider_strains t
 	WHERE ` + of + `(t.failed > 0 OR t.throttled_until > ` + d.Now + `) AND ` + ofTheLiving + d.Now + `) ORDER BY t.app_id, t.id, t.node`
@@ -132,7 +135,7 @@ func (c *Cold) StrainsOf(ctx context.Context, app comm.ID) ([]store.ProviderStra
 
 // ProviderStrains implements store.Alerts.
 func (c *Cold) ProviderStrains(ctx context.Context, limit int) ([]store.ProviderStrain, error) {
-	return list(ctx, c.db, "list how calls of providers go", scanStrain, strainsSQL(c.d, ``)+` LIMIT $1`, int64(limit))
+	return list(ctx, c.db, "list how calls of providers go", scanStrain, AllStrainsSQL(c.d), int64(limit))
 }
 
 // EndpointTroubles implements store.Alerts.
