@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"html/template"
 	"net/http"
@@ -113,8 +114,11 @@ func (o *overview) readHold(v *visit) (err error) {
 const (
 	heldPages = 10
 	heldApps  = 100 // of a page; the API gives no more
-	heldTime  = 500 * time.Millisecond
 	heldShown = 20
+	// heldTime is within which pages behind the first are read, of the 50 ms in which the console is to be there: one of a hundred apps takes some 10 ms.
+	heldTime = 25 * time.Millisecond
+	// heldFirst is within which the first is, without which nothing of the queue would be known.
+	heldFirst = 500 * time.Millisecond
 )
 
 // readQueue finds what waits, and the queues that somebody or something holds.
@@ -126,15 +130,28 @@ func (o *overview) readQueue(v *visit) error {
 	return err
 }
 
-// readPages reads page after page: they are in no order that means anything, so that what is held may be on any of them.
+// readPages reads page after page: they are in no order that means anything, so that what is held may be on any of them. One that is under way when
+// the time is over is left: who asked is gone, as far as the API knows.
 func (o *overview) readPages(v *visit) error {
 	admin, err := v.admin()
 	if err != nil {
 		return err
 	}
-	ends, f := v.now().Add(heldTime), client.QueueFilter{Apps: heldApps}
+	until := func(d time.Duration) (context.Context, func()) {
+		ctx, end := context.WithCancel(v.ctx())
+		over := time.AfterFunc(d, end)
+		return ctx, func() { over.Stop(); end() }
+	}
+	ctx, end := until(heldFirst)
+	defer end()
+	more, endMore := until(heldTime)
+	defer endMore()
+	f := client.QueueFilter{Apps: heldApps}
 	for range heldPages {
-		queue, err := admin.Queue(v.ctx(), f)
+		queue, err := admin.Queue(ctx, f)
+		if err != nil && ctx == more && more.Err() != nil {
+			break // what was read before it counts
+		}
 		if err != nil {
 			return err
 		}
@@ -144,7 +161,7 @@ func (o *overview) readPages(v *visit) error {
 				o.Held = append(o.Held, u)
 			}
 		}
-		if f.Cursor = queue.Next; f.Cursor == "" || v.now().After(ends) {
+		if f.Cursor, ctx = queue.Next, more; f.Cursor == "" || more.Err() != nil {
 			break
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/commserver/commserver/internal/alert"
@@ -189,6 +190,10 @@ func calmAPI() *fakeAPI {
 // TestTheOverviewReadsTheWholeQueue: what waits for somebody is found on whatever page of the queue it is.
 func TestTheOverviewReadsTheWholeQueue(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, theOverviewReadsTheWholeQueue)
+}
+
+func theOverviewReadsTheWholeQueue(t *testing.T) {
 	api := calmAPI()
 	const first = "GET /api/admin/queue?limit=100"
 	api.answers[first] = queueOf(`"two"`, "turn", "busy")
@@ -211,6 +216,10 @@ func TestTheOverviewReadsTheWholeQueue(t *testing.T) {
 // TestTheOverviewSaysWhatItHasNotLookedAt: however long the queue is, the page comes soon; it does not say that all is well then, and leads to the queue.
 func TestTheOverviewSaysWhatItHasNotLookedAt(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, theOverviewSaysWhatItHasNotLookedAt)
+}
+
+func theOverviewSaysWhatItHasNotLookedAt(t *testing.T) {
 	const away = "More apps wait than are looked at here"
 	api := calmAPI()
 	api.answers["GET /api/admin/queue"] = queueOf(`"more"`, "turn", "busy")
@@ -229,14 +238,50 @@ func TestTheOverviewSaysWhatItHasNotLookedAt(t *testing.T) {
 	if !strings.Contains(body, away) || strings.Contains(body, "All is well") || !slices.Contains(linksIn(body[strings.Index(body, away):]), queuePath) {
 		t.Errorf("of an endless queue: %s", body)
 	}
-	slow := calmAPI()
-	slow.answers["GET /api/admin/queue"] = queueOf(`"more"`, "turn", "busy")
-	c, passed := open(t, slow), time.Duration(0)
-	c.cfg.Now = func() time.Time { passed += 100 * time.Millisecond; return now().Add(passed) }
-	body = ask(c, "GET", Root, nil).Body.String()
-	if got := pagesOf(slow); got == 0 || got >= heldPages || !strings.Contains(body, away) {
-		t.Errorf("of a slow one %d pages are read: %s", got, body)
+	for _, tc := range []struct {
+		name         string
+		first, later time.Duration
+		pages        int
+		took         time.Duration
+		says         string
+	}{
+		{"the second page hangs", 0, time.Hour, 2, heldTime, away},
+		{"each takes its time", 2 * heldTime / 5, 2 * heldTime / 5, 3, heldTime, away},
+		{"the first takes longer", 3 * heldTime, time.Hour, 1, 3 * heldTime, away},
+		{"the first hangs", time.Hour, time.Hour, 1, heldFirst, "What waits cannot be read now"},
+	} {
+		slow := &slowQueue{calmAPI(), tc.first, tc.later}
+		slow.answers["GET /api/admin/queue"] = queueOf(`"more"`, "queue_paused", "busy")
+		c := open(t, slow.fakeAPI)
+		c.inside.api = slow
+		began := time.Now()
+		body := ask(c, "GET", Root, nil).Body.String()
+		took := time.Since(began)
+		synctest.Wait() // for the call that was left
+		if got := pagesOf(slow.fakeAPI); got != tc.pages || took != tc.took || !strings.Contains(body, tc.says) || strings.Contains(body, "h-held") != (tc.says == away) {
+			t.Errorf("%s: %d pages in %s: %s", tc.name, got, took, body)
+		}
 	}
+}
+
+// slowQueue takes its time for pages of the queue, unless who asks is gone.
+type slowQueue struct {
+	*fakeAPI
+	first, later time.Duration
+}
+
+func (s *slowQueue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/api/admin/queue" {
+		wait := s.first
+		if r.URL.Query().Has("cursor") {
+			wait = s.later
+		}
+		select {
+		case <-time.After(wait):
+		case <-r.Context().Done():
+		}
+	}
+	s.fakeAPI.ServeHTTP(w, r)
 }
 
 // TestTheOverviewIsShortWhateverWaits: of very many that wait for somebody those that wait longest are shown, and the queue has the rest.
