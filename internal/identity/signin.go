@@ -34,47 +34,51 @@ func (s *Service) SignIn(ctx context.Context, a Attempt) (*Opened, error) {
 	if wait := s.tries.take(a.From, name, now); wait > 0 {
 		return nil, s.tooMany(ctx, a.From, name, wait)
 	}
-	u, err := s.checked(ctx, name, a.Password)
-	if err != nil {
-		if !comm.IsKind(err, comm.Unauthenticated) {
+	for try := 1; ; try++ {
+		u, renewed, err := s.checked(ctx, name, a.Password)
+		if err != nil {
+			if !comm.IsKind(err, comm.Unauthenticated) {
+				s.tries.back(a.From, name, now)
+			}
+			return nil, err
+		}
+		opened, err := s.admit(ctx, u, renewed, a)
+		if isState(err) && try < changeTries { // the user was changed meanwhile, perhaps by somebody who signed in with the same code
+			continue
+		}
+		switch {
+		case err == nil:
+			s.tries.good(a.From, name, now)
+		case u.Protected() && a.Code == "":
 			s.tries.back(a.From, name, now)
 		}
-		return nil, err
+		return opened, err
 	}
-	for try := 1; ; try++ {
-		if u.Protected() {
-			if a.Code == "" {
-				s.tries.back(a.From, name, now)
-				return nil, s.needsFactor(comm.E("second_factor_required"), u, a.Site, toSignIn, "")
-			}
-			ok, err := s.takeCode(u, a.Code)
-			if err != nil {
+}
+
+// admit opens the session of the user whose password is right, unless a second factor is missing. renewed: with a new hash of it, which is not stored yet.
+func (s *Service) admit(ctx context.Context, u *comm.User, renewed bool, a Attempt) (*Opened, error) {
+	if u.Protected() && a.Code == "" {
+		if renewed { // now: a security key opens the session without the password
+			if err := s.cfg.Users.RenewHash(ctx, u); err != nil {
 				return nil, err
 			}
-			if !ok {
-				return nil, Wrong()
-			}
 		}
-		u.SignedInAt = s.now()
-		who := store.ActorOf(ctx)
-		who.Kind, who.Name = comm.ActorUser, u.Name
-		opened, err := s.open(store.WithActor(ctx, who), u)
-		if err == nil {
-			s.tries.good(a.From, name, now)
-			return opened, nil
-		}
-		if !isState(err) || try == changeTries {
+		return nil, s.needsFactor(comm.E("second_factor_required"), u, a.Site, toSignIn, "")
+	}
+	if u.Protected() {
+		ok, err := s.takeCode(u, a.Code)
+		if err != nil {
 			return nil, err
 		}
-		// The user was changed meanwhile, perhaps by somebody who signed in with the same code.
-		hash := u.Password
-		if u, err = s.cfg.Users.User(ctx, u.ID); err != nil {
-			return nil, err
-		}
-		if u.Password != hash || !s.usable(u) {
+		if !ok {
 			return nil, Wrong()
 		}
 	}
+	u.SignedInAt = s.now()
+	who := store.ActorOf(ctx)
+	who.Kind, who.Name = comm.ActorUser, u.Name
+	return s.open(store.WithActor(ctx, who), u)
 }
 
 func checkAttempt(a *Attempt) error {
@@ -98,29 +102,30 @@ func (s *Service) usable(u *comm.User) bool {
 	return u.Active && (u.StartUntil == 0 || s.now() < u.StartUntil)
 }
 
-// checked reads the user of a name and compares the password: where there is no such user with nobody's, which takes as long.
-func (s *Service) checked(ctx context.Context, name, password string) (*comm.User, error) {
-	u, err := s.cfg.Users.UserByName(ctx, name)
+// checked reads the user of a name and compares the password: where there is no such user with nobody's, which takes as long. renewed says that the cost
+// was raised since the hash was stored, and that the user has a new one, which is to be stored.
+func (s *Service) checked(ctx context.Context, name, password string) (u *comm.User, renewed bool, err error) {
+	u, err = s.cfg.Users.UserByName(ctx, name)
 	hash := s.nobody
 	switch {
 	case err == nil:
 		hash = u.Password
 	case !comm.IsKind(err, comm.Missing):
-		return nil, err
+		return nil, false, err
 	}
-	fits, old, err := s.hasher.fits(ctx, password, hash)
+	fits, renewed, err := s.hasher.fits(ctx, password, hash)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, false, err
 	case u == nil || !fits || !s.usable(u):
-		return nil, Wrong()
+		return nil, false, Wrong()
 	}
-	if old { // the cost was raised since: what is stored is made again, with the session
+	if renewed {
 		if u.Password, err = s.hasher.hash(ctx, password); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return u, nil
+	return u, renewed, nil
 }
 
 // tooMany answers that an account was tried too often from an address, and notes it, of a name that is nobody's without the name:

@@ -23,6 +23,9 @@ type Users interface {
 	// UpdateUser writes u if its stored version is u.Version, which it counts up; a Conflict otherwise, or not_found.
 	// ends says that the user's sessions end in the same transaction, but for the one of the hash keep.
 	UpdateUser(ctx context.Context, u *comm.User, ends bool, keep [32]byte) error
+	// RenewHash writes u.Password alone if the stored version is u.Version, which it counts up; a Conflict otherwise, or not_found. It is another hash of
+	// the same password: the audit log does not tell of it.
+	RenewHash(ctx context.Context, u *comm.User) error
 	// DeleteUser removes the user with all sessions; not_found when there is none.
 	DeleteUser(ctx context.Context, id comm.ID) error
 }

@@ -218,6 +218,25 @@ func isTaken(err error) bool {
 	return ok && refused.SQLState() == "23505"
 }
 
+// RenewHash implements store.Users.
+func (c *Cold) RenewHash(ctx context.Context, u *comm.User) error {
+	err := c.db.Write(ctx, func(q Querier) error {
+		n, err := affected(ctx, q, `UPDATE users SET password = $3, version = version + 1 WHERE id = $1 AND version = $2`, c.d.ID(u.ID), int64(u.Version), u.Password)
+		if err != nil || n > 0 {
+			return err
+		}
+		if _, err := found(u, c.userOf(ctx, q, u.ID, new(comm.User)), "read user"); err != nil {
+			return err
+		}
+		return userMoved()
+	})
+	if err != nil {
+		return wrap(err, "renew the hash of a password")
+	}
+	u.Version++
+	return nil
+}
+
 // DeleteUser implements store.Users.
 func (c *Cold) DeleteUser(ctx context.Context, id comm.ID) error {
 	err := c.db.Write(ctx, func(q Querier) error {

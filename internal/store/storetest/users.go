@@ -18,6 +18,7 @@ func userCases() []testCase {
 		{"a session is found with its user until either ends", sessionLife},
 		{"a changed user loses sessions, but for the one that is kept", sessionsEnd},
 		{"signing in writes what it used up, once", sessionStart},
+		{"the hash of a password is renewed alone, by one at a time", hashRenewed},
 		{"sessions past their time are removed in slices", sessionTrim},
 		{"security keys go with their user, and their use with the session", userKeys},
 	}
@@ -253,6 +254,26 @@ func sessionStart(w *world) {
 	err = w.s.StartSession(w.ctx, &store.Session{Hash: hashed(2), User: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now + 1}, u)
 	w.wantCode(err, "not_found")
 	w.wantSeen(nil, 1, 2)
+}
+
+func hashRenewed(w *world) {
+	u := w.member("a")
+	w.signedIn(1, u)
+	stale, told := *u, len(w.chain())
+	u.Password, u.Name, u.Recovery = "stronger", "b", "no more"
+	w.must(w.s.RenewHash(w.ctx, u))
+	got, err := w.s.User(w.ctx, u.ID)
+	w.must(err)
+	if got.Password != "stronger" || got.Name != "a" || got.Recovery != stale.Recovery || got.UpdatedAt != stale.UpdatedAt || got.Version != stale.Version+1 || u.Version != got.Version {
+		w.Fatalf("%+v", got)
+	}
+	w.wantKind(w.s.RenewHash(w.ctx, &stale), comm.Conflict)
+	w.wantSeen([]int{1}, 1)
+	if now := len(w.chain()); now != told {
+		w.Fatalf("the audit log grew from %d to %d entries", told, now)
+	}
+	w.must(w.s.DeleteUser(w.ctx, u.ID))
+	w.wantCode(w.s.RenewHash(w.ctx, u), "not_found")
 }
 
 func sessionTrim(w *world) {
