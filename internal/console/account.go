@@ -116,6 +116,9 @@ func (v *visit) confirmFactor() error {
 		a.Secret, a.URI = in.Get("secret"), in.Get("uri") // to try once more with what the authenticator was given
 		return v.refused(err, a.Confirm, func(status int) error { return v.accountPage(status, a) })
 	}
+	if len(made.RecoveryCodes) == 0 {
+		return v.done(accountPath, "The authenticator app is switched on. Your recovery codes stay as they are.")
+	}
 	return v.codesPage(made.RecoveryCodes)
 }
 

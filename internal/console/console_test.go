@@ -593,4 +593,8 @@ func TestSecondFactor(t *testing.T) {
 	if w := ask(c, "POST", accountPath+"/factor/confirm", url.Values{"_token": {good}, "code": {" 123456 "}}); !strings.Contains(w.Body.String(), "three-four") || strings.Join(api.asked("POST /api/admin/session/second-factor/confirm"), " ") != `{"code":"123456"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	api.answers["POST /api/admin/session/second-factor/confirm"] = `200 {"recoveryCodes":[]}` // those of the security key stay
+	if w := ask(c, "POST", accountPath+"/factor/confirm", url.Values{"_token": {good}, "code": {"123456"}}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != accountPath {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 }

@@ -105,13 +105,10 @@ func (a *API) addKey(w http.ResponseWriter, r *http.Request, _ *auth.Caller) err
 	if err != nil {
 		return err
 	}
-	if codes == nil {
-		codes = []string{}
-	}
 	write(w, http.StatusCreated, struct {
 		securityKeyView
 		RecoveryCodes []string `json:"recoveryCodes"`
-	}{newSecurityKeyView(made), codes})
+	}{newSecurityKeyView(made), append([]string{}, codes...)})
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pquerna/otp/totp"
+
 	"github.com/commserver/commserver/internal/comm"
 	"github.com/commserver/commserver/test/softkey"
 )
@@ -99,6 +101,7 @@ func TestSecurityKeysFromRegisteringToTheEnd(t *testing.T) {
 	if one := have[0].(map[string]any); len(have) != 1 || one["usedAt"] == nil || len(one) != 4 {
 		t.Errorf("%v", have)
 	}
+	w.appBesideKey(cookie, k)
 	// It goes by itself, if it is shown.
 	at := keysPath + "/" + first.str("id") + "/remove"
 	ask := w.with(cookie, "POST", at, password)
@@ -120,6 +123,30 @@ func TestSecurityKeysFromRegisteringToTheEnd(t *testing.T) {
 	if !strings.Contains(log, `"securityKeys":{"from":null,"to":"The blue one"}`) || !strings.Contains(log, `"securityKeys":{"from":"The blue one","to":""}`) || strings.Contains(log, "publicKey") {
 		t.Errorf("%s", log)
 	}
+}
+
+// appBesideKey enrols an authenticator app for ama, which brings no recovery codes beside those of the key, and removes it.
+func (w *world) appBesideKey(cookie string, k *softkey.Key) {
+	w.t.Helper()
+	proof := func(path string) answer {
+		ask := w.with(cookie, "POST", path, `{"password":"`+ownPassword+`"}`)
+		w.wants(ask, 400, "invalid_field")
+		return w.with(cookie, "POST", path, `{"securityKey":`+quoted(k.Sign(w.t, ask.asks()))+`}`)
+	}
+	made := proof(factorsPath)
+	w.wants(made, 201, "")
+	code, err := totp.GenerateCode(made.str("secret"), w.time())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	done := w.with(cookie, "POST", factorsPath+"/confirm", `{"code":"`+code+`"}`)
+	if w.wants(done, 200, ""); string(done.raw) != `{"recoveryCodes":[]}`+"\n" {
+		w.t.Errorf("%s", done.raw)
+	}
+	if left := w.with(cookie, "GET", factorsPath, ""); left.body["recoveryCodesLeft"] != float64(10) {
+		w.t.Errorf("%s", left.raw)
+	}
+	w.wants(proof(factorsPath+"/remove"), 204, "")
 }
 
 // TestKeysOfTheConfiguredSite: where people find the server is configured, no request says otherwise.

@@ -293,7 +293,7 @@ func (a *API) confirmFactor(w http.ResponseWriter, r *http.Request, _ *auth.Call
 	}
 	write(w, http.StatusOK, struct {
 		RecoveryCodes []string `json:"recoveryCodes"`
-	}{codes})
+	}{append([]string{}, codes...)})
 	return nil
 }
 

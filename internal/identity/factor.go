@@ -75,7 +75,7 @@ func hasCodes() error {
 	return comm.E("invalid_state", "You have an authenticator app; remove it before you enrol another one.")
 }
 
-// Confirm puts the enrolled second factor to work and answers the recovery codes, which are known this once. The user's other sessions end.
+// Confirm puts the enrolled second factor to work. The first one brings recovery codes, known this once: those that came with a security key stay. The user's other sessions end.
 func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code string) (codes []string, err error) {
 	if x.User.IsZero() {
 		return nil, adminKeyHasNone()
@@ -91,7 +91,7 @@ func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code
 	if wait := s.tries.take(from, account, now); wait > 0 {
 		return nil, s.tooMany(ctx, from, u.Name, wait)
 	}
-	codes, hashes := newRecovery()
+	fresh, hashes := newRecovery()
 	_, err = s.change(ctx, u, x.hash, func(u *comm.User) (bool, error) {
 		if u.Codes() || u.Factor == nil {
 			return false, comm.E("invalid_state", "There is no second factor to confirm; enrol one first.")
@@ -103,7 +103,11 @@ func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code
 		if step == 0 {
 			return false, comm.E("invalid_field").Field("code", "is not the present one; check the clock of your device")
 		}
-		u.FactorAt, u.FactorStep, u.Recovery = s.now(), step, hashes
+		codes = nil
+		if !u.Protected() {
+			u.Recovery, codes = hashes, fresh
+		}
+		u.FactorAt, u.FactorStep = s.now(), step
 		return true, nil
 	})
 	if err != nil {
