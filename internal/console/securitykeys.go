@@ -131,9 +131,11 @@ func (v *visit) askNewOwnKey() error {
 	}
 	f, in := v.newOwnKeyForm(have), v.r.PostForm
 	f.take(in)
-	name := []hidden{{"name", strings.TrimSpace(in.Get("name"))}}
+	proof := proofOf(in)
+	proof["name"] = strings.TrimSpace(in.Get("name"))
+	name := []hidden{{"name", proof["name"]}}
 	var asked struct{ Options string }
-	if err := send(v, "", http.MethodPost, apiKeys+"/options", proofOf(in), &asked); err != nil {
+	if err := send(v, "", http.MethodPost, apiKeys+"/options", proof, &asked); err != nil {
 		return v.unproven(err, touch{Action: newKeyPath, Fields: name, Back: newKeyPath}, f, func(status int) error { return v.newOwnKeyPage(status, f) })
 	}
 	return v.touch("Register the security key", touch{Lead: "The browser asks for it now: plug it in and touch it, or do what your device says.", Button: "Register it", Does: "create", Options: asked.Options,

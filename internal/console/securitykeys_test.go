@@ -33,7 +33,16 @@ func TestSecurityKeys(t *testing.T) {
 	post(t, c, newKeyPath, url.Values{"name": {"blue"}, "securityKey": {"signed"}, "password": {""}})
 	post(t, c, newKeyPath, url.Values{"name": {"blue"}, "password": {"p"}, "code": {" 123 "}})
 	sent := api.asked("POST /api/admin/session/security-keys/options")
-	if want := []string{`{"password":"p"}`, `{"password":"p"}`, `{"securityKey":"signed"}`, `{"code":"123","password":"p"}`}; strings.Join(sent, " ") != strings.Join(want, " ") {
+	if want := []string{`{"name":"blue","password":"p"}`, `{"name":"blue","password":"p"}`, `{"name":"blue","securityKey":"signed"}`, `{"code":"123","name":"blue","password":"p"}`}; strings.Join(sent, " ") != strings.Join(want, " ") {
+		t.Errorf("%q", sent)
+	}
+	// A name that no key can have is told before a device makes one.
+	api.answers["POST /api/admin/session/security-keys/options"] = `400 {"error":"No.","details":{"code":"invalid_field","fields":{"name":"must be one that can be seen"}}}`
+	status, _, body := post(t, c, newKeyPath, url.Values{"name": {"  "}, "password": {"p"}})
+	if has("no name", body, "Must be one that can be seen.", `action="/console/account/keys/new"`); status != http.StatusBadRequest || strings.Contains(body, "data-options") {
+		t.Errorf("%d %s", status, body)
+	}
+	if sent := api.asked("POST /api/admin/session/security-keys/options"); sent[len(sent)-1] != `{"name":"","password":"p"}` {
 		t.Errorf("%q", sent)
 	}
 	api.answers["POST /api/admin/session/security-keys"] = `201 {"id":"k","name":"blue","recoveryCodes":["AAAA-BBBB"]}`
@@ -48,7 +57,7 @@ func TestSecurityKeys(t *testing.T) {
 		t.Errorf("%d %s", status, to)
 	}
 	api.answers["POST /api/admin/session/security-keys"] = `400 {"error":"No.","details":{"code":"invalid_field","fields":{"securityKey":"was not accepted"}}}`
-	status, _, body := post(t, c, keysPath, url.Values{"name": {"blue"}, "securityKey": {"made"}})
+	status, _, body = post(t, c, keysPath, url.Values{"name": {"blue"}, "securityKey": {"made"}})
 	if has("not taken", body, "was not accepted", `value="blue"`); status != http.StatusBadRequest {
 		t.Errorf("%d", status)
 	}

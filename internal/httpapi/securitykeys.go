@@ -28,6 +28,11 @@ func (a *API) proof(w http.ResponseWriter, r *http.Request) (p identity.Proof, e
 	if err := a.decode(w, r, &body, nil); err != nil {
 		return p, err
 	}
+	return a.proofIn(r, body)
+}
+
+// proofIn checks one that a request brought.
+func (a *API) proofIn(r *http.Request, body proofBody) (p identity.Proof, err error) {
 	e := comm.E("invalid_field")
 	switch {
 	case body.SecurityKey.Given && (body.Password.Given || body.Code.Given):
@@ -75,9 +80,21 @@ func (a *API) getFactors(w http.ResponseWriter, r *http.Request, _ *auth.Caller)
 
 // keyOptions is POST /api/admin/session/security-keys/options.
 func (a *API) keyOptions(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
-	p, err := a.proof(w, r)
+	var body struct {
+		proofBody
+		Name strictjson.Opt[string] `json:"name"`
+	}
+	if err := a.decode(w, r, &body, nil); err != nil {
+		return err
+	}
+	p, err := a.proofIn(r, body.proofBody)
 	if err != nil {
 		return err
+	}
+	if body.Name.Given {
+		if err := identity.CheckKeyName(body.Name.Value); err != nil {
+			return err
+		}
 	}
 	options, err := a.cfg.Identity.KeyOptions(r.Context(), sessionOf(r), p)
 	if err != nil {

@@ -51,6 +51,7 @@ func TestSecurityKeysFromRegisteringToTheEnd(t *testing.T) {
 	for _, bad := range []string{`{}`, `{"code":"123456"}`, `{"password":"x","securityKey":"{}"}`, `{"code":"1","securityKey":"{}"}`, `{"securityKey":""}`, `{"securityKey":"{}"}`, `{"password":"not it"}`} {
 		w.wants(w.with(cookie, "POST", keysPath+"/options", bad), 400, "invalid_field")
 	}
+	w.badKeyNames(cookie)
 	w.wants(w.do(tenant{}, "POST", keysPath+"/options", password, map[string]string{"Cookie": cookie, "Sec-Fetch-Site": "cross-site"}), 403, "cross_site")
 	k, first := w.keyed(cookie, password)
 	if codes := first.body["recoveryCodes"].([]any); len(codes) != 10 || first.str("name") != "The blue one" || first.body["usedAt"] != nil || first.str("createdAt") == "" {
@@ -147,6 +148,19 @@ func (w *world) appBesideKey(cookie string, k *softkey.Key) {
 		w.t.Errorf("%s", left.raw)
 	}
 	w.wants(proof(factorsPath+"/remove"), 204, "")
+}
+
+// badKeyNames are refused before any device makes a key, with what is said where it registers.
+func (w *world) badKeyNames(cookie string) {
+	w.t.Helper()
+	for _, name := range []string{"", "  ", "a\u00a0b", strings.Repeat("x", 65)} {
+		early := w.with(cookie, "POST", keysPath+"/options", `{"password":"`+ownPassword+`","name":`+quoted(name)+`}`)
+		late := w.with(cookie, "POST", keysPath, `{"securityKey":"{}","name":`+quoted(name)+`}`)
+		if w.wants(early, 400, "invalid_field"); string(early.raw) != string(late.raw) || !strings.Contains(string(early.raw), `"name":"must be 1 to 64`) {
+			w.t.Errorf("%q: %s %s", name, early.raw, late.raw)
+		}
+	}
+	w.wants(w.with(cookie, "POST", keysPath+"/options", `{"password":"`+ownPassword+`","name":"👩‍💻 blue"}`), 200, "")
 }
 
 // TestKeysOfTheConfiguredSite: where people find the server is configured, no request says otherwise.

@@ -222,8 +222,8 @@ func (s *Service) AddKey(ctx context.Context, x *Session, site Site, name, answe
 	if x.User.IsZero() {
 		return nil, nil, adminKeyHasNone()
 	}
-	if !isKeyName(name) {
-		return nil, nil, comm.E("invalid_field").Field("name", "must be 1 to 64 characters that can be seen, without spaces around them")
+	if err := CheckKeyName(name); err != nil {
+		return nil, nil, err
 	}
 	if err := checkAnswer(answer); err != nil {
 		return nil, nil, err
@@ -268,10 +268,30 @@ func (s *Service) AddKey(ctx context.Context, x *Session, site Site, name, answe
 	return key, codes, nil
 }
 
+// CheckKeyName refuses what AddKey refuses as a name: asked beforehand it keeps a device from making a key that nobody can register.
+func CheckKeyName(name string) error {
+	if !isKeyName(name) {
+		return comm.E("invalid_field").Field("name", "must be 1 to 64 characters that can be seen, without spaces around them")
+	}
+	return nil
+}
+
+// joiner makes one picture of the emoji beside it.
+const joiner = '\u200d'
+
 // isKeyName says whether a key can be called so.
 func isKeyName(name string) bool {
-	n := utf8.RuneCountInString(name)
-	return n > 0 && n <= maxKeyName && name == strings.TrimSpace(name) && !strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) })
+	all := []rune(name)
+	if len(all) == 0 || len(all) > maxKeyName || name != strings.TrimSpace(name) {
+		return false
+	}
+	for i, c := range all {
+		joins := c == joiner && i > 0 && i+1 < len(all) && unicode.In(all[i-1], unicode.So, unicode.Sk, unicode.Mn) && unicode.Is(unicode.So, all[i+1])
+		if !unicode.IsPrint(c) && !joins {
+			return false
+		}
+	}
+	return true
 }
 
 // RemoveKey takes an own security key away. The user's other sessions end.
