@@ -21,7 +21,8 @@ type Users interface {
 	// UserList pages through all users by id, which is about by age, without Password, Factor and Recovery.
 	UserList(ctx context.Context, after comm.ID, limit int) ([]comm.User, error)
 	// UpdateUser writes u if its stored version is u.Version, which it counts up; a Conflict otherwise, or not_found.
-	// ends says that the user's sessions end in the same transaction, but for the one of the hash keep.
+	// ends says that the user's sessions end in the same transaction, but for the one of the hash keep. The audit log tells what changed, with the security
+	// key that was used; nothing, where that is nothing.
 	UpdateUser(ctx context.Context, u *comm.User, ends bool, keep [32]byte) error
 	// RenewHash writes u.Password alone if the stored version is u.Version, which it counts up; a Conflict otherwise, or not_found. It is another hash of
 	// the same password: the audit log does not tell of it.

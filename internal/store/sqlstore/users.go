@@ -121,17 +121,21 @@ func (c *Cold) CreateUser(ctx context.Context, u *comm.User) error {
 	return nil
 }
 
-// userChanged ends a transaction that stored u.
+// userChanged ends a transaction that stored u. Where there is nothing to tell, as of a code that proved something, nothing is told.
 func (c *Cold) userChanged(ctx context.Context, q Querier, u *comm.User, action string, what detail) error {
-	entry := did{action: action, target: u.ID.String(), detail: what}
-	canary, err := c.keepCanaryOf(ctx, q, u.Factor)
-	switch {
-	case err != nil:
-		return err
-	case len(canary) > 0:
-		return c.changed(ctx, q, entry, canary...)
+	var told []did
+	if len(what) > 0 {
+		told = append(told, did{action: action, target: u.ID.String(), detail: what})
 	}
-	return c.record(ctx, q, entry)
+	canary, err := c.keepCanaryOf(ctx, q, u.Factor)
+	if err != nil {
+		return err
+	}
+	told = append(told, canary...)
+	if len(canary) > 0 {
+		return c.changed(ctx, q, told[0], told[1:]...)
+	}
+	return c.record(ctx, q, told...)
 }
 
 // User implements store.Users.
@@ -196,7 +200,11 @@ func (c *Cold) UpdateUser(ctx context.Context, u *comm.User, ends bool, keep [32
 				return err
 			}
 		}
-		return c.userChanged(ctx, q, u, comm.AuditUserUpdated, differ(userFacts(&was), userFacts(u)))
+		what := differ(userFacts(&was), userFacts(u))
+		if name := keyUsed(was.Keys, u.Keys); name != "" {
+			what.with("securityKey", name)
+		}
+		return c.userChanged(ctx, q, u, comm.AuditUserUpdated, what)
 	})
 	if err != nil {
 		return wrap(err, "update user")

@@ -21,6 +21,7 @@ func userCases() []testCase {
 		{"the hash of a password is renewed alone, by one at a time", hashRenewed},
 		{"sessions past their time are removed in slices", sessionTrim},
 		{"security keys go with their user, and their use with the session", userKeys},
+		{"a change tells which security key proved it, and one that tells nothing is not told", keyProven},
 	}
 }
 
@@ -359,5 +360,39 @@ func userKeys(w *world) {
 	}
 	if len(used) != 2 || strings.Contains(used[0], "securityKey") || !strings.Contains(used[1], `"securityKey":{"to":"Kéy 🌍 'quoted\" 3"}`) {
 		w.Fatalf("the audit log tells of keys that opened: %q", used)
+	}
+}
+
+func keyProven(w *world) {
+	u := w.member("a")
+	u.Keys = keysOf(2)
+	w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	told := func() (all []string) {
+		w.Helper()
+		for _, e := range w.chain() {
+			if e.Action == comm.AuditUserUpdated {
+				all = append(all, e.Detail)
+			}
+		}
+		return all
+	}
+	before := len(told())
+	u.FactorStep, u.UpdatedAt = 7, w.now() // as a code of an authenticator does
+	w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	if got, err := w.s.User(w.ctx, u.ID); err != nil || got.FactorStep != 7 || got.Version != u.Version {
+		w.Fatalf("%+v %v", got, err)
+	}
+	for _, more := range []bool{false, true} {
+		u.Keys = slices.Clone(u.Keys)
+		u.Keys[1].Count, u.Keys[1].UsedAt = u.Keys[1].Count-1, u.Keys[1].UsedAt-1
+		if more {
+			u.Keys = u.Keys[1:]
+		}
+		w.must(w.s.UpdateUser(w.ctx, u, false, [32]byte{}))
+	}
+	const by = `"securityKey":{"to":"Kéy 🌍 'quoted\" 1"}`
+	now := told()[before:]
+	if len(now) != 2 || now[0] != "{"+by+"}" || !strings.Contains(now[1], by) || !strings.Contains(now[1], `"securityKeys":{"from":`) {
+		w.Fatalf("%q", now)
 	}
 }
