@@ -77,7 +77,6 @@ type SecurityKey struct {
 	Credential []byte `json:"credential"` // what the key calls itself
 	PublicKey  []byte `json:"publicKey"`  // as COSE writes it
 	Site       string `json:"site"`       // the host that it was made for: it signs for no other
-	Synced     bool   `json:"synced"`     // whether it may be on several devices, as it said when it was made
 	Count      uint32 `json:"count"`      // of its signatures, as it said last; 0: it does not count
 	CreatedAt  Micros `json:"createdAt"`
 	UsedAt     Micros `json:"usedAt"` // 0 = never

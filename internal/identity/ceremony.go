@@ -173,5 +173,5 @@ func (s *Service) newKey(site Site, x *webauthn.Answer) *comm.SecurityKey {
 		return nil // whatever is wrong with it has one answer
 	}
 	now := s.now()
-	return &comm.SecurityKey{ID: comm.NewID(now), Credential: made.ID, PublicKey: made.PublicKey, Site: site.host, Synced: made.Synced, Count: made.Count, CreatedAt: now}
+	return &comm.SecurityKey{ID: comm.NewID(now), Credential: made.ID, PublicKey: made.PublicKey, Site: site.host, Count: made.Count, CreatedAt: now}
 }

@@ -47,7 +47,6 @@ type Key struct {
 	ID        []byte // of the credential
 	PublicKey []byte // as COSE writes it
 	Count     uint32 // of its signatures; 0: it does not count
-	Synced    bool   // it may be on several devices
 }
 
 type descriptor struct {
@@ -179,7 +178,7 @@ func (p Party) Register(a *Answer, challenge []byte) (*Key, error) {
 	if _, err := readKey(d.key); err != nil {
 		return nil, err
 	}
-	return &Key{ID: d.id, PublicKey: d.key, Count: d.count, Synced: d.flags&eligible != 0}, nil
+	return &Key{ID: d.id, PublicKey: d.key, Count: d.count}, nil
 }
 
 // Check says which of the keys has signed the challenge for the user, and its count since. copied: it counts no further than it did, which of one that

@@ -302,7 +302,7 @@ func keysOf(n int) (all []comm.SecurityKey) {
 	const largest = comm.Micros(1<<63 - 1)
 	for i := range n {
 		all = append(all, comm.SecurityKey{ID: comm.NewID(1), Name: fmt.Sprint("Kéy 🌍 'quoted\" ", i), Credential: []byte{0, 255, byte(i)}, PublicKey: []byte("\x00\xff"), Site: "localhost",
-			Synced: i == 0, Count: 1<<32 - 1, CreatedAt: largest, UsedAt: largest - 1})
+			Count: 1<<32 - 1, CreatedAt: largest, UsedAt: largest - 1})
 	}
 	return all
 }
