@@ -134,25 +134,18 @@ func newSession(s *identity.Session, id string) (v sessionView) {
 	return v
 }
 
-// signIn is POST /api/admin/session.
-func (a *API) signIn(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
-	if err := a.ownSite(r); err != nil { // nobody is signed in as somebody else by another site's page
-		return err
-	}
-	if _, err := readQuery(r); err != nil { // a name or a password in an address would be kept by proxies
-		return err
-	}
-	var body struct {
-		AdminKey strictjson.Opt[string] `json:"adminKey"`
-		Name     strictjson.Opt[string] `json:"name"`
-		Password strictjson.Opt[string] `json:"password"`
-		Code     strictjson.Opt[string] `json:"code"`
-		// SecurityKey is the answer of one that was asked for after name and password, and goes alone.
-		SecurityKey strictjson.Opt[string] `json:"securityKey"`
-	}
-	if err := a.decode(w, r, &body, nil); err != nil {
-		return err
-	}
+// signInBody is what opens a session: name and password, perhaps with a code, or one of the others alone.
+type signInBody struct {
+	AdminKey strictjson.Opt[string] `json:"adminKey"`
+	Name     strictjson.Opt[string] `json:"name"`
+	Password strictjson.Opt[string] `json:"password"`
+	Code     strictjson.Opt[string] `json:"code"`
+	// SecurityKey is the answer of one that was asked for after name and password.
+	SecurityKey strictjson.Opt[string] `json:"securityKey"`
+}
+
+// check refuses what is missing, or does not go together.
+func (body *signInBody) check() error {
 	e := comm.E("invalid_field")
 	if body.AdminKey.Given && body.SecurityKey.Given {
 		e.Field("securityKey", "does not go with adminKey")
@@ -172,6 +165,24 @@ func (a *API) signIn(w http.ResponseWriter, r *http.Request, _ *auth.Caller) err
 	}
 	if len(e.Fields) > 0 {
 		return e
+	}
+	return nil
+}
+
+// signIn is POST /api/admin/session.
+func (a *API) signIn(w http.ResponseWriter, r *http.Request, _ *auth.Caller) error {
+	if err := a.ownSite(r); err != nil { // nobody is signed in as somebody else by another site's page
+		return err
+	}
+	if _, err := readQuery(r); err != nil { // a name or a password in an address would be kept by proxies
+		return err
+	}
+	var body signInBody
+	if err := a.decode(w, r, &body, nil); err != nil {
+		return err
+	}
+	if err := body.check(); err != nil {
+		return err
 	}
 	from := httpserver.ClientAddr(r.Context())
 	ctx := a.signed(r, comm.Actor{Kind: comm.ActorClient})
