@@ -419,12 +419,8 @@ func TestKeysOfOneUser(t *testing.T) {
 	}
 	_, _, err = s.AddKey(t.Context(), o.Session, siteHere(), "again", first.Make(t, options))
 	w.wantCode(err, "invalid_field")
-	for name, spoil := range map[string]func(k *softkey.Key){"origin": func(k *softkey.Key) { k.Origin = "https://evil.example" }} {
-		k := softkey.New(t, originHere)
-		spoil(k)
-		_, _, err = s.AddKey(t.Context(), o.Session, siteHere(), name, k.Make(t, options))
-		w.wantCode(err, "invalid_field")
-	}
+	_, _, err = s.AddKey(t.Context(), o.Session, siteHere(), "origin", softkey.New(t, "https://evil.example").Make(t, options))
+	w.wantCode(err, "invalid_field")
 	_, _, err = s.AddKey(t.Context(), o.Session, siteHere(), "host", softkey.New(t, originHere).Make(t, strings.ReplaceAll(options, `"id":"`+hostHere+`"`, `"id":"evil.example"`)))
 	w.wantCode(err, "invalid_field")
 	for n := 2; n <= comm.MaxSecurityKeys; n++ {

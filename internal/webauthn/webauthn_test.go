@@ -213,8 +213,7 @@ func TestEveryAlgorithm(t *testing.T) {
 // TestNewKeysThatAreNone: what says of itself what a key does not is not registered.
 func TestNewKeysThatAreNone(t *testing.T) {
 	t.Parallel()
-	soft, k := made(t)
-	_ = soft
+	_, k := made(t)
 	good := k.PublicKey
 	x, y := good[10:42], good[45:77]
 	id := bytes.Repeat([]byte{3}, 16)
