@@ -32,6 +32,7 @@ func RunHTTP(t *testing.T, h HTTP) {
 	t.Run("calls the usual address over HTTPS", h.usual)
 	t.Run("sends once each, on kept connections", h.once)
 	t.Run("obeys its context", h.obeys)
+	t.Run("hides its login", h.login)
 	for _, b := range h.behaviours(t) {
 		t.Run("the provider "+b.name, func(t *testing.T) {
 			t.Parallel()

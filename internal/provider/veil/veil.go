@@ -6,7 +6,11 @@
 // numbers. It hides what it knows; it does not understand what it reads.
 package veil
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // MaxText bounds a sentence that is shown to people, in bytes.
 const MaxText = 256
@@ -33,7 +37,9 @@ func (v Veil) Redact(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, " "))
-	for _, s := range v.Secrets {
+	// The longest first: what is hidden of a part leaves nothing that the whole would be found by, and its rest stays.
+	longestFirst := func(a, b string) int { return cmp.Compare(len(b), len(a)) }
+	for _, s := range slices.SortedStableFunc(slices.Values(v.Secrets), longestFirst) {
 		text = hide(text, s, false)
 	}
 	fields := strings.Fields(text)

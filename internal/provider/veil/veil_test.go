@@ -25,6 +25,16 @@ func TestRedact(t *testing.T) {
 	}
 }
 
+// TestAWholeBeforeItsParts: of a text that holds another one nothing is left, in whichever order the veil was told of them.
+func TestAWholeBeforeItsParts(t *testing.T) {
+	t.Parallel()
+	for _, secrets := range [][]string{{"hunter22", "bob:hunter22!"}, {"bob:hunter22!", "hunter22"}} {
+		if got := (Veil{Secrets: secrets}).Redact("login bob:hunter22! and hunter22"); got != "login [hidden] and [hidden]" {
+			t.Errorf("%q: %q", secrets, got)
+		}
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -124,14 +124,20 @@ func forms(secret string) []string {
 	if secret == "" {
 		return nil
 	}
-	out := []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))}
+	out := append(written(base64.StdEncoding.EncodeToString([]byte(secret))), secret, url.QueryEscape(secret))
 	for shift := range min(3, len(secret)) { // as part of a longer text, such as that of a login
 		part := secret[shift:]
 		if whole := part[:len(part)/3*3]; len(whole) > 6 { // shorter ones would hide words
-			out = append(out, base64.StdEncoding.EncodeToString([]byte(whole)))
+			out = append(out, written(base64.StdEncoding.EncodeToString([]byte(whole)))...)
 		}
 	}
 	return out
+}
+
+// written are the ways in which base64 is written: in either alphabet, with its padding and without.
+func written(text string) []string {
+	inURLs := strings.NewReplacer("+", "-", "/", "_").Replace(text)
+	return []string{text, strings.TrimRight(text, "="), inURLs, strings.TrimRight(inURLs, "=")}
 }
 
 // Base is the address that calls are made below, without a slash at its end.
@@ -264,7 +270,7 @@ func (c *Client) veil(call *Call) veil.Veil {
 		if name == "Authorization" {
 			for _, value := range values {
 				_, credentials, _ := strings.Cut(value, " ")
-				v.Secrets = append(v.Secrets, credentials)
+				v.Secrets = append(v.Secrets, written(credentials)...) // of a login they are base64
 			}
 		}
 	}
