@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/app"
 	"github.com/commserver/commserver/internal/backup"
+	"github.com/commserver/commserver/internal/config"
 )
 
 const (
@@ -32,7 +35,8 @@ const backupHelp = `Writes everything that is stored into one file, as of one in
 it gets its name; where one is already, nothing is written. Only its owner can read it: it holds addresses and texts in clear, and secrets only as the database does,
 sealed under the key ring, which is not in it. Keep the ring, and keep it elsewhere.
 
-Without --direct the running server is asked, as the administrator. --direct reads the database that COMMS_DATABASE_URL or COMMS_DATA_DIR names: on SQLite the
+Without --direct the running server is asked, as the administrator: the one that --url names. --data-dir says where the key of a server of this machine lies; the
+other flags of a server's options, but for --admin-key-file, mean nothing then and are refused. --direct reads the database that COMMS_DATABASE_URL or COMMS_DATA_DIR names: on SQLite the
 server must be stopped, on PostgreSQL it need not be.
 
 See docs/operate/backup.md for what a backup costs, and what is lost with what came after it.`
@@ -46,23 +50,12 @@ func backupCommand(s Streams) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
-		r, err := connect(s, cmd)
+		r, fill, err := backupFrom(ctx, s, cmd, *direct)
 		if err != nil {
 			return err
 		}
-		defer r.raw.Close()
-		fill := func(w io.Writer) error {
-			_, err := r.call(ctx, client.Request{Method: http.MethodGet, Path: backupPath, Admin: true, Into: w, Timeout: backupTime})
-			return err
-		}
-		if *direct {
-			cfg, err := loadConfig(cmd, s)
-			if err != nil {
-				return err
-			}
-			fill = func(w io.Writer) error { return app.Backup(ctx, cfg, buildVersion(), w, newLog(cfg, s.Err)) }
-		} else if err := r.administrator(); err != nil {
-			return err
+		if r.raw != nil {
+			defer r.raw.Close()
 		}
 		progress, done := r.bytes("written")
 		sum, err := backup.Create(ctx, args[0], fill, progress)
@@ -73,6 +66,70 @@ func backupCommand(s Streams) *cobra.Command {
 		return printBackup(r.out, args[0], &sum, "Written and read again")
 	}
 	return cmd
+}
+
+// backupFrom finds out what is backed up, a running server or a database without one, and answers how.
+func backupFrom(ctx context.Context, s Streams, cmd *cobra.Command, direct bool) (r *remote, fill func(io.Writer) error, err error) {
+	if err := refuseIdle(cmd, direct); err != nil {
+		return nil, nil, err
+	}
+	if direct {
+		cfg, err := loadConfig(cmd, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		r, err = unconnected(s, cmd)
+		return r, func(w io.Writer) error { return app.Backup(ctx, cfg, buildVersion(), w, newLog(cfg, s.Err)) }, err
+	}
+	if r, err = connect(s, cmd); err != nil {
+		return nil, nil, err
+	}
+	return r, func(w io.Writer) error {
+		_, err := r.call(ctx, client.Request{Method: http.MethodGet, Path: backupPath, Admin: true, Into: w, Timeout: backupTime})
+		return err
+	}, r.administrator()
+}
+
+// refuseIdle refuses a flag that changes nothing: whoever gave it would have another server backed up than he means.
+func refuseIdle(cmd *cobra.Command, direct bool) error {
+	if direct {
+		for _, name := range []string{"profile", "url", "app", "api-key-file", "timeout"} {
+			if cmd.Flags().Changed(name) {
+				return usagef("--%s is for a running server, and --direct reads the database without one; leave one of them out", name)
+			}
+		}
+		return nil
+	}
+	for _, o := range config.Options() {
+		for _, name := range []string{o.Flag(), o.FileFlag()} {
+			if name != "" && name != dataFlag && name != adminKeyFlag && cmd.Flags().Changed(name) {
+				return usagef("--%s is for --direct, which reads the database without a server; a running server is named by --url, such as %s", name, defaultURL)
+			}
+		}
+	}
+	return nil
+}
+
+// Flags of a server's options that a backup of a running one has a use for, too.
+const (
+	dataFlag     = "data-dir"
+	adminKeyFlag = "admin-key-file"
+)
+
+// keyOfFolder is the administrator's key where the command line names the server's data folder: it goes before that of any other source.
+func keyOfFolder(dir, file string, id *identity) (string, error) {
+	if file != "" {
+		return "", usagef("--%s and --%s both say where the administrator's key is; keep one of them", dataFlag, adminKeyFlag)
+	}
+	if !onThisMachine(id.URL) {
+		return "", usagef("--%s names the folder of a server of this machine, which %s is not; give --%s", dataFlag, id.URL, adminKeyFlag)
+	}
+	key, err := localAdminKey(dir)
+	if err == nil && key == "" && id.AdminKey == "" {
+		return "", usagef("there is no administrator's key in %s; a server whose COMMS_ADMIN_KEY is set keeps none there: set it here too, or give --%s instead of --%s",
+			filepath.Join(dir, adminKeyFile), adminKeyFlag, dataFlag)
+	}
+	return cmp.Or(key, id.AdminKey), err
 }
 
 // bytes draws how many bytes went through, on a terminal.
@@ -138,8 +195,8 @@ func restoreCommand(s Streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r := &remote{s: s, cmd: cmd, term: s.terminal()}
-		if r.out, err = newPrinter(s, cmd, r.term); err != nil {
+		r, err := unconnected(s, cmd)
+		if err != nil {
 			return err
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)

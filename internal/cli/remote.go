@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,9 +89,8 @@ func calling(s Streams, run func(ctx context.Context, r *remote, args []string) 
 
 // connect finds out which server is meant. It calls nothing.
 func connect(s Streams, cmd *cobra.Command) (*remote, error) {
-	r := &remote{s: s, cmd: cmd, term: s.terminal()}
-	var err error
-	if r.out, err = newPrinter(s, cmd, r.term); err != nil {
+	r, err := unconnected(s, cmd)
+	if err != nil {
 		return nil, err
 	}
 	if r.id, err = findIdentity(s, cmd); err != nil {
@@ -105,6 +105,14 @@ func connect(s Streams, cmd *cobra.Command) (*remote, error) {
 		return nil, usageError{err}
 	}
 	return r, nil
+}
+
+// unconnected has no server, for a command that only prints as those do that call one.
+func unconnected(s Streams, cmd *cobra.Command) (*remote, error) {
+	r := &remote{s: s, cmd: cmd, term: s.terminal()}
+	var err error
+	r.out, err = newPrinter(s, cmd, r.term)
+	return r, err
 }
 
 func newPrinter(s Streams, cmd *cobra.Command, t Terminal) (*printer, error) {
@@ -211,8 +219,10 @@ func findIdentity(s Streams, cmd *cobra.Command) (identity, error) {
 	if id.URL == "" {
 		id.URL = defaultURL
 	}
-	if id.APIKey == "" && id.AdminKey == "" && onThisMachine(id.URL) {
-		id.AdminKey, err = s.localAdminKey()
+	if dir := flagText(cmd, dataFlag); dir != "" {
+		id.AdminKey, err = keyOfFolder(dir, flagText(cmd, adminKeyFlag), &id)
+	} else if id.APIKey == "" && id.AdminKey == "" && onThisMachine(id.URL) {
+		id.AdminKey, err = localAdminKey(cmp.Or(s.env("COMMS_DATA_DIR"), "data"))
 	}
 	return id, err
 }
@@ -248,13 +258,12 @@ func onThisMachine(address string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// adminKeyFile is where a server keeps the key that it made, in its data folder.
+const adminKeyFile = "admin-key"
+
 // localAdminKey is the key that `serve` made in its data folder, "" when there is none to be read.
-func (s Streams) localAdminKey() (string, error) {
-	dir := s.env("COMMS_DATA_DIR")
-	if dir == "" {
-		dir = "data"
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "admin-key"))
+func localAdminKey(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, adminKeyFile))
 	if err != nil {
 		if errors.Is(err, os.ErrPermission) {
 			return "", usagef("read the admin key: %w; run as the user that runs the server, or set COMMS_API_KEY", err)
@@ -290,7 +299,7 @@ func (r *remote) call(ctx context.Context, q client.Request) (json.RawMessage, e
 // administrator refuses a call of the administrator for which there is no key.
 func (r *remote) administrator() error {
 	if r.id.AdminKey == "" {
-		return usagef("this is the administrator's; set COMMS_ADMIN_KEY or COMMS_ADMIN_KEY_FILE, give --admin-key-file, or run it in the folder where the server's data lies")
+		return usagef("this is the administrator's; set COMMS_ADMIN_KEY or COMMS_ADMIN_KEY_FILE, give --admin-key-file, or, on the server's machine, set COMMS_DATA_DIR to its data folder")
 	}
 	return nil
 }

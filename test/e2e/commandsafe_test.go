@@ -31,6 +31,9 @@ func (l *line) copies(dir, url string) {
 	if got := l.run(1, "", "backup", file); !strings.Contains(got, "is there already") {
 		l.t.Errorf("a second backup into the same file: %s", got)
 	}
+	if got := l.run(2, "", "backup", "--addr", "localhost:1", file+"2"); !strings.Contains(got, "--url") {
+		l.t.Errorf("a backup of an address that is not asked: %s", got)
+	}
 	if state := l.json("state", "queue", "held"); state != "NONE" {
 		l.t.Errorf("the server is %s", state)
 	}

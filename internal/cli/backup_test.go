@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestABackupKnowsItsServer: --data-dir says where the key of the server of this machine lies, as the variable does.
+func TestABackupKnowsItsServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	home := []string{"HOME=" + t.TempDir()}
+	path := func() string { return filepath.Join(t.TempDir(), "x.backup") }
+	if got := run(t, home, nil, "backup", "--data-dir", s.data, "--url", s.url, path()); got.code != exitOK {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, append(home, "COMMS_DATA_DIR="+s.data), nil, "backup", "--url", s.url, path()); got.code != exitOK {
+		t.Errorf("by the variable: %+v", got)
+	}
+	// The folder that the command line names goes before a key of somewhere else.
+	if got := run(t, append(home, "COMMS_ADMIN_KEY=of-another-server", "COMMS_URL="+s.url), nil, "backup", "--data-dir", s.data, path()); got.code != exitOK {
+		t.Errorf("beside another key: %+v", got)
+	}
+	// A server whose key is configured has none in its folder.
+	if err := os.Rename(filepath.Join(s.data, "admin-key"), filepath.Join(s.data, "key-elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, home, nil, "backup", "--url", s.url, "--admin-key-file", filepath.Join(s.data, "key-elsewhere"), path()); got.code != exitOK {
+		t.Errorf("with the key's file: %+v", got)
+	}
+	if got := run(t, home, nil, "backup", "--data-dir", s.data, "--url", s.url, path()); got.code != exitUsage || !strings.Contains(got.err, filepath.Join(s.data, "admin-key")) || !strings.Contains(got.err, "--admin-key-file") {
+		t.Errorf("without a key: %+v", got)
+	}
+}
+
+// TestABackupTakesNoIdleFlag: a flag that changes nothing is refused, and what does it is named.
+func TestABackupTakesNoIdleFlag(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	key := writeFile(t, "admin-key", "the-key-of-the-admin-0123456789abc\n")
+	for _, c := range []struct {
+		args []string
+		says []string
+	}{
+		{[]string{"--addr", "localhost:4911"}, []string{"--addr", "--direct", "--url"}},
+		{[]string{"--admin-key-file", key, "--addr", "localhost:4911"}, []string{"--addr", "--url"}},
+		{[]string{"--database-url", "sqlite:x.db"}, []string{"--database-url", "--direct"}},
+		{[]string{"--database-url-file", key}, []string{"--database-url-file", "--direct"}},
+		{[]string{"--log-level", "debug"}, []string{"--log-level", "--direct"}},
+		{[]string{"--data-dir", data, "--url", "https://comms.example.com"}, []string{"--data-dir", "https://comms.example.com", "--admin-key-file"}},
+		{[]string{"--data-dir", data, "--admin-key-file", key}, []string{"--data-dir", "--admin-key-file", "keep one"}},
+		{[]string{"--direct", "--url", "https://comms.example.com"}, []string{"--url", "--direct"}},
+		{[]string{"--direct", "--profile", "prod"}, []string{"--profile", "--direct"}},
+		{[]string{"--direct", "--timeout", "1s"}, []string{"--timeout", "--direct"}},
+	} {
+		path := filepath.Join(t.TempDir(), "x.backup")
+		got := run(t, []string{"HOME=" + data, "COMMS_DATA_DIR=" + data}, nil, append(append([]string{"backup"}, c.args...), path)...)
+		if got.code != exitUsage {
+			t.Errorf("%q: %+v", c.args, got)
+		}
+		for _, says := range c.says {
+			if !strings.Contains(got.err, says) {
+				t.Errorf("%q does not say %q: %s", c.args, says, got.err)
+			}
+		}
+	}
+}
+
+// TestADirectBackupAsksNobody: it needs no server, and no profile that names one.
+func TestADirectBackupAsksNobody(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	s.stop()
+	path := filepath.Join(t.TempDir(), "x.backup")
+	if got := run(t, []string{"HOME=" + s.data, "COMMS_PROFILE=nobody"}, nil, "backup", "--direct", "--data-dir", s.data, path); got.code != exitOK {
+		t.Errorf("%+v", got)
+	}
+}
