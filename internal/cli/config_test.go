@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,6 +49,30 @@ func TestMigrateAsJSON(t *testing.T) {
 	var answer struct{ State, Version string }
 	if err := json.Unmarshal([]byte(got.out), &answer); err != nil || got.code != exitOK || answer.State != "current" || answer.Version == "" {
 		t.Errorf("%+v: %v", got, err)
+	}
+}
+
+// TestMigrateOfANewerDatabase: an older program does not call the database its own.
+func TestMigrateOfANewerDatabase(t *testing.T) {
+	t.Parallel()
+	env := []string{"COMMS_DATA_DIR=" + t.TempDir()}
+	if got := run(t, env, nil, "migrate"); got.code != exitOK || got.out != "The database is at this version.\n" {
+		t.Fatalf("%+v", got)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(strings.TrimPrefix(env[0], "COMMS_DATA_DIR="), "commserver.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(), `INSERT INTO schema_migrations (name, sum, applied_at) VALUES ('0099_future', 'x', 1)`)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, env, nil, "migrate")
+	if got.code != exitOK || !strings.Contains(got.out, "newer version") || !strings.Contains(got.out, "0099_future") || !strings.Contains(got.err, "0099_future") {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, env, nil, "migrate", "--json"); !strings.Contains(got.out, `"state":"newer"`) || !strings.Contains(got.out, `"unknownSteps":["0099_future"]`) {
+		t.Errorf("%+v", got)
 	}
 }
 

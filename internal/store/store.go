@@ -66,6 +66,8 @@ type Store interface {
 	// Migrate brings the schema to this binary's version. Several nodes may
 	// call it at once. On SQLite a copy of the file is made first when there is anything to migrate.
 	Migrate(ctx context.Context) error
+	// Newer is, after Migrate, the names of the steps of the schema that a newer version has added and this one does not know, in order.
+	Newer() []string
 	// Close waits for running transactions and closes every connection.
 	Close() error
 }

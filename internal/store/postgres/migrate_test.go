@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -102,5 +104,25 @@ func TestAWebhookBecomesAnEndpoint(t *testing.T) {
 	}
 	if e, err := s.Endpoint(t.Context(), full, full); err != nil || e.Name != comm.DefaultEndpoint || !e.Active || e.CreatedAt != 5 || e.UpdatedAt != 6 {
 		t.Errorf("%+v %v", e, err)
+	}
+}
+
+// TestADatabaseOfANewerVersion: it is opened, and the operator is told once which steps are not known.
+func TestADatabaseOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	s := openedBefore(t, "0014_")
+	if _, err := s.cold.ExecContext(t.Context(), `INSERT INTO schema_migrations (name, sum, applied_at) VALUES ('0099_future', 'x', 1)`); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	s.log = slog.New(slog.NewTextHandler(&log, nil))
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Newer(); !slices.Equal(got, []string{"0099_future"}) {
+		t.Errorf("%q", got)
+	}
+	if got := log.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "0099_future") || !strings.Contains(got, "newer version") {
+		t.Errorf("the log: %s", got)
 	}
 }

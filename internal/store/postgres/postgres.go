@@ -72,6 +72,7 @@ type Store struct {
 	folding    folding
 	ahead      ahead
 	stuckAfter time.Duration // see endHolders
+	newer      []string      // see Newer
 }
 
 var (
@@ -193,6 +194,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 		var refused *pgconn.PgError
 		if !errors.As(err, &refused) || refused.Code != lockNotAvailable {
 			waiting.Worked()
+			m.WarnOfNewer(s.log)
+			s.newer = m.Newer
 			return err
 		}
 		waiting.Failed(err)
@@ -203,6 +206,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 		}
 	}
 }
+
+// Newer implements store.Store.
+func (s *Store) Newer() []string { return s.newer }
 
 const (
 	// migrationWait is how long a step waits for a lock: whoever wants to read or write the table meanwhile waits behind it.

@@ -43,9 +43,14 @@ func (s *Store) migrate(ctx context.Context, list []sqlstore.Migration) error {
 		if err != nil {
 			return err
 		}
+		m.WarnOfNewer(s.log)
+		s.newer = m.Newer
 		return s.forget(ctx, conn)
 	}})
 }
+
+// Newer implements store.Store.
+func (s *Store) Newer() []string { return s.newer }
 
 // copyTo writes a consistent copy of the database, complete and flushed before it gets its name.
 func (s *Store) copyTo(ctx context.Context, conn sqlstore.Querier, path string) error {

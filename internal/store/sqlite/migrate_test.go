@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -322,6 +324,34 @@ func TestOldLibrariesAreRefused(t *testing.T) {
 	for version, ok := range map[string]bool{"3.51.3": true, "3.53.4": true, "4.0.0": true, "3.51.2": false, "3.8.11": false, "3": false, "": false} {
 		if err := newEnough(version); (err == nil) != ok {
 			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
+
+// TestADatabaseOfANewerVersion: it is opened, and the operator is told once which steps are not known.
+func TestADatabaseOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x.db")
+	for _, future := range [][]string{{`CREATE TABLE future (x)`, `CREATE TABLE further (x)`}, nil} {
+		var log bytes.Buffer
+		s, err := Open(t.Context(), Options{Path: path, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.migrate(t.Context(), steps(t, future...)), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if future != nil {
+			if len(s.Newer()) > 0 || strings.Contains(log.String(), "WARN") {
+				t.Errorf("%q are its own: %s", s.Newer(), log.String())
+			}
+			continue
+		}
+		if got := s.Newer(); !slices.Equal(got, []string{"90_test", "9_test"}) {
+			t.Errorf("%q", got)
+		}
+		if got := log.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "90_test") || !strings.Contains(got, "newer version") {
+			t.Errorf("the log: %s", got)
 		}
 	}
 }

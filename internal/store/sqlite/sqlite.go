@@ -46,7 +46,8 @@ type Store struct {
 	closed  atomic.Bool
 	broken  chan struct{} // closed by fail
 	// The writer's goroutine's:
-	forgot bool // forget has run
+	forgot bool     // forget has run
+	newer  []string // see Newer
 	rates  rates
 }
 

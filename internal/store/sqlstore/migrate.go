@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"slices"
 
@@ -59,11 +60,13 @@ type Migrator struct {
 	// Before, when set, is called once, outside any transaction, before the first
 	// step that a database which already has some needs. An error stops everything.
 	Before func(ctx context.Context, first Migration) error
+	// Newer is set by Run: the names, in order, of the steps that the database has and List has not.
+	Newer []string
 }
 
 // Run applies what is missing and answers the names of the steps that it ran.
-// Steps that the database has and this binary does not know are left alone: an
-// older binary may run beside a newer one. A known step whose text has changed is an error.
+// Steps that the database has and this binary does not know are left alone, and
+// named in Newer: an older binary may run beside a newer one. A known step whose text has changed is an error.
 func (m *Migrator) Run(ctx context.Context) (ran []string, err error) {
 	before := m.Before
 	for {
@@ -92,6 +95,7 @@ func (m *Migrator) step(ctx context.Context, before *func(context.Context, Migra
 	}
 	next, err := m.next(done)
 	if err != nil || next == nil {
+		m.Newer = m.unknown(done)
 		return "", err
 	}
 	f := *before
@@ -155,4 +159,28 @@ func (m *Migrator) next(done map[string]string) (*Migration, error) {
 		}
 	}
 	return nil, nil
+}
+
+// unknown are the steps of a newer version.
+func (m *Migrator) unknown(done map[string]string) []string {
+	known := map[string]bool{}
+	for i := range m.List {
+		known[m.List[i].Name] = true
+	}
+	var names []string
+	for name := range done {
+		if !known[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// WarnOfNewer tells the operator that a newer version has updated the database, if Run has seen so.
+func (m *Migrator) WarnOfNewer(log *slog.Logger) {
+	if len(m.Newer) > 0 {
+		log.Warn("a newer version has updated the database: this one goes on beside it for the time of a roll-out and knows nothing of what it has added; to stay with this version, restore the backup from before the update (docs/operate/upgrade.md)",
+			"unknownSteps", m.Newer)
+	}
 }
