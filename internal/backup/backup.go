@@ -146,7 +146,8 @@ var errForeign = errors.New("this is no backup of CommServer")
 
 // Reader reads a file. It is a store.BackupFrom.
 type Reader struct {
-	from    *bufio.Reader
+	file    *bufio.Reader // as it is stored
+	from    *bufio.Reader // its frames
 	sum     hash.Hash
 	head    Head
 	part    *partReader
@@ -171,7 +172,8 @@ func NewReader(from io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, broken(err)
 	}
-	r := &Reader{from: bufio.NewReaderSize(zip, frameData), sum: sha256.New()}
+	zip.Multistream(false) // what stands behind it is no part of it
+	r := &Reader{file: buffered, from: bufio.NewReaderSize(zip, frameData), sum: sha256.New()}
 	kind, data, err := r.frame()
 	if err == nil && kind != 'H' {
 		err = ErrDamaged
@@ -246,14 +248,30 @@ func (r *Reader) Next() (string, io.Reader, error) {
 		if err := json.Unmarshal(data, t); err != nil || t.SHA256 != hex.EncodeToString(r.sum.Sum(nil)) {
 			return "", nil, ErrDamaged
 		}
-		// The checksum of gzip stands behind it, and nothing behind that.
-		if _, err := r.from.ReadByte(); !errors.Is(err, io.EOF) {
-			return "", nil, broken(errors.Join(ErrDamaged, err))
+		if err := r.nothingBehind(); err != nil {
+			return "", nil, err
 		}
 		r.trailer = t
 		return "", nil, io.EOF
 	}
 	return "", nil, ErrDamaged
+}
+
+// nothingBehind reads the end of a file: the checksum of gzip stands behind the trailer, and nothing behind that.
+func (r *Reader) nothingBehind() error {
+	_, err := r.from.ReadByte()
+	if errors.Is(err, io.EOF) {
+		_, err = r.file.ReadByte()
+	} else if err != nil {
+		return broken(err)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return broken(err)
+	}
+	return fmt.Errorf("%w (something stands behind its end)", ErrDamaged)
 }
 
 // End implements store.BackupFrom.

@@ -89,6 +89,38 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 	}
 }
 
+// TestWhatIsSaidOfTheEnd: a file that is too short and one that is too long are told apart, in one sentence.
+func TestWhatIsSaidOfTheEnd(t *testing.T) {
+	t.Parallel()
+	var file bytes.Buffer
+	w, err := NewWriter(&file, "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Head(store.BackupHead{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		want    string
+	}{
+		"a byte short":                 {file.Bytes()[:file.Len()-1], "the backup is damaged or was cut off: use another one (unexpected EOF)"},
+		"two bytes more":               {append(bytes.Clone(file.Bytes()), "xy"...), "the backup is damaged or was cut off: use another one (something stands behind its end)"},
+		"the beginning of another one": {append(bytes.Clone(file.Bytes()), 0x1f, 0x8b), "the backup is damaged or was cut off: use another one (something stands behind its end)"},
+	} {
+		r, err := NewReader(bytes.NewReader(c.content))
+		if err == nil {
+			err = r.ReadThrough()
+		}
+		if !errors.Is(err, ErrDamaged) || err.Error() != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Whatever is cut off, changed or appended, the file is refused, and with an error that says so.
 func TestWhatIsNotAsWrittenIsRefused(t *testing.T) {
 	t.Parallel()

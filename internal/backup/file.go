@@ -49,6 +49,9 @@ func Create(ctx context.Context, path string, fill func(io.Writer) error, progre
 	}
 	sweep(filepath.Dir(path))
 	part, err := newPart(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return sum, fmt.Errorf("write the backup: the folder %s does not exist; make it, or choose another one", filepath.Dir(path))
+	}
 	if err != nil {
 		return sum, fmt.Errorf("write the backup: %w", err)
 	}
