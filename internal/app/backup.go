@@ -31,6 +31,9 @@ func Backup(ctx context.Context, cfg config.Config, version string, w io.Writer,
 		}
 	}
 	s, err := open(ctx, cfg, log)
+	if errors.Is(err, sqlite.ErrInUse) {
+		return fmt.Errorf("%w, or leave --direct out: it is backed up while it runs", err)
+	}
 	if err != nil {
 		return err
 	}

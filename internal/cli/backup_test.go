@@ -78,3 +78,42 @@ func TestADirectBackupAsksNobody(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestABackupSaysWhatToDo: of a folder that is not there, and of a database that a server has.
+func TestABackupSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	folder := filepath.Join(s.data, "nope")
+	if got := run(t, nil, nil, "backup", "--data-dir", s.data, "--url", s.url, filepath.Join(folder, "b")); got.code != exitFailed || !strings.Contains(got.err, "the folder "+folder+" does not exist") || strings.Contains(got.err, ".part") {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, nil, nil, "backup", "--direct", "--data-dir", s.data, filepath.Join(t.TempDir(), "b")); got.code != exitFailed || !strings.Contains(got.err, "stop that server first, or leave --direct out") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestADamagedDatabaseIsNamed: with what to do, at whichever place it is found to be none.
+func TestADamagedDatabaseIsNamed(t *testing.T) {
+	t.Parallel()
+	whole := t.TempDir()
+	if got := run(t, []string{"COMMS_DATA_DIR=" + whole}, nil, "migrate"); got.code != exitOK {
+		t.Fatalf("%+v", got)
+	}
+	content, err := os.ReadFile(filepath.Join(whole, "commserver.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string][]byte{"cut off": content[:8192], "garbage": []byte(strings.Repeat("no database ", 1000))} {
+		data := t.TempDir()
+		file := filepath.Join(data, "commserver.db")
+		if err := os.WriteFile(file, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"migrate", "serve"} {
+			got := run(t, []string{"COMMS_DATA_DIR=" + data, "COMMS_ADDR=localhost:0"}, nil, command)
+			if got.code != exitFailed || !strings.Contains(got.err, file+" is damaged") || !strings.Contains(got.err, "commserver restore") {
+				t.Errorf("%s, %s: %+v", name, command, got)
+			}
+		}
+	}
+}

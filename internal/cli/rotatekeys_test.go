@@ -134,7 +134,7 @@ func fillSealed(t *testing.T, env []string, key string) string {
 func TestADryRunDropsNothing(t *testing.T) {
 	t.Parallel()
 	s := startServer(t) // its first start seals under k1
-	if got := run(t, []string{"COMMS_DATA_DIR=" + s.data}, nil, "rotate-keys"); got.code != exitFailed || !strings.Contains(got.err, "in use by another process") || strings.Contains(got.err, "run it again") {
+	if got := run(t, []string{"COMMS_DATA_DIR=" + s.data}, nil, "rotate-keys"); got.code != exitFailed || !strings.Contains(got.err, "in use by another process") || !strings.Contains(got.err, "stop that server first") || strings.Contains(got.err, "run it again") {
 		t.Errorf("beside the server: %+v", got)
 	}
 	s.stop()

@@ -176,7 +176,7 @@ func (c *Config) complete() error {
 			return fmt.Errorf("%q is no address: write it as 127.0.0.1:3018", addr)
 		}
 		if !c.Expose && !isLoopback(host) {
-			return fmt.Errorf("%s is not loopback, and whoever reaches the simulator can order it about; use 127.0.0.1, or allow it expressly", addr)
+			return fmt.Errorf("%s is not loopback, and whoever reaches the simulator can order it about; use 127.0.0.1, or allow it by --expose", addr)
 		}
 	}
 	return nil

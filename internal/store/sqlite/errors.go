@@ -39,6 +39,14 @@ func primary(err error) int {
 	return 0
 }
 
+// readable says of an error of a file that is damaged, or no database, what to do.
+func readable(err error, path string) error {
+	if code := primary(err); code == codeCorrupt || code == codeNotADB {
+		return fmt.Errorf("%s is damaged, or no database at all; put it and its -wal file aside and restore a backup into its place (`commserver restore`): %w", path, err)
+	}
+	return err
+}
+
 // refuse turns an error that means "cannot be stored now" into one that clients may see.
 func refuse(err error) error {
 	if err == nil {

@@ -28,7 +28,7 @@ func lockFile(path string) (*fileLock, error) {
 func flock(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return errInUse
+		return ErrInUse
 	}
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)

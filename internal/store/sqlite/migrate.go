@@ -21,7 +21,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return err
 	}
 	if err := s.migrate(ctx, list); err != nil {
-		return err
+		return readable(err, s.path)
 	}
 	s.index.start(s)
 	return nil

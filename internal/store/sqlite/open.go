@@ -56,7 +56,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	s := &Store{log: o.Log, clock: o.Now, broken: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("open %s: %w", o.Path, err), s.release())
+			err = errors.Join(fmt.Errorf("open %s: %w", o.Path, readable(err, o.Path)), s.release())
 		}
 	}()
 	if err := s.seize(ctx, o.Path); err != nil {
@@ -103,7 +103,7 @@ func (s *Store) seize(ctx context.Context, path string) (err error) {
 func patiently(ctx context.Context, take func() error) error {
 	for end := time.Now().Add(lockPatience); ; {
 		err := take()
-		if !errors.Is(err, errInUse) || time.Now().After(end) {
+		if !errors.Is(err, ErrInUse) || time.Now().After(end) {
 			return err
 		}
 		select {

@@ -17,8 +17,10 @@ const (
 	lookEvery = time.Second
 )
 
+// ErrInUse is what Open answers while another process has the file.
+var ErrInUse = errors.New("the database file is in use by another process, and SQLite serves one process only; stop that server first")
+
 var (
-	errInUse    = errors.New("the database file is in use by another process; SQLite serves one process only")
 	errLowSpace = errors.New("the disk is almost full")
 	errReplaced = errors.New("the database file was removed or replaced while it was open; what is written now would be lost")
 )
