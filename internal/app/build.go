@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,6 +45,9 @@ import (
 func (a *App) build(ctx context.Context, opt Options) error {
 	phones, err := phonesOf(a.cfg.DefaultRegion)
 	if err != nil {
+		return err
+	}
+	if err := checkCertificate(a.cfg); err != nil {
 		return err
 	}
 	s, err := openStarting(ctx, a.cfg, a.log, startPatience)
@@ -127,6 +131,25 @@ func phonesOf(region string) (phones address.Phones, err error) {
 		return phones, fmt.Errorf("COMMS_DEFAULT_REGION: %w", err)
 	}
 	return phones, nil
+}
+
+// checkCertificate reads the files of a server that serves HTTPS. It stands before anything that a start writes.
+func checkCertificate(cfg config.Config) error {
+	if cfg.TLSCert == "" {
+		return nil
+	}
+	certificate, err := os.ReadFile(cfg.TLSCert)
+	if err != nil {
+		return fmt.Errorf("read the TLS certificate (COMMS_TLS_CERT, --tls-cert): %w", err)
+	}
+	key, err := os.ReadFile(cfg.TLSKey)
+	if err != nil {
+		return fmt.Errorf("read the key of the TLS certificate (COMMS_TLS_KEY, --tls-key): %w", err)
+	}
+	if _, err := tls.X509KeyPair(certificate, key); err != nil {
+		return fmt.Errorf("use the TLS certificate %s (COMMS_TLS_CERT) with the key %s (COMMS_TLS_KEY): %w", cfg.TLSCert, cfg.TLSKey, err)
+	}
+	return nil
 }
 
 // engines makes auth, dispatch, intake and stats.

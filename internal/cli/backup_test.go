@@ -117,3 +117,23 @@ func TestADamagedDatabaseIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestACertificateThatIsNotThere: the option is named, and nothing has been made.
+func TestACertificateThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "no.pem", "no certificate")
+	for _, c := range []struct{ cert, key, says string }{
+		{"/nope", "/nope", "--tls-cert"},
+		{file, "/nope", "--tls-key"},
+		{file, file, "COMMS_TLS_CERT"},
+	} {
+		data := filepath.Join(t.TempDir(), "data")
+		got := run(t, []string{"COMMS_DATA_DIR=" + data, "COMMS_ADDR=localhost:0"}, nil, "serve", "--tls-cert", c.cert, "--tls-key", c.key)
+		if got.code != exitFailed || !strings.Contains(got.err, c.says) {
+			t.Errorf("%+v: %+v", c, got)
+		}
+		if _, err := os.Stat(data); err == nil {
+			t.Errorf("%+v: the data folder was made", c)
+		}
+	}
+}
