@@ -22,7 +22,7 @@ func TestSimulateRefusesWrongWords(t *testing.T) {
 		code int
 		text string
 	}{
-		{"not loopback", []string{"--addr", "0.0.0.0:3018"}, exitFailed, "not loopback"},
+		{"not loopback", []string{"--addr", "0.0.0.0:3018"}, exitFailed, "allow it by --expose"},
 		{"no rule", []string{"--rule", "lose"}, exitUsage, "name=value"},
 		{"no such fault", []string{"--rule", "fault=explode"}, exitFailed, "unknown-id"},
 		{"a file with a mistake", []string{"--rules", file}, exitUsage, "speed is not known here"},
