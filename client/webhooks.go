@@ -32,7 +32,7 @@ type Failing struct {
 	Waiting       int        `json:"waiting"`       // events
 	AtLeast       bool       `json:"atLeast"`       // more may wait
 	Attempts      int        `json:"attempts"`      // calls for those that were counted
-	NextAttemptAt *time.Time `json:"nextAttemptAt"` // when the first is due; nil: nothing waits
+	NextAttemptAt *time.Time `json:"nextAttemptAt"` // when the first is tried next: due, and not while the endpoint is left alone; nil: nothing waits
 }
 
 // EndpointChange makes or changes an endpoint. What is nil or empty is left as it is, or takes its default in
@@ -55,7 +55,7 @@ type Delivery struct {
 	Status        string     `json:"status"` // that the message came to; "" for a test
 	State         string     `json:"state"`  // waiting, delivered, failed
 	Attempts      int        `json:"attempts"`
-	NextAttemptAt *time.Time `json:"nextAttemptAt"`
+	NextAttemptAt *time.Time `json:"nextAttemptAt"` // due, and not while the endpoint is left alone; nil: it is not tried any more
 	CreatedAt     time.Time  `json:"createdAt"`
 	EndedAt       *time.Time `json:"endedAt"`
 	LastAttempt   *Post      `json:"lastAttempt"` // nil: none yet

@@ -1589,6 +1589,7 @@ export interface Delivery {
   /** waiting: it is tried, or tried again. delivered: it was answered with 2xx. failed: every try failed; it can be replayed. */
   state: "waiting" | "delivered" | "failed";
   attempts: number;
+  /** When it is tried next: when it is due, and not before the end of the time for which the server leaves the endpoint alone. null: it is not tried any more. */
   nextAttemptAt: string | null;
   createdAt: string | null;
   endedAt: string | null;
@@ -2015,7 +2016,7 @@ export interface NewWebhookAnswer {
     atLeast: boolean;
     /** Calls that were made for the events that were counted. */
     attempts: number;
-    /** When the first of all is due; null: nothing waits. */
+    /** When the first of all is tried next: when it is due, and not before the end of the time for which the server leaves the endpoint alone. null: nothing waits. */
     nextAttemptAt: string | null;
   } | null;
   /** Only when it was generated just now: it is shown once. */
@@ -2520,7 +2521,7 @@ export interface Webhook {
     atLeast: boolean;
     /** Calls that were made for the events that were counted. */
     attempts: number;
-    /** When the first of all is due; null: nothing waits. */
+    /** When the first of all is tried next: when it is due, and not before the end of the time for which the server leaves the endpoint alone. null: nothing waits. */
     nextAttemptAt: string | null;
   } | null;
 }
@@ -2563,6 +2564,7 @@ export interface WholeDelivery {
   /** waiting: it is tried, or tried again. delivered: it was answered with 2xx. failed: every try failed; it can be replayed. */
   state: "waiting" | "delivered" | "failed";
   attempts: number;
+  /** When it is tried next: when it is due, and not before the end of the time for which the server leaves the endpoint alone. null: it is not tried any more. */
   nextAttemptAt: string | null;
   createdAt: string | null;
   endedAt: string | null;

@@ -393,6 +393,53 @@ func TestAFailingEndpoint(t *testing.T) {
 	}
 }
 
+// TestAnEndpointThatIsLeftAlone: nothing that is told of a next try lies before the end of the rest, of an endpoint that fails or only asked for it; what is due later is due later.
+func TestAnEndpointThatIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := w.tenant("one", comm.AllScopes)
+	url := webhooksURL + "/" + w.webhook(one)
+	endpoint := parsedID(t, strings.TrimPrefix(url, webhooksURL+"/"))
+	made, later := w.do(one, "POST", url+"/test", "", nil).str("id"), w.do(one, "POST", url+"/test", "", nil).str("id")
+	now := comm.At(time.Now())
+	due, until := now.Add(time.Hour), now.Add(4*time.Minute)
+	if err := w.store.Record(t.Context(), []store.Attempted{{App: one.app.ID, Endpoint: endpoint, ID: parsedID(t, later), Attempt: 1, Try: 1, At: now, State: store.DeliveryWaiting, Due: due, Line: "{}\n"}}); err != nil {
+		t.Fatal(err)
+	}
+	shown := func(want map[string]comm.Micros) {
+		t.Helper()
+		listed := w.do(one, "GET", url+"/deliveries", "", nil)
+		for id, at := range want {
+			for i, got := range []answer{w.do(one, "GET", url+"/deliveries/"+id, "", nil), listed} {
+				if text := `"nextAttemptAt":"` + at.String() + `"`; !strings.Contains(string(got.raw), text) {
+					t.Errorf("%d: %s is not in %s", i, text, got.raw)
+				}
+			}
+		}
+	}
+	for _, since := range []comm.Micros{0, now} {
+		if err := w.store.SetTrouble(t.Context(), store.Trouble{App: one.app.ID, Endpoint: endpoint, Since: since, RestsUntil: until}); err != nil {
+			t.Fatal(err)
+		}
+		shown(map[string]comm.Micros{made: until, later: due})
+		got := w.do(one, "GET", url, "", nil)
+		if want := `"failing":{"since":"` + now.String() + `","waiting":2,"atLeast":false,"attempts":1,"nextAttemptAt":"` + until.String() + `"}`; strings.Contains(string(got.raw), want) != (since != 0) || since == 0 && got.body["failing"] != nil {
+			t.Errorf("%s", got.raw)
+		}
+	}
+	for _, path := range []string{"/test", "/deliveries/" + made + "/replay"} {
+		if got := w.do(one, "POST", url+path, "", nil); got.str("nextAttemptAt") != until.String() {
+			t.Errorf("%s: %s", path, got.raw)
+		}
+	}
+	if changed := w.do(one, "PATCH", url, `{"tags":["a"]}`, nil); changed.status != 200 {
+		t.Fatalf("%s", changed.raw)
+	}
+	if got := w.do(one, "GET", url+"/deliveries/"+made, "", nil); got.str("nextAttemptAt") >= until.String() {
+		t.Errorf("somebody changed it: %s", got.raw)
+	}
+}
+
 func parsedID(t *testing.T, text string) comm.ID {
 	t.Helper()
 	id, err := comm.ParseID(text)

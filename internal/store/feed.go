@@ -117,7 +117,8 @@ type Deliveries interface {
 	// Record notes attempts: each counts and is kept in the delivery's log, and is one of its tries unless it was Cut; its outcome is applied if no other attempt was recorded and the
 	// delivery was not replayed since, and a success is always. Where an erasure has put another body in its place meanwhile, that one goes: no event is posted with two. One transaction.
 	Record(ctx context.Context, attempts []Attempted) error
-	// Troubles lists since when endpoints of these apps fail, and SetTrouble notes it (0: it works).
+	// Troubles lists since when endpoints of these apps fail, and until when those are left alone that fail or asked for it. SetTrouble notes it: the first
+	// Since stays until one of 0 is noted, RestsUntil is the last one, and without either there is no trouble.
 	Troubles(ctx context.Context, apps []comm.ID) ([]Trouble, error)
 	SetTrouble(ctx context.Context, t Trouble) error
 
@@ -218,11 +219,15 @@ type Attempted struct {
 	Sequence int
 }
 
-// Trouble is since when every call of an endpoint fails.
+// Trouble is since when every call of an endpoint fails, and until when it is left alone.
 type Trouble struct {
 	App, Endpoint comm.ID
-	Since         comm.Micros
+	Since         comm.Micros // 0: it does not fail, or too few calls did to say so
+	RestsUntil    comm.Micros // nothing is posted to it before; 0, or an instant that has passed: it is not left alone
 }
+
+// Next is when a delivery of the endpoint is tried next at the earliest: when it is due, and not before the endpoint has rested.
+func (t *Trouble) Next(due comm.Micros) comm.Micros { return max(due, t.RestsUntil) }
 
 // DeliveryLog bounds a delivery's log, in bytes: what is older than that goes.
 const DeliveryLog = 16 << 10

@@ -41,7 +41,7 @@ func TestManyThatAreDown(t *testing.T) {
 func TestTenThousandAreDue(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
-	m := &memory{rows: map[comm.ID]*store.Delivery{}, made: map[comm.ID][]*store.Delivery{}, troubles: map[comm.ID]comm.Micros{}, off: map[comm.ID]string{}}
+	m := &memory{rows: map[comm.ID]*store.Delivery{}, made: map[comm.ID][]*store.Delivery{}, troubles: map[comm.ID]store.Trouble{}, off: map[comm.ID]string{}}
 	now := comm.At(time.Now())
 	for range n {
 		e := comm.Endpoint{ID: comm.NewID(now), App: comm.NewID(now), URL: "http://hook/", Active: true, Version: 1}

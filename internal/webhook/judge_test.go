@@ -115,7 +115,7 @@ func TestATroubleThatIsNotedLate(t *testing.T) {
 		b.made(0)
 		time.Sleep(time.Minute)
 		b.m.mu.Lock()
-		b.m.troubles[b.m.endpoints[0].ID] = comm.At(time.Now())
+		b.m.troubles[b.m.endpoints[0].ID] = store.Trouble{App: b.m.endpoints[0].App, Endpoint: b.m.endpoints[0].ID, Since: comm.At(time.Now())}
 		b.m.mu.Unlock()
 		b.works()
 		time.Sleep(100 * time.Hour)

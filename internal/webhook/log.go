@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/commserver/commserver/internal/comm"
@@ -33,15 +34,51 @@ func (l *Log) List(ctx context.Context, app, endpoint comm.ID, f store.DeliveryF
 	if _, err := l.cfg.Endpoint(ctx, app, endpoint); err != nil {
 		return nil, err
 	}
-	return l.cfg.Store.DeliveryList(ctx, app, endpoint, f)
+	page, err := l.cfg.Store.DeliveryList(ctx, app, endpoint, f)
+	if err != nil {
+		return nil, err
+	}
+	return page, l.rested(ctx, app, endpoint, page)
 }
+
+// rested puts off what waits for an endpoint that is left alone, as it is told.
+func (l *Log) rested(ctx context.Context, app, endpoint comm.ID, page []store.Delivery) error {
+	if !slices.ContainsFunc(page, isWaiting) {
+		return nil
+	}
+	troubles, err := l.cfg.Store.Troubles(ctx, []comm.ID{app})
+	if err != nil {
+		return err
+	}
+	for i := range troubles {
+		for k := range page {
+			if d := &page[k]; troubles[i].Endpoint == endpoint && isWaiting(*d) {
+				d.Due = troubles[i].Next(d.Due)
+			}
+		}
+	}
+	return nil
+}
+
+func isWaiting(d store.Delivery) bool { return d.State == store.DeliveryWaiting }
 
 // One reads a delivery with its body and its log; not_found without it or its endpoint.
 func (l *Log) One(ctx context.Context, app, endpoint, id comm.ID) (store.Delivery, error) {
 	if _, err := l.cfg.Endpoint(ctx, app, endpoint); err != nil {
 		return store.Delivery{}, err
 	}
-	return l.cfg.Store.Delivery(ctx, app, endpoint, id)
+	return l.read(ctx, app, endpoint, id)
+}
+
+// read reads a delivery of an endpoint that is there.
+func (l *Log) read(ctx context.Context, app, endpoint, id comm.ID) (store.Delivery, error) {
+	d, err := l.cfg.Store.Delivery(ctx, app, endpoint, id)
+	if err != nil {
+		return store.Delivery{}, err
+	}
+	page := []store.Delivery{d}
+	err = l.rested(ctx, app, endpoint, page)
+	return page[0], err
 }
 
 // Failing is an endpoint whose calls fail, as Trouble says, and what waits for it.
@@ -49,7 +86,7 @@ type Failing struct {
 	Since    comm.Micros
 	Waiting  int         // events; waitingCounted: these, or more
 	Attempts int         // calls that were made for those that were counted
-	Next     comm.Micros // when the first of all is due; 0: nothing waits
+	Next     comm.Micros // when the first of all is tried next; 0: nothing waits
 }
 
 // WaitingCounted bounds what is counted of what waits for an endpoint.
@@ -63,6 +100,9 @@ func (l *Log) Failing(ctx context.Context, app comm.ID) (map[comm.ID]Failing, er
 	}
 	out := make(map[comm.ID]Failing, len(troubles))
 	for _, t := range troubles {
+		if t.Since == 0 {
+			continue
+		}
 		waiting, err := l.cfg.Store.DeliveryList(ctx, app, t.Endpoint, store.DeliveryFilter{State: store.DeliveryWaiting, Limit: WaitingCounted})
 		if err != nil {
 			return nil, err
@@ -76,7 +116,7 @@ func (l *Log) Failing(ctx context.Context, app comm.ID) (map[comm.ID]Failing, er
 			return nil, err
 		}
 		if len(waiting) > 0 && len(first) > 0 { // where nothing is listed, what is due is of another endpoint that had the id
-			f.Next = first[0].Due
+			f.Next = t.Next(first[0].Due)
 		}
 		out[t.Endpoint] = f
 	}
@@ -92,7 +132,7 @@ func (l *Log) Replay(ctx context.Context, app, endpoint, id comm.ID) (store.Deli
 		return store.Delivery{}, err
 	}
 	l.cfg.Stir()
-	return l.cfg.Store.Delivery(ctx, app, endpoint, id)
+	return l.read(ctx, app, endpoint, id)
 }
 
 // What one call of ReplayRange makes due at most, how much in one transaction, and for how long it goes on.
@@ -151,7 +191,9 @@ func (l *Log) Test(ctx context.Context, app, endpoint comm.ID) (store.Delivery, 
 		return store.Delivery{}, err
 	}
 	l.cfg.Stir()
-	return d, nil
+	page := []store.Delivery{d}
+	err = l.rested(ctx, app, endpoint, page)
+	return page[0], err
 }
 
 // active reads an endpoint that things are posted to.

@@ -235,7 +235,7 @@ func (v *saver) last() {
 // troubleAfter is how many calls in a row fail before it is noted that an endpoint does, and before one is switched off.
 const troubleAfter = 3
 
-// judge notes since when an endpoint fails, and switches off what is gone or has failed for all the time that events are tried. What was called
+// judge notes since when an endpoint fails and until when it is left alone, and switches off what is gone or has failed for all the time that events are tried. What was called
 // before somebody changed the endpoint says nothing of it.
 func (s *Service) judge(ctx context.Context, r *done) {
 	if r.a.fault == faultStopping {
@@ -253,18 +253,23 @@ func (s *Service) judge(ctx context.Context, r *done) {
 	} else if t.failures++; t.failures == 1 {
 		t.failed = now
 	}
-	why, set := "", false
+	why := ""
 	switch {
 	case r.a.good():
-		set, since = since != 0, 0
+		since = 0
 	case r.a.status == http.StatusGone:
 		why = comm.EndpointGone
 	case since == 0 && t.failures >= troubleAfter:
-		set, since = true, t.failed
+		since = t.failed
 	case since != 0 && now.Sub(since) >= s.policy.all() && t.failures >= troubleAfter:
 		why = comm.EndpointFailed
 	}
-	t.since = since
+	rests := t.rests
+	if rests <= now {
+		rests = 0
+	}
+	set := since != t.since || rests != t.told
+	t.since, t.told = since, rests
 	if why != "" {
 		if !t.endpoint.Active {
 			why = "" // somebody did so already
@@ -273,7 +278,7 @@ func (s *Service) judge(ctx context.Context, r *done) {
 	}
 	s.mu.Unlock()
 	if set {
-		s.note(ctx, t, store.Trouble{App: e.App, Endpoint: e.ID, Since: since})
+		s.note(ctx, t, store.Trouble{App: e.App, Endpoint: e.ID, Since: since, RestsUntil: rests})
 	}
 	if why == "" {
 		return
@@ -286,7 +291,7 @@ func (s *Service) judge(ctx context.Context, r *done) {
 	}
 }
 
-// note stores since when an endpoint fails. If that does not work, what is read of it next says so, and it is noted again.
+// note stores an endpoint's trouble. If that does not work, what is read of it next says so, and it is noted again.
 func (s *Service) note(ctx context.Context, t *target, x store.Trouble) {
 	s.mu.Lock()
 	t.noted = s.cfg.Clock().Add(idleTargets) // what is read meanwhile may be of before

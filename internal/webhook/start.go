@@ -118,25 +118,10 @@ func (s *Service) one(ctx context.Context, c *underWay) {
 	s.cfg.Meter.Called(a.word(), a.took)
 	s.answered(c)
 	c.d.Body = nil // it is not needed any more
+	s.learn(c, &a) // before it is judged, which notes until when the endpoint rests
 	// Before its place is free: while results cannot be stored, no more calls begin than there are places.
 	s.results <- done{t, c.d, a, c.to.version}
 	s.mu.Lock()
-	now := s.cfg.Clock()
-	if t.endpoint.Version == c.to.version { // otherwise it says nothing of the address that the next ones go to
-		result := a.result()
-		if a.fault == faultStopping {
-			result = pace.Neutral
-		} else {
-			t.late = a.took > lateAfter
-		}
-		t.breaker.Done(now, c.ticket, result)
-		if off := a.putOff(); off > 0 {
-			t.until = now.Add(off)
-		}
-		if t.resting(now) {
-			s.empty(t)
-		}
-	}
 	s.inflight--
 	t.inflight--
 	if c.late {
@@ -144,6 +129,30 @@ func (s *Service) one(ctx context.Context, c *underWay) {
 	}
 	s.mu.Unlock()
 	s.stir()
+}
+
+// learn takes in what a call says of its endpoint.
+func (s *Service) learn(c *underWay, a *answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, now := c.t, s.cfg.Clock()
+	if t.endpoint.Version != c.to.version {
+		return // it says nothing of the address that the next ones go to
+	}
+	result := a.result()
+	if a.fault == faultStopping {
+		result = pace.Neutral
+	} else {
+		t.late = a.took > lateAfter
+	}
+	t.breaker.Done(now, c.ticket, result)
+	if off := a.putOff(); off > 0 {
+		t.until = now.Add(off)
+	}
+	s.rested(t, now)
+	if t.resting(now) {
+		s.empty(t)
+	}
 }
 
 // takesLong gives the place of a call that is under way still to others.

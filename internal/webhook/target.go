@@ -42,13 +42,16 @@ type target struct {
 	// has counts: others write it, and what was to be written may not have been.
 	failures      int
 	failed, since comm.Micros
-	noted         time.Time // when since was last written
+	told          comm.Micros // until when it is left alone, as the store has it
+	noted         time.Time   // when since and told were last written
+	rest          time.Time   // until when no call starts, as of the last call's end
+	rests         comm.Micros // the same by the database's clock; 0: for too short to be told
 	breaker       pace.Breaker
 }
 
 // breakerOf opens after a few failures, and tries one call from time to time.
 func breakerOf() pace.Breaker {
-	return pace.NewBreaker(pace.BreakerConfig{MinCount: 5, Share: 0.8, Probes: 1, ProbeWait: time.Minute, OpenFor: 5 * time.Second, MaxOpen: 5 * time.Minute})
+	return pace.NewBreaker(pace.BreakerConfig{MinCount: 5, Share: 0.8, Probes: 1, ProbeWait: time.Minute, OpenFor: restLeast, MaxOpen: 5 * time.Minute})
 }
 
 // load looks for what is due, from time to time and when woken, and starts calls.
@@ -264,24 +267,25 @@ func (s *Service) refresh(ctx context.Context, due []store.DueEndpoint, now time
 	return nil
 }
 
-// troubles reads since when endpoints fail.
-func (s *Service) troubles(ctx context.Context, apps []comm.ID) (since map[comm.ID]comm.Micros, err error) {
+// troubles reads since when endpoints fail, and until when they are left alone.
+func (s *Service) troubles(ctx context.Context, apps []comm.ID) (of map[comm.ID]store.Trouble, err error) {
 	list, err := s.cfg.Store.Troubles(ctx, apps)
 	if err != nil {
 		return nil, err
 	}
-	since = make(map[comm.ID]comm.Micros, len(list))
+	of = make(map[comm.ID]store.Trouble, len(list))
 	for _, t := range list {
-		since[t.Endpoint] = t.Since
+		of[t.Endpoint] = t
 	}
-	return since, nil
+	return of, nil
 }
 
-// know takes in what was read of an endpoint, and since when it fails; now is when the reading began, after so many changes.
-func (s *Service) know(e *comm.Endpoint, since comm.Micros, now time.Time, seen int) {
+// know takes in what was read of an endpoint, and of its trouble; now is when the reading began, after so many changes.
+func (s *Service) know(e *comm.Endpoint, trouble store.Trouble, now time.Time, seen int) {
 	t := s.targets[e.ID]
 	if t == nil {
-		t = &target{shard: comm.ShardOf(e.App, comm.ID{}, 1), known: map[comm.ID]struct{}{}, breaker: breakerOf(), used: now, stored: now, more: true, late: since != 0, changed: s.changes}
+		t = &target{shard: comm.ShardOf(e.App, comm.ID{}, 1), known: map[comm.ID]struct{}{}, breaker: breakerOf(), used: now, stored: now, more: true, late: trouble.Since != 0, changed: s.changes}
+		t.until = s.resume(trouble.RestsUntil, now)
 		s.targets[e.ID] = t
 		s.order = append(s.order, t)
 	}
@@ -289,10 +293,11 @@ func (s *Service) know(e *comm.Endpoint, since comm.Micros, now time.Time, seen 
 	if changed && !t.read.IsZero() {
 		// Whatever was wrong with it, somebody has changed it since.
 		t.breaker, t.until = breakerOf(), time.Time{}
+		t.rest, t.rests = time.Time{}, 0
 		t.failures, t.failed, t.late = 0, 0, false
 	}
 	if changed || t.noted.Before(now) {
-		t.since = since
+		t.since, t.told = trouble.Since, trouble.RestsUntil
 	}
 	if changed || t.sealed || len(t.keys) > 1 {
 		holds := *e

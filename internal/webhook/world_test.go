@@ -27,7 +27,8 @@ type memory struct {
 	rows      map[comm.ID]*store.Delivery
 	made      map[comm.ID][]*store.Delivery // for each endpoint, also those that are removed since: it is asked for all the time
 	endpoints []comm.Endpoint
-	troubles  map[comm.ID]comm.Micros
+	troubles  map[comm.ID]store.Trouble
+	notes     int // calls of SetTrouble
 	off       map[comm.ID]string
 	recorded  int
 	fail      error                                               // of Record
@@ -72,6 +73,24 @@ func (m *memory) DueDeliveries(_ context.Context, e store.DueEndpoint, by comm.M
 	}
 	slices.SortFunc(out, func(a, b store.Delivery) int { return cmp.Or(cmp.Compare(a.Due, b.Due), a.ID.Compare(b.ID)) })
 	return out[:min(limit, len(out))], nil
+}
+
+// DeliveryList lists everything of an endpoint that is in a state, in any order.
+func (m *memory) DeliveryList(_ context.Context, _, endpoint comm.ID, f store.DeliveryFilter) (out []store.Delivery, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.rows {
+		if d.Endpoint == endpoint && (f.State == 0 || d.State == f.State) {
+			out = append(out, *d)
+		}
+	}
+	return out, nil
+}
+
+func (m *memory) Delivery(_ context.Context, _, _, id comm.ID) (store.Delivery, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return *m.rows[id], nil
 }
 
 func (m *memory) Record(ctx context.Context, all []store.Attempted) error {
@@ -145,22 +164,22 @@ func (m *memory) foreign(d *store.Delivery) bool {
 func (m *memory) Troubles(context.Context, []comm.ID) (out []store.Trouble, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id, since := range m.troubles {
-		out = append(out, store.Trouble{Endpoint: id, Since: since})
-	}
-	return out, nil
+	return slices.Collect(maps.Values(m.troubles)), nil
 }
 
 func (m *memory) SetTrouble(_ context.Context, t store.Trouble) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, there := m.troubles[t.Endpoint]; m.unnoted == nil && !there && t.Since != 0 {
-		m.troubles[t.Endpoint] = t.Since
+	if m.notes++; m.unnoted != nil {
+		return m.unnoted
 	}
-	if m.unnoted == nil && t.Since == 0 {
+	if was := m.troubles[t.Endpoint].Since; was != 0 && t.Since != 0 {
+		t.Since = was
+	}
+	if m.troubles[t.Endpoint] = t; t.Since == 0 && t.RestsUntil == 0 {
 		delete(m.troubles, t.Endpoint)
 	}
-	return m.unnoted
+	return nil
 }
 
 func (m *memory) EndpointsOf(_ context.Context, apps []comm.ID) (out []comm.Endpoint, err error) {
@@ -265,7 +284,7 @@ const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 // inBubble runs a test with n endpoints, each an app's own, at hosts "hook-<i>".
 func inBubble(t *testing.T, n int, change func(*Config), run func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{T: t, m: &memory{rows: map[comm.ID]*store.Delivery{}, made: map[comm.ID][]*store.Delivery{}, troubles: map[comm.ID]comm.Micros{}, off: map[comm.ID]string{}}, receivers: map[string]*receiver{}}
+		b := &bubble{T: t, m: &memory{rows: map[comm.ID]*store.Delivery{}, made: map[comm.ID][]*store.Delivery{}, troubles: map[comm.ID]store.Trouble{}, off: map[comm.ID]string{}}, receivers: map[string]*receiver{}}
 		now := comm.At(time.Now())
 		for i := range n {
 			host := "hook-" + string(rune('a'+i/26)) + string(rune('a'+i%26))
@@ -384,7 +403,13 @@ func (b *bubble) off() map[comm.ID]string {
 func (b *bubble) troubles() map[comm.ID]comm.Micros {
 	b.m.mu.Lock()
 	defer b.m.mu.Unlock()
-	return maps.Clone(b.m.troubles)
+	since := map[comm.ID]comm.Micros{}
+	for id, t := range b.m.troubles {
+		if t.Since != 0 {
+			since[id] = t.Since
+		}
+	}
+	return since
 }
 
 func (b *bubble) delivery(id comm.ID) store.Delivery {

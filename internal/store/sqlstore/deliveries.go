@@ -92,7 +92,7 @@ func (c *Cold) Record(ctx context.Context, attempts []store.Attempted) error {
 
 // TroublesSQL is the statement of Troubles.
 func TroublesSQL(d Dialect) string {
-	return `SELECT app_id, endpoint_id, since FROM endpoint_troubles WHERE app_id ` + d.Among
+	return `SELECT app_id, endpoint_id, since, rests_until FROM endpoint_troubles WHERE app_id ` + d.Among
 }
 
 // dropReplaced removes the delivery with another body that retell has put in the place of one that was being posted, so that no event
@@ -120,19 +120,20 @@ func (c *Cold) dropDelivery(ctx context.Context, q Querier, d *store.Delivery) e
 // Troubles implements store.Deliveries.
 func (c *Cold) Troubles(ctx context.Context, apps []comm.ID) ([]store.Trouble, error) {
 	return list(ctx, c.db, "read which endpoints fail", func(r Row, t *store.Trouble) error {
-		return r.Scan((*ID)(&t.App), (*ID)(&t.Endpoint), &t.Since)
+		return r.Scan((*ID)(&t.App), (*ID)(&t.Endpoint), &t.Since, &t.RestsUntil)
 	}, TroublesSQL(c.d), c.d.IDs(apps))
 }
 
 // SetTrouble implements store.Deliveries.
 func (c *Cold) SetTrouble(ctx context.Context, t store.Trouble) error {
 	err := c.db.Write(ctx, func(q Querier) error {
-		if t.Since == 0 {
+		if t.Since == 0 && t.RestsUntil == 0 {
 			_, err := q.ExecContext(ctx, `DELETE FROM endpoint_troubles WHERE app_id = $1 AND endpoint_id = $2`, c.d.ID(t.App), c.d.ID(t.Endpoint))
 			return err
 		}
-		_, err := q.ExecContext(ctx, `INSERT INTO endpoint_troubles (app_id, endpoint_id, since) VALUES ($1, $2, $3) ON CONFLICT (app_id, endpoint_id) DO NOTHING`,
-			c.d.ID(t.App), c.d.ID(t.Endpoint), int64(t.Since))
+		_, err := q.ExecContext(ctx, `INSERT INTO endpoint_troubles (app_id, endpoint_id, since, rests_until) VALUES ($1, $2, $3, $4) ON CONFLICT (app_id, endpoint_id) DO UPDATE
+			SET since = CASE WHEN excluded.since = 0 OR endpoint_troubles.since = 0 THEN excluded.since ELSE endpoint_troubles.since END, rests_until = excluded.rests_until`,
+			c.d.ID(t.App), c.d.ID(t.Endpoint), int64(t.Since), int64(t.RestsUntil))
 		return err
 	})
 	return wrap(err, "note whether an endpoint fails")

@@ -297,7 +297,7 @@ func listedAlerts(w *world) {
 
 func failingEndpoints(w *world) {
 	a, now := w.app(true), w.now()
-	for _, name := range []string{"well", "fails", "lately", "gone", "off", comm.DefaultEndpoint} {
+	for _, name := range []string{"well", "rests", "fails", "lately", "gone", "off", comm.DefaultEndpoint} {
 		e := endpoint(a.ID, name, now)
 		switch name {
 		case "gone":
@@ -306,6 +306,9 @@ func failingEndpoints(w *world) {
 			e.Active = false
 		}
 		w.must(w.s.CreateEndpoint(w.ctx, e))
+		if name == "rests" { // it asked to be left alone, and does not fail yet
+			w.must(w.s.SetTrouble(w.ctx, store.Trouble{App: a.ID, Endpoint: e.ID, RestsUntil: 70}))
+		}
 		if since := map[string]comm.Micros{"fails": 50, "lately": 100, "off": 30}[name]; since != 0 {
 			w.must(w.s.SetTrouble(w.ctx, store.Trouble{App: a.ID, Endpoint: e.ID, Since: since}))
 		}

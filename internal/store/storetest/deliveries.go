@@ -371,14 +371,29 @@ func deliveriesTroubled(w *world) {
 	if got, err := w.s.Troubles(w.ctx, []comm.ID{a.ID}); err != nil || len(got) != 0 {
 		w.Fatalf("%+v %v", got, err)
 	}
+	endpointRests(w, a.ID, e)
 	// What somebody changes has all the time again; nobody inherits the trouble of one that was deleted.
 	x := endpoint(a.ID, "changed", w.now())
 	w.must(w.s.CreateEndpoint(w.ctx, x))
 	for _, change := range []func() error{func() error { return w.s.UpdateEndpoint(w.ctx, x) }, func() error { return w.s.DeleteEndpoint(w.ctx, a.ID, x.ID) }} {
-		w.must(w.s.SetTrouble(w.ctx, store.Trouble{App: a.ID, Endpoint: x.ID, Since: 7}))
+		w.must(w.s.SetTrouble(w.ctx, store.Trouble{App: a.ID, Endpoint: x.ID, Since: 7, RestsUntil: 8}))
 		w.must(change())
 		if got, err := w.s.Troubles(w.ctx, []comm.ID{a.ID}); err != nil || len(got) != 0 {
 			w.Fatalf("%+v %v", got, err)
+		}
+	}
+}
+
+// endpointRests: until when an endpoint is left alone is what was said last, whether it fails or not; since when it fails stays as it was said first.
+func endpointRests(w *world, app, e comm.ID) {
+	for i, step := range []struct{ since, until, wantSince comm.Micros }{{0, 20, 0}, {7, 30, 7}, {9, 25, 7}, {9, 0, 7}, {0, 40, 0}, {5, 0, 5}, {0, 0, 0}} {
+		w.must(w.s.SetTrouble(w.ctx, store.Trouble{App: app, Endpoint: e, Since: step.since, RestsUntil: step.until}))
+		want := []store.Trouble{{App: app, Endpoint: e, Since: step.wantSince, RestsUntil: step.until}}
+		if step.since == 0 && step.until == 0 {
+			want = nil
+		}
+		if got, err := w.s.Troubles(w.ctx, []comm.ID{app}); err != nil || !slices.Equal(got, want) {
+			w.Fatalf("%d: %+v, want %+v, %v", i, got, want, err)
 		}
 	}
 }
