@@ -66,6 +66,9 @@ func owner(slug string) string {
 	return "the app " + slug
 }
 
+// written is an instant in a text, which is read in mails, in the console and on a command line.
+func written(at comm.Micros) string { return at.Time().Format("2006-01-02 15:04:05 UTC") }
+
 // failsFor is how long an endpoint has failed before it counts.
 const failsFor time.Duration = time.Minute
 
@@ -74,7 +77,7 @@ func endpoints(ctx context.Context, s store.Alerts, before comm.Micros) (out Fou
 	out.More = len(all) == mostFound
 	for i := range all {
 		e := &all[i]
-		what := "fails since " + e.Since.String() + "; its events are tried again"
+		what := "has failed since " + written(e.Since) + "; its events are tried again"
 		switch e.Disabled {
 		case "":
 		case comm.EndpointGone:
@@ -191,7 +194,7 @@ func keys(ctx context.Context, s store.Alerts, now comm.Micros) (out Found, err 
 		if k.EndsAt <= now {
 			verb = "has ended"
 		}
-		out.All = append(out.All, Finding{KeyEnding, k.ID.String(), fmt.Sprintf("The API key %q of the app %s %s at %s.", k.Name, k.Slug, verb, k.EndsAt.String()), 0, nil, k.Slug})
+		out.All = append(out.All, Finding{KeyEnding, k.ID.String(), fmt.Sprintf("The API key %q of the app %s %s at %s.", k.Name, k.Slug, verb, written(k.EndsAt)), 0, nil, k.Slug})
 	}
 	return out, err
 }
@@ -213,7 +216,7 @@ func WaitingLook(limit time.Duration, find func(ctx context.Context, before comm
 		out.More = more
 		for i := range all {
 			w := &all[i]
-			text := fmt.Sprintf("A message of the app %s (%s, %s) has been due since %s and is not sent.", w.Slug, w.Channel, w.Lane, w.Since.String())
+			text := fmt.Sprintf("A message of the app %s (%s, %s) has been due since %s and is not sent.", w.Slug, w.Channel, w.Lane, written(w.Since))
 			if w.Reason != "" {
 				text += " " + chain.WaitText(w.Reason)
 			}

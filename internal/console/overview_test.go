@@ -65,7 +65,11 @@ func TestAlertsLeadToWhatTheyAreAbout(t *testing.T) {
 		api := &fakeAPI{answers: full(), role: one.role}
 		api.answers["GET /api/admin/alerts"] = raised(one.kind, of, subject, one.app)
 		c := open(t, api)
-		links := linksIn(card(ask(c, "GET", Root, nil).Body.String()))
+		shown := card(ask(c, "GET", Root, nil).Body.String())
+		if text := plain(shown); !strings.Contains(text, "since 2026-07-03 09:00:00 UTC") {
+			t.Errorf("%s: since when is not said: %s", one.kind, text)
+		}
+		links := linksIn(shown)
 		steps := links[max(0, len(links)-1):]
 		if len(steps) != 1 || steps[0] != "/docs/incidents/"+one.kind {
 			t.Errorf("%s: what to do, step by step, is at %q", one.kind, steps)

@@ -205,8 +205,8 @@ func TestAFailingWebhook(t *testing.T) {
 		return out
 	}
 	for _, tc := range []struct{ failing, want string }{
-		{`{"since":"2026-07-03T08:00:00Z","waiting":12,"atLeast":false,"attempts":37,"nextAttemptAt":"2026-07-03T10:05:00Z"}`, "Every call has failed since 2 h ago. 12 events wait, tried 37 times so far; the next try is in 5 min."},
-		{`{"since":"2026-07-03T08:00:00Z","waiting":100,"atLeast":true,"attempts":400,"nextAttemptAt":"2026-07-03T09:59:00Z"}`, "Every call has failed since 2 h ago. 100 or more events wait, tried 400 or more times so far; the next try is due."},
+		{`{"since":"2026-07-03T08:00:00Z","waiting":12,"atLeast":false,"attempts":37,"nextAttemptAt":"2026-07-03T10:05:00Z"}`, "Every call has failed since 2026-07-03 08:00:00 UTC. 12 events wait, tried 37 times so far; the next try is in 5 min."},
+		{`{"since":"2026-07-03T08:00:00Z","waiting":100,"atLeast":true,"attempts":400,"nextAttemptAt":"2026-07-03T09:59:00Z"}`, "Every call has failed since 2026-07-03 08:00:00 UTC. 100 or more events wait, tried 400 or more times so far; the next try is due."},
 		{`{"since":"2026-07-03T08:00:00Z","waiting":0,"atLeast":false,"attempts":0,"nextAttemptAt":null}`, "Nothing waits for it: the next event is the next try."},
 	} {
 		for i, page := range show(tc.failing) {
@@ -218,6 +218,21 @@ func TestAFailingWebhook(t *testing.T) {
 	for i, page := range show("null") {
 		if text := plain(page); strings.Contains(text, "has failed since") || !strings.Contains(page, `<span class="badge tone-ok">Active</span>`) {
 			t.Errorf("%d of one that works: %s", i, text)
+		}
+	}
+}
+
+// TestADeliveryThatIsDue: its page says so, and names no instant of the past as the next try.
+func TestADeliveryThatIsDue(t *testing.T) {
+	t.Parallel()
+	api := hooksAPI()
+	id := "c00000000000000000000004a"
+	for at, want := range map[string]string{"2026-07-03T09:59:24Z": "Next try due", "2026-07-03T10:05:00Z": "Next try in 5 min"} {
+		api.answers["GET /api/v1/webhooks/"+hookID+"/deliveries/"+id] = `200 {"id":"` + id + `","state":"waiting","nextAttemptAt":"` + at + `","createdAt":"2026-07-03T09:00:00Z","body":{},"attemptLog":[]}`
+		w := ask(open(t, api), "GET", webhooksPath+"/shop/"+hookID+"/deliveries/"+id, nil)
+		page := strings.ReplaceAll(w.Body.String(), "</dt><dd>", " ")
+		if got := plain(page); w.Code != http.StatusOK || !strings.Contains(got, want) {
+			t.Errorf("%d, %q is not in %s", w.Code, want, got)
 		}
 	}
 }
