@@ -156,8 +156,20 @@ func TestEverythingIsDocumented(t *testing.T) {
 	for _, o := range c.Operations() {
 		has(address(groupOf(o.Path).file), fmt.Sprint(o.Doc["operationId"]))
 	}
+	pages := map[string]*drawn{}
+	for _, file := range []string{schemasFile, adminSchemasFile} {
+		_, body := get(t, s, address(file))
+		pages[file] = read(t, file, body)
+	}
 	for name := range c.Schemas {
-		has("/docs/api/schemas", name)
+		if pages[schemasFile].ids[name] == pages[adminSchemasFile].ids[name] {
+			t.Errorf("the schema %s stands on none of the two pages, or on both", name)
+		}
+	}
+	for file, one := range map[string]string{schemasFile: "Accepted", adminSchemasFile: "AuditPage"} {
+		if !pages[file].ids[one] {
+			t.Errorf("%s does not stand in %s", one, file)
+		}
 	}
 	var codes, options []string
 	for _, code := range comm.Codes() {

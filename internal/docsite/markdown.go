@@ -210,6 +210,7 @@ func (f *figures) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
 	r.Register(ast.KindFencedCodeBlock, f.code)
 	r.Register(ast.KindCodeBlock, f.code)
 	r.Register(extast.KindTable, f.table)
+	r.Register(extast.KindTableCell, f.cell)
 	r.Register(extast.KindTaskCheckBox, f.box)
 }
 
@@ -235,6 +236,20 @@ func (f *figures) table(w util.BufWriter, _ []byte, _ ast.Node, entering bool) (
 		return ast.WalkContinue, nil
 	}
 	_, _ = w.WriteString("</table></div>\n")
+	return ast.WalkContinue, nil
+}
+
+// cell is one of a table. A header without text names no column, and is none to who listens to the page.
+func (f *figures) cell(w util.BufWriter, _ []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {
+	tag := "td"
+	if node.Parent().Kind() == extast.KindTableHeader && node.HasChildren() {
+		tag = "th"
+	}
+	if entering {
+		_, _ = w.WriteString("<" + tag + ">")
+	} else {
+		_, _ = w.WriteString("</" + tag + ">\n")
+	}
 	return ast.WalkContinue, nil
 }
 

@@ -74,7 +74,7 @@ func apiFiles() (out []string) {
 	for _, g := range groups() {
 		out = append(out, g.file)
 	}
-	return append(out, schemasFile)
+	return append(out, schemasFile, adminSchemasFile)
 }
 
 // inOrder is the pages of a section.

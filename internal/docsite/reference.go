@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/commserver/commserver/api"
@@ -22,8 +21,6 @@ type group struct {
 	file, title, about string
 	prefixes           []string
 }
-
-const schemasFile = "api/schemas.md"
 
 func groups() []group {
 	return []group{
@@ -39,7 +36,11 @@ func groups() []group {
 		{"api/provisioning.md", "Provisioning", "Make an app from a deployment job. The guide to it: [Self-provisioning](../guide/provisioning.md).", []string{"/api/provision"}},
 		{"api/admin-apps.md", "Administration: apps and keys", "All apps and their keys. The guide to it: [Administration](../admin.md).", []string{"/api/admin/apps"}},
 		{"api/admin-providers.md", "Administration: server-level providers", "The chain of apps that have none of their own. The guide to it: [Providers](../providers.md).", []string{"/api/admin/provider-configs"}},
-		{"api/admin-operation.md", "Administration: operation", "Messages of all apps, the queue, alerts, figures, the audit log. The guide to it: [Administration](../admin.md).", []string{"/api/admin/"}},
+		{"api/admin-messages.md", "Administration: messages and the queue", "Messages of all apps, what happens to them, what waits, and persons in all apps. The guide to it: [Administration](../admin.md).",
+			[]string{"/api/admin/messages", "/api/admin/events", "/api/admin/queue", "/api/admin/chains", "/api/admin/suppressions", "/api/admin/erasures"}},
+		{"api/admin-sessions.md", "Administration: sessions", "Signing in by name, passwords and second factors. The guide to it: [Administration](../admin.md#sessions).", []string{"/api/admin/session"}},
+		{"api/admin-users.md", "Administration: users", "Who may sign in. The guide to it: [Administration](../admin.md#users-and-roles).", []string{"/api/admin/users"}},
+		{"api/admin-operation.md", "Administration: operation", "Alerts, figures, the audit log, backups, the hold after a restore. The guide to it: [Administration](../admin.md).", []string{"/api/admin/"}},
 		{"api/server.md", "Server", "Health, the contract, and what providers call.", []string{"/"}},
 	}
 }
@@ -48,6 +49,7 @@ func groups() []group {
 type maker struct {
 	c     *openapi.Contract
 	codes map[string][]string // error codes by status
+	apps  map[string]bool     // the schemas that operations other than the administration's reach
 	order map[string][]string // the members of each object as the contract lists them, by their sorted names
 }
 
@@ -57,7 +59,7 @@ func reference() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &maker{c: c, order: map[string][]string{}}
+	m := &maker{c: c, apps: map[string]bool{}, order: map[string][]string{}}
 	if err := m.readOrder(json.NewDecoder(bytes.NewReader(api.OpenAPI()))); err != nil {
 		return nil, fmt.Errorf("read the contract: %w", err)
 	}
@@ -68,6 +70,9 @@ func reference() (map[string]string, error) {
 	for _, o := range c.Operations() {
 		g := groupOf(o.Path)
 		of[g.file] = append(of[g.file], o)
+		if !strings.HasPrefix(o.Path, "/api/admin/") {
+			m.reach(o.Doc)
+		}
 	}
 	out := map[string]string{}
 	var index strings.Builder
@@ -86,7 +91,8 @@ func reference() (map[string]string, error) {
 		out[g.file] = b.String()
 	}
 	out["api.md"] = index.String()
-	out[schemasFile] = m.schemas()
+	out[schemasFile] = m.schemas(schemasFile, "# Schemas\n\nThe objects of requests and answers, by name. Those of the administration alone have [their own page](admin-schemas.md).\n\n")
+	out[adminSchemasFile] = m.schemas(adminSchemasFile, "# Administration: schemas\n\nThe objects of the administration's requests and answers, by name, but for those that [apps see too](schemas.md).\n\n")
 	return out, nil
 }
 
@@ -194,7 +200,7 @@ func (m *maker) body(b *strings.Builder, o openapi.Operation) {
 	for _, kind := range slices.Sorted(maps.Keys(content)) {
 		schema := openapi.Dig(content, kind, "schema")
 		if name := openapi.Named(schema); name != "" {
-			fmt.Fprintf(b, "The body is a [`%s`](schemas.md#%s):\n\n", name, name)
+			fmt.Fprintf(b, "The body is a %s:\n\n", m.link(name))
 			m.fields(b, m.c.Resolve(schema))
 			continue
 		}
@@ -211,7 +217,7 @@ func (m *maker) answers(b *strings.Builder, o openapi.Operation) {
 			schema := openapi.Dig(response, "content", kind, "schema")
 			switch name := openapi.Named(schema); {
 			case name != "":
-				bodies = append(bodies, fmt.Sprintf("[`%s`](schemas.md#%s)", name, name))
+				bodies = append(bodies, m.link(name))
 			default:
 				bodies = append(bodies, "`"+kind+"`")
 			}
@@ -257,143 +263,3 @@ func codesByStatus() (map[string][]string, error) {
 	}
 	return out, nil
 }
-
-func (m *maker) schemas() string {
-	var b strings.Builder
-	b.WriteString("# Schemas\n\nThe objects of requests and answers, by name.\n\n")
-	for _, name := range slices.Sorted(maps.Keys(m.c.Schemas)) {
-		schema := openapi.Dig(m.c.Schemas, name)
-		fmt.Fprintf(&b, "## %s {#%s}\n\n", name, name)
-		if about := described(schema); about != "" {
-			b.WriteString(about + "\n\n")
-		}
-		if openapi.Dig(schema, "properties") == nil {
-			fmt.Fprintf(&b, "%s.\n\n", m.value(schema, false))
-			continue
-		}
-		m.fields(&b, schema)
-	}
-	return b.String()
-}
-
-// fields is the table of an object's members; those of an object within it are named by their path.
-func (m *maker) fields(b *strings.Builder, schema map[string]any) {
-	b.WriteString("| field | value | about |\n|---|---|---|\n")
-	m.rows(b, schema, "", 0)
-	b.WriteString("\n")
-}
-
-const deepest = 2
-
-func (m *maker) rows(b *strings.Builder, schema map[string]any, under string, depth int) {
-	required, _ := schema["required"].([]any)
-	properties := openapi.Dig(schema, "properties")
-	names := slices.Clone(m.order[strings.Join(slices.Sorted(maps.Keys(properties)), " ")])
-	slices.SortStableFunc(names, func(a, b string) int { // what must be there comes first
-		return cmp.Compare(place(required, a), place(required, b))
-	})
-	for _, name := range names {
-		field := openapi.Dig(properties, name)
-		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", under, name, m.value(field, slices.Contains(required, any(name))), cell(described(field)))
-		inner, mark := field, "."
-		if items := openapi.Dig(field, "items"); items != nil {
-			inner, mark = items, "[]."
-		}
-		if openapi.Named(inner) == "" && openapi.Dig(inner, "properties") != nil && depth < deepest {
-			m.rows(b, inner, under+name+mark, depth+1)
-		}
-	}
-}
-
-func place(required []any, name string) int {
-	if i := slices.Index(required, any(name)); i >= 0 {
-		return i
-	}
-	return len(required)
-}
-
-// value says what a field may hold.
-func (m *maker) value(schema map[string]any, required bool) string {
-	var parts []string
-	if required {
-		parts = append(parts, "**required**")
-	}
-	if name := openapi.Named(schema); name != "" {
-		return strings.Join(append(parts, fmt.Sprintf("[`%s`](schemas.md#%s)", name, name)), ", ")
-	}
-	if any, ok := schema["anyOf"].([]any); ok {
-		var ways []string
-		for _, one := range any {
-			ways = append(ways, m.value(openapi.Dig(one), false))
-		}
-		return strings.Join(append(parts, strings.Join(ways, " or ")), ", ")
-	}
-	if items := openapi.Dig(schema, "items"); items != nil {
-		parts = append(parts, "list of "+m.value(items, false))
-	} else if kinds := kind(schema); kinds != "" {
-		parts = append(parts, kinds)
-	}
-	if words, ok := schema["enum"].([]any); ok {
-		var shown []string
-		for _, w := range words {
-			shown = append(shown, fmt.Sprintf("`%v`", w))
-		}
-		parts = append(parts, strings.Join(shown, " "))
-	}
-	return cell(strings.Join(append(parts, limits(schema)...), ", "))
-}
-
-// kind is the type of a value, or the format where that says more.
-func kind(schema map[string]any) string {
-	format, _ := schema["format"].(string)
-	formats := map[string]string{"date-time": "time", "uri": "URL", "byte": "base64", "email": "email address"}
-	types, listed := schema["type"].([]any)
-	if !listed && schema["type"] != nil {
-		types = []any{schema["type"]}
-	}
-	var out []string
-	for _, t := range types {
-		word := fmt.Sprint(t)
-		if word == "string" && formats[format] != "" {
-			word = formats[format]
-		}
-		out = append(out, word)
-	}
-	return strings.Join(out, " or ")
-}
-
-func limits(schema map[string]any) (out []string) {
-	for _, l := range []struct{ least, most, unit string }{{"minLength", "maxLength", " characters"}, {"minimum", "maximum", ""}, {"minItems", "maxItems", " items"}, {"minProperties", "maxProperties", " members"}} {
-		least, hasLeast := schema[l.least].(float64)
-		most, hasMost := schema[l.most].(float64)
-		switch {
-		case hasLeast && hasMost && least == most:
-			out = append(out, digits(most)+l.unit)
-		case hasLeast && hasMost:
-			out = append(out, digits(least)+" to "+digits(most)+l.unit)
-		case hasMost:
-			out = append(out, "at most "+digits(most)+l.unit)
-		case hasLeast:
-			out = append(out, "at least "+digits(least)+l.unit)
-		}
-	}
-	if v, ok := schema["default"]; ok {
-		raw, _ := json.Marshal(v)
-		out = append(out, "default `"+string(raw)+"`")
-	}
-	return out
-}
-
-func digits(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-
-func described(doc map[string]any) string {
-	s, _ := doc["description"].(string)
-	return s
-}
-
-// cell is a text within a table.
-func cell(s string) string {
-	return inTable.Replace(s)
-}
-
-var inTable = strings.NewReplacer("|", "\\|", "\n", " ", "<", "&lt;")
