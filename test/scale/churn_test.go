@@ -379,6 +379,9 @@ func (c *churn) look() (s sample, ok bool) {
 	s.resident, _ = c.p.resident()
 	files, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(c.p.cmd.Process.Pid), "fd"))
 	s.descriptors = float64(len(files))
+	if !full() { // within seconds sessions add up to the most that were used at once: an idle one is kept for thirty
+		s.descriptors -= float64(c.sink.sessions())
+	}
 	return s, err == nil && s.goroutines > 0
 }
 

@@ -68,6 +68,13 @@ func newSink(t *testing.T) *sink {
 	return s
 }
 
+// sessions is how many are open.
+func (s *sink) sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // serve speaks as much SMTP as a client with PIPELINING needs.
 func (s *sink) serve(c net.Conn) {
 	in, out := bufio.NewReaderSize(c, 8<<10), bufio.NewWriter(c)
