@@ -447,6 +447,15 @@ func TestNoFloodOfTriesLetsAnybodyTryAgain(t *testing.T) {
 	if n := len(counts.counts); n != 2+1+triesOfAddress {
 		t.Errorf("%d are counted of an account, its address and another one that had to wait after %d names", n, triesOfAddress)
 	}
+	busy := netip.MustParseAddr("203.0.113.22")
+	for i := range triesOfAddress {
+		name := fmt.Sprint("name-", i)
+		counts.take(busy, name, now)
+		counts.back(busy, name, now)
+	}
+	if n := len(counts.counts); n != 2+1+triesOfAddress {
+		t.Errorf("%d are counted with what was taken back", n)
+	}
 	for i := range maxTried {
 		counts.take(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), "x", now)
 	}

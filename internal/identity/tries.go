@@ -39,8 +39,8 @@ type count struct {
 
 func newTries() *tries { return &tries{counts: map[tried]*count{}, noted: map[netip.Addr]time.Time{}} }
 
-// take counts a try and answers 0, or how many seconds to wait; then nothing may be tried. What has to wait is not counted and
-// leaves nothing behind, so that no flood of it can push out what is.
+// take counts a try and answers 0, or how many seconds to wait; then nothing may be tried. What has to wait is not counted and what
+// is taken back leaves nothing behind, so that no flood of either, which costs no password's time, pushes out what is counted.
 func (t *tries) take(from netip.Addr, account string, now time.Time) (wait int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,6 +51,7 @@ func (t *tries) take(from netip.Addr, account string, now time.Time) (wait int) 
 		}
 	}
 	if wait == 0 {
+		t.makeRoom(now) // before either is counted, or the one would make room for the other
 		for _, key := range keys {
 			t.count(key, now)
 		}
@@ -99,14 +100,15 @@ func (t *tries) of(key tried, now time.Time) *count {
 
 func (t *tries) less(key tried, now time.Time) {
 	if c := t.of(key, now); c != nil {
-		c.n = max(0, c.n-1)
+		if c.n--; c.n <= 0 {
+			delete(t.counts, key)
+		}
 	}
 }
 
 func (t *tries) count(key tried, now time.Time) {
 	c := t.of(key, now)
 	if c == nil {
-		t.makeRoom(now)
 		c = &count{until: now.Add(triesWindow)}
 		t.counts[key] = c
 	}
