@@ -122,7 +122,8 @@ func (a *API) changeUser(w http.ResponseWriter, r *http.Request, _ *auth.Caller)
 	return nil
 }
 
-// notOwn refuses to change with a session alone what its own user has to prove: a borrowed cookie would be enough to keep an account.
+// notOwn refuses to change with a session alone what its own user has to prove. Whoever may make and change other users can help themselves to
+// another account all the same, which the audit log shows.
 func notOwn(password, factor bool) error {
 	e := comm.E("invalid_field")
 	if password {

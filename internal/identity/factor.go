@@ -75,7 +75,7 @@ func hasCodes() error {
 	return comm.E("invalid_state", "You have an authenticator app; remove it before you enrol another one.")
 }
 
-// Confirm puts the enrolled second factor to work. The first one brings recovery codes, known this once: those that came with a security key stay. The user's other sessions end.
+// Confirm puts the enrolled second factor to work. Where there are no recovery codes, or none are left, it brings some, known this once: those that came with a security key stay. The user's other sessions end.
 func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code string) (codes []string, err error) {
 	if x.User.IsZero() {
 		return nil, adminKeyHasNone()
@@ -104,7 +104,7 @@ func (s *Service) Confirm(ctx context.Context, x *Session, from netip.Addr, code
 			return false, comm.E("invalid_field").Field("code", "is not the present one; check the clock of your device")
 		}
 		codes = nil
-		if !u.Protected() {
+		if u.Recovery == "" {
 			u.Recovery, codes = hashes, fresh
 		}
 		u.FactorAt, u.FactorStep = s.now(), step

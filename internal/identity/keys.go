@@ -217,7 +217,8 @@ func tooManyKeys() error {
 	return comm.E("invalid_state", "You have as many security keys as there can be (%d); remove one first.", comm.MaxSecurityKeys)
 }
 
-// AddKey registers the security key that answers what KeyOptions asked. The first second factor brings recovery codes, known this once, and ends the user's other sessions.
+// AddKey registers the security key that answers what KeyOptions asked. Where there are no recovery codes, or none are left, it
+// brings some, known this once. The first second factor ends the user's other sessions.
 func (s *Service) AddKey(ctx context.Context, x *Session, site Site, name, answer string) (key *comm.SecurityKey, codes []string, err error) {
 	if x.User.IsZero() {
 		return nil, nil, adminKeyHasNone()
@@ -255,8 +256,10 @@ func (s *Service) AddKey(ctx context.Context, x *Session, site Site, name, answe
 			return false, comm.E("invalid_field").Field("securityKey", "is registered already")
 		}
 		codes = nil
-		if first = !u.Protected(); first {
+		if u.Recovery == "" {
 			u.Recovery, codes = hashes, fresh
+		}
+		if first = !u.Protected(); first {
 			u.Factor = nil // whoever began to enrol an authenticator showed no second factor
 		}
 		u.Keys = append(slices.Clone(u.Keys), *key)

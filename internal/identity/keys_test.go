@@ -490,3 +490,27 @@ func TestWhereBrowsersHaveKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherFactorBringsCodesWhereNoneAreLeft: whoever has used all of them up gets new ones with the next factor, and keeps what is left otherwise.
+func TestAnotherFactorBringsCodesWhereNoneAreLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.node("")
+	o, k, codes := w.keyed(s, "ama")
+	proof := func() Proof {
+		_, err := s.KeyOptions(t.Context(), o.Session, Proof{Password: good, From: here, Site: siteHere()})
+		return Proof{Key: k.Sign(t, w.options(err))}
+	}
+	for i, code := range codes {
+		s.tries = newTries()
+		if _, err := s.SignIn(t.Context(), Attempt{Name: "ama", Password: good, Code: code, From: here}); err != nil {
+			t.Fatal(err)
+		}
+		if i == 3 || i == len(codes)-1 {
+			_, more := w.register(s, o.Session, fmt.Sprint("key ", i), proof())
+			if left := len(codes) - 1 - i; (len(more) == 0) != (left > 0) {
+				t.Errorf("%d were left, and %d came", left, len(more))
+			}
+		}
+	}
+}
