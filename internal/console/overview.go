@@ -118,7 +118,7 @@ const (
 	// heldTime is within which pages behind the first are read, of the 50 ms in which the console is to be there: one of a hundred apps takes some 10 ms.
 	heldTime = 25 * time.Millisecond
 	// heldFirst is within which the first is, without which nothing of the queue would be known.
-	heldFirst = 500 * time.Millisecond
+	heldFirst = 5 * time.Second
 )
 
 // readQueue finds what waits, and the queues that somebody or something holds.
@@ -130,8 +130,9 @@ func (o *overview) readQueue(v *visit) error {
 	return err
 }
 
-// readPages reads page after page: they are in no order that means anything, so that what is held may be on any of them. One that is under way when
-// the time is over is left: who asked is gone, as far as the API knows.
+// readPages reads page after page: they are in no order that means anything, so that what is held may be on any of them. None is begun that would take
+// longer than what is left of the time if it took as long as the last one, and one that is under way when it is over is left: who asked is gone, as
+// far as the API knows. On PostgreSQL that costs a connection, and is to be rare.
 func (o *overview) readPages(v *visit) error {
 	admin, err := v.admin()
 	if err != nil {
@@ -147,7 +148,9 @@ func (o *overview) readPages(v *visit) error {
 	more, endMore := until(heldTime)
 	defer endMore()
 	f := client.QueueFilter{Apps: heldApps}
+	over := time.Now().Add(heldTime)
 	for range heldPages {
+		began := time.Now()
 		queue, err := admin.Queue(ctx, f)
 		if err != nil && ctx == more && more.Err() != nil {
 			break // what was read before it counts
@@ -161,7 +164,7 @@ func (o *overview) readPages(v *visit) error {
 				o.Held = append(o.Held, u)
 			}
 		}
-		if f.Cursor, ctx = queue.Next, more; f.Cursor == "" || more.Err() != nil {
+		if f.Cursor, ctx = queue.Next, more; f.Cursor == "" || time.Until(over) < time.Since(began) {
 			break
 		}
 	}

@@ -250,7 +250,7 @@ func theOverviewSaysWhatItHasNotLookedAt(t *testing.T) {
 		says         string
 	}{
 		{"the second page hangs", 0, time.Hour, 2, heldTime, away},
-		{"each takes its time", 2 * heldTime / 5, 2 * heldTime / 5, 3, heldTime, away},
+		{"each takes its time, and a third one would take longer than is left", 2 * heldTime / 5, 2 * heldTime / 5, 2, 4 * heldTime / 5, away},
 		{"the first takes longer", 3 * heldTime, time.Hour, 1, 3 * heldTime, away},
 		{"the first hangs", time.Hour, time.Hour, 1, heldFirst, "What waits cannot be read now"},
 	} {
