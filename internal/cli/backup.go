@@ -17,6 +17,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/commserver/commserver/client"
 	"github.com/commserver/commserver/internal/app"
@@ -93,12 +94,13 @@ func backupFrom(ctx context.Context, s Streams, cmd *cobra.Command, direct bool)
 // refuseIdle refuses a flag that changes nothing: whoever gave it would have another server backed up than he means.
 func refuseIdle(cmd *cobra.Command, direct bool) error {
 	if direct {
-		for _, name := range []string{"profile", "url", "app", "api-key-file", "timeout"} {
-			if cmd.Flags().Changed(name) {
-				return usagef("--%s is for a running server, and --direct reads the database without one; leave one of them out", name)
+		var err error
+		clientFlags().VisitAll(func(f *pflag.Flag) {
+			if err == nil && f.Name != adminKeyFlag && cmd.Flags().Changed(f.Name) {
+				err = usagef("--%s is for a running server, and --direct reads the database without one; leave one of them out", f.Name)
 			}
-		}
-		return nil
+		})
+		return err
 	}
 	for _, o := range config.Options() {
 		for _, name := range []string{o.Flag(), o.FileFlag()} {

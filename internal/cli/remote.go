@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/commserver/commserver/client"
 )
@@ -49,14 +50,20 @@ type remote struct {
 
 // bindClient gives a command, and those below it, the flags of everything that calls a server.
 func bindClient(cmd *cobra.Command) {
-	f := cmd.PersistentFlags()
+	cmd.PersistentFlags().AddFlagSet(clientFlags())
+	bindOutput(cmd)
+}
+
+// clientFlags say which server is called, as whom, and how long one waits for it.
+func clientFlags() *pflag.FlagSet {
+	f := pflag.NewFlagSet("client", pflag.ContinueOnError)
 	f.String("profile", "", "profile to use, see 'commserver profile' [$COMMS_PROFILE]")
 	f.String("url", "", "address of the server [$COMMS_URL]")
 	f.String("app", "", "id or slug of the app [$COMMS_APP_ID]")
 	f.String("api-key-file", "", "file that holds the app's API key, - for standard input [$COMMS_API_KEY]")
 	f.String("admin-key-file", "", "file that holds the administrator's key, - for standard input [$COMMS_ADMIN_KEY]")
 	f.Duration("timeout", client.DefaultTimeout, "longest time for one answer")
-	bindOutput(cmd)
+	return f
 }
 
 // bindOutput gives a command the flags that say how results look.
