@@ -1,7 +1,8 @@
 // Starts workerd with the driver of the TypeScript client in it, and hands over the steps that come as JSON lines on stdin.
 // COMMS_SDK_WORKERD is workerd's program, COMMS_SDK_CLIENT the module to test. It runs under Node; the client does not.
 import { spawn } from "node:child_process";
-import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { copyFile, mkdtemp, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,6 +30,7 @@ const config :Workerd.Config = (
 `;
 
 const folder = await mkdtemp(join(tmpdir(), "commserver-workerd-"));
+process.once("exit", () => rmSync(folder, { recursive: true }));
 await Promise.all([
   writeFile(join(folder, "config.capnp"), config),
   copyFile(new URL("worker.mjs", import.meta.url), join(folder, "worker.mjs")),
@@ -60,5 +62,4 @@ try {
 } finally {
   workerd.kill();
   await ended;
-  await rm(folder, { recursive: true });
 }
