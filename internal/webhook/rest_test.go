@@ -232,24 +232,33 @@ func TestTheNextOwnerGoesOnResting(t *testing.T) {
 
 // Somebody changes the endpoint, or its secret is sealed again: it is called at once, and nothing says otherwise any more.
 func TestAChangeEndsTheRest(t *testing.T) {
+	rests := map[string]func(b *bubble){
+		"of one that failed": func(b *bubble) {
+			b.answer(0, 500)
+			b.opened()
+		},
+		"of one that asked for it": func(b *bubble) {
+			b.answer(0, 503, "Retry-After", "600")
+			b.made(0)
+		},
+	}
 	for name, anew := range map[string]bool{"changed": true, "sealed again": false} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, 1, nil, func(b *bubble) {
-				b.answer(0, 503, "Retry-After", "600")
-				for range 5 {
-					b.made(0)
-				}
-				time.Sleep(time.Second)
-				b.m.edit(0, anew, func(*comm.Endpoint) {})
-				b.answer(0, 500)
-				b.s.Changed(b.endpoint(0).App)
-				id := b.made(0)
-				time.Sleep(2 * time.Second)
-				if d := b.delivery(id); d.Attempts != 1 || b.next(id) != d.Due {
-					b.Errorf("%+v, said to be tried at %s", d, b.next(id))
-				}
+		for whose, rest := range rests {
+			t.Run(name+" "+whose, func(t *testing.T) {
+				inBubble(t, 1, nil, func(b *bubble) {
+					rest(b)
+					time.Sleep(time.Second)
+					b.m.edit(0, anew, func(*comm.Endpoint) {})
+					b.answer(0, 500)
+					b.s.Changed(b.endpoint(0).App)
+					id := b.made(0)
+					time.Sleep(2 * time.Second)
+					if d := b.delivery(id); d.Attempts != 1 || b.next(id) != d.Due {
+						b.Errorf("%+v, said to be tried at %s", d, b.next(id))
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
