@@ -194,25 +194,7 @@ func TestPreviewPassesByWhoseDayIsSpent(t *testing.T) {
 			t.Errorf("%d of 2 used, one kept for CRITICAL: NORMAL and CRITICAL are tried by %s, want %s", used, got, want)
 		}
 		if used < 2 {
-			w.startBy(live, w.do(live, "POST", "/api/v1/messages", email(""), nil).str("id"), ids[0], leases)
+			w.start(live, w.do(live, "POST", "/api/v1/messages", email(""), nil).str("id"), "worker", leases, store.Start{Provider: "smtp", ProviderID: ids[0], Daily: true, Owner: live.app.ID})
 		}
-	}
-}
-
-// startBy begins an attempt through a configuration of the app with a limit per day.
-func (w *world) startBy(who tenant, id string, config comm.ID, leases []store.Lease) {
-	w.t.Helper()
-	mid, err := comm.ParseID(id)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	m, err := w.store.Message(w.t.Context(), who.app.ID, mid)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	u := comm.Unit{Shard: m.Shard, App: m.App, Channel: m.Channel, Lane: m.Lane}
-	started, err := w.store.Turn(w.t.Context(), store.Turn{Node: "worker", Leases: leases, Starts: []store.Start{{Unit: u, Head: store.HeadOf(&m.State), Provider: "smtp", ProviderID: config, Daily: true, Owner: who.app.ID}}})
-	if err != nil || started.Started[0].Verdict != store.Go {
-		w.t.Fatalf("%+v, %v", started, err)
 	}
 }

@@ -21,6 +21,17 @@ func (w *world) sendOne(who tenant, id, node, by string, leases []store.Lease) {
 // sendBy is sendOne with a provider configuration.
 func (w *world) sendBy(who tenant, id, node, by string, config comm.ID, leases []store.Lease) {
 	w.t.Helper()
+	u, st := w.start(who, id, node, leases, store.Start{Provider: by, ProviderID: config})
+	done, err := w.store.Turn(w.t.Context(), store.Turn{Node: node, Leases: leases, Finishes: []store.Finish{{App: st.App, ID: st.ID, Unit: u, From: comm.Sending,
+		Attempt: st.Attempts, Epoch: st.Epoch, Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: by, ProviderID: config, Ref: "r"}}}})
+	if err != nil || !done.Finished[0] {
+		w.t.Fatalf("%+v, %v", done, err)
+	}
+}
+
+// start begins an attempt of an app's message through what by names, as a worker would, and answers the message's unit and what it is then.
+func (w *world) start(who tenant, id, node string, leases []store.Lease, by store.Start) (comm.Unit, comm.State) {
+	w.t.Helper()
 	mid, err := comm.ParseID(id)
 	if err != nil {
 		w.t.Fatal(err)
@@ -29,18 +40,12 @@ func (w *world) sendBy(who tenant, id, node, by string, config comm.ID, leases [
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	u := comm.Unit{Shard: m.Shard, App: m.App, Channel: m.Channel, Lane: m.Lane}
-	start := store.Turn{Node: node, Leases: leases, Starts: []store.Start{{Unit: u, Head: store.HeadOf(&m.State), Provider: by, ProviderID: config}}}
-	started, err := w.store.Turn(w.t.Context(), start)
+	by.Unit, by.Head = comm.Unit{Shard: m.Shard, App: m.App, Channel: m.Channel, Lane: m.Lane}, store.HeadOf(&m.State)
+	started, err := w.store.Turn(w.t.Context(), store.Turn{Node: node, Leases: leases, Starts: []store.Start{by}})
 	if err != nil || started.Started[0].Verdict != store.Go {
 		w.t.Fatalf("%+v, %v", started, err)
 	}
-	st := started.Started[0].State
-	done, err := w.store.Turn(w.t.Context(), store.Turn{Node: node, Leases: leases, Finishes: []store.Finish{{App: st.App, ID: st.ID, Unit: u, From: comm.Sending,
-		Attempt: st.Attempts, Epoch: st.Epoch, Want: store.Outcome{To: comm.Sent, Cause: comm.CauseProviderAccepted, Provider: by, ProviderID: config, Ref: "r"}}}})
-	if err != nil || !done.Finished[0] {
-		w.t.Fatalf("%+v, %v", done, err)
-	}
+	return by.Unit, started.Started[0].State
 }
 
 func TestStatsThroughTheClient(t *testing.T) {
