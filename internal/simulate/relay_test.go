@@ -223,6 +223,18 @@ func TestOneOfTwoRelaysIsDown(t *testing.T) {
 	until(t, "the spell is over", func() bool { return mailTo(t, first, "ama@example.com") == nil })
 }
 
+// TestADoorsPortStaysItsOwn: what can be closed for a while has no port that the system gives to connections meanwhile (ip(7): from
+// 32768, where nothing else is set); the system refused it then, and an outage in a test did not end.
+func TestADoorsPortStaysItsOwn(t *testing.T) {
+	t.Parallel()
+	s := begin(t, Config{SMTPAddrs: []string{"127.0.0.1:0", "127.0.0.1:0"}, Own: map[string]string{"HUBTEL": "127.0.0.1:0"}})
+	for _, d := range s.doors {
+		if p := d.port(); p == 0 || d.kind != "" && p >= 32768 {
+			t.Errorf("%q listens on %d", d.kind, p)
+		}
+	}
+}
+
 // TestAHangEndsWithTheServer stops the server while clients hang at it.
 func TestAHangEndsWithTheServer(t *testing.T) {
 	t.Parallel()

@@ -78,6 +78,9 @@ func TestARestartDuringAnOutage(t *testing.T) {
 		t.Fatal("no rule")
 	}
 	mails(1)
+	if all := sim.Entries(simulate.Filter{Outcome: "accepted"}); all[len(all)-1].Port != first {
+		t.Fatalf("the relay that is back took nothing: %+v", all[len(all)-1])
+	}
 	page.told(t, "provider_down", "relay 1", "raised", "cleared")
 	if len(page.got()) != 2 {
 		t.Errorf("%+v", page.got())
