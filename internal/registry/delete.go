@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,8 +30,8 @@ func (s *Service) DeleteApp(ctx context.Context, app *comm.App, confirm string) 
 	s.cfg.Changed(app.ID)
 	s.cfg.Log.Warn("app deleted", "app", app.ID, "slug", app.Slug)
 	select {
-	case s.deleted <- struct{}{}:
-	default: // Run has not come to the last one yet
+	case s.deleted <- app.ID:
+	default: // Run is behind: its next look at all of them finds this one
 	}
 	return nil
 }
@@ -38,40 +40,57 @@ func (s *Service) DeleteApp(ctx context.Context, app *comm.App, confirm string) 
 // another node had let in may still have been accepted, and a call that was under way may have failed.
 const sweepEvery = 30 * time.Second
 
+// deletedAhead is how many deleted apps wait for Run at most, each to be looked at alone.
+const deletedAhead = 256
+
 // Run cancels what deleted apps left waiting, until ctx ends. Several nodes may run it at once.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for {
-		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+	for err := s.Sweep(ctx); ; {
+		if err != nil && ctx.Err() == nil {
 			s.cfg.Log.Warn("messages of deleted apps are not cancelled yet; they are not sent either", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.deleted:
+		case id := <-s.deleted:
+			err = s.cancelOpen(ctx, id)
 		case <-tick.C:
+			err = s.Sweep(ctx)
 		}
 	}
 }
 
-// Sweep cancels what deleted apps have waiting now, and asks that what is under way is not repeated.
+// Sweep cancels what deleted apps have waiting now, and asks that what is under way is not repeated. It looks at who has something in the
+// queue: apps that were deleted and have nothing left may be many, and stay for weeks.
 func (s *Service) Sweep(ctx context.Context) error {
-	const page = 100
-	for after := (comm.ID{}); ; {
-		ids, err := s.cfg.Apps.DeletedApps(ctx, after, page)
+	const page = 200
+	for after := (comm.Unit{}); ; {
+		units, err := s.cfg.Messages.UnitsAfter(ctx, after, page)
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
+		gone := map[comm.ID]bool{}
+		for _, u := range units {
+			gone[u.App] = true
+		}
+		there, err := s.cfg.Apps.AppsByID(ctx, slices.Collect(maps.Keys(gone)))
+		if err != nil {
+			return err
+		}
+		for i := range there {
+			delete(gone, there[i].ID)
+		}
+		for id := range gone {
 			if err := s.cancelOpen(ctx, id); err != nil {
-				return fmt.Errorf("cancel the messages of a deleted app: %w", err)
+				return err
 			}
 		}
-		if len(ids) < page {
+		if len(units) < page {
 			return nil
 		}
-		after = ids[len(ids)-1]
+		after = units[len(units)-1]
 	}
 }
 
@@ -81,11 +100,11 @@ func (s *Service) cancelOpen(ctx context.Context, app comm.ID) error {
 	for _, status := range []comm.Status{comm.Queued, comm.Sending} {
 		for f := (store.Filter{Status: status, Limit: slice}); ; {
 			list, err := s.cfg.Messages.List(ctx, app, f)
-			if err != nil {
-				return err
+			if err == nil {
+				err = s.cancelAll(ctx, list)
 			}
-			if err := s.cancelAll(ctx, list); err != nil {
-				return err
+			if err != nil {
+				return fmt.Errorf("cancel the messages of a deleted app: %w", err)
 			}
 			if len(list) < slice {
 				break

@@ -34,7 +34,6 @@ type Apps interface {
 	UpdateApp(ctx context.Context, a *comm.App, at comm.Micros) error
 	AppList(ctx context.Context, after comm.ID, limit int) ([]comm.App, error)
 	DeleteApp(ctx context.Context, id comm.ID, at comm.Micros) error
-	DeletedApps(ctx context.Context, after comm.ID, limit int) ([]comm.ID, error)
 }
 
 // Keys stores API keys.
@@ -52,6 +51,7 @@ type Keys interface {
 type Messages interface {
 	List(ctx context.Context, app comm.ID, f store.Filter) ([]comm.Message, error)
 	Cancel(ctx context.Context, app, id comm.ID, actor string) (comm.State, comm.CancelResult, error)
+	UnitsAfter(ctx context.Context, after comm.Unit, limit int) ([]comm.Unit, error)
 }
 
 // Troubles knows which provider configurations do not work, and how calls through them go, as the nodes say that send with them.
@@ -90,7 +90,7 @@ type Service struct {
 	cfg         Config
 	credentials *seal.Sealer
 	webhooks    *seal.Sealer
-	deleted     chan struct{} // an app was deleted: Run has something to do
+	deleted     chan comm.ID // apps whose messages Run cancels next
 }
 
 // New makes a Service.
@@ -102,7 +102,7 @@ func New(cfg Config) *Service {
 		cfg.Changed = func(comm.ID) {}
 	}
 	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
-	return &Service{cfg: cfg, credentials: cfg.Ring.For(store.ProviderSecrets().Purpose), webhooks: cfg.Ring.For(store.WebhookSecrets().Purpose), deleted: make(chan struct{}, 1)}
+	return &Service{cfg: cfg, credentials: cfg.Ring.For(store.ProviderSecrets().Purpose), webhooks: cfg.Ring.For(store.WebhookSecrets().Purpose), deleted: make(chan comm.ID, deletedAhead)}
 }
 
 func (s *Service) now() comm.Micros { return comm.At(s.cfg.Now()) }

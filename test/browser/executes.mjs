@@ -40,6 +40,7 @@ export async function corpus(browser, world, out) {
   const queue = [...world.start];
   const given = new Set(queue);
   const forms = new Set();
+  const filled = new Set(); // what a form asked for with payloads in its fields
   const enqueue = (path) => {
     const url = new URL(path, world.base);
     url.hash = "";
@@ -48,15 +49,16 @@ export async function corpus(browser, world, out) {
     if (url.host !== home || !url.pathname.startsWith(world.below ?? "/") || seen.has(key)) return;
     seen.add(key);
     queue.push(key);
+    return key;
   };
   for (const path of queue) seen.add(path);
+  const listed = (path) => /[?&](cursor|after|page)=/.test(new URL(path, world.base).search);
   let turn = 0;
   const visit = async (page, path) => {
     const kind = pattern(new URL(path, world.base).pathname, world.slugs);
     const k = kinds.get(kind) ?? kinds.set(kind, { wrong: [], numbers: new Set(), pages: 0 }).get(kind);
     // What was asked for is looked at, and all pages of a list, each of which shows other texts; of the rest some.
-    const listed = /[?&](cursor|after|page)=/.test(new URL(path, world.base).search);
-    if (!listed && !given.has(path) && k.pages >= world.most) return;
+    if (!listed(path) && !given.has(path) && k.pages >= world.most) return;
     k.pages++;
     ran.length = asked.length = 0;
     const answer = await page.goto(world.base + path, { waitUntil: "load" }).catch((e) => k.wrong.push(`${path}: ${e.message.split("\n")[0]}`) && null);
@@ -68,14 +70,15 @@ export async function corpus(browser, world, out) {
       .catch((e) => ({ wrong: [`the page goes elsewhere by itself: ${e.message.split("\n")[0]}`], links: [], forms: [] }));
     for (const what of [...ran, ...asked, ...there.wrong]) k.wrong.push(`${path}: ${what}`);
     for (const m of source.matchAll(/[(/\\=:]([12]\d{3})\b/g)) k.numbers.add(Number(m[1]));
-    for (const link of there.links) enqueue(link);
+    // The further pages of a list are followed from the list itself: a form that is filled in leads to the same texts again, or to few.
+    for (const link of there.links) if (!filled.has(path) || !listed(link)) enqueue(link);
     for (const form of there.forms) {
       const id = pattern(form.action, world.slugs) + form.fields;
       if (forms.has(id)) continue;
       forms.add(id);
       for (let i = 0; i < world.fill; i++) {
         const query = new URLSearchParams(form.fields.map((f) => [f, world.payloads[(turn++ * 37) % world.payloads.length].text]));
-        enqueue(`${form.action}?${query}`);
+        filled.add(enqueue(`${form.action}?${query}`));
       }
     }
   };
