@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -189,7 +190,7 @@ func (a *API) Handler() http.Handler {
 		classes[route.Method+" "+route.Path] = route.class()
 	}
 	return httpserver.Wrap(a.beside(routed), httpserver.Options{
-		Meter: a.cfg.Meter, Route: func(r *http.Request) string { return cmp.Or(classes[r.Pattern], "unknown") },
+		Meter: a.cfg.Meter, Route: func(r *http.Request) string { return cmp.Or(classes[r.Pattern], a.otherClass(r.URL.Path)) },
 		Log: a.cfg.Log, TrustedProxies: a.cfg.TrustedProxies, HSTS: strings.HasPrefix(a.cfg.PublicURL, "https://"),
 		Refuse:   a.refuse,
 		Panicked: func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, comm.E("internal")) },
@@ -202,14 +203,17 @@ func (a *API) beside(routed http.Handler) http.Handler {
 		return routed
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, door := range a.cfg.Beside {
-			if door.Serves(r.URL.Path) {
-				door.Handler.ServeHTTP(w, r)
-				return
-			}
+		if i := a.doorOf(r.URL.Path); i >= 0 {
+			a.cfg.Beside[i].Handler.ServeHTTP(w, r)
+			return
 		}
 		routed.ServeHTTP(w, r)
 	})
+}
+
+// doorOf is which of the other doors serves a path, or -1.
+func (a *API) doorOf(path string) int {
+	return slices.IndexFunc(a.cfg.Beside, func(d Door) bool { return d.Serves(path) })
 }
 
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, status int) {

@@ -60,5 +60,16 @@ func (route Route) class() string {
 	case strings.HasPrefix(path, "/api/v1/"):
 		return "change"
 	}
-	return "page"
+	return readByPeople
+}
+
+// readByPeople is the class of pages that are no answer of the API.
+const readByPeople = "page"
+
+// otherClass is the class of what no route of the API answers.
+func (a *API) otherClass(path string) string {
+	if !a.cfg.HealthOnly && a.doorOf(path) >= 0 {
+		return readByPeople
+	}
+	return "unknown"
 }
