@@ -183,6 +183,9 @@ func queued(s *Story, m *client.Stored, when func(time.Time) string, alone func(
 	case m.Attempts == 0 && m.WaitingFor != chain.WaitSchedule:
 		s.Next += " It has no time to live, and waits for as long as it has to."
 	}
+	if m.WaitingFor == chain.WaitRetry && last != nil && last.Outcome == "failed" && (last.ErrorCode == provider.Account.Rule().Code || last.ErrorCode == provider.Transient.Rule().Code) {
+		s.Next += " It starts no sooner when the provider works again: who cannot wait then cancels it and queues it again."
+	}
 }
 
 // reason is the sentence of a word of waitingFor; of a retry the sentences around it tell everything.
@@ -256,7 +259,7 @@ func sent(s *Story, m *client.Stored, b Beside) {
 	s.Happened = "Handed over: " + Carrier(m) + " took it. That is no proof yet that it arrived."
 	if last := lastFailure(m); last != nil && last.Outcome != "unknown" && caller(last) != Carrier(m) {
 		s.Happened = "Handed over: " + Carrier(m) + " took it, after " + caller(last) + " had not. That is no proof yet that it arrived."
-		s.Why = last.Detail
+		s.Why = caller(last) + ": " + last.Detail
 	}
 	if !b.Reports(m.ProviderName) {
 		s.Next = over + ": a provider of this type does not report what becomes of a message, and this one stays sent. A mail that bounces comes back to its return path."
@@ -268,11 +271,17 @@ func sent(s *Story, m *client.Stored, b Beside) {
 	}
 }
 
+// onlyOnce is what to think of before a message of unknown outcome is sent again, inLog where a mail server has it, by the only name that both know.
+const (
+	onlyOnce = " Queue it again only if it did not arrive: otherwise the recipient gets it twice."
+	inLog    = "Look for the message's id in the mail server's log: its Message-ID begins with it."
+)
+
 // ends are the causes by which a message fails, with what happened and what can be done.
 var ends = map[comm.Cause]struct{ happened, do string }{
 	comm.CauseExpired:          {"It was not sent in time: its time to live was over before another attempt could start.", "Send a new message if it still matters; an expired one cannot be queued again."},
 	comm.CauseContentGone:      {"It could not be sent, since its content had been removed by then.", "Send a new message."},
-	comm.CauseOutcomeUnknown:   {"A provider was called and gave no clear answer. The app's rule is not to try again then, so that nobody gets it twice.", "Look it up with the provider, by the recipient and the time of the attempt: without an answer there is no reference. Queue it again if it did not arrive; if it did, the recipient gets it twice."},
+	comm.CauseOutcomeUnknown:   {"A provider was called and gave no clear answer. The app's rule is not to try again then, so that nobody gets it twice.", "Look it up with the provider, by the recipient and the time of the attempt: without an answer there is no reference." + onlyOnce},
 	comm.CauseNoProvider:       {"The app is live, and there is no provider configuration to send it with.", "Add a provider configuration, then queue it again."},
 	comm.CauseExhausted:        {"Every attempt failed until the time for retries was over.", "Read the attempts below. Queue it again once the provider works."},
 	comm.CauseInternalError:    {"This server could not send it: the message or its provider made the attempt fail in a way that it cannot mend.", "Look for its id in the server's log."},
@@ -296,23 +305,34 @@ func failed(s *Story, m *client.Stored) {
 			if m.Events[i].Provider != "" && strings.HasPrefix(s.Happened, "The provider") {
 				s.Happened = strings.Replace(s.Happened, "The provider", Capital(callerOf(m, &m.Events[i])), 1)
 			}
-			if s.Why == comm.EndText(cause) {
-				s.Why = "" // it says the same
-				if last := lastFailure(m); last != nil {
-					s.Why = last.Detail
-					if last.ErrorCode == provider.Account.Rule().Code {
-						s.Do = provider.Remedy(last.ErrorCode) + " Then queue the message again."
-					}
-				}
-			}
-			if m.Sandbox && slices.Contains(asked[:], cause) {
-				s.Do = asAsked
-			}
+			behind(s, m, cause)
 		}
 		break
 	}
 	if s.Happened == "" {
 		s.Happened = "It failed."
+	}
+}
+
+// behind adds to what is said of an end what only the attempts before it tell.
+func behind(s *Story, m *client.Stored, cause comm.Cause) {
+	last := lastFailure(m)
+	if s.Why == comm.EndText(cause) {
+		s.Why = "" // it says the same
+		if last != nil {
+			s.Why = last.Detail
+			if last.ErrorCode == provider.Account.Rule().Code {
+				s.Do = provider.Remedy(last.ErrorCode) + " Then queue the message again."
+			}
+		}
+	}
+	switch {
+	case m.Sandbox && slices.Contains(asked[:], cause):
+		s.Do = asAsked
+	case cause == comm.CauseOutcomeUnknown && last != nil && last.Provider == "smtp":
+		s.Do = inLog + onlyOnce
+	case cause == comm.CauseExpired && last != nil:
+		s.Do += " Read below why its attempts failed: until that is mended another one may fail in the same way."
 	}
 }
 

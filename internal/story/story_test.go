@@ -44,6 +44,10 @@ func staged() map[string]struct {
 	unproved.Status = "SENT"
 	doubtful := failed(comm.CauseOutcomeUnknown, comm.EndText(comm.CauseOutcomeUnknown))
 	doubtful.MayHaveBeenSent = true
+	elsewhere := doubtful
+	elsewhere.AttemptLog = []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "unknown", Detail: "cut off"}}
+	late := failed(comm.CauseExpired, comm.EndText(comm.CauseExpired))
+	late.AttemptLog = nil
 	repeated := waits(chain.WaitRetry, &at, attempt("unknown", "no answer within 30 s"))
 	repeated.PossibleDuplicate = true
 	expiring := waits(chain.WaitRetry, &at, attempt("failed", "451 busy"))
@@ -61,15 +65,17 @@ func staged() map[string]struct {
 	asked.Sandbox, asked.ProviderName, asked.Events[1].Provider, asked.AttemptLog = true, "sandbox", "sandbox", nil
 	again := client.Stored{Status: "SENT", ProviderName: "resend", PossibleDuplicate: true, AttemptLog: []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "unknown", Detail: "cut off"}, {Attempt: 2, Provider: "resend", Outcome: "accepted"}}}
 	return map[string]row{
-		"failed over":                {taken, "Spare relay took it, after Main relay had not", "no connection", "Nothing more: a provider of this type does not report", "", 0},
+		"failed over":                {taken, "Spare relay took it, after Main relay had not", "Main relay: no connection", "Nothing more: a provider of this type does not report", "", 0},
 		"sent again":                 {again, "Handed over: resend took it. That", "", "Without reports", "", 1},
 		"refused and suppressed":     {bounced, "The mail server refused it for good", "550 no such user", "This put the address on the app's suppression list", "take it off the list", 0},
 		"never tried, throttled":     {waits(chain.WaitThrottled, &at, nil), "asked us to slow down", "", "The first attempt starts at noon", "", 0},
 		"a text that arrived":        {client.Stored{Status: "DELIVERED", Channel: client.SMS, ProviderName: "arkesel"}, "arkesel reported the delivery", "", "Nothing more.", "", 0},
 		"refused for good":           {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
 		"retries exhausted":          {failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted)), "time for retries was over", "451 busy", "Nothing more is tried", "once the provider works", 0},
-		"expired":                    {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live was over before another attempt", "451 busy", "Nothing more is tried", "cannot be queued again", 0},
-		"outcome unknown":            {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "if it did, the recipient gets it twice", 1},
+		"expired":                    {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live was over before another attempt", "451 busy", "Nothing more is tried", "cannot be queued again. Read below why its attempts failed", 0},
+		"outcome unknown":            {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "its Message-ID begins with it. Queue it again only if it did not arrive", 1},
+		"outcome unknown elsewhere":  {elsewhere, "gave no clear answer", "cut off", "Nothing more is tried", "there is no reference. Queue it again only if it did not arrive", 1},
+		"expired before its turn":    {late, "time to live was over before another attempt", "", "Nothing more is tried", "an expired one cannot be queued again.", 0},
 		"refused by the sandbox":     {asked, "The sandbox refused it for good", "refuses this recipient, as asked", "Nothing more is tried", "Nothing has to be done", 0},
 		"no provider":                {failed(comm.CauseNoProvider, comm.EndText(comm.CauseNoProvider)), "no provider configuration", "451 busy", "Nothing more is tried", "Add a provider", 0},
 		"content gone":               {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
@@ -78,9 +84,9 @@ func staged() map[string]struct {
 		"suppressed":                 {client.Stored{Status: "SUPPRESSED"}, "was on the app's suppression list", "", "Nothing more", "take the address off", 0},
 		"waits for a retry":          {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "latest attempt, with the mail server, failed", "451 busy", "until the time for retries is over, at noon; then it fails as exhausted", "", 0},
 		"retried after no answer":    {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
-		"account refused":            {after(provider.Account, "API key is invalid"), "latest attempt, with resend, failed", "API key is invalid", "The next attempt starts at noon", "Check the key, the balance and the permissions", 0},
+		"account refused":            {after(provider.Account, "API key is invalid"), "latest attempt, with resend, failed", "API key is invalid", "It starts no sooner when the provider works again", "Check the key, the balance and the permissions", 0},
 		"account refused to the end": {given, "time for retries was over", "API key is invalid", "Nothing more is tried", "Check the key, the balance and the permissions", 0},
-		"down for now":               {after(provider.Transient, "no connection"), "latest attempt, with resend, failed", "no connection", "The next attempt starts at noon", "verify the provider's configuration.", 0},
+		"down for now":               {after(provider.Transient, "no connection"), "latest attempt, with resend, failed", "no connection", "It starts no sooner when the provider works again: who cannot wait then cancels it", "verify the provider's configuration.", 0},
 		"throttled":                  {after(provider.RateLimited, "slow down"), "latest attempt, with resend, failed", "slow down", "The next attempt starts at noon", "ratePerSecond", 0},
 		"no clear answer":            {after(provider.Ambiguous, "cut off"), "latest attempt, with resend, failed", "cut off", "The next attempt starts at noon", "Cancel it if nobody may get it twice", 0},
 		"not this provider's":        {after(provider.PermanentHere, "unknown sender"), "latest attempt, with resend, failed", "unknown sender", "The next attempt starts at noon", "another configuration", 0},
