@@ -126,7 +126,7 @@ func TestChangesOfSettings(t *testing.T) {
 		a := s.app(nil, emailConfig("OF_TOMORROW", 1))
 		srv := s.boot(0)
 		id := s.send(srv, a, nil)
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2*time.Minute + 300*time.Millisecond) // between two looks: at the instant of one it may be waiting for its answer
 		srv.d.sched.mu.Lock()
 		told := srv.d.sched.holds(time.Now())
 		srv.d.sched.mu.Unlock()
