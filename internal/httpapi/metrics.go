@@ -63,7 +63,7 @@ func (route Route) class() string {
 	return readByPeople
 }
 
-// readByPeople is the class of pages that are no answer of the API.
+// readByPeople is the class of pages, and of the contract: nothing of it is about anybody's messages.
 const readByPeople = "page"
 
 // otherClass is the class of what no route of the API answers.

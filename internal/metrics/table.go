@@ -72,7 +72,7 @@ func flow() []Family {
 		{"commserver_submissions_total", Counter, []string{"channel", "lane", "result"}, group, APINodes,
 			"Requests to accept a message, those of batches each. `result` is accepted, replayed (same idempotency key), invalid, conflict, limited (rate or cap), unavailable, or failed; channel and lane are `none` where the request names none that there is.", nil},
 		{"commserver_http_requests_total", Counter, []string{"route", "code"}, group, EveryNode,
-			"Answers over HTTP, by class of route and of status (`2xx`). `page` is the docs, `unknown` a path that is not there; a page of the console counts as what it asks of the API.", nil},
+			"Answers over HTTP, by class of route and of status (`2xx`). `page` is the docs, the contract and the address itself, `unknown` what is not there, or not with that method; a page of the console counts as what it asks of the API.", nil},
 		{"commserver_http_request_duration_seconds", Histogram, []string{"route"}, group, EveryNode,
 			"From the request's head to the end of its answer. Streams and waits are classes of their own.", quick()},
 		{"commserver_http_requests_in_flight", Gauge, nil, group, EveryNode, "Requests that are being answered.", nil},

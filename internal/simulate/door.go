@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/commserver/commserver/internal/freeport"
 )
 
 // door is one listening address that can be closed, as if nothing were there, and
@@ -38,6 +40,27 @@ func (d *door) port() int {
 	_, text, _ := net.SplitHostPort(d.addr)
 	port, _ := strconv.Atoi(text)
 	return port
+}
+
+// openFirst opens the door for the first time. Where it chooses its port itself, and may be closed for a while, that is none that the
+// system gives away meanwhile, to any connection of this machine: the door stayed closed for as long as that lasted.
+func (d *door) openFirst() error {
+	host, port, err := net.SplitHostPort(d.addr)
+	if err != nil || port != "0" || d.kind == "" {
+		return d.open()
+	}
+	for range 20 { // what is free on one address, or at one moment, may not be on another
+		ports, err := freeport.On(1)
+		if err != nil {
+			break
+		}
+		d.addr = net.JoinHostPort(host, strconv.Itoa(ports[0]))
+		if d.open() == nil {
+			return nil
+		}
+	}
+	d.addr = net.JoinHostPort(host, port) // the system's choice is better than none
+	return d.open()
 }
 
 func (d *door) open() error {

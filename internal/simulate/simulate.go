@@ -26,7 +26,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +33,6 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/commserver/commserver/internal/comm"
-	"github.com/commserver/commserver/internal/freeport"
 )
 
 // SMTP is the type of mail relays; the other types speak HTTP.
@@ -195,12 +193,8 @@ func isLoopback(host string) bool {
 // listen opens every door.
 func (s *Server) listen() error {
 	open := func(kind, addr string, serve func(net.Listener) error) (*door, error) {
-		addr, err := ownPort(kind, addr)
-		if err != nil {
-			return nil, err
-		}
 		d := &door{kind: kind, place: len(s.relays), addr: addr, serve: serve, work: &s.work, links: map[*link]bool{}}
-		if err := d.open(); err != nil {
+		if err := d.openFirst(); err != nil {
 			return nil, fmt.Errorf("%w; stop the program that listens there, or choose another address", err)
 		}
 		s.doors = append(s.doors, d)
@@ -223,20 +217,6 @@ func (s *Server) listen() error {
 		s.relays = append(s.relays, d)
 	}
 	return s.settle()
-}
-
-// ownPort chooses a port for a door that closes and opens again, where none is named. The system's own choice would be given away
-// while it is closed, to any connection of this machine, and the door stayed closed for as long as that lasts.
-func ownPort(kind, addr string) (string, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || port != "0" || kind == "" {
-		return addr, nil // what is wrong with the address is told where it is listened on
-	}
-	ports, err := freeport.On(1)
-	if err != nil {
-		return "", err
-	}
-	return net.JoinHostPort(host, strconv.Itoa(ports[0])), nil
 }
 
 // watch opens and closes doors as the rules' times come and go.

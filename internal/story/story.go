@@ -183,8 +183,9 @@ func queued(s *Story, m *client.Stored, when func(time.Time) string, alone func(
 	case m.Attempts == 0 && m.WaitingFor != chain.WaitSchedule:
 		s.Next += " It has no time to live, and waits for as long as it has to."
 	}
-	if m.WaitingFor == chain.WaitRetry && last != nil && last.Outcome == "failed" && (last.ErrorCode == provider.Account.Rule().Code || last.ErrorCode == provider.Transient.Rule().Code) {
-		s.Next += " It starts no sooner when the provider works again: who cannot wait then cancels it and queues it again."
+	// A message of which an attempt had no clear answer must not be asked for anew: whether anybody has it is not known then.
+	if m.WaitingFor == chain.WaitRetry && last != nil && lastUnknown(m) == nil && (last.ErrorCode == provider.Account.Rule().Code || last.ErrorCode == provider.Transient.Rule().Code) {
+		s.Next += " The next attempt does not start earlier when the provider works again: to try sooner, cancel the message and queue it again."
 	}
 }
 
@@ -202,6 +203,16 @@ func lastFailure(m *client.Stored) *client.Attempt {
 		switch m.AttemptLog[i].Outcome {
 		case "accepted", "running", "not_started":
 		default:
+			return &m.AttemptLog[i]
+		}
+	}
+	return nil
+}
+
+// lastUnknown is the last attempt of which nobody knows whether it sent the message, nil when there is none.
+func lastUnknown(m *client.Stored) *client.Attempt {
+	for i := range slices.Backward(m.AttemptLog) {
+		if m.AttemptLog[i].Outcome == "unknown" {
 			return &m.AttemptLog[i]
 		}
 	}
@@ -316,12 +327,12 @@ func failed(s *Story, m *client.Stored) {
 
 // behind adds to what is said of an end what only the attempts before it tell.
 func behind(s *Story, m *client.Stored, cause comm.Cause) {
-	last := lastFailure(m)
+	last, doubt := lastFailure(m), lastUnknown(m)
 	if s.Why == comm.EndText(cause) {
 		s.Why = "" // it says the same
 		if last != nil {
 			s.Why = last.Detail
-			if last.ErrorCode == provider.Account.Rule().Code {
+			if cause != comm.CauseExpired && last.ErrorCode == provider.Account.Rule().Code {
 				s.Do = provider.Remedy(last.ErrorCode) + " Then queue the message again."
 			}
 		}
@@ -329,10 +340,10 @@ func behind(s *Story, m *client.Stored, cause comm.Cause) {
 	switch {
 	case m.Sandbox && slices.Contains(asked[:], cause):
 		s.Do = asAsked
-	case cause == comm.CauseOutcomeUnknown && last != nil && last.Provider == "smtp":
+	case cause == comm.CauseOutcomeUnknown && doubt != nil && doubt.Provider == "smtp":
 		s.Do = inLog + onlyOnce
-	case cause == comm.CauseExpired && last != nil:
-		s.Do += " Read below why its attempts failed: until that is mended another one may fail in the same way."
+	case cause == comm.CauseExpired && last != nil && doubt == nil:
+		s.Do += " Read below why its attempts failed: until that is mended a new message may fail in the same way."
 	}
 }
 

@@ -43,18 +43,25 @@ func staged() map[string]struct {
 	unproved := complained
 	unproved.Status = "SENT"
 	doubtful := failed(comm.CauseOutcomeUnknown, comm.EndText(comm.CauseOutcomeUnknown))
-	doubtful.MayHaveBeenSent = true
+	doubtful.MayHaveBeenSent, doubtful.AttemptLog = true, attempt("unknown", "451 busy")
 	elsewhere := doubtful
 	elsewhere.AttemptLog = []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "unknown", Detail: "cut off"}}
 	late := failed(comm.CauseExpired, comm.EndText(comm.CauseExpired))
 	late.AttemptLog = nil
+	after := func(class provider.Class, words string) client.Stored {
+		return waits(chain.WaitRetry, &at, []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "failed", ErrorCode: class.Rule().Code, Detail: words}})
+	}
+	first := doubtful
+	first.AttemptLog = []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "unknown", Detail: "cut off"}, {Attempt: 2, Provider: "smtp", Outcome: "failed", ErrorCode: provider.Transient.Rule().Code, Detail: "451 busy"}}
+	doubted := waits(chain.WaitRetry, &at, first.AttemptLog)
+	refused := failed(comm.CauseExpired, comm.EndText(comm.CauseExpired))
+	refused.AttemptLog = after(provider.Account, "API key is invalid").AttemptLog
+	unsure := failed(comm.CauseExpired, comm.EndText(comm.CauseExpired))
+	unsure.AttemptLog = elsewhere.AttemptLog
 	repeated := waits(chain.WaitRetry, &at, attempt("unknown", "no answer within 30 s"))
 	repeated.PossibleDuplicate = true
 	expiring := waits(chain.WaitRetry, &at, attempt("failed", "451 busy"))
 	expiring.ExpiresAt = &at
-	after := func(class provider.Class, words string) client.Stored {
-		return waits(chain.WaitRetry, &at, []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "failed", ErrorCode: class.Rule().Code, Detail: words}})
-	}
 	given := failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted))
 	given.AttemptLog = after(provider.Account, "API key is invalid").AttemptLog
 	relays := []client.Attempt{{Attempt: 1, Provider: "smtp", ConfigName: "Main relay", Outcome: "failed", Detail: "no connection"}, {Attempt: 2, Provider: "smtp", ConfigName: "Spare relay", Outcome: "accepted"}}
@@ -65,41 +72,45 @@ func staged() map[string]struct {
 	asked.Sandbox, asked.ProviderName, asked.Events[1].Provider, asked.AttemptLog = true, "sandbox", "sandbox", nil
 	again := client.Stored{Status: "SENT", ProviderName: "resend", PossibleDuplicate: true, AttemptLog: []client.Attempt{{Attempt: 1, Provider: "resend", Outcome: "unknown", Detail: "cut off"}, {Attempt: 2, Provider: "resend", Outcome: "accepted"}}}
 	return map[string]row{
-		"failed over":                {taken, "Spare relay took it, after Main relay had not", "Main relay: no connection", "Nothing more: a provider of this type does not report", "", 0},
-		"sent again":                 {again, "Handed over: resend took it. That", "", "Without reports", "", 1},
-		"refused and suppressed":     {bounced, "The mail server refused it for good", "550 no such user", "This put the address on the app's suppression list", "take it off the list", 0},
-		"never tried, throttled":     {waits(chain.WaitThrottled, &at, nil), "asked us to slow down", "", "The first attempt starts at noon", "", 0},
-		"a text that arrived":        {client.Stored{Status: "DELIVERED", Channel: client.SMS, ProviderName: "arkesel"}, "arkesel reported the delivery", "", "Nothing more.", "", 0},
-		"refused for good":           {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
-		"retries exhausted":          {failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted)), "time for retries was over", "451 busy", "Nothing more is tried", "once the provider works", 0},
-		"expired":                    {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live was over before another attempt", "451 busy", "Nothing more is tried", "cannot be queued again. Read below why its attempts failed", 0},
-		"outcome unknown":            {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "its Message-ID begins with it. Queue it again only if it did not arrive", 1},
-		"outcome unknown elsewhere":  {elsewhere, "gave no clear answer", "cut off", "Nothing more is tried", "there is no reference. Queue it again only if it did not arrive", 1},
-		"expired before its turn":    {late, "time to live was over before another attempt", "", "Nothing more is tried", "an expired one cannot be queued again.", 0},
-		"refused by the sandbox":     {asked, "The sandbox refused it for good", "refuses this recipient, as asked", "Nothing more is tried", "Nothing has to be done", 0},
-		"no provider":                {failed(comm.CauseNoProvider, comm.EndText(comm.CauseNoProvider)), "no provider configuration", "451 busy", "Nothing more is tried", "Add a provider", 0},
-		"content gone":               {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
-		"broken inside":              {failed(comm.CauseInternalError, ""), "This server could not send it", "451 busy", "Nothing more is tried", "server's log", 0},
-		"bounced":                    {failed(comm.CauseReportFailed, "mailbox is full"), "did not arrive", "mailbox is full", "Nothing more is tried", "Check the address", 0},
-		"suppressed":                 {client.Stored{Status: "SUPPRESSED"}, "was on the app's suppression list", "", "Nothing more", "take the address off", 0},
-		"waits for a retry":          {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "latest attempt, with the mail server, failed", "451 busy", "until the time for retries is over, at noon; then it fails as exhausted", "", 0},
-		"retried after no answer":    {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
-		"account refused":            {after(provider.Account, "API key is invalid"), "latest attempt, with resend, failed", "API key is invalid", "It starts no sooner when the provider works again", "Check the key, the balance and the permissions", 0},
-		"account refused to the end": {given, "time for retries was over", "API key is invalid", "Nothing more is tried", "Check the key, the balance and the permissions", 0},
-		"down for now":               {after(provider.Transient, "no connection"), "latest attempt, with resend, failed", "no connection", "It starts no sooner when the provider works again: who cannot wait then cancels it", "verify the provider's configuration.", 0},
-		"throttled":                  {after(provider.RateLimited, "slow down"), "latest attempt, with resend, failed", "slow down", "The next attempt starts at noon", "ratePerSecond", 0},
-		"no clear answer":            {after(provider.Ambiguous, "cut off"), "latest attempt, with resend, failed", "cut off", "The next attempt starts at noon", "Cancel it if nobody may get it twice", 0},
-		"not this provider's":        {after(provider.PermanentHere, "unknown sender"), "latest attempt, with resend, failed", "unknown sender", "The next attempt starts at noon", "another configuration", 0},
-		"complained":                 {complained, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
+		"failed over":                               {taken, "Spare relay took it, after Main relay had not", "Main relay: no connection", "Nothing more: a provider of this type does not report", "", 0},
+		"sent again":                                {again, "Handed over: resend took it. That", "", "Without reports", "", 1},
+		"refused and suppressed":                    {bounced, "The mail server refused it for good", "550 no such user", "This put the address on the app's suppression list", "take it off the list", 0},
+		"never tried, throttled":                    {waits(chain.WaitThrottled, &at, nil), "asked us to slow down", "", "The first attempt starts at noon", "", 0},
+		"a text that arrived":                       {client.Stored{Status: "DELIVERED", Channel: client.SMS, ProviderName: "arkesel"}, "arkesel reported the delivery", "", "Nothing more.", "", 0},
+		"refused for good":                          {failed(comm.CauseProviderRejected, "550 no such user"), "The mail server refused it for good", "550 no such user", "Nothing more is tried", "address or the content", 0},
+		"retries exhausted":                         {failed(comm.CauseExhausted, comm.EndText(comm.CauseExhausted)), "time for retries was over", "451 busy", "Nothing more is tried", "once the provider works", 0},
+		"expired":                                   {failed(comm.CauseExpired, comm.EndText(comm.CauseExpired)), "time to live was over before another attempt", "451 busy", "Nothing more is tried", "cannot be queued again. Read below why its attempts failed", 0},
+		"outcome unknown":                           {doubtful, "gave no clear answer", "451 busy", "Nothing more is tried", "its Message-ID begins with it. Queue it again only if it did not arrive", 1},
+		"outcome unknown before a failure":          {first, "gave no clear answer", "451 busy", "Nothing more is tried", "there is no reference. Queue it again only if it did not arrive", 1},
+		"retry after a doubt":                       {doubted, "latest attempt, with the mail server, failed", "451 busy", "it fails as exhausted.", "verify the provider's configuration.", 0},
+		"expired after a refused account":           {refused, "time to live was over before another attempt", "API key is invalid", "Nothing more is tried", "an expired one cannot be queued again. Read below", 0},
+		"expired after a doubt":                     {unsure, "time to live was over before another attempt", "cut off", "Nothing more is tried", "an expired one cannot be queued again.", 0},
+		"outcome unknown elsewhere":                 {elsewhere, "gave no clear answer", "cut off", "Nothing more is tried", "there is no reference. Queue it again only if it did not arrive", 1},
+		"expired before its turn":                   {late, "time to live was over before another attempt", "", "Nothing more is tried", "an expired one cannot be queued again.", 0},
+		"refused by the sandbox":                    {asked, "The sandbox refused it for good", "refuses this recipient, as asked", "Nothing more is tried", "Nothing has to be done", 0},
+		"no provider":                               {failed(comm.CauseNoProvider, comm.EndText(comm.CauseNoProvider)), "no provider configuration", "451 busy", "Nothing more is tried", "Add a provider", 0},
+		"content gone":                              {failed(comm.CauseContentGone, comm.EndText(comm.CauseContentGone)), "content had been removed", "451 busy", "Nothing more is tried", "Send a new", 0},
+		"broken inside":                             {failed(comm.CauseInternalError, ""), "This server could not send it", "451 busy", "Nothing more is tried", "server's log", 0},
+		"bounced":                                   {failed(comm.CauseReportFailed, "mailbox is full"), "did not arrive", "mailbox is full", "Nothing more is tried", "Check the address", 0},
+		"suppressed":                                {client.Stored{Status: "SUPPRESSED"}, "was on the app's suppression list", "", "Nothing more", "take the address off", 0},
+		"waits for a retry":                         {waits(chain.WaitRetry, &at, attempt("failed", "451 busy")), "latest attempt, with the mail server, failed", "451 busy", "until the time for retries is over, at noon; then it fails as exhausted", "", 0},
+		"retried after no answer":                   {repeated, "had no clear answer", "no answer within 30 s", "The next attempt starts at noon", "", 1},
+		"account refused":                           {after(provider.Account, "API key is invalid"), "latest attempt, with resend, failed", "API key is invalid", "does not start earlier when the provider works again", "Check the key, the balance and the permissions", 0},
+		"account refused to the end":                {given, "time for retries was over", "API key is invalid", "Nothing more is tried", "Check the key, the balance and the permissions", 0},
+		"down for now":                              {after(provider.Transient, "no connection"), "latest attempt, with resend, failed", "no connection", "does not start earlier when the provider works again: to try sooner, cancel the message", "verify the provider's configuration.", 0},
+		"throttled":                                 {after(provider.RateLimited, "slow down"), "latest attempt, with resend, failed", "slow down", "The next attempt starts at noon", "ratePerSecond", 0},
+		"no clear answer":                           {after(provider.Ambiguous, "cut off"), "latest attempt, with resend, failed", "cut off", "The next attempt starts at noon", "Cancel it if nobody may get it twice", 0},
+		"not this provider's":                       {after(provider.PermanentHere, "unknown sender"), "latest attempt, with resend, failed", "unknown sender", "The next attempt starts at noon", "another configuration", 0},
+		"complained":                                {complained, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
 		"complained, and no report of its delivery": {unproved, "reported it as unwanted", "", "the app's suppression list", "Write to nobody", 0},
-		"provider down":          {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the provider works again", "verify the configuration.", 0},
-		"app off":                {waits(chain.WaitAppPaused, nil, nil), "switched off", "", "as soon as the app is switched on. It has no time to live", "Switch the app on", 0},
-		"credentials unreadable": {waits(chain.WaitCredentials, nil, nil), "credentials cannot be read", "", "as soon as the credentials can be read", "encryption keys", 0},
-		"scheduled":              {waits(chain.WaitSchedule, &at, nil), "scheduled time", "", "It is sent at noon, at its scheduled time", "", 0},
-		"waits its turn":         {waits(chain.WaitTurn, nil, nil), "waits for its turn", "", "as soon as its turn comes", "", 0},
-		"expires while it waits": {expiring, "waits to be tried again", "451 busy", "it fails as expired", "", 0},
-		"no report came":         {client.Stored{Status: "SENT", ProviderName: "twilio", Unconfirmed: true}, "twilio took it", "", "Without reports it stays", "callback URL", 1},
-		"live into the sandbox":  {client.Stored{Status: "SENT", ProviderName: "sandbox"}, "nothing was sent to the recipient", "", "sandbox inbox", "no provider configuration", 0},
+		"provider down":                             {waits(chain.WaitDown, nil, nil), "does not answer or refuses", "", "as soon as the provider works again", "verify the configuration.", 0},
+		"app off":                                   {waits(chain.WaitAppPaused, nil, nil), "switched off", "", "as soon as the app is switched on. It has no time to live", "Switch the app on", 0},
+		"credentials unreadable":                    {waits(chain.WaitCredentials, nil, nil), "credentials cannot be read", "", "as soon as the credentials can be read", "encryption keys", 0},
+		"scheduled":                                 {waits(chain.WaitSchedule, &at, nil), "scheduled time", "", "It is sent at noon, at its scheduled time", "", 0},
+		"waits its turn":                            {waits(chain.WaitTurn, nil, nil), "waits for its turn", "", "as soon as its turn comes", "", 0},
+		"expires while it waits":                    {expiring, "waits to be tried again", "451 busy", "it fails as expired", "", 0},
+		"no report came":                            {client.Stored{Status: "SENT", ProviderName: "twilio", Unconfirmed: true}, "twilio took it", "", "Without reports it stays", "callback URL", 1},
+		"live into the sandbox":                     {client.Stored{Status: "SENT", ProviderName: "sandbox"}, "nothing was sent to the recipient", "", "sandbox inbox", "no provider configuration", 0},
 	}
 }
 
@@ -119,6 +130,9 @@ func TestStagedFailures(t *testing.T) {
 			if !strings.Contains(pair[0], pair[1]) || pair[1] == "" && pair[0] != "" {
 				t.Errorf("%s: %s reads %q, without %q", name, what, pair[0], pair[1])
 			}
+		}
+		if doubted := lastUnknown(&tc.m) != nil; doubted && strings.Contains(s.Next, "to try sooner") || strings.Contains(s.Do, "Read below why its attempts failed") && (doubted || strings.Contains(s.Do, "queue the message again")) {
+			t.Errorf("%s: %+v", name, s)
 		}
 		if len(s.Doubts) != tc.doubts || strings.Contains(s.Happened, "  ") {
 			t.Errorf("%s: %+v", name, s)
