@@ -16,25 +16,7 @@ export function pattern(path, slugs = []) {
 // that it meets, filled with payloads. It tells a verdict for each kind of page: {page, check, ok, detail, numbers}.
 export async function corpus(browser, world, out) {
   const state = world.adminKey ? await signIn(browser, world.base, { adminKey: world.adminKey }) : undefined;
-  const context = await contextOf(browser, settings[2], state);
-  const ran = [];
-  const asked = [];
   const home = new URL(world.base).host;
-  await context.exposeFunction("__x", (n) => void ran.push(`runs: ${n}`));
-  context.on("page", (page) => {
-    page.on("dialog", (d) => {
-      ran.push(`dialog: ${d.message()}`);
-      d.dismiss().catch(() => {});
-    });
-    page.on("popup", (p) => ran.push(`opens a window: ${p.url()}`));
-  });
-  await context.route(
-    (url) => url.host !== home,
-    (route) => {
-      asked.push(`asks ${route.request().url()}`);
-      return route.abort();
-    },
-  );
   const kinds = new Map(); // pattern -> { wrong, numbers, pages }
   const seen = new Set();
   const queue = [...world.start];
@@ -54,13 +36,13 @@ export async function corpus(browser, world, out) {
   for (const path of queue) seen.add(path);
   const listed = (path) => /[?&](cursor|after|page)=/.test(new URL(path, world.base).search);
   let turn = 0;
-  const visit = async (page, path) => {
+  const visit = async ({ page, ran }, path) => {
     const kind = pattern(new URL(path, world.base).pathname, world.slugs);
     const k = kinds.get(kind) ?? kinds.set(kind, { wrong: [], numbers: new Set(), pages: 0 }).get(kind);
     // What was asked for is looked at, and all pages of a list, each of which shows other texts; of the rest some.
     if (!listed(path) && !given.has(path) && k.pages >= world.most) return;
     k.pages++;
-    ran.length = asked.length = 0;
+    ran.length = 0;
     const answer = await page.goto(world.base + path, { waitUntil: "load" }).catch((e) => k.wrong.push(`${path}: ${e.message.split("\n")[0]}`) && null);
     if (!answer) return;
     const source = await answer.text().catch(() => "");
@@ -68,7 +50,7 @@ export async function corpus(browser, world, out) {
       .evaluate(() => new Promise((ok) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(ok, 20)))))
       .then(() => page.evaluate(planted))
       .catch((e) => ({ wrong: [`the page goes elsewhere by itself: ${e.message.split("\n")[0]}`], links: [], forms: [] }));
-    for (const what of [...ran, ...asked, ...there.wrong]) k.wrong.push(`${path}: ${what}`);
+    for (const what of [...ran, ...there.wrong]) k.wrong.push(`${path}: ${what}`);
     for (const m of source.matchAll(/[(/\\=:]([12]\d{3})\b/g)) k.numbers.add(Number(m[1]));
     // The further pages of a list are followed from the list itself: a form that is filled in leads to the same texts again, or to few.
     for (const link of there.links) if (!filled.has(path) || !listed(link)) enqueue(link);
@@ -82,13 +64,51 @@ export async function corpus(browser, world, out) {
       }
     }
   };
-  // One page at a time: what runs late would be counted for the next page otherwise, which is still found.
-  const page = await context.newPage();
-  for (let path; (path = queue.shift()) !== undefined; ) await visit(page, path);
-  await context.close();
+  // In each lane one page at a time: what runs late is counted for the next page, which is still found.
+  let busy = 0;
+  const walk = async () => {
+    const lane = await laneOf(browser, home, state);
+    while (queue.length > 0 || busy > 0) {
+      const path = queue.shift();
+      if (path === undefined) {
+        await new Promise((ok) => setTimeout(ok, 20)); // the other one may find more
+        continue;
+      }
+      busy++;
+      try {
+        await visit(lane, path);
+      } finally {
+        busy--;
+      }
+    }
+    await lane.context.close();
+  };
+  await Promise.all([walk(), walk()]);
   for (const [kind, k] of kinds) {
     out({ page: kind, setting: "payloads", check: "nothing runs", ok: k.wrong.length === 0, detail: (world.all ? k.wrong : k.wrong.slice(0, 15)).join("\n"), asked: k.pages, numbers: [...k.numbers] });
   }
+}
+
+// laneOf is a page in a context of its own, and what ran in it.
+async function laneOf(browser, home, state) {
+  const context = await contextOf(browser, settings[2], state);
+  const ran = [];
+  await context.exposeFunction("__x", (n) => void ran.push(`runs: ${n}`));
+  context.on("page", (page) => {
+    page.on("dialog", (d) => {
+      ran.push(`dialog: ${d.message()}`);
+      d.dismiss().catch(() => {});
+    });
+    page.on("popup", (p) => ran.push(`opens a window: ${p.url()}`));
+  });
+  await context.route(
+    (url) => url.host !== home,
+    (route) => {
+      ran.push(`asks ${route.request().url()}`);
+      return route.abort();
+    },
+  );
+  return { context, page: await context.newPage(), ran };
 }
 
 // Runs in the page: what of it only a text can have planted, where it leads, and the forms that only ask.
