@@ -199,9 +199,6 @@ func (a *API) Handler() http.Handler {
 
 // beside gives the other doors what is theirs.
 func (a *API) beside(routed http.Handler) http.Handler {
-	if a.cfg.HealthOnly || len(a.cfg.Beside) == 0 {
-		return routed
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if i := a.doorOf(r.URL.Path); i >= 0 {
 			a.cfg.Beside[i].Handler.ServeHTTP(w, r)
@@ -211,8 +208,11 @@ func (a *API) beside(routed http.Handler) http.Handler {
 	})
 }
 
-// doorOf is which of the other doors serves a path, or -1.
+// doorOf is which of the other doors serves a path, or -1. A node that only sends has none.
 func (a *API) doorOf(path string) int {
+	if a.cfg.HealthOnly {
+		return -1
+	}
 	return slices.IndexFunc(a.cfg.Beside, func(d Door) bool { return d.Serves(path) })
 }
 

@@ -199,20 +199,20 @@ func reason(word string) string {
 
 // lastFailure is the last attempt that did not end well, nil when there is none.
 func lastFailure(m *client.Stored) *client.Attempt {
-	for i := range slices.Backward(m.AttemptLog) {
-		switch m.AttemptLog[i].Outcome {
-		case "accepted", "running", "not_started":
-		default:
-			return &m.AttemptLog[i]
-		}
-	}
-	return nil
+	return lastAttempt(m, func(outcome string) bool {
+		return outcome != "accepted" && outcome != "running" && outcome != "not_started"
+	})
 }
 
 // lastUnknown is the last attempt of which nobody knows whether it sent the message, nil when there is none.
 func lastUnknown(m *client.Stored) *client.Attempt {
+	return lastAttempt(m, func(outcome string) bool { return outcome == "unknown" })
+}
+
+// lastAttempt is the last attempt with such an outcome, nil when there is none.
+func lastAttempt(m *client.Stored, is func(outcome string) bool) *client.Attempt {
 	for i := range slices.Backward(m.AttemptLog) {
-		if m.AttemptLog[i].Outcome == "unknown" {
+		if is(m.AttemptLog[i].Outcome) {
 			return &m.AttemptLog[i]
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // Canonical writes the value as JSON in the form that signatures cover: the one of PHP's
 // json_encode with unescaped slashes, members sorted by name at every level, no spaces,
-// everything outside of ASCII as \uXXXX.
+// everything outside of ASCII as escapes of UTF-16 units (RFC 8259, section 7).
 func (v Value) Canonical() string {
 	var b strings.Builder
 	v.canonical(&b)
